@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types bench docs clean
+
+$(BIN)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt "pip>=25.1"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group test --group lint
+	touch $@
+
+demo: $(BIN)/.ready  ## the main job, on a bundled checkpoint
+	$(BIN)/python examples/demo.py
+
+test: $(BIN)/.ready lint types  ## lint, types and all tests
+	$(BIN)/python -m pytest -q -n auto
+
+lint: $(BIN)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(BIN)/.ready
+	$(BIN)/mypy
+
+bench:  ## the figures in docs/performance.md; installs the peers it compares with
+	$(PYTHON) benchmarks/run.py
+
+docs: $(BIN)/.ready  ## regenerate the generated pages and golden texts
+	$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,1 @@
+"""The schema histories, one package per family; installed as `tttcfg.migrations`."""

@@ -1,0 +1,18 @@
+"""Version 4: TTT weights and gating alpha get learning rates of their own."""
+
+from tttcfg.migration import Migration
+from tttcfg.operations import Add
+from tttcfg.shapes import number
+
+ONE_RATE = "one learning rate served all parameters"
+
+migration = Migration(
+    version=4,
+    date="2025-10-26",
+    summary="learning-rate multipliers",
+    evidence="one saved configuration, 2 YAML files; TTT_LEARNING_RATE_FIX_PLAN.md",
+    operations=(
+        Add("ttt.weight_lr_multiplier", number(10.0, minimum=0), 1.0, ONE_RATE),
+        Add("ttt.alpha_lr_multiplier", number(100.0, minimum=0), 1.0, ONE_RATE),
+    ),
+)

@@ -1,0 +1,194 @@
+"""Version 7: the first that carries a number.
+
+Constants become settings, knobs that nothing read go, free-form `paper_metrics` becomes typed
+`evaluation`, and secrets no longer travel with checkpoints.
+"""
+
+from typing import Any
+
+from tttcfg.migration import Migration
+from tttcfg.operations import Add, Convert, Doubt, Lift, Operation, Remove, RemoveRest, Rename, Withhold
+from tttcfg.record import LEGACY
+from tttcfg.shapes import Shape, boolean, choice, either, integer, nullable, number, text
+
+WORDS = ("all", "middle", "none")
+INDICES: Shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+BETAS: Shape = {
+    "default": [0.9, 0.95],
+    "type": "array",
+    "prefixItems": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}] * 2,
+    "minItems": 2,
+    "maxItems": 2,
+}
+ONE_FORM = "layers have one saved form: a word or a list of indices"
+HARD_CODED = "was a constant in the code"
+
+
+def layers(value: Any) -> Any:
+    """Turn "28,29,30" into [28, 29, 30]; words stay."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+        return value
+    return sorted({int(part) for part in parts})
+
+
+def layers_text(value: Any) -> Any:
+    return ",".join(str(index) for index in value) if isinstance(value, list) else value
+
+
+def rope_mode(value: Any) -> Any:
+    return {True: "mini_batch", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def use_rope(value: Any) -> Any:
+    return {"mini_batch": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def effective_mlp(value: Any) -> Any:
+    """Return the shape that was built: two layers were always four times the head width."""
+    if not isinstance(value, dict) or value.get("layers") != 2:
+        return value
+    return value | {key: built for key, built in (("hidden_dims", None), ("expansion_factor", 4.0)) if key in value}
+
+
+def ranks(value: Any) -> Any:
+    return None if value == -1 and not isinstance(value, bool) else value
+
+
+def known_mode(value: Any) -> Any:
+    return "random" if isinstance(value, str) and value not in ("single_book", "multi_book", "random") else value
+
+
+def as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def count(default: int | None = None) -> Shape:
+    shape = integer(default, minimum=1)
+    return shape if default is not None else nullable(shape)
+
+
+def typed(old: str, to: str, shape: Shape, convert: Any = None) -> Operation:
+    return Lift(f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert)
+
+
+def ignored(*names: str) -> tuple[Operation, ...]:
+    return tuple(Remove(f"paper_metrics.{name}", "the evaluator never read it") for name in names)
+
+
+def dead(*names: str) -> tuple[Operation, ...]:
+    return tuple(Remove(name, "nothing read it") for name in names)
+
+
+PATH = nullable(text(None))
+BENCHMARKS = tuple(
+    typed(f"{name}_{key}", f"{name}.{key}", shape)
+    for name, has_gold in (("sblimp", True), ("swuggy", True), ("tstory", False), ("sstory", False))
+    for key, shape in (("audio_dir", PATH), ("gold_csv", PATH), ("max_pairs", count(2000)))
+    if has_gold or key != "gold_csv"
+)
+STREAMING = tuple(
+    typed(f"librilight_streaming.{key}", f"librilight.streaming.{key}", shape)
+    for key, shape in (
+        ("enabled", boolean(False)),
+        ("memory_check", boolean(False)),
+        ("cache_clear_interval", count()),
+        ("max_sequence_length", count()),
+        ("memory_log_interval", count()),
+        ("ttt_verification", boolean(False)),
+        ("use_fixed_method", nullable({"default": None, "type": "boolean"})),
+        ("verify_loss_computation", boolean(False)),
+    )
+)
+
+migration = Migration(
+    version=7,
+    date="2026-11-23",
+    summary="a number, typed evaluation settings, constants as settings; dead knobs and secrets gone",
+    evidence="tttcfg 0.1.0",
+    operations=(
+        Withhold("wandb.key", "secrets do not travel with checkpoints"),
+        Convert("world_size", ranks, "-1 stood for a run without a launcher", nullable(integer(None, minimum=1))),
+        Add("optim.betas", BETAS, [0.9, 0.95], HARD_CODED),
+        Add("optim.eps", number(1e-8, exclusiveMinimum=0), 1e-8, HARD_CODED),
+        Convert("ttt.layers", layers, ONE_FORM, either("middle", choice("", *WORDS), INDICES), layers_text),
+        Convert(
+            "ttt.unfrozen_attention_layers", layers, ONE_FORM, either("none", choice("", *WORDS), INDICES), layers_text
+        ),
+        Rename("ttt.ttt_mlp_layers", "ttt.mlp.layers", "the inner MLP has a section of its own"),
+        Rename("ttt.ttt_mlp_hidden_dims", "ttt.mlp.hidden_dims", "the inner MLP has a section of its own"),
+        Rename("ttt.ttt_mlp_expansion_factor", "ttt.mlp.expansion_factor", "the inner MLP has a section of its own"),
+        Convert("ttt.mlp", effective_mlp, "two layers were always built four times as wide, whatever was written"),
+        Rename("ttt.use_rope", "ttt.rope_mode", "a third answer is needed: nobody knows"),
+        Convert(
+            "ttt.rope_mode", rope_mode, "a mode, not a switch", choice("off", "off", "mini_batch", LEGACY), use_rope
+        ),
+        Rename("rope_reset_on_new_file", "ttt.reset_on_new_file", "it resets the inner weights, not the positions"),
+        Doubt(
+            "ttt.ttt_layer_context",
+            lambda value: value not in (None, 3000),
+            "until 2025-11-01 the trainer left TTT layers at 3000, whatever was written",
+        ),
+        Add("ttt.inner_model", choice("mlp", "linear", "mlp"), "mlp", HARD_CODED),
+        Add(
+            "ttt.scan_checkpoint_group_size",
+            integer(16, minimum=0),
+            16,
+            "was a constant: 16 since 2025-10-11, 1 before",
+        ),
+        Add("ttt.scan_checkpoint_group_size_eval", integer(0, minimum=0), 0, HARD_CODED),
+        Add("ttt.kernel", choice("auto", "auto", "torch", "triton", "thunderkittens"), "torch", HARD_CODED),
+        *dead(
+            "rope_continuous",
+            "ttt.normalize_ttt_output",
+            "ttt.target_output_norm",
+            "ttt.log_inner_loop_losses",
+            "ttt.inner_loop_log_interval",
+            "ttt.save_inner_loop_plots",
+            "ttt.optimize_chunk_size",
+            "ttt.chunk_size",
+            "ttt.max_chunk_size",
+            "ttt.prefer_efficiency",
+        ),
+        Rename("ttt.inner_loop_plot_dir", "evaluation.inner_loop_plot_dir", "only evaluation plots"),
+        typed("paper_metrics_eval", "enable", boolean(False)),
+        typed("paper_metrics_freq", "freq", integer(0, minimum=0)),
+        typed("paper_metrics_use_silence", "use_silence", boolean(False)),
+        typed("paper_metrics_use_user_stream", "use_user_stream", boolean(False)),
+        *BENCHMARKS,
+        typed("librilight_audio_dir", "librilight.audio_dir", PATH),
+        typed(
+            "librilight_evaluation_mode",
+            "librilight.evaluation_mode",
+            choice("random", "single_book", "multi_book", "random"),
+            known_mode,
+        ),
+        typed("librilight_max_chapters", "librilight.max_chapters", count()),
+        typed("librilight_num_sequences", "librilight.num_sequences", count()),
+        typed("librilight_speaker_id", "librilight.speaker_id", PATH, as_text),
+        typed("librilight_book_name", "librilight.book_name", PATH, as_text),
+        *STREAMING,
+        typed("long_context_audio_dir", "long_context.audio_dir", PATH),
+        typed("long_context_max_files", "long_context.max_files", count()),
+        *ignored(
+            "save_results_json",
+            "results_dir",
+            "librilight_max_files",
+            "librilight_concatenated_dir",
+            "librilight_max_tokens",
+            "ttt_fig5_enable",
+            "ttt_fig5_max_T",
+            "ttt_fig5_layers",
+            "ttt_fig5_smooth",
+            "sblimp_stream_config",
+            "swuggy_stream_config",
+            "tstory_stream_config",
+            "sstory_stream_config",
+        ),
+        *(
+            Remove(f"paper_metrics.ttt.{name}", "only a log line read it")
+            for name in ("optimize_chunk_size", "chunk_size", "max_chunk_size", "prefer_efficiency", "mini_batch_size")
+        ),
+        RemoveRest("paper_metrics", "keys that no version of the evaluator read"),
+    ),
+)

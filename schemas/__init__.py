@@ -1,0 +1,1 @@
+"""The frozen JSON Schemas, one folder per family; installed as `tttcfg.schemas`."""

@@ -1,0 +1,67 @@
+"""Typed, versioned configuration for test-time-training checkpoints.
+
+A name is imported when it is first used: a program does not pay for what it does not use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tttcfg.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from tttcfg.api import diff as diff
+    from tttcfg.api import load_document as load_document
+    from tttcfg.api import migrate_document as migrate_document
+    from tttcfg.api import resolve as resolve
+    from tttcfg.api import save_document as save_document
+    from tttcfg.differences import Difference as Difference
+    from tttcfg.document import Document as Document
+    from tttcfg.effective import Effective as Effective
+    from tttcfg.effective import Finding as Finding
+    from tttcfg.effective import Origin as Origin
+    from tttcfg.errors import ContradictionError as ContradictionError
+    from tttcfg.errors import ForeignDocumentError as ForeignDocumentError
+    from tttcfg.errors import InputError as InputError
+    from tttcfg.errors import LossError as LossError
+    from tttcfg.errors import NewerVersionError as NewerVersionError
+    from tttcfg.errors import Place as Place
+    from tttcfg.errors import Problem as Problem
+    from tttcfg.errors import TttcfgError as TttcfgError
+    from tttcfg.errors import WriteError as WriteError
+    from tttcfg.fields import Role as Role
+    from tttcfg.ttt_moshi.family import TrainingArgs as TrainingArgs
+    from tttcfg.ttt_moshi.family import TTTConfig as TTTConfig
+
+_HOMES = {
+    "tttcfg.api": ("diff", "load_document", "migrate_document", "resolve", "save_document"),
+    "tttcfg.differences": ("Difference",),
+    "tttcfg.document": ("Document",),
+    "tttcfg.effective": ("Effective", "Finding", "Origin"),
+    "tttcfg.errors": (
+        "ContradictionError",
+        "ForeignDocumentError",
+        "InputError",
+        "LossError",
+        "NewerVersionError",
+        "Place",
+        "Problem",
+        "TttcfgError",
+        "WriteError",
+    ),
+    "tttcfg.fields": ("Role",),
+    "tttcfg.ttt_moshi.family": ("TTTConfig", "TrainingArgs"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 every entry is a name
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tttcfg' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

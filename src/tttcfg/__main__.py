@@ -1,0 +1,5 @@
+"""`python -m tttcfg`."""
+
+from tttcfg.cli import main
+
+main()

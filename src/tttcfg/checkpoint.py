@@ -1,0 +1,113 @@
+"""The layout of a checkpoint folder, and finding it from any path into it.
+
+run_dir/checkpoints/checkpoint_001000/consolidated/{consolidated,lora}.safetensors
+                                                   config.json
+                                                   training_config.json
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tttcfg.document import DOCUMENT_NAME, read_unplaced
+from tttcfg.errors import InputError, Place, Problem
+from tttcfg.sources.json import read_json
+from tttcfg.sources.text import decode
+from tttcfg.storage import read_bytes
+
+CONSOLIDATED = "consolidated"
+MODEL_CONFIG_NAME = "config.json"
+WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors")
+_ENDINGS = (".json", ".safetensors", ".pt")
+_STEP = re.compile(r"checkpoint_(\d+)")
+
+
+class Checkpoint(NamedTuple):
+    """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are."""
+
+    folder: str
+    document: str | None
+    model_config: str | None
+
+    @property
+    def step(self) -> int | None:
+        """The step that the folder's name tells, or None."""
+        for folder in (self.folder, os.path.dirname(self.folder)):
+            if match := _STEP.fullmatch(os.path.basename(folder)):
+                return int(match.group(1))
+        return None
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Return the checkpoint that `path` leads into.
+
+    A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
+    `consolidated`; a file the folder it lies in.
+
+    Raises:
+        InputError: There is no checkpoint; the problem says what was looked for.
+    """
+    start = os.fspath(path)
+    try:
+        mode = os.stat(start).st_mode
+        if not stat.S_ISDIR(mode):
+            return _beside(start)
+        for folder in (start, os.path.join(start, CONSOLIDATED)):
+            if found := _in_folder(folder):
+                return found
+        for folder in (os.path.join(start, "checkpoints"), start):
+            if found := _newest(folder):
+                return found
+    except FileNotFoundError:
+        raise InputError(Problem("not_found", "there is no such checkpoint", place=Place(start))) from None
+    except OSError as error:
+        raise InputError(Problem("unreadable", f"cannot be read: {error.strerror}", place=Place(start))) from None
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else _no_path(error) from None
+    wanted = ", ".join((DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
+    message = f"holds no checkpoint: no {CONSOLIDATED} folder, no checkpoint_NNNNNN folder, none of {wanted}"
+    raise InputError(Problem("not_found", message, place=Place(start)))
+
+
+def _no_path(error: ValueError) -> InputError:
+    return InputError(Problem("not_found", f"is no path: {error}", "checkpoint"))
+
+
+def _beside(file: str) -> Checkpoint:
+    found = _in_folder(os.path.dirname(file) or ".") if os.path.splitext(file)[1] in _ENDINGS else None
+    if found is None:
+        message = "is no file of a checkpoint; give the checkpoint's folder, or a file in it"
+        raise InputError(Problem("not_found", message, place=Place(file)))
+    return found
+
+
+def _in_folder(folder: str) -> Checkpoint | None:
+    """Return the checkpoint whose files lie in `folder` itself, or None."""
+    document, model_config, *weights = (
+        path if os.path.lexists(path) else None
+        for path in (os.path.join(folder, name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
+    )
+    return Checkpoint(folder, document, model_config) if document or model_config or any(weights) else None
+
+
+def _newest(folder: str) -> Checkpoint | None:
+    """Return the checkpoint of the highest step in `folder`; half-written ones have no consolidated folder."""
+    if not os.path.isdir(folder):
+        return None
+    steps = [(int(match.group(1)), name) for name in os.listdir(folder) if (match := _STEP.fullmatch(name))]
+    for _, name in sorted(steps, reverse=True):
+        for candidate in (os.path.join(folder, name, CONSOLIDATED), os.path.join(folder, name)):
+            if found := _in_folder(candidate):
+                return found
+    return None
+
+
+def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return a model's config.json."""
+    name = os.fspath(path)
+    data = read_bytes(name)
+    return read_unplaced(data) or read_json(decode(data, name), name).values

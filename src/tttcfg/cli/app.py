@@ -1,0 +1,77 @@
+"""Putting the commands together, and turning errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from tttcfg.cli.terminal import fail, say
+from tttcfg.errors import TttcfgError
+from tttcfg.version import __version__
+
+COMMANDS = ("resolve", "migrate", "diff", "fields", "history")
+EPILOG = (
+    "Exit codes: 0 fine; 1 the answer is no (contradiction, difference, failed file); 2 wrong use or unreadable input."
+)
+
+
+def build(names: tuple[str, ...]) -> typer.Typer:
+    """Return the application with the commands of those names, importing no others."""
+    app = typer.Typer(
+        name="tttcfg",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for name in names:
+        module = import_module(f"tttcfg.cli.{name}")
+        app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(getattr(module, name))
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"tttcfg {__version__}")
+        raise typer.Exit
+
+
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Say the version and exit."
+    ),
+) -> None:
+    """Configurations of test-time-training checkpoints: resolve, migrate, compare, explain."""
+    del version
+
+
+def run(arguments: list[str]) -> None:
+    """Run the command line and exit with its code."""
+    names = tuple(name for name in COMMANDS if name in arguments[:1]) or COMMANDS
+    try:
+        build(names)(args=prepared(arguments), prog_name="tttcfg")
+    except TttcfgError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def prepared(arguments: list[str]) -> list[str]:
+    """Give `--explain` its value: the key that follows it, or everything."""
+    result: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--explain" and arguments[:1] == ["resolve"]:
+            follows = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
+            argument = f"--explain={rest.pop(0) if follows else '*'}"
+        result.append(argument)
+    return result

@@ -1,0 +1,44 @@
+"""`tttcfg history`: the versions of the schema and what each changed."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from tttcfg.cli.terminal import ink, say, say_json
+from tttcfg.history import versions
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+
+class Output(str, Enum):
+    text = "text"
+    json = "json"
+
+
+def history(
+    version: Annotated[int | None, typer.Argument(help="One version, in full.", show_default=False)] = None,
+    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+) -> None:
+    """Tell the schema's versions and what each changed.
+
+    \b
+    Examples:
+      tttcfg history
+      tttcfg history 7
+    """
+    found = [one for one in versions(TTT_MOSHI) if version in (None, one["version"])]
+    if not found:
+        raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {TTT_MOSHI.head}")
+    if output is Output.json:
+        say_json(found)
+        return
+    colours = ink(sys.stdout)
+    for one in found:
+        say(colours("bold", f"version {one['version']}") + f"  {one['date']}  {one['summary']}")
+        say(f"    {one['evidence']}")
+        shown = one["operations"] if version is not None or one["version"] else []
+        for operation in shown:
+            say(f"    - {operation['line']}")

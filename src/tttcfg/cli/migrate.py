@@ -1,0 +1,130 @@
+"""`tttcfg migrate`: bring saved documents to another version."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tttcfg.cli.terminal import ink, json_text, say, tell
+from tttcfg.errors import InputError, Problem, printable
+from tttcfg.fleet.migrate import Outcome, Task, changes, migrate_many
+from tttcfg.fleet.scan import find_documents
+from tttcfg.render import Ink, table
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "?": "cyan"}
+
+
+class Output(str, Enum):
+    text = "text"
+    json = "json"
+
+
+def migrate(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Documents, or folders to search for them.")],
+    write: Annotated[bool, typer.Option("--write", help="Change the files; without it nothing is.")] = False,
+    to: Annotated[int, typer.Option("--to", metavar="N", help="Version to reach, up or down.")] = TTT_MOSHI.head,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Going down, drop what the older version cannot hold.")
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes.")] = 1,
+    fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
+    output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
+) -> None:
+    """Bring saved documents to the current version, or to another one.
+
+    Shows the plan and changes nothing unless --write is given. Every file is replaced whole or not at
+    all; what stood there is kept beside it (training_config.json.v3.bak). Running again does no harm.
+
+    \b
+    Examples:
+      tttcfg migrate runs
+      tttcfg migrate runs --write --workers 4
+      tttcfg migrate runs/exp/checkpoints/checkpoint_001000 --to 6 --write
+    """
+    if not 0 <= to <= TTT_MOSHI.head:
+        raise InputError(
+            Problem("version", f"there is no version {to}; versions go from 0 to {TTT_MOSHI.head}", "--to")
+        )
+    task = Task(to, write, allow_loss, fsync)
+    outcomes = _watched(migrate_many(find_documents(paths), task, workers))
+    counts = _report_json(outcomes) if output is Output.json else _report_text(outcomes, task)
+    if not counts:
+        raise InputError(Problem("not_found", f"no training_config.json in {', '.join(map(str, paths))}"))
+    raise typer.Exit(1 if counts.get("failed") else 0)
+
+
+def _watched(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Pass outcomes on, counting them on a terminal."""
+    watching = sys.stderr.isatty()
+    count = 0
+    for count, outcome in enumerate(outcomes, 1):
+        if watching and count % 50 == 0:
+            sys.stderr.write(f"\r{count} documents")
+            sys.stderr.flush()
+        yield outcome
+    if watching and count >= 50:
+        sys.stderr.write("\r\x1b[K")
+
+
+def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    steps: dict[tuple[int | None, int | None], int] = {}
+    for outcome in outcomes:
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+        if outcome.status == "failed":
+            tell(f"{ink(sys.stderr)('red', 'failed')} {printable(outcome.problem).splitlines()[0]}" + _more(outcome))
+            continue
+        if outcome.status == "current":
+            continue
+        step = (outcome.version, outcome.to)
+        steps[step] = steps.get(step, 0) + 1
+        _show(outcome, task, first=steps[step] == 1)
+    if counts:
+        say(_summary(counts, steps, task))
+    return counts
+
+
+def _more(outcome: Outcome) -> str:
+    lines = len(outcome.problem.splitlines())
+    return f" (and {lines - 1} more)" if lines > 1 else ""
+
+
+def _show(outcome: Outcome, task: Task, first: bool) -> None:
+    """Say what happens to one file; in full for the first of each step, for the others are alike."""
+    colours = ink(sys.stdout)
+    by = f" (no number; decided by {', '.join(outcome.decided_by[:3])})" if outcome.decided_by else ""
+    verb = "migrated" if outcome.status == "migrated" else "would go"
+    say(f"{colours('bold', printable(outcome.path))}: {verb} from version {outcome.version} to {outcome.to}{by}")
+    if first and not task.write:
+        rows = [(f"  {sign}", key, what) for sign, key, what in changes(outcome.path, task)]
+        text = table(rows, Ink(False))
+        say(
+            "".join(colours(SIGN_STYLES[line.strip()[:1]], line) + "\n" for line in text.splitlines())
+            or "  (no field changes)"
+        )
+
+
+def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], int], task: Task) -> str:
+    done = "migrated" if task.write else "to migrate"
+    parts = [f"{count} from version {step[0]} to {step[1]}" for step, count in sorted(steps.items(), key=str)]
+    line = f"{counts.get('migrated', 0) + counts.get('planned', 0)} {done}" + (
+        f" ({', '.join(parts)})" if parts else ""
+    )
+    line += f", {counts.get('current', 0)} already at version {task.to}, {counts.get('failed', 0)} failed"
+    return line + ("" if task.write or not counts.get("planned") else "; --write does it")
+
+
+def _report_json(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        say(("," if counts else '{"files": [') + json_text(outcome._asdict(), indent=None))
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    if counts:
+        say('], "summary": ' + json_text(counts, indent=None) + "}")
+    return counts

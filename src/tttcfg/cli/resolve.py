@@ -1,0 +1,148 @@
+"""`tttcfg resolve`: one effective configuration from everything that was given."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tttcfg import render
+from tttcfg.api import as_document
+from tttcfg.api import resolve as resolve_api
+from tttcfg.cli.overrides import override_texts
+from tttcfg.cli.terminal import fail, ink, say, say_json, tell
+from tttcfg.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
+from tttcfg.saving import document_bytes
+from tttcfg.storage import write_atomically
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.version import __version__
+
+SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
+
+
+class Restore(str, Enum):
+    auto = "auto"
+    all = "all"
+    none = "none"
+
+
+class Output(str, Enum):
+    yaml = "yaml"
+    json = "json"
+
+
+def resolve(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Overrides, also written --KEY VALUE; see below.", show_default=False
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint", "--checkpoint_dir", "--checkpoint-dir", help="Any path into a checkpoint or run folder."
+        ),
+    ] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option("--config", help="Configuration file; several merge left to right.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An override; may be repeated.")
+    ] = None,
+    restore: Annotated[
+        Restore,
+        typer.Option(
+            "--restore", help="What the checkpoint decides: by role (auto), everything (all), nothing (none)."
+        ),
+    ] = Restore.auto,
+    model_config: Annotated[
+        Path | None, typer.Option("--model-config", help="The model's config.json, where the checkpoint has none.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="Demand what a training run needs (run_dir, data).")] = False,
+    require_ttt: Annotated[
+        bool, typer.Option("--require-ttt", help="Demand that the layers' configuration is known.")
+    ] = False,
+    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.yaml,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="[KEY]", help="Show where values come from, or one value's whole story."),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="FILE", help="Write the result: a document to *.json, YAML to anything else."),
+    ] = None,
+) -> None:
+    """Merge override > checkpoint > config file > default into one validated configuration.
+
+    \b
+    Examples:
+      tttcfg resolve --checkpoint runs/exp --config any.yaml
+      tttcfg resolve --checkpoint_dir runs/exp/checkpoints/checkpoint_001000 --config any.yaml --batch_size 4
+      tttcfg resolve --checkpoint runs/exp ttt.mini_batch_size=16 --explain ttt.mini_batch_size
+      tttcfg resolve --config base.yaml --config mine.yaml ttt.layers=[28,29,30] --train
+
+    \b
+    Values: KEY=VALUE, KEY=@FILE (the value that a YAML, JSON or TOML file holds), KEY.0=VALUE (an item
+    of a list), KEY=null, KEY=!default, KEY=!config (take that source's value).
+    """
+    texts = [*override_texts(overrides or []), *(set_ or [])]
+    contradiction: ContradictionError | None = None
+    try:
+        effective = resolve_api(
+            checkpoint,
+            config,
+            texts,
+            restore=restore.value,
+            model_config=model_config,
+            require_ttt=require_ttt,
+            require_training=train,
+        )
+    except ContradictionError as error:
+        contradiction, effective = error, _effective(error)
+    _show(effective, output, explain, _header(checkpoint, config))
+    if contradiction is not None:
+        fail(contradiction)
+    if write is not None:
+        write_atomically(write, _file_bytes(effective, write, checkpoint, config))
+
+
+def _effective(error: ContradictionError) -> Effective:
+    if not isinstance(error.effective, Effective):
+        raise error
+    return error.effective
+
+
+def _header(checkpoint: Path | None, config: list[Path] | None) -> list[str]:
+    sources = [*([f"checkpoint {checkpoint}"] if checkpoint else []), *(f"config {path}" for path in config or ())]
+    return [f"resolved by tttcfg {__version__} from {', '.join(sources) or 'defaults'}"]
+
+
+def _show(effective: Effective, output: Output, explain: str | None, header: list[str]) -> None:
+    colours = ink(sys.stdout)
+    if output is Output.json:
+        say_json(render.effective_json(effective, TTT_MOSHI))
+    elif explain is None:
+        say(render.effective_yaml(effective, header))
+    elif explain == "*":
+        say(render.origins_table(effective.origins, colours))
+    else:
+        names = [name for name in effective.origins if name == explain or name.startswith(f"{explain}.")]
+        if not names:
+            suggestion = nearest_key(explain, list(effective.origins))
+            raise InputError(Problem("unknown_key", "no setting has this name", explain, suggestion=suggestion))
+        leaves = TTT_MOSHI.leaves
+        for name in names:
+            say(render.origin_story(leaves.get(name), name, effective.origins[name], colours))
+    if output is not Output.json:
+        tell(render.findings_text(effective.findings, ink(sys.stderr)))
+
+
+def _file_bytes(effective: Effective, path: Path, checkpoint: Path | None, config: list[Path] | None) -> bytes:
+    if path.suffix == ".json":
+        return document_bytes(as_document(effective))
+    return render.effective_yaml(effective, _header(checkpoint, config)).encode()

@@ -1,0 +1,58 @@
+"""What the commands share: writing to standard output and error, colours, and leaving with a code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn, TextIO
+
+from pydantic_core import to_json
+
+from tttcfg.errors import TttcfgError
+from tttcfg.render import Ink
+
+
+def ink(stream: TextIO) -> Ink:
+    """Return colours for a terminal, and none for a pipe or where NO_COLOR is set."""
+    return Ink(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+def say(text: str) -> None:
+    """Write lines to standard output; what its encoding lacks is escaped."""
+    _write(sys.stdout, text if text.endswith("\n") else f"{text}\n")
+
+
+def tell(text: str) -> None:
+    """Write lines to standard error."""
+    if text:
+        _write(sys.stderr, text if text.endswith("\n") else f"{text}\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def say_json(value: Any) -> None:
+    """Write one JSON value to standard output."""
+    say(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None) -> str:
+    """Return `value` as JSON in which every character that a terminal might obey is escaped."""
+    text = to_json(value, indent=indent).decode()
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escape(character) for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
+
+
+def fail(error: TttcfgError) -> NoReturn:
+    """Say what is wrong on standard error and leave with the error's exit code."""
+    tell(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
+    sys.exit(error.exit_code)

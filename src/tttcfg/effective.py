@@ -1,0 +1,71 @@
+"""The result of resolving: one validated configuration, the origin of every value, and what to know about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from tttcfg.errors import Problem
+from tttcfg.family import Family
+from tttcfg.fields import Role, plain
+
+
+class Origin(NamedTuple):
+    """One source's say about a field: the kind of source, its value, and where exactly it stands."""
+
+    source: str
+    value: Any
+    where: str
+
+
+class Finding(NamedTuple):
+    """Something to know about the result; `severity` is info, warning or error, `code` is in `errors.CODES`."""
+
+    severity: str
+    code: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Effective:
+    """One validated effective configuration.
+
+    Attributes:
+        training: The whole configuration.
+        ttt: What the TTT layers read; None where TTT is off or the model's dimensions are unknown.
+        origins: By dotted path, every source that gave the value, the winner first.
+        findings: What to know: deviations, unknown values, contradictions.
+        digest: Of the architecture and computation fields; equal digests compute the same.
+    """
+
+    training: Any
+    ttt: Any
+    origins: Mapping[str, tuple[Origin, ...]]
+    findings: tuple[Finding, ...]
+    digest: str
+
+    def with_findings(self, findings: list[Finding]) -> Effective:
+        return Effective(self.training, self.ttt, self.origins, (*self.findings, *findings), self.digest)
+
+
+def freeze(origins: dict[str, tuple[Origin, ...]]) -> Mapping[str, tuple[Origin, ...]]:
+    return MappingProxyType(origins)
+
+
+def finding(severity: str, problem: Problem) -> Finding:
+    """Return a problem as a finding; its place becomes part of the sentence."""
+    where = str(problem.place)
+    return Finding(severity, problem.code, problem.key, f"{problem.message} ({where})" if where else problem.message)
+
+
+def digest(training: Any, family: Family) -> str:
+    """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
+    decisive = (Role.ARCHITECTURE, Role.COMPUTATION)
+    fields = {leaf.name: plain(leaf.get(training)) for leaf in family.leaves.values() if leaf.role in decisive}
+    text = json.dumps({"schema_version": family.head, "fields": fields}, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

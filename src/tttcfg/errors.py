@@ -1,0 +1,166 @@
+"""What can go wrong, as structure: each problem knows its code, its key, its place and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NamedTuple
+
+MAX_PROBLEMS = 20
+MAX_QUOTED = 120
+
+# Every code a problem or a finding may carry, with what it means. docs/errors.md is generated from
+# this table, and a test holds every code used in the source against it.
+CODES = {
+    "alias_bomb": "Aliases or merge keys that expand beyond the cap.",
+    "ambiguous_override": "An override that can be read in two ways.",
+    "assumed": "The checkpoint's document lacks a field of its own version; a source or a default stands in.",
+    "conflict": "Two spellings of one setting in the same source.",
+    "contradiction": "The effective configuration contradicts the model it is for.",
+    "cycle": "A YAML alias that contains itself.",
+    "deviation": "An override changes what the checkpoint's weights compute, compared with training.",
+    "directive": "A YAML directive that would change how the file is read.",
+    "doubt": "A recorded value that the program of that time may not have obeyed.",
+    "duplicate_key": "The same key twice in one mapping.",
+    "empty": "A file with no configuration in it.",
+    "encoding": "Bytes that are not plain UTF-8.",
+    "foreign": "A document of another program.",
+    "fragment": "A configuration file that could not start a training run by itself.",
+    "index": "A list index that does not exist.",
+    "legacy": "A value that the old program did not record and nobody can know.",
+    "loss": "A value that cannot come back in the older version.",
+    "missing": "Something a training run needs and nobody gave.",
+    "model_config": "The model's dimensions are unknown or unusable.",
+    "newer": "A document of a schema version newer than this tttcfg knows.",
+    "not_a_mapping": "A document or section that is not a mapping of keys to values.",
+    "not_finite": "NaN or infinity.",
+    "not_found": "A file or checkpoint that is not there.",
+    "override": "An override that is not KEY=VALUE.",
+    "padding": "A sequence length that is padded to whole mini-batches.",
+    "rejected": "A value that the field does not accept.",
+    "removed": "A setting that no longer exists; its value had no effect.",
+    "renamed": "An old spelling that was read as the new one.",
+    "restored": "The checkpoint's value was kept although a configuration file says otherwise.",
+    "syntax": "Text that is not valid YAML, JSON or TOML.",
+    "tag": "A YAML tag; configurations hold plain data only.",
+    "too_deep": "Nesting beyond the cap.",
+    "too_large": "A file or value beyond the cap.",
+    "training": "Settings that the trainer is known to refuse or to ignore together.",
+    "unknown_key": "A key that no version of the schema has.",
+    "unreadable": "A path that cannot be read as a regular file.",
+    "unvouched": "A computation field of a checkpoint that carries no training_config.json.",
+    "unwritable": "A path that cannot be written safely.",
+    "version": "A schema_version that is not a version.",
+}
+
+
+class Place(NamedTuple):
+    """Where in a text something stands; lines and columns count from 1, 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.file] + [str(n) for n in (self.line, self.column) if n]
+        return ":".join(parts)
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: a code from `CODES`, the key, a sentence, the place and the nearest valid name."""
+
+    code: str
+    message: str
+    key: str = ""
+    place: Place | str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if str(self.place) else ""
+        key = f"{self.key}: " if self.key else ""
+        hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
+        return printable(f"{where}{key}{self.message}{hint}")
+
+
+class TttcfgError(Exception):
+    """The base of everything tttcfg raises on purpose; `problems` holds all that is wrong, not the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
+        if len(self.problems) > MAX_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MAX_PROBLEMS} more")
+        return "\n".join(lines)
+
+
+class InputError(TttcfgError, ValueError):
+    """A file, document or override that cannot be used as it is."""
+
+
+class NewerVersionError(InputError):
+    """A document written by a later tttcfg than this one."""
+
+
+class ForeignDocumentError(InputError):
+    """A document that some other program wrote."""
+
+
+class LossError(InputError):
+    """A downgrade that would lose values which nothing records."""
+
+
+class WriteError(TttcfgError, OSError):
+    """A file that could not be written; what stood there before is untouched."""
+
+    def __str__(self) -> str:
+        return TttcfgError.__str__(self)
+
+
+class ContradictionError(TttcfgError):
+    """The configuration is valid and cannot be true of this model; `effective` holds what was resolved."""
+
+    exit_code = 1
+
+    def __init__(self, problems: Iterable[Problem], effective: object = None) -> None:
+        super().__init__(problems)
+        self.effective = effective
+
+
+def printable(text: str) -> str:
+    """Return `text` with control, direction-changing and surrogate characters escaped, newlines kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def quote(value: object) -> str:
+    """Return `value` as a person should see it in a sentence: escaped, quoted where text, clipped."""
+    text = repr(value) if isinstance(value, str) else shallow_repr(value)
+    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+
+
+def shallow_repr(value: object) -> str:
+    """Describe `value` without walking into it: a hostile value may be endless when expanded."""
+    if isinstance(value, dict):
+        return f"a mapping of {len(value)} keys"
+    if isinstance(value, (list, tuple)):
+        short = len(value) <= 8 and not any(isinstance(item, (dict, list, tuple, str)) for item in value)
+        return repr(list(value)) if short else f"a list of {len(value)} items"
+    return "true" if value is True else "false" if value is False else "null" if value is None else repr(value)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return the candidate most like `name`, or an empty text where none is near."""
+    found = get_close_matches(name[:200], list(candidates), n=1, cutoff=0.75)
+    return found[0] if found else ""
+
+
+def nearest_key(key: str, valid: list[str]) -> str:
+    """Return the valid dotted name nearest to `key`: by the whole path, else by its last part."""
+    by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
+    return nearest(key, valid) or by_last.get(nearest(key.rpartition(".")[2], by_last), "")

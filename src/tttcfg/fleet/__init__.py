@@ -1,0 +1,1 @@
+"""Many checkpoints at once: finding their documents, and migrating them one by one."""

@@ -1,0 +1,77 @@
+"""Configurations that live in a running program: old dataclasses, namespaces, mappings."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from tttcfg.document import document_of
+from tttcfg.errors import InputError, Problem, quote
+from tttcfg.family import Family
+from tttcfg.fields import Role, dig, plant
+from tttcfg.record import Tree
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def training_of(value: Any, family: Family) -> Any:
+    """Return a live configuration as the family's model, whatever version of the trainer made it.
+
+    Args:
+        value: A dataclass instance, a mapping, an argparse.Namespace or a pydantic model.
+
+    Raises:
+        InputError: It is none of these, or holds what no version of the family has.
+    """
+    if isinstance(value, family.model):
+        return value
+    tree = plain_tree(value, "")
+    if not isinstance(tree, dict):
+        raise InputError(Problem("not_a_mapping", f"a {type(value).__name__} holds no settings by name"))
+    secrets = {leaf.path: dig(tree, leaf.path) for leaf in family.leaves.values() if leaf.role is Role.SECRET}
+    if "schema_version" not in tree and family.chain.identify(tree).version == family.head:
+        tree["schema_version"] = family.head
+    training = document_of(tree, family, type(value).__name__).training
+    given = {path: secret for path, secret in secrets.items() if secret is not None}
+    if not given:
+        return training
+    body = training.model_dump()
+    for path, secret in given.items():
+        plant(body, path, SecretStr(secret) if isinstance(secret, str) else secret)
+    return family.model.model_validate(body)
+
+
+def plain_tree(value: Any, key: str) -> Any:
+    """Return `value` as mappings, lists and scalars, or raise an InputError that names the key."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return _mapping(value, key)
+    if isinstance(value, (list, tuple)):
+        return [plain_tree(item, f"{key}.{index}") for index, item in enumerate(value)]
+    if isinstance(value, Enum):
+        return plain_tree(value.value, key)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, _PLAIN):
+        return value
+    raise InputError(Problem("rejected", f"a {type(value).__name__} ({quote(value)}) cannot be saved", key.strip(".")))
+
+
+def _mapping(value: Mapping[Any, Any], key: str) -> Tree:
+    tree: Tree = {}
+    for name, item in value.items():
+        tree[str(name)] = plain_tree(item, f"{key}.{name}".strip("."))
+    return tree

@@ -1,0 +1,161 @@
+"""A migration: one step of a schema's history, and the chain that all steps make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+from tttcfg.fields import Path
+from tttcfg.operations import Operation
+from tttcfg.record import Record, Tree
+from tttcfg.shapes import Shape, defaults, is_section, section
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step: the version it leads to, when and why it happened, and its operations."""
+
+    version: int
+    date: str
+    summary: str
+    evidence: str
+    operations: tuple[Operation, ...]
+
+    def up(self, tree: Tree, record: Record, partial: bool = False) -> None:
+        for operation in self.operations:
+            operation.up(tree, record, partial)
+
+    def down(self, tree: Tree, record: Record) -> list[tuple[str, Any]]:
+        """Undo the step and return every path and value that nothing can bring back."""
+        return [loss for operation in reversed(self.operations) for loss in operation.down(tree, record)]
+
+    def reshape(self, schema: Shape) -> None:
+        for operation in self.operations:
+            operation.reshape(schema)
+
+
+class Identification(NamedTuple):
+    """The version of an unversioned document: the keys that decided it, and the keys no version has."""
+
+    version: int
+    decided_by: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+class Chain:
+    """All migrations of one family, from the first version to the head."""
+
+    def __init__(self, migrations: Sequence[Migration]) -> None:
+        self.migrations = tuple(sorted(migrations, key=lambda migration: migration.version))
+        versions = [migration.version for migration in self.migrations]
+        if versions != list(range(len(versions))):
+            raise ValueError(f"migrations must lead to versions 0, 1, 2, …, each once; found {versions}")
+
+    @property
+    def head(self) -> int:
+        return len(self.migrations) - 1
+
+    @cached_property
+    def spellings(self) -> dict[str, str]:
+        """Every old path, to what it is called now; to nothing where it is gone."""
+        found: dict[str, str] = {}
+        for migration in self.migrations:
+            for operation in migration.operations:
+                for old, new in operation.spellings().items():
+                    found = {key: new if value == old else value for key, value in found.items()} | {old: new}
+        return found
+
+    @cached_property
+    def introduced(self) -> Tree:
+        """The version that brought each field, as a tree of the shape of all versions together."""
+        tree: Tree = {}
+        for version in range(self.head + 1):
+            _mark(tree, self.schema(version), version)
+        return tree
+
+    def schema(self, version: int) -> Shape:
+        """Return the shape of documents of `version`, as the operations make it."""
+        schema = section()
+        for migration in self.migrations[: version + 1]:
+            migration.reshape(schema)
+        return schema
+
+    def template(self, version: int) -> Tree:
+        """Return the document that holds every field of `version` at that version's default."""
+        return defaults(self.schema(version))
+
+    @lru_cache(maxsize=64)  # noqa: B019 a chain lives as long as its family
+    def assumed(self, version: int) -> Tree:
+        """Return what `version`'s defaults mean today: its template, upgraded. Not to be changed."""
+        return self.up(self.template(version), version, Record())
+
+    def identify(self, tree: Tree) -> Identification:
+        """Work out the version of an unversioned document: that of the newest field it holds."""
+        known: list[tuple[int, str]] = []
+        unknown: list[str] = []
+        _collect(tree, self.introduced, (), known, unknown)
+        version = max((since for since, _ in known), default=-1)
+        decided_by = tuple(path for since, path in known if since == version)
+        return Identification(version, decided_by, tuple(unknown))
+
+    def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
+        """Return a complete document of `version`, upgraded to `to` (the head); `tree` stays as it is."""
+        copy: Tree = copied(tree)
+        for migration in self.migrations[version + 1 : (self.head if to is None else to) + 1]:
+            migration.up(copy, record)
+        return copy
+
+    def up_partial(self, tree: Tree, record: Record) -> Tree:
+        """Return a partial document with its old spellings brought to the head; nothing is filled."""
+        copy: Tree = copied(tree)
+        for migration in self.migrations:
+            migration.up(copy, record, partial=True)
+        return copy
+
+    def down(self, tree: Tree, version: int, record: Record) -> tuple[Tree, list[tuple[str, Any]]]:
+        """Return a head document as `version` would have it, and every path and value that is lost."""
+        copy = copied(tree)
+        losses: list[tuple[str, Any]] = []
+        for migration in reversed(self.migrations[version + 1 :]):
+            losses += migration.down(copy, record)
+        return copy, losses
+
+
+def copied(tree: Any) -> Any:
+    """Return a copy of nested mappings and lists; what is inside is plain and needs none."""
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    return [copied(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _mark(tree: Tree, schema: Shape, version: int) -> None:
+    for name, shape in schema["properties"].items():
+        if is_section(shape):
+            child = tree.setdefault(name, {})
+            if isinstance(child, dict):
+                _mark(child, shape, version)
+        else:
+            tree.setdefault(name, version)
+
+
+def _collect(tree: Tree, index: Tree, path: Path, known: list[tuple[int, str]], unknown: list[str]) -> None:
+    for key, value in tree.items():
+        entry = index.get(key)
+        here = (*path, str(key))
+        if isinstance(entry, dict) and isinstance(value, dict):
+            _collect(value, entry, here, known, unknown)
+        elif isinstance(entry, int):
+            known.append((entry, ".".join(here)))
+        elif entry is None:
+            unknown.append(".".join(here))
+
+
+def paths(tree: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value that is not a mapping, empty mappings included."""
+    if isinstance(tree, dict) and (tree or not path):
+        for key, value in tree.items():
+            yield from paths(value, (*path, str(key)))
+    else:
+        yield path

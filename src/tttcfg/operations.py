@@ -1,0 +1,322 @@
+"""The operations that migrations are made of.
+
+From a list of operations follow the upgrade of complete documents and of partial ones, the downgrade
+with its losses, the next version's schema and the history page. Operations are pure: they see the
+document and the record, never a model, a clock or today's defaults. Applying one edits the working
+copy that the chain made, and never a value inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from tttcfg.fields import Path, dig, plant
+from tttcfg.record import (
+    MISSING,
+    Record,
+    Tree,
+    make_way,
+    prune,
+    redacted,
+    same,
+    shape_at,
+    shape_parent,
+    split,
+    take,
+    take_shape,
+)
+from tttcfg.shapes import Shape
+
+Losses = Iterator[tuple[str, Any]]
+WITHHELD = "(withheld)"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One change of the schema, and what it means for documents on either side of it."""
+
+    path: str
+    kind: ClassVar[str] = "change"
+
+    @cached_property
+    def parts(self) -> Path:
+        return split(self.path)
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        """Bring `tree` to the newer version; a partial document gets no fills."""
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        """Bring `tree` back to the older version, yielding every path and value that is lost."""
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        """Turn the older version's schema into the newer one's."""
+
+    def spellings(self) -> dict[str, str]:
+        """Return old paths that mean something new: to the new path, or to nothing where removed."""
+        return {}
+
+    @property
+    def why(self) -> str:
+        """Why the schema changed here."""
+        return str(getattr(self, "reason", ""))
+
+
+@dataclass(frozen=True)
+class Declare(Operation):
+    """A field of the first version."""
+
+    shape: Shape
+    kind: ClassVar[str] = "declared"
+
+    def reshape(self, schema: Shape) -> None:
+        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """A new field; `fill` is what the program did before the field existed, not the field's default."""
+
+    shape: Shape
+    fill: Any
+    reason: str
+    kind: ClassVar[str] = "added"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        if partial or dig(tree, self.parts, MISSING) is not MISSING:
+            return
+        make_way(tree, self.parts)
+        plant(tree, self.parts, self.fill)
+        record.filled[self.path] = {"value": self.fill, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        value = take(tree, self.parts)
+        prune(tree, self.parts)
+        if value is not MISSING and value != self.fill:
+            yield self.path, value
+
+    def reshape(self, schema: Shape) -> None:
+        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+
+
+@dataclass(frozen=True)
+class Remove(Operation):
+    """A field that is gone; its value is kept in the record."""
+
+    reason: str
+    kind: ClassVar[str] = "removed"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        value = take(tree, self.parts)
+        if value is MISSING:
+            return
+        if partial:
+            prune(tree, self.parts)
+        if record.filled.pop(self.path, None) is None:
+            record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        kept = record.removed.get(self.path, {})
+        if "value" in kept:
+            plant(tree, self.parts, kept["value"])
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        if "properties" in (shape_at(schema, self.parts[:-1]) or {}):
+            take_shape(schema, self.parts)
+
+    def spellings(self) -> dict[str, str]:
+        return {self.path: ""}
+
+
+@dataclass(frozen=True)
+class Withhold(Operation):
+    """A secret that saved documents no longer carry; partial documents keep it, nothing records it."""
+
+    reason: str
+    kind: ClassVar[str] = "withheld"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        value = MISSING if partial else take(tree, self.parts)
+        if value is not MISSING and record.filled.pop(self.path, None) is None:
+            kept = None if value is None else WITHHELD
+            record.removed[self.path] = {"value": kept, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        kept = record.removed.get(self.path)
+        if kept is not None:
+            plant(tree, self.parts, None)
+            if kept["value"] is not None:
+                yield self.path, WITHHELD
+
+    def reshape(self, schema: Shape) -> None:
+        take_shape(schema, self.parts)
+
+
+@dataclass(frozen=True)
+class Rename(Operation):
+    """A field under another name or in another section; `shape` where it changes on the way."""
+
+    to: str
+    reason: str
+    kind: ClassVar[str] = "renamed"
+
+    @cached_property
+    def target(self) -> Path:
+        return split(self.to)
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        old = dig(tree, self.parts, MISSING)
+        if old is MISSING or dig(tree, self.target, MISSING) is not MISSING:
+            return  # both spellings: the old one stays behind, and validation names it
+        value = take(tree, self.parts)
+        if partial:
+            prune(tree, self.parts)
+        plant(tree, self.target, value)
+        if not record.move(self.path, self.to):
+            record.renamed[self.path] = {"value": self.to, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        value = take(tree, self.target)
+        if value is not MISSING:
+            prune(tree, self.target)
+            plant(tree, self.parts, value)
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        shape = take_shape(schema, self.parts)
+        shape_parent(schema, self.target)[self.target[-1]] = shape
+
+    def spellings(self) -> dict[str, str]:
+        return {self.path: self.to}
+
+
+@dataclass(frozen=True)
+class Convert(Operation):
+    """The same field in another form; `forward` and `back` must take any value and return it where it is not theirs."""
+
+    forward: Callable[[Any], Any]
+    reason: str
+    shape: Shape | None = None
+    back: Callable[[Any], Any] | None = None
+    kind: ClassVar[str] = "converted"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        old = dig(tree, self.parts, MISSING)
+        if old is MISSING or (partial and not record.brought(self.path)):
+            return  # a value under today's spelling already has today's form
+        new = self.forward(old)
+        if same(new, old):
+            return
+        plant(tree, self.parts, new)
+        if self.back is None or not same(self.back(new), old):
+            record.converted[self.path] = {"value": old, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        new = dig(tree, self.parts, MISSING)
+        recorded = record.converted.get(self.path, {}).get("value", MISSING)
+        if new is not MISSING and recorded is not MISSING and same(self.forward(recorded), new):
+            plant(tree, self.parts, recorded)
+        elif new is not MISSING and self.back is not None:
+            plant(tree, self.parts, self.back(new))
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        if self.shape is not None:
+            shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+
+
+@dataclass(frozen=True)
+class Lift(Operation):
+    """A key of a free-form mapping that becomes a typed field; `fill` is what its reader took for absent."""
+
+    to: str
+    shape: Shape
+    reason: str
+    convert: Callable[[Any], Any] | None = None
+    kind: ClassVar[str] = "lifted"
+
+    @property
+    def fill(self) -> Any:
+        return self.shape["default"]
+
+    @cached_property
+    def target(self) -> Path:
+        return split(self.to)
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        target = self.target
+        if dig(tree, target, MISSING) is not MISSING:
+            return
+        value = take(tree, self.parts)
+        if value is not MISSING:
+            if partial:
+                prune(tree, self.parts)
+            new = self.convert(value) if self.convert else value
+            plant(tree, target, new)
+            record.renamed[self.path] = {"value": self.to, "reason": self.reason}
+            if not same(new, value):
+                record.converted[self.to] = {"value": value, "reason": self.reason}
+        elif not partial:
+            plant(tree, target, self.fill)
+            record.filled[self.to] = {"value": self.fill, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        value = take(tree, self.target)
+        prune(tree, self.target)
+        if value is MISSING or (value == self.fill and self.path not in record.renamed):
+            return iter(())
+        recorded = record.converted.get(self.to, {}).get("value", MISSING)
+        if recorded is not MISSING and self.convert and same(self.convert(recorded), value):
+            value = recorded
+        plant(tree, self.parts, value)
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        shape_parent(schema, self.target)[self.target[-1]] = self.shape
+
+    def spellings(self) -> dict[str, str]:
+        return {self.path: self.to}
+
+
+@dataclass(frozen=True)
+class RemoveRest(Operation):
+    """A free-form mapping that is gone; of a complete document what is left in it goes into the record."""
+
+    reason: str
+    kind: ClassVar[str] = "removed"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        if partial:
+            if dig(tree, self.parts, MISSING) in ({}, None):
+                take(tree, self.parts)
+            return
+        value = take(tree, self.parts)
+        if value is not MISSING and record.filled.pop(self.path, None) is None:
+            record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        kept = record.removed.get(self.path, {})
+        if isinstance(kept.get("value"), dict):
+            plant(tree, self.parts, {**kept["value"], **dig(tree, self.parts, {})})
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        take_shape(schema, self.parts)
+
+
+@dataclass(frozen=True)
+class Doubt(Operation):
+    """A field whose recorded value the program may not have obeyed; the value stays, the doubt is recorded."""
+
+    when: Callable[[Any], bool]
+    reason: str
+    kind: ClassVar[str] = "doubted"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        value = dig(tree, self.parts, MISSING)
+        if not partial and value is not MISSING and self.path not in record.filled and self.when(value):
+            record.doubted[self.path] = {"value": value, "reason": self.reason}

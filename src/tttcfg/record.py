@@ -1,0 +1,133 @@
+"""What a migration did to a document, and the small moves on plain trees that operations are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from tttcfg.fields import Path, dig, plant
+from tttcfg.shapes import Shape, section
+
+Tree = dict[str, Any]
+MISSING: Any = object()
+LEGACY = "legacy"
+"""The value of a setting that the program of that time did not record, so that nobody can know it."""
+
+SECRET_WORDS = ("key", "token", "secret", "password", "passwd", "credential", "auth")
+
+
+@dataclass
+class Record:
+    """What upgrading a document did to it; it travels in the saved document.
+
+    Each entry has a `reason` and a `value`: what was filled in, the new name of what was renamed, the
+    old value of what was removed or converted, the doubted value. Keys are current dotted paths, but
+    old ones for what was renamed or removed.
+    """
+
+    filled: dict[str, Tree] = field(default_factory=dict)
+    renamed: dict[str, Tree] = field(default_factory=dict)
+    removed: dict[str, Tree] = field(default_factory=dict)
+    converted: dict[str, Tree] = field(default_factory=dict)
+    doubted: dict[str, Tree] = field(default_factory=dict)
+
+    @classmethod
+    def from_saved(cls, provenance: Any) -> Record:
+        """Return the record that a document's provenance holds; entries of another form are passed over."""
+        record = cls()
+        for kind in fields(record):
+            groups = provenance.get(kind.name)
+            for reason, group in groups.items() if isinstance(groups, dict) else ():
+                for path, value in group.items() if isinstance(group, dict) else ():
+                    getattr(record, kind.name)[path] = {"value": value, "reason": reason}
+        return record
+
+    def saved(self) -> Tree:
+        """Return the record as provenance holds it: by kind, then by reason; what is empty is left out."""
+        found: Tree = {}
+        for kind in fields(self):
+            for path, entry in getattr(self, kind.name).items():
+                found.setdefault(kind.name, {}).setdefault(entry["reason"], {})[path] = entry["value"]
+        return found
+
+    def move(self, old: str, new: str) -> bool:
+        """Carry what is recorded of `old` over to `new`; return whether the value was filled, not given."""
+        for entries in (self.converted, self.doubted):
+            if old in entries:
+                entries[new] = entries.pop(old)
+        if old not in self.filled:
+            return False
+        self.filled[new] = self.filled.pop(old)
+        return True
+
+    def brought(self, path: str) -> bool:
+        """Whether an old spelling brought a value to `path` or below it."""
+        return any(f"{entry['value']}.".startswith(f"{path}.") for entry in self.renamed.values())
+
+
+def split(path: str) -> Path:
+    return tuple(path.split("."))
+
+
+def take(tree: Any, path: Path) -> Any:
+    """Remove and return what stands at `path`, or `MISSING`; mappings emptied on the way stay."""
+    parent = dig(tree, path[:-1])
+    return parent.pop(path[-1], MISSING) if isinstance(parent, dict) else MISSING
+
+
+def prune(tree: Tree, path: Path) -> None:
+    """Remove the mappings on the way to `path` that hold nothing any more."""
+    for depth in range(len(path) - 1, 0, -1):
+        if dig(tree, path[:depth]) != {}:
+            return
+        take(tree, path[:depth])
+
+
+def shape_parent(schema: Shape, path: Path) -> Tree:
+    """Return the `properties` that `path` ends in, making the sections on the way."""
+    for part in path[:-1]:
+        schema = schema["properties"].setdefault(part, section())
+    properties: Tree = schema["properties"]
+    return properties
+
+
+def take_shape(schema: Shape, path: Path) -> Any:
+    """Remove and return the shape at `path`, with the sections that it leaves empty."""
+    properties = shape_parent(schema, path)
+    shape = properties.pop(path[-1], MISSING)
+    if not properties and len(path) > 1:
+        take_shape(schema, path[:-1])
+    return shape
+
+
+def make_way(tree: Tree, path: Path) -> None:
+    """Turn a null section on the way to `path` into an empty one: the trainer read both alike."""
+    for depth in range(1, len(path)):
+        if dig(tree, path[:depth], MISSING) is None:
+            plant(tree, path[:depth], {})
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two plain values are equal and of one type; True is not 1."""
+    return type(a) is type(b) and bool(a == b)
+
+
+def redacted(value: Any) -> Any:
+    """Return `value` without what looks like a secret, at any depth."""
+    if isinstance(value, list):
+        return [redacted(item) for item in value]
+    if isinstance(value, dict):
+        return {key: redacted(item) for key, item in value.items() if not looks_secret(key)}
+    return value
+
+
+def looks_secret(name: str) -> bool:
+    return any(word in SECRET_WORDS for word in name.lower().replace("-", "_").split("_"))
+
+
+def shape_at(schema: Shape, path: Path) -> Shape | None:
+    """Return the shape at `path`, or None."""
+    node: Shape | None = schema
+    for part in path:
+        node = (node or {}).get("properties", {}).get(part)
+    return node

@@ -1,0 +1,163 @@
+"""From structure to what people read: YAML with a header, tables, differences. Nothing else makes such text."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tttcfg.differences import Difference
+from tttcfg.effective import Effective, Finding, Origin
+from tttcfg.errors import printable
+from tttcfg.family import Family
+from tttcfg.fields import Leaf, plain
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
+WIDEST_VALUE = 60
+
+
+class Ink(NamedTuple):
+    """Colours text where the reader is a terminal, and leaves it alone elsewhere."""
+
+    on: bool
+
+    def __call__(self, style: str, text: str) -> str:
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.on and text else text
+
+
+def value_text(value: Any, widest: int = WIDEST_VALUE) -> str:
+    """Return a value on one line, as YAML or JSON would have it, clipped."""
+    text = (
+        value
+        if isinstance(value, str) and value.isprintable() and value
+        else json.dumps(plain(value), ensure_ascii=True)
+    )
+    return printable(text if len(text) <= widest else text[: widest - 1] + "…")
+
+
+def table(rows: Iterable[Sequence[str]], ink: Ink, styles: Sequence[str] = ()) -> str:
+    """Return rows in aligned columns; the last column may be as long as it likes."""
+    rows = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)] + [row[-1]]
+        styled = [
+            ink(style, cell) if style else cell
+            for cell, style in zip(cells, (*styles, *[""] * len(cells)), strict=False)
+        ]
+        lines.append("  ".join(styled).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def finding_line(finding: Finding, ink: Ink) -> str:
+    label = ink(_SEVERITY_STYLES[finding.severity], finding.severity)
+    key = f"{finding.key}: " if finding.key else ""
+    return f"{label} {printable(f'[{finding.code}] {key}{finding.message}')}"
+
+
+def findings_text(findings: Iterable[Finding], ink: Ink, *, quiet: Sequence[str] = ("renamed", "removed")) -> str:
+    """Return findings line by line; many of one quiet kind become one line."""
+    lines: list[str] = []
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        common = finding.message if finding.code in ("unvouched", "doubt") else ""
+        groups.setdefault((finding.severity, finding.code, common), []).append(finding)
+    for (severity, code, common), group in groups.items():
+        if len(group) == 1 or (code not in quiet and not common):
+            lines += [finding_line(finding, ink) for finding in group]
+            continue
+        shown = group if common else group[:3]
+        keys = ", ".join(finding.key for finding in shown) + (", …" if len(shown) < len(group) else "")
+        label = ink(_SEVERITY_STYLES[severity], severity)
+        said = f": {common}" if common else f" ({len(group)} settings; --output json says more)"
+        lines.append(f"{label} {printable(f'[{code}] {keys}{said}')}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def yaml_text(tree: Mapping[str, Any]) -> str:
+    """Return a configuration as YAML that reads back equal."""
+    from ruamel.yaml import YAML  # only this output pays for it
+
+    for unicode in (True, False):  # escaped throughout where a terminal might obey some character
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        yaml.width, yaml.allow_unicode = 4096, unicode
+        stream = io.StringIO()
+        yaml.dump(tree, stream)
+        text = stream.getvalue()
+        if all(character.isprintable() or character == "\n" for character in text):
+            break
+    return text
+
+
+def effective_yaml(effective: Effective, header: Sequence[str]) -> str:
+    """Return the effective configuration as a YAML file with its digest, findings and layer settings as comments."""
+    lines = [*header, f"digest: {effective.digest}"]
+    lines += [finding_line(finding, Ink(False)) for finding in effective.findings if finding.severity != "info"]
+    if effective.ttt is not None:
+        lines.append("the TTT layers read:")
+        lines += [f"  {name}: {value_text(value)}" for name, value in effective.ttt.model_dump(mode="json").items()]
+    comments = "".join(f"# {printable(part)}\n" for line in lines for part in line.split("\n"))
+    return comments + yaml_text(effective.training.model_dump(mode="json"))
+
+
+def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
+    """Return the documented object of `resolve --output json`."""
+    return {
+        "schema_version": family.head,
+        "training": effective.training.model_dump(mode="json"),
+        "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
+        "origins": {
+            name: [{"source": one.source, "value": plain(one.value), "where": one.where} for one in origins]
+            for name, origins in effective.origins.items()
+        },
+        "findings": [finding._asdict() for finding in effective.findings],
+        "digest": effective.digest,
+    }
+
+
+def origins_table(origins: Mapping[str, tuple[Origin, ...]], ink: Ink) -> str:
+    """Return one row per field: its value, the source that won, and where that stands."""
+    rows = [(name, value_text(given[0].value), given[0].source, given[0].where) for name, given in origins.items()]
+    return table([("KEY", "VALUE", "SOURCE", "WHERE"), *rows], ink, ("cyan", "bold"))
+
+
+def origin_story(leaf: Leaf | None, name: str, origins: Sequence[Origin], ink: Ink) -> str:
+    """Return everything there is to say about where one value comes from."""
+    head = f"{ink('bold', name)} = {value_text(origins[0].value, 2000)}\n"
+    if leaf is not None:
+        head += f"  {leaf.description}\n  role {leaf.role.value}, unit {leaf.unit}\n"
+    rows = [
+        ("  " + ("wins" if rank == 0 else "beaten"), one.source, value_text(one.value), one.where)
+        for rank, one in enumerate(origins)
+    ]
+    return head + table(rows, ink, ("green",))
+
+
+def differences_text(differences: Iterable[Difference], ink: Ink) -> str:
+    """Return differences grouped by role, the gravest first."""
+    groups: dict[str, list[Difference]] = {}
+    for difference in differences:
+        groups.setdefault(difference.role.value, []).append(difference)
+    text = ""
+    for role, group in groups.items():
+        rows = [("  " + one.key, value_text(one.left), "->", value_text(one.right)) for one in group]
+        text += ink("bold", role) + "\n" + table(rows, ink, ("cyan", "red", "", "green"))
+    return text
+
+
+def field_text(leaf: Leaf, story: Sequence[str], ink: Ink) -> str:
+    """Return what one field is: its description, role, unit, default and history."""
+    rows = [
+        ("  role", leaf.role.value),
+        ("  unit", leaf.unit),
+        ("  default", value_text(leaf.default)),
+        *(("  history" if not index else "", line) for index, line in enumerate(story)),
+    ]
+    return f"{ink('bold', leaf.name)}\n  {leaf.description}\n" + table(rows, ink, ("dim",))

@@ -1,0 +1,71 @@
+"""JSON Schema fragments that migrations declare fields with, in the form pydantic writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Shape = dict[str, Any]
+
+_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
+
+
+def boolean(default: bool) -> Shape:
+    return {"default": default, "type": "boolean"}
+
+
+def integer(default: int | None, **bounds: Any) -> Shape:
+    return {"default": default, "type": "integer", **bounds}
+
+
+def number(default: float, **bounds: Any) -> Shape:
+    return {"default": default, "type": "number", **bounds}
+
+
+def text(default: str | None, **bounds: Any) -> Shape:
+    return {"default": default, "type": "string", "maxLength": 4096, **bounds}
+
+
+def choice(default: str, *words: str) -> Shape:
+    return {"default": default, "enum": list(words), "type": "string"}
+
+
+def nullable(shape: Shape) -> Shape:
+    inner = {key: value for key, value in shape.items() if key != "default"}
+    return {"default": shape["default"], "anyOf": [inner, {"type": "null"}]}
+
+
+def either(default: Any, *shapes: Shape) -> Shape:
+    inner = [{key: value for key, value in shape.items() if key != "default"} for shape in shapes]
+    return {"default": default, "anyOf": inner}
+
+
+def free_form() -> Shape:
+    return {"default": {}, "type": "object", "additionalProperties": True}
+
+
+def section(properties: dict[str, Shape] | None = None) -> Shape:
+    return {"additionalProperties": False, "properties": properties or {}, "type": "object"}
+
+
+def is_section(shape: Shape) -> bool:
+    return "properties" in shape
+
+
+def bare(shape: Any) -> Any:
+    """Return `shape` without what only explains it, so that two shapes can be compared."""
+    if isinstance(shape, list):
+        return [bare(item) for item in shape]
+    if not isinstance(shape, dict):
+        return shape
+    if is_section(shape):
+        kept = {key: bare(value) for key, value in shape.items() if key not in (*_ANNOTATIONS, "properties", "default")}
+        return kept | {"properties": {name: bare(value) for name, value in sorted(shape["properties"].items())}}
+    return {key: bare(value) for key, value in sorted(shape.items()) if key not in _ANNOTATIONS}
+
+
+def defaults(shape: Shape) -> dict[str, Any]:
+    """Return the document in which every field of a section has its default."""
+    return {
+        name: defaults(child) if is_section(child) else child.get("default")
+        for name, child in shape["properties"].items()
+    }

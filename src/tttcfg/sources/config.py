@@ -1,0 +1,153 @@
+"""Configuration files as a source: partial documents, brought to today's names, each value with its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tttcfg.document import RESERVED, find_version
+from tttcfg.effective import Finding, finding
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.family import Family
+from tttcfg.fields import Path
+from tttcfg.migration import copied
+from tttcfg.record import Record, split
+from tttcfg.sources.files import read_file
+from tttcfg.sources.text import Tree
+from tttcfg.validation import validate
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one source gives: values by dotted leaf name, and where each stands."""
+
+    values: Mapping[str, Any]
+    places: Mapping[str, str]
+    notes: tuple[Finding, ...] = ()
+
+
+def read_config(path: str | os.PathLike[str], family: Family) -> Given:
+    """Read a configuration file of any format and any version of the family.
+
+    Raises:
+        InputError: It cannot be read, or holds keys or values that no version has.
+    """
+    return given(read_file(path), family)
+
+
+def given(tree: Tree, family: Family) -> Given:
+    """Return what a partial document gives: old spellings are renamed, nothing is filled in."""
+    if "schema_version" in tree.values:
+        find_version(tree.values, family, tree.file, tree)
+    for stranger in family.strangers:
+        if stranger.matches(tree.values):
+            raise InputError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(tree.file)))
+    values = {key: value for key, value in tree.values.items() if key not in RESERVED}
+    _drop_empty_sections(values, family, ())
+    record = Record()
+    if _has_old_names(values, family):
+        values = family.chain.up_partial(values, record)
+        _drop_empty_sections(values, family, ())
+    return _validated(values, tree, record, family)
+
+
+def _validated(values: dict[str, Any], tree: Tree, record: Record, family: Family) -> Given:
+    old_names = {str(entry["value"]): old for old, entry in record.renamed.items()}
+
+    def where(path: Path) -> Place:
+        dotted = ".".join(path)
+        return tree.place(split(old_names[dotted]) if dotted in old_names else path)
+
+    old = [name for name, now in family.chain.spellings.items() if now] if _has_old_names(values, family) else []
+    try:
+        model = validate(family.model, values, where, old, partial=True)
+    except InputError as error:
+        raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
+    flat = {name: family.leaves[name].get(model) for name in _leaf_names(values, family)}
+    places = {name: str(where(family.leaves[name].path)) for name in flat}
+    return Given(flat, places, tuple(finding("info", note) for note in _notes(record, tree)))
+
+
+def _leaf_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in family.leaves:
+            yield name
+        elif isinstance(value, dict):
+            yield from _leaf_names(value, family, f"{name}.")
+
+
+def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> bool:
+    """Whether any key is not one of today's: only then is the history needed."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in family.leaves:
+            continue
+        if name not in family.sections or (isinstance(value, dict) and _has_old_names(value, family, f"{name}.")):
+            return True
+    return False
+
+
+def _drop_empty_sections(values: dict[str, Any], family: Family, path: Path) -> None:
+    """Leave out sections that are null: the trainer read them as absent."""
+    for key in list(values):
+        name = ".".join((*path, key))
+        if name in family.sections and values[key] is None:
+            del values[key]
+        elif name in family.sections and isinstance(values[key], dict):
+            values[key] = dict(values[key])
+            _drop_empty_sections(values[key], family, (*path, key))
+
+
+def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
+    for old, entry in record.renamed.items():
+        yield Problem("renamed", f"is now called {entry['value']}: {entry['reason']}", old, tree.place(split(old)))
+    for old, entry in record.removed.items():
+        yield Problem("removed", f"no longer exists: {entry['reason']}", old, tree.place(split(old)))
+    for path, entry in record.converted.items():
+        message = f"was written as {quote(entry['value'])}: {entry['reason']}"
+        yield Problem("rejected", message, path, tree.place(split(path)))
+
+
+def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:
+    """Say so where a file is a collection of sections for people to copy, not one configuration."""
+    alike = [key for key in values if key not in family.sections and _looks_like(values[key], family)]
+    if len(alike) > 1:
+        section = _looks_like(values[alike[0]], family)
+        message = (
+            f"is a catalogue of {len(alike)} fragments ({', '.join(quote(key) for key in alike[:3])}, …), "
+            f"not one configuration; copy the one you want under {section}:"
+        )
+        yield Problem("foreign", message, place=Place(tree.file))
+
+
+def _looks_like(value: Any, family: Family) -> str:
+    """Return the section that most keys of `value` are from, or an empty text."""
+    if not isinstance(value, dict) or not value:
+        return ""
+    for section in sorted(family.sections):
+        known = [
+            key for key in value if f"{section}.{key}" in family.leaves or f"{section}.{key}" in family.chain.spellings
+        ]
+        if len(known) >= 2 and len(known) * 2 > len(value):
+            return section
+    return ""
+
+
+def merged(sources: list[Given]) -> Given:
+    """Lay configuration files over each other, left to right: the later one wins, leaf by leaf."""
+    if len(sources) == 1:
+        return sources[0]
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for source in sources:
+        values.update(source.values)
+        places.update(source.places)
+    return Given(values, places, tuple(note for source in sources for note in source.notes))
+
+
+def tree_of(values: Mapping[str, Any], name: str) -> Tree:
+    """Return plain values given from Python as a partial document."""
+    return Tree(copied(dict(values)), {}, name)

@@ -1,0 +1,196 @@
+"""Overrides: `KEY=VALUE` as typed, or a mapping from Python, each with its position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from tttcfg.effective import Finding
+from tttcfg.errors import InputError, Problem, nearest_key, quote
+from tttcfg.family import Family
+from tttcfg.fields import Leaf, Path, plant
+from tttcfg.record import MISSING, split
+from tttcfg.sources.config import given, tree_of
+from tttcfg.sources.files import read_value
+from tttcfg.sources.text import checked_text, scalar
+from tttcfg.storage import read_bytes
+from tttcfg.validation import validate
+
+TAKE_DEFAULT, TAKE_CONFIG = "!default", "!config"
+Overriding = Iterable[str] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Override:
+    """One leaf that is overridden: by a value, by an item at an index, or by what another source says."""
+
+    name: str
+    where: str
+    value: Any = None
+    action: Literal["set", "item", "default", "config"] = "set"
+    index: int = 0
+    validated: bool = False
+
+
+@dataclass
+class Overrides:
+    """All overrides, in the order in which they apply; the last one of a leaf wins."""
+
+    entries: list[Override] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+
+def read_overrides(overriding: Overriding, family: Family) -> Overrides:
+    """Read every override, or raise one InputError with all that is wrong with them."""
+    pairs = overriding.items() if isinstance(overriding, Mapping) else map(_pair, overriding)
+    found, problems = Overrides(), []
+    for position, (key, value) in enumerate(pairs, 1):
+        where = f"override {position}"
+        try:
+            if key is None:
+                raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
+            name = key.lstrip("-")
+            _read(name, value, not isinstance(overriding, Mapping), f"{where} ({name})", family, found)
+        except InputError as error:
+            problems += [_placed(problem, key or "", where) for problem in error.problems]
+    problems += _validated(found, family)
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _placed(problem: Problem, key: str, where: str) -> Problem:
+    return problem._replace(key=problem.key or key, place=problem.place if str(problem.place) else where)
+
+
+def _validated(found: Overrides, family: Family) -> list[Problem]:
+    """Bring plain values to their fields' types, all leaves at once; return what was refused."""
+    problems: list[Problem] = []
+    for turn in _turns(found.entries):
+        tree: dict[str, Any] = {}
+        where = {found.entries[index].name: found.entries[index].where for index in turn}
+        for index in turn:
+            plant(tree, split(found.entries[index].name), found.entries[index].value)
+        try:
+            model = validate(family.model, tree, partial(_nearest_place, where), partial=True)
+        except InputError as error:
+            problems += error.problems
+            continue
+        for index in turn:
+            entry = found.entries[index]
+            found.entries[index] = replace(entry, value=family.leaves[entry.name].get(model))
+    return problems
+
+
+def _turns(entries: list[Override]) -> list[list[int]]:
+    """Return the positions of plain settings, in as many groups as the same leaf is set again."""
+    turns: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        if entry.action == "set" and not entry.validated:
+            turn = seen[entry.name] = seen.get(entry.name, -1) + 1
+            turns += [[]] * (turn == len(turns))
+            turns[turn] = [*turns[turn], index]
+    return turns
+
+
+def _nearest_place(where: Mapping[str, str], path: Path) -> str:
+    """Return the override that set `name`, or one of the fields below it."""
+    name = ".".join(path)
+    return next((place for key, place in where.items() if f"{key}.".startswith(f"{name}.")), "override")
+
+
+def _pair(item: str) -> tuple[str | None, str]:
+    key, equals, value = item.partition("=")
+    return (key.strip(), value) if equals and key.strip() else (None, item)
+
+
+def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: Overrides) -> None:
+    """Read one override into `found`; `typed` text still has to be parsed by the field's type."""
+    leaf, index = _target(key, family)
+    if typed and value in (TAKE_DEFAULT, TAKE_CONFIG):
+        names = [leaf.name] if leaf else _below(key, family)
+        action: Any = value.removeprefix("!")
+        found.entries += [Override(name, where, action=action) for name in names]
+    elif leaf is not None and index is not None:
+        found.entries.append(Override(leaf.name, where, _parsed(value, None, key) if typed else value, "item", index))
+    elif leaf is not None:
+        parsed = _parsed(value, leaf, key) if typed else value
+        found.entries.append(Override(leaf.name, where, parsed))
+    else:
+        parsed = _parsed(value, None, key) if typed else value
+        if key in family.sections and not isinstance(parsed, Mapping):
+            raise InputError(Problem("override", f"is a section; set its fields one by one, or give {key}=@FILE", key))
+        _take(split(key), _old_text(key, value, parsed, family) if typed else parsed, where, family, found)
+
+
+def _target(key: str, family: Family) -> tuple[Leaf | None, int | None]:
+    """Return the leaf that `key` names, with the index of a list item; neither for sections and old names."""
+    if key in family.leaves:
+        return family.leaves[key], None
+    if key in family.sections:
+        return None, None
+    parent, _, last = key.rpartition(".")
+    if last.isascii() and last.isdigit() and len(last) < 7 and parent in family.leaves:
+        return family.leaves[parent], int(last)
+    if key in family.chain.spellings:
+        return None, None
+    suggestion = nearest_key(key, [*family.sections, *family.leaves])
+    raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
+
+
+def _below(key: str, family: Family) -> list[str]:
+    names = [name for name in family.leaves if name.startswith(f"{key}.")]
+    if not names:
+        now = family.chain.spellings.get(key)
+        raise InputError(Problem("override", "takes no !default or !config" + (f"; use {now}" if now else ""), key))
+    return names
+
+
+def _parsed(text: str, leaf: Leaf | None, key: str) -> Any:
+    """Return typed text as the field's type has it: verbatim for text, a YAML value for everything else."""
+    if leaf is not None and leaf.is_text and text != "null":
+        return checked_text(text, "")
+    if text.startswith("@"):
+        return _from_file(text[1:], key)
+    if text.lstrip()[:1] in ("[", "{", '"', "'"):
+        return read_value(text.encode(), key)
+    return scalar(text.strip()) if text.strip() else text
+
+
+def _from_file(name: str, key: str) -> Any:
+    """Return the value that a file holds for `key`: a scalar, a list or a section."""
+    if not name:
+        raise InputError(Problem("override", "names no file after @", key))
+    return read_value(read_bytes(name), name)
+
+
+def _old_text(key: str, text: str, parsed: Any, family: Family) -> Any:
+    """Return the typed text itself where an old spelling leads to a field of plain text."""
+    leaf = family.leaves.get(family.chain.spellings.get(key, "")) if key not in family.sections else None
+    return (
+        text
+        if leaf is not None and leaf.is_text and isinstance(parsed, (int, float)) and not isinstance(parsed, bool)
+        else parsed
+    )
+
+
+def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: Overrides) -> None:
+    tree: dict[str, Any] = {}
+    plant(tree, path, value)
+    source = given(tree_of(tree, ""), family)
+    found.entries += [Override(name, where, item, validated=True) for name, item in source.values.items()]
+    found.notes += [note._replace(message=f"{note.message} ({where})") for note in source.notes]
+
+
+def apply_item(override: Override, current: Any) -> tuple[Any, ...]:
+    """Return a list with one item replaced, or appended at its end."""
+    items = list(current) if isinstance(current, tuple) else MISSING
+    if items is MISSING or override.index > len(items):
+        count = "no list" if items is MISSING else f"a list of {len(items)} items"
+        message = f"has no item {override.index}: it is {count}"
+        raise InputError(Problem("index", message, f"{override.name}.{override.index}", override.where))
+    items[override.index : override.index + 1] = [override.value]
+    return tuple(items)

@@ -1,0 +1,89 @@
+"""From bytes to text: plain UTF-8, and what every format refuses alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.fields import Path
+
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {"": None, "~": None} | {
+    spelling: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelling in (word, word.title(), word.upper())
+}
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_MAX_DIGITS = 300
+
+
+class Tree(NamedTuple):
+    """What a file says: plain values, and the place of every key by its path."""
+
+    values: dict[str, Any]
+    places: dict[Path, Place]
+    file: str
+
+    def place(self, path: Path) -> Place:
+        """Return where `path`, or the nearest section that holds it, stands in the file."""
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self.places:
+                return self.places[path[:depth]]
+        return Place(self.file)
+
+
+def decode(data: bytes, file: str) -> str:
+    """Return `data` as text, or raise an InputError that says which other encoding it looks like."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(Problem("encoding", "is UTF-16; save it as UTF-8", place=Place(file, 1, 1)))
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InputError(
+            Problem("encoding", "starts with a byte-order mark; save it as UTF-8 without", place=Place(file, 1, 1))
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        place = Place(file, before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1)
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise InputError(Problem("encoding", message, place=place)) from None
+
+
+def scalar(text: str, place: Place | str = "") -> Any:
+    """Return what plain text means in YAML 1.2's core schema.
+
+    `1e-4` is a number; `on`, `no`, `12:30` and `1_000` are text; `0755` is 755.
+
+    Raises:
+        InputError: NaN or infinity, or a number too large to be one.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NOT_FINITE.fullmatch(text):
+        raise InputError(Problem("not_finite", f"{text} is no value a setting can have", place=place))
+    if _INTEGER.fullmatch(text):
+        if len(text) > _MAX_DIGITS:
+            raise InputError(Problem("too_large", f"a number of {len(text)} digits", place=place))
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    if _FLOAT.fullmatch(text):
+        return finite(float(text), text, place)
+    return text
+
+
+def finite(value: float, text: str, place: Place | str) -> float:
+    if not math.isfinite(value):
+        raise InputError(Problem("not_finite", f"{quote(text)} is too large for a number", place=place))
+    return value
+
+
+def checked_text(value: str, place: Place | str) -> str:
+    """Return `value`, or raise an InputError where it holds half a surrogate pair, which no file can keep."""
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(Problem("encoding", "the text holds a lone surrogate, which UTF-8 cannot hold", place=place))
+    return value

@@ -1,0 +1,1 @@
+"""The built-in family: the trainer that fine-tunes Moshi with TTT layers."""

@@ -1,0 +1,85 @@
+"""What is doubtful or impossible about a configuration by itself, as the trainer would find out later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tttcfg.errors import Problem
+from tttcfg.family import Rule
+from tttcfg.ttt_moshi.training_args import TrainingArgs
+
+TOKENS_PER_SECOND = 12.5
+"""Mimi's frame rate, which is the language model's token rate."""
+
+
+def check(training: TrainingArgs) -> list[Rule]:
+    """Return what every rule has to say about `training`."""
+    return [found for rule in _RULES if (found := rule(training))]
+
+
+def _say(severity: str, code: str, key: str, message: str) -> Rule:
+    return Rule(severity, Problem(code, message, key))
+
+
+def _full_and_lora(training: TrainingArgs) -> Rule | None:
+    if training.full_finetuning and training.lora.enable:
+        return _say("error", "contradiction", "full_finetuning", "excludes lora.enable; switch one of them off")
+    return None
+
+
+def _nothing_trained(training: TrainingArgs) -> Rule | None:
+    if training.full_finetuning or training.lora.enable or training.ttt.enable or training.lora.ft_embed:
+        return None
+    return _say("info", "training", "full_finetuning", "nothing would be trained: no full fine-tuning, no LoRA, no TTT")
+
+
+def _enabled_without_layers(training: TrainingArgs) -> Rule | None:
+    if training.ttt.enable and training.ttt.layers == "none":
+        return _say("warning", "training", "ttt.layers", "is none, so ttt.enable changes nothing")
+    return None
+
+
+def _microbatches(training: TrainingArgs) -> Rule | None:
+    if training.ttt.enable and training.num_microbatches > 1:
+        message = "more than 1 with TTT stopped the trainer: some TTT parameters never get a gradient"
+        return _say("warning", "training", "num_microbatches", message)
+    return None
+
+
+def _evaluation_data(training: TrainingArgs) -> Rule | None:
+    if training.do_eval and not training.data.eval_data:
+        return _say("warning", "training", "data.eval_data", "is empty, and do_eval needs it")
+    return None
+
+
+def _evaluation_off(training: TrainingArgs) -> Rule | None:
+    if training.eval_freq and not training.do_eval:
+        return _say("info", "training", "eval_freq", "has no effect while do_eval is false")
+    return None
+
+
+def _lora_without_effect(training: TrainingArgs) -> Rule | None:
+    if training.lora.enable and training.lora.scaling == 0:
+        return _say("warning", "training", "lora.scaling", "is 0, so the adapters have no effect")
+    return None
+
+
+def _padding(training: TrainingArgs) -> Rule | None:
+    tokens = int(training.duration_sec * TOKENS_PER_SECOND)
+    if training.ttt.enable and tokens % training.ttt.mini_batch_size:
+        size = training.ttt.mini_batch_size
+        message = f"{tokens} tokens are no whole number of mini-batches of {size}; zeros fill the last, and train too"
+        return _say("info", "padding", "duration_sec", message)
+    return None
+
+
+_RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
+    _full_and_lora,
+    _nothing_trained,
+    _enabled_without_layers,
+    _microbatches,
+    _evaluation_data,
+    _evaluation_off,
+    _lora_without_effect,
+    _padding,
+)

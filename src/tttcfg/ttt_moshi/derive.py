@@ -1,0 +1,97 @@
+"""From a training configuration and the model's dimensions to what the TTT layers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tttcfg.errors import Place, Problem, quote
+from tttcfg.family import Derived
+from tttcfg.ttt_moshi.layer_spec import concrete_layers
+from tttcfg.ttt_moshi.training_args import TrainingArgs
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
+from tttcfg.ttt_moshi.ttt_settings import LayerSettings, TTTArgs
+
+DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_layers"}
+
+
+def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -> Derived:
+    """Return what the TTT layers of a model read, or why that is not known.
+
+    Args:
+        model: The model's config.json: `dim`, `num_heads`, `num_layers`, and `context` where no context
+            is set; None where there is none.
+        name: Where it stands, for origins and problems.
+    """
+    if not training.ttt.enable or training.ttt.layers == "none":
+        return Derived(None, {}, ())
+    if model is None:
+        message = (
+            "the model's dimensions are unknown, so the layers' configuration is not derived; give --model-config FILE"
+        )
+        return Derived(None, {}, (Problem("model_config", message, "ttt"),))
+    needed = dict(DIMENSIONS)
+    if training.ttt.ttt_layer_context is None or training.ttt.non_ttt_layer_context is None:
+        needed["context"] = "context"
+    problems = [problem for key in needed.values() if (problem := _unusable(model, key, name))]
+    if problems:
+        return Derived(None, {}, tuple(problems))
+    return _build(training, {ours: model[theirs] for ours, theirs in needed.items()}, name)
+
+
+def _unusable(model: Mapping[str, Any], key: str, name: str) -> Problem | None:
+    value = model.get(key)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return None
+    message = "is missing" if key not in model else f"{quote(value)} is not a positive whole number"
+    return Problem(
+        "model_config", f"{message}; the layers' configuration cannot be derived without it", key, Place(name)
+    )
+
+
+def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Derived:
+    ttt, heads, layers = training.ttt, dimensions["num_heads"], dimensions["num_layers"]
+    indices = concrete_layers(ttt.layers, layers)
+    problems = []
+    if beyond := [index for index in indices if index >= layers]:
+        message = f"layers {beyond} do not exist: the model has {layers} layers, 0 to {layers - 1}"
+        problems.append(Problem("contradiction", message, "ttt.layers", Place(name)))
+    if dimensions["model_dim"] % heads:
+        message = f"the model's width {dimensions['model_dim']} cannot be split into {heads} heads"
+        problems.append(Problem("contradiction", message, "num_heads", Place(name)))
+    if problems or not indices:
+        return Derived(None, {}, tuple(problems))
+    head_dim = dimensions["model_dim"] // heads
+    sizes = inner_layer_sizes(ttt, head_dim)
+    if 0 in sizes:
+        message = f"{ttt.mlp.expansion_factor} times head_dim {head_dim} leaves no width for the hidden layers"
+        return Derived(None, {}, (Problem("contradiction", message, "ttt.mlp.expansion_factor", Place(name)),))
+    values: dict[str, Any] = {field: getattr(ttt, field) for field in LayerSettings.model_fields}
+    values |= {field: dimensions[field] for field in DIMENSIONS}
+    config = TTTConfig(
+        **values,
+        head_dim=head_dim,
+        layer_indices=indices,
+        inner_layer_sizes=sizes,
+        ttt_layer_context=ttt.ttt_layer_context or dimensions["context"],
+        non_ttt_layer_context=ttt.non_ttt_layer_context or dimensions["context"],
+        dtype=training.param_dtype,
+    )
+    return Derived(config, _origins(name), ())
+
+
+def inner_layer_sizes(ttt: TTTArgs, head_dim: int) -> tuple[int, ...]:
+    """Return the widths through the inner model, as TTTMLPMultiLayer computes them."""
+    if ttt.inner_model == "linear":
+        return (head_dim, head_dim)
+    hidden = ttt.mlp.hidden_dims or (int(head_dim * ttt.mlp.expansion_factor),) * (ttt.mlp.layers - 1)
+    return (head_dim, *hidden, head_dim)
+
+
+def _origins(name: str) -> dict[str, str]:
+    found = {f"ttt.{ours}": f"{name} ({theirs})" for ours, theirs in DIMENSIONS.items()}
+    found["ttt.head_dim"] = f"{name} (dim / num_heads)"
+    found["ttt.layer_indices"] = f"ttt.layers in a model of num_layers layers, {name}"
+    found["ttt.inner_layer_sizes"] = "ttt.inner_model, ttt.mlp and head_dim"
+    found["ttt.dtype"] = "param_dtype"
+    return found

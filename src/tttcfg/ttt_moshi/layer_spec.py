@@ -1,0 +1,46 @@
+"""Which layers a setting means: `all`, `middle`, `none` or concrete indices, in one canonical form."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+Word = Literal["all", "middle", "none"]
+Indices = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+
+_INDEX_LIST = re.compile(r"\s*[0-9]{1,6}(\s*,\s*[0-9]{1,6})*\s*,?\s*")
+
+
+def canonical_layers(value: Any) -> Any:
+    """Return the one saved form: a word, or ascending indices without repetition.
+
+    `"28,29,30"` (how the trainer wrote a list) and a single index become a list; an empty list is
+    `none`. Anything else is returned as it is, for the validator to refuse.
+    """
+    if isinstance(value, str) and _INDEX_LIST.fullmatch(value):
+        value = [int(part) for part in value.split(",") if part.strip()]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not set(map(type, value)) <= {int}:
+        return value
+    return tuple(sorted(set(value))) or "none"
+
+
+# Left to right: the words, by far the most common, never enter Python code.
+LayerSpec = Annotated[
+    Word | Annotated[Word | Indices, BeforeValidator(canonical_layers)], Field(union_mode="left_to_right")
+]
+
+
+def concrete_layers(spec: Word | tuple[int, ...], num_layers: int) -> tuple[int, ...]:
+    """Return the layer indices that `spec` means in a model of `num_layers` layers.
+
+    `middle` is [n // 4, 3 n // 4), as in the trainer's parse_layer_specification.
+    """
+    if spec == "all":
+        return tuple(range(num_layers))
+    if spec == "middle":
+        return tuple(range(num_layers // 4, 3 * num_layers // 4))
+    return () if isinstance(spec, str) else spec

@@ -1,0 +1,45 @@
+"""`TTTConfig`: exactly what the TTT layers read, derived from the configuration and the model's dimensions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tttcfg.fields import Role, setting
+from tttcfg.ttt_moshi.training_args import Dtype
+from tttcfg.ttt_moshi.ttt_settings import LayerSettings, Width
+
+LayerIndex = Annotated[int, Field(ge=0)]
+
+
+class TTTConfig(LayerSettings):
+    """What the TTT layers of one model read, and nothing else.
+
+    Unlike `TrainingArgs` it is concrete: layers are indices, widths are channels, contexts are tokens.
+    """
+
+    model_dim: int = setting(role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of the model.")
+    num_heads: int = setting(role=Role.ARCHITECTURE, unit="heads", ge=1, description="Heads of each TTT layer.")
+    head_dim: int = setting(
+        role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of a head: model_dim / num_heads."
+    )
+    num_layers: int = setting(
+        role=Role.ARCHITECTURE, unit="layers", ge=1, description="Transformer layers of the model."
+    )
+    layer_indices: Annotated[tuple[LayerIndex, ...], Field(strict=False)] = setting(
+        role=Role.ARCHITECTURE, unit="layers", min_length=1, description="Layers that have TTT, ascending from 0."
+    )
+    inner_layer_sizes: Annotated[tuple[Width, ...], Field(strict=False)] = setting(
+        role=Role.ARCHITECTURE,
+        unit="channels",
+        min_length=2,
+        description="Widths through the inner model, input and output included: (d, d) for TTT-Linear.",
+    )
+    ttt_layer_context: int = setting(
+        role=Role.COMPUTATION, unit="tokens", ge=1, description="Attention context of the layers with TTT."
+    )
+    non_ttt_layer_context: int = setting(
+        role=Role.COMPUTATION, unit="tokens", ge=1, description="Attention context of the layers without TTT."
+    )
+    dtype: Dtype = setting(role=Role.COMPUTATION, unit="name", description="Floating-point type of the parameters.")
