@@ -15,13 +15,13 @@ migration = Migration(
     operations=(
         Add("ttt.initial_gating_alpha", number(0.1), 0.05, "gating alpha was hard-coded as 0.05"),
         Add("ttt.optimize_chunk_size", boolean(True), True, LOG_ONLY),
-        Add("ttt.chunk_size", nullable({"default": None, "type": "integer", "minimum": 1}), None, LOG_ONLY),
+        Add("ttt.chunk_size", nullable(integer(None, minimum=1)), None, LOG_ONLY),
         Add("ttt.max_chunk_size", integer(50, minimum=1), 50, LOG_ONLY),
         Add("ttt.prefer_efficiency", boolean(True), True, LOG_ONLY),
         Add("ttt.ttt_mlp_layers", integer(2, minimum=2), 2, TWO_LAYERS),
         Add(
             "ttt.ttt_mlp_hidden_dims",
-            nullable({"default": None, "type": "array", "items": {"type": "integer", "minimum": 1}}),
+            nullable({"default": None, "type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 1}}),
             None,
             TWO_LAYERS,
         ),

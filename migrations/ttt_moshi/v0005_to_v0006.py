@@ -5,7 +5,7 @@ from tttcfg.operations import Add
 from tttcfg.shapes import boolean, integer, nullable, text
 
 MOSHI_CONTEXT = "every layer kept Moshi's context of 3000"
-CONTEXT = nullable({"default": None, "type": "integer", "minimum": 1})
+CONTEXT = nullable(integer(None, minimum=1))
 
 migration = Migration(
     version=6,

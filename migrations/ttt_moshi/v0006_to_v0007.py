@@ -6,13 +6,14 @@ Constants become settings, knobs that nothing read go, free-form `paper_metrics`
 
 from typing import Any
 
+from tttcfg.free_form import Lift, RemoveRest
 from tttcfg.migration import Migration
-from tttcfg.operations import Add, Convert, Doubt, Lift, Operation, Remove, RemoveRest, Rename, Withhold
+from tttcfg.operations import Add, Convert, Doubt, Operation, Remove, Rename, Withhold
 from tttcfg.record import LEGACY
 from tttcfg.shapes import Shape, boolean, choice, either, integer, nullable, number, text
 
 WORDS = ("all", "middle", "none")
-INDICES: Shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+INDICES: Shape = {"type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 0}, "minItems": 1}
 BETAS: Shape = {
     "default": [0.9, 0.95],
     "type": "array",
@@ -52,7 +53,7 @@ def effective_mlp(value: Any) -> Any:
 
 
 def ranks(value: Any) -> Any:
-    return None if value == -1 and not isinstance(value, bool) else value
+    return None if isinstance(value, int) and not isinstance(value, bool) and value < 1 else value
 
 
 def known_mode(value: Any) -> Any:

@@ -15,9 +15,10 @@ from tttcfg.document import Document
 from tttcfg.effective import Effective
 from tttcfg.family import Family
 from tttcfg.record import Tree
-from tttcfg.resolver import Config, Restore, resolve_family
+from tttcfg.resolver import Restore, resolve_family
 from tttcfg.sources.overrides import Overriding
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.sources.reading import Config
+from tttcfg.ttt_moshi.family import TTT_MOSHI, TrainingArgs, TTTConfig
 
 
 def resolve(
@@ -30,7 +31,7 @@ def resolve(
     require_ttt: bool = False,
     require_training: bool = False,
     family: Family = TTT_MOSHI,
-) -> Effective:
+) -> Effective[TrainingArgs, TTTConfig]:
     """Merge everything that was given into one validated effective configuration.
 
     For architecture, computation and training fields an override beats the checkpoint, the checkpoint
@@ -63,7 +64,7 @@ def resolve(
     )
 
 
-def load_document(path: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Document:
+def load_document(path: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Document[TrainingArgs]:
     """Read the saved configuration at `path`, of any version, upgraded and validated.
 
     Raises:

@@ -51,7 +51,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         InputError: There is no checkpoint; the problem says what was looked for.
     """
-    start = os.fspath(path)
+    start = os.fspath(path).rstrip("/") or "/"
     try:
         mode = os.stat(start).st_mode
         if not stat.S_ISDIR(mode):

@@ -5,32 +5,36 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, cast
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import from_json
+from typing_extensions import TypeVar
 
-from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, quote
+from tttcfg.errors import InputError, Place
 from tttcfg.family import Family
-from tttcfg.fields import Path
-from tttcfg.migration import copied
-from tttcfg.record import Record, Tree
+from tttcfg.fields import MAX_WHOLE, Path, dig, lacks, outline, plain
+from tttcfg.record import Record, Tree, copied, split
 from tttcfg.sources.json import read_json
+from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes
 from tttcfg.validation import validate
+from tttcfg.versions import RESERVED, find_version
 
 DOCUMENT_NAME = "training_config.json"
-RESERVED = ("$schema", "schema_version", "provenance")
+Training = TypeVar("Training", default=Any)
+_TOO_MANY = 1 << 30
+_PLAIN_SIZE = 2 * MAX_NODES
+"""Most bytes in which there cannot be more values than a document may have."""
 
 
 @dataclass(frozen=True)
-class Document:
+class Document(Generic[Training]):
     """A configuration as a checkpoint carries it.
 
     Attributes:
@@ -54,13 +58,12 @@ class Document:
     path: str = ""
 
     @cached_property
-    def training(self) -> Any:
+    def training(self) -> Training:
         """The configuration, upgraded to the current version and validated."""
         if isinstance(self.source, _current(self.family).model):
-            return self.family.model.model_validate(
-                {name: getattr(self.source, name) for name in self.family.model.model_fields}
-            )
-        return self.source
+            fields = {name: getattr(self.source, name) for name in self.family.model.model_fields}
+            return cast("Training", self.family.model.model_validate(fields))
+        return cast("Training", self.source)
 
     @cached_property
     def record(self) -> Record:
@@ -72,12 +75,13 @@ class Document:
         """Fields that it lacks, or lacked when it was migrated, with the values taken instead."""
         kept = self.provenance.get("assumed")
         values = kept.get("values") if isinstance(kept, dict) else None
-        known = (
-            {key: value for key, value in values.items() if key in self.family.leaves}
-            if isinstance(values, dict)
-            else {}
-        )
-        return known | dict(self.lacking)
+        if not isinstance(values, dict):
+            return self.lacking
+        leaves, training = self.family.leaves, self.training
+        still = {name: value for name, value in values.items() if name in leaves}
+        return {name: value for name, value in still.items() if plain(leaves[name].get(training)) == value} | {
+            **self.lacking
+        }
 
 
 class Upgraded(NamedTuple):
@@ -126,18 +130,20 @@ def parse_document(data: bytes, family: Family, path: str = "document") -> Docum
 
 def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
     """Read a complete document of the current version straight from its bytes; None is no verdict."""
+    if b'"schema_version"' not in data or b"\\" in data or len(data) > _PLAIN_SIZE:
+        return None
     current = _current(family)
     try:
         saved: Any = current.model.model_validate_json(data)
     except ValidationError:
         return None
-    if saved.schema_version != family.head or saved.schema_ != family.schema_id or b"\\" in data:
+    if saved.schema_version != family.head or saved.schema_ != family.schema_id:
         return None
     fields = len(saved.model_fields_set) + sum(map(len, current.fields_sets(saved)))
     texts = sum([text.count(":") for text in current.texts(saved) if text])
     if fields - ("provenance" in saved.model_fields_set) != current.complete:
         return None
-    if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance):
+    if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance, 1):
         return None
     return Document(saved, family, family.head, provenance=saved.provenance, path=path)
 
@@ -148,7 +154,7 @@ def read_unplaced(data: bytes) -> Tree | None:
     The parser takes the last of two equal keys without a word, so colons are counted: there must be as
     many as the keys and texts that came out of it hold.
     """
-    if b"\\" in data:
+    if b"\\" in data or len(data) > _PLAIN_SIZE:
         return None
     try:
         values = from_json(data, allow_inf_nan=False)
@@ -157,15 +163,24 @@ def read_unplaced(data: bytes) -> Tree | None:
     return values if isinstance(values, dict) and _colons(values) == data.count(b":") else None
 
 
-def _colons(value: Any) -> int:
-    """Return how many colons the JSON text of `value` has, or more where it holds what JSON cannot."""
-    if isinstance(value, dict):
-        return sum([1 + key.count(":") + _colons(item) for key, item in value.items()])
-    if isinstance(value, str):
-        return value.count(":")
-    if isinstance(value, list):
-        return sum([_colons(item) for item in value])
-    return 1 << 30 if isinstance(value, float) and not math.isfinite(value) else 0
+def _colons(tree: Tree, depth: int = 0) -> int:
+    """Return how many colons the JSON text of `tree` has, or more where it holds what documents cannot."""
+    return len(tree) + "".join(tree).count(":") + _colons_of(tree.values(), depth + 1)
+
+
+def _colons_of(values: Collection[Any], depth: int) -> int:
+    count = _TOO_MANY if depth > MAX_DEPTH and values else 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            count += value.count(":")
+        elif kind is dict:
+            count += _colons(value, depth)
+        elif kind is list:
+            count += _colons_of(value, depth + 1)
+        elif (kind is float and not math.isfinite(value)) or (kind is int and abs(value) > MAX_WHOLE):
+            count += _TOO_MANY
+    return count
 
 
 @lru_cache(maxsize=8)
@@ -213,14 +228,17 @@ def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTr
     """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
     tree = tree or SourceTree(dict(values), {}, path)
     version, decided_by = find_version(values, family, path, tree)
-    body = {key: value for key, value in values.items() if key not in RESERVED}
+    body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
     _drop_null_sections(body, family.chain.introduced)
     record = Record.from_saved(values.get("provenance") or {})
-    sparse = family.chain.up(body, version, record)
-    full = copied(family.chain.assumed(version))
-    assumed: dict[str, Any] = {}
-    _overlay(full, sparse, family.leaves, (), assumed)
-    return Upgraded(full, version, decided_by, record, assumed)
+    family.chain.run(body, version, record)
+    lacking = list(lacks(body, outline(family.model, secrets=False)))
+    if not lacking:
+        return Upgraded(body, version, decided_by, record, {})
+    assumed = family.chain.assumed(version)
+    return Upgraded(
+        overlaid(assumed, body), version, decided_by, record, {name: dig(assumed, split(name)) for name in lacking}
+    )
 
 
 def _drop_null_sections(body: Tree, index: Tree) -> None:
@@ -230,63 +248,13 @@ def _drop_null_sections(body: Tree, index: Tree) -> None:
             if body[key] is None:
                 del body[key]
             elif isinstance(body[key], dict):
-                body[key] = dict(body[key])
                 _drop_null_sections(body[key], entry)
 
 
-def _overlay(full: Tree, sparse: Tree, known: Mapping[str, Any], path: Path, assumed: dict[str, Any]) -> None:
-    """Lay what the document says over the defaults of its version, noting what was left to them."""
-    for key, value in sparse.items():
-        if not (isinstance(value, dict) and isinstance(full.get(key), dict)):
-            full[key] = value
-    for key, value in full.items():
-        here = (*path, key)
-        if isinstance(value, dict) and isinstance(sparse.get(key, {}), dict):
-            _overlay(value, sparse.get(key, {}), known, here, assumed)
-        elif key not in sparse and ".".join(here) in known:
-            assumed[".".join(here)] = value
-
-
-def find_version(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> tuple[int, tuple[str, ...]]:
-    """Return the version of a document, and the keys that decided it where it carries no number."""
-    if "provenance" in values and not isinstance(values["provenance"], dict):
-        raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
-    if "schema_version" in values:
-        return _stated_version(values, family, tree), ()
-    for stranger in family.strangers:
-        if stranger.matches(values):
-            raise ForeignDocumentError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(path)))
-    version, decided_by, unknown = family.chain.identify(dict(values))
-    if version < 0:
-        held = ", ".join(quote(key) for key in unknown[:5]) or "nothing"
-        message = (
-            f"has no schema_version and no setting of any version (it holds {held}): no configuration of this trainer"
-        )
-        raise ForeignDocumentError(Problem("foreign", message, place=Place(path)))
-    if version == family.head:
-        newest = ", ".join(decided_by[:3])
-        message = (
-            f"is missing, and {newest} came with version {version}, which carries it; add schema_version: {version}"
-        )
-        raise InputError(Problem("version", message, "schema_version", Place(path, 1, 1)))
-    return version, decided_by
-
-
-def _stated_version(values: Mapping[str, Any], family: Family, tree: SourceTree) -> int:
-    version = values["schema_version"]
-    place = tree.place(("schema_version",))
-    if isinstance(version, bool) or not isinstance(version, int):
-        message = f"{quote(version)} is not a version; write a whole number without quotes, such as {family.head}"
-        raise InputError(Problem("version", message, "schema_version", place))
-    if version < 0:
-        raise InputError(Problem("version", f"{version} is not a version; the first is 0", "schema_version", place))
-    if version > family.head:
-        provenance = values.get("provenance")
-        writer = provenance.get("written_by") if isinstance(provenance, dict) else None
-        by = f"written by {quote(writer)}" if isinstance(writer, str) else "it does not say what wrote it"
-        message = (
-            f"is {version}, and this tttcfg reads versions up to {family.head} ({by}); "
-            "install a newer one: pip install --upgrade tttcfg"
-        )
-        raise NewerVersionError(Problem("newer", message, "schema_version", place))
-    return version
+def overlaid(below: Tree, above: Tree) -> Tree:
+    """Return `above` laid over `below`, section by section; neither is changed."""
+    result = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        result[key] = overlaid(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return result

@@ -7,11 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
+
+from typing_extensions import TypeVar
 
 from tttcfg.errors import Problem
 from tttcfg.family import Family
 from tttcfg.fields import Role, plain
+
+Training = TypeVar("Training", default=Any)
+Layers = TypeVar("Layers", default=Any)
 
 
 class Origin(NamedTuple):
@@ -32,7 +37,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effective:
+class Effective(Generic[Training, Layers]):
     """One validated effective configuration.
 
     Attributes:
@@ -43,14 +48,11 @@ class Effective:
         digest: Of the architecture and computation fields; equal digests compute the same.
     """
 
-    training: Any
-    ttt: Any
+    training: Training
+    ttt: Layers | None
     origins: Mapping[str, tuple[Origin, ...]]
     findings: tuple[Finding, ...]
     digest: str
-
-    def with_findings(self, findings: list[Finding]) -> Effective:
-        return Effective(self.training, self.ttt, self.origins, (*self.findings, *findings), self.digest)
 
 
 def freeze(origins: dict[str, tuple[Origin, ...]]) -> Mapping[str, tuple[Origin, ...]]:

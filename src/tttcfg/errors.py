@@ -13,7 +13,6 @@ MAX_QUOTED = 120
 # this table, and a test holds every code used in the source against it.
 CODES = {
     "alias_bomb": "Aliases or merge keys that expand beyond the cap.",
-    "ambiguous_override": "An override that can be read in two ways.",
     "assumed": "The checkpoint's document lacks a field of its own version; a source or a default stands in.",
     "conflict": "Two spellings of one setting in the same source.",
     "contradiction": "The effective configuration contradicts the model it is for.",
@@ -151,6 +150,8 @@ def shallow_repr(value: object) -> str:
     if isinstance(value, (list, tuple)):
         short = len(value) <= 8 and not any(isinstance(item, (dict, list, tuple, str)) for item in value)
         return repr(list(value)) if short else f"a list of {len(value)} items"
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return "a number of hundreds of digits"
     return "true" if value is True else "false" if value is False else "null" if value is None else repr(value)
 
 

@@ -17,6 +17,9 @@ from pydantic.fields import FieldInfo
 
 Path = tuple[str, ...]
 
+MAX_WHOLE = 2**53
+Whole = Annotated[int, Field(le=MAX_WHOLE)]
+"""Whole number of a setting; every JSON reader keeps numbers up to that bound exactly."""
 PARTIAL = "partial"
 """Validation context of a source that gives some fields only: rules across fields have to wait for the rest."""
 MAX_TEXT = 4096
@@ -86,13 +89,18 @@ class Leaf(NamedTuple):
         return self.info.description or ""
 
     @property
+    def _kinds(self) -> tuple[Any, ...]:
+        annotation: Any = self.info.annotation
+        return _alternatives(annotation)
+
+    @property
     def nullable(self) -> bool:
-        return type(None) in _alternatives(self.info.annotation)
+        return type(None) in self._kinds
 
     @property
     def is_text(self) -> bool:
         """Whether the field takes text verbatim: every alternative is text or a fixed set of words."""
-        kinds = [kind for kind in _alternatives(self.info.annotation) if kind is not type(None)]
+        kinds = [kind for kind in self._kinds if kind is not type(None)]
         return all(kind is str or _is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
 
 
@@ -102,7 +110,7 @@ def _is_secret(kind: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    args = get_args(annotation)
+    args = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
     if get_origin(annotation) in (Literal, tuple) or not args:
         return (annotation,)
     return tuple(alternative for arg in args for alternative in _alternatives(arg))
@@ -136,22 +144,35 @@ def sections(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
-def nested(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return values of all leaves, by dotted name, as the sections of `model` hold them."""
-    return _nested(values, _outline(model))
-
-
-def _nested(values: dict[str, Any], outline: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    return {key: values[below] if isinstance(below, str) else _nested(values, below) for key, below in outline}
+Outline = dict[str, Any]
+"""The fields of a model: each with its dotted name, or with the outline of its section."""
 
 
 @lru_cache(maxsize=64)
-def _outline(model: type[BaseModel], prefix: str = "") -> tuple[tuple[str, Any], ...]:
-    """Return each field of `model` with its dotted name, or with the outline of its section."""
-    return tuple(
-        (name, _outline(info.annotation, f"{prefix}{name}.") if is_section(info.annotation) else prefix + name)
-        for name, info in model.model_fields.items()
-    )
+def outline(model: type[BaseModel], prefix: str = "", *, secrets: bool = True) -> Outline:
+    """Return the outline of `model`; without secrets, that of what is saved."""
+    found: Outline = {}
+    for name, info in model.model_fields.items():
+        if is_section(info.annotation):
+            found[name] = outline(info.annotation, f"{prefix}{name}.", secrets=secrets)
+        elif secrets or not info.exclude:
+            found[name] = prefix + name
+    return found
+
+
+def nested(values: dict[str, Any], shape: Outline) -> dict[str, Any]:
+    """Return values of all leaves, given by dotted name, section by section."""
+    return {key: values[below] if isinstance(below, str) else nested(values, below) for key, below in shape.items()}
+
+
+def lacks(tree: dict[str, Any], shape: Outline) -> Iterator[str]:
+    """Yield the dotted names of the leaves that `tree` does not have."""
+    for key, below in shape.items():
+        if isinstance(below, str):
+            if key not in tree:
+                yield below
+        elif isinstance(tree.get(key, {}), dict):
+            yield from lacks(tree.get(key, {}), below)
 
 
 def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
@@ -161,18 +182,18 @@ def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
 def dig(tree: Any, path: Path, default: Any = None) -> Any:
     """Return what stands at `path` in nested mappings, or `default`."""
     for part in path:
-        if not isinstance(tree, dict) or part not in tree:
+        if not isinstance(tree, dict):
             return default
-        tree = tree[part]
+        tree = tree.get(part, default)
     return tree
 
 
 def plant(tree: Any, path: Path, value: Any) -> None:
-    """Set `value` at `path`, making the mappings on the way; a value that is no mapping is left in the way."""
+    """Set `value` at `path`, making the mappings on the way; null is made one, any other value is left in the way."""
     for part in path[:-1]:
         if not isinstance(tree, dict):
             return
-        if part not in tree:
+        if tree.get(part) is None:
             tree[part] = {}
         tree = tree[part]
     if isinstance(tree, dict):

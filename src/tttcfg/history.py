@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.family import Family
-from tttcfg.operations import Add, Lift, Operation, Rename
+from tttcfg.free_form import Lift
+from tttcfg.operations import Add, Operation, Rename
 from tttcfg.render import value_text
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.fields import Path
-from tttcfg.operations import Operation
-from tttcfg.record import Record, Tree
+from tttcfg.record import Record, Tree, copied
 from tttcfg.shapes import Shape, defaults, is_section, section
+
+if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
+    from tttcfg.operations import Operation
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,13 @@ class Chain:
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
         """Return a complete document of `version`, upgraded to `to` (the head); `tree` stays as it is."""
         copy: Tree = copied(tree)
-        for migration in self.migrations[version + 1 : (self.head if to is None else to) + 1]:
-            migration.up(copy, record)
+        self.run(copy, version, record, to)
         return copy
+
+    def run(self, tree: Tree, version: int, record: Record, to: int | None = None) -> None:
+        """Upgrade a document in place; only for a copy that nobody else holds."""
+        for migration in self.migrations[version + 1 : (self.head if to is None else to) + 1]:
+            migration.up(tree, record)
 
     def up_partial(self, tree: Tree, record: Record) -> Tree:
         """Return a partial document with its old spellings brought to the head; nothing is filled."""
@@ -121,13 +127,6 @@ class Chain:
         for migration in reversed(self.migrations[version + 1 :]):
             losses += migration.down(copy, record)
         return copy, losses
-
-
-def copied(tree: Any) -> Any:
-    """Return a copy of nested mappings and lists; what is inside is plain and needs none."""
-    if isinstance(tree, dict):
-        return {key: copied(value) for key, value in tree.items()}
-    return [copied(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _mark(tree: Tree, schema: Shape, version: int) -> None:

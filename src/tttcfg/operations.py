@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 from tttcfg.fields import Path, dig, plant
 from tttcfg.record import (
     MISSING,
+    WITHHELD,
     Record,
     Tree,
-    make_way,
+    copied,
     prune,
     redacted,
     same,
@@ -31,7 +32,6 @@ from tttcfg.record import (
 from tttcfg.shapes import Shape
 
 Losses = Iterator[tuple[str, Any]]
-WITHHELD = "(withheld)"
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,8 @@ class Add(Operation):
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
         if partial or dig(tree, self.parts, MISSING) is not MISSING:
             return
-        make_way(tree, self.parts)
-        plant(tree, self.parts, self.fill)
-        record.filled[self.path] = {"value": self.fill, "reason": self.reason}
+        plant(tree, self.parts, copied(self.fill))
+        record.filled[self.path] = {"value": copied(self.fill), "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.parts)
@@ -227,85 +226,6 @@ class Convert(Operation):
     def reshape(self, schema: Shape) -> None:
         if self.shape is not None:
             shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
-
-
-@dataclass(frozen=True)
-class Lift(Operation):
-    """A key of a free-form mapping that becomes a typed field; `fill` is what its reader took for absent."""
-
-    to: str
-    shape: Shape
-    reason: str
-    convert: Callable[[Any], Any] | None = None
-    kind: ClassVar[str] = "lifted"
-
-    @property
-    def fill(self) -> Any:
-        return self.shape["default"]
-
-    @cached_property
-    def target(self) -> Path:
-        return split(self.to)
-
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        target = self.target
-        if dig(tree, target, MISSING) is not MISSING:
-            return
-        value = take(tree, self.parts)
-        if value is not MISSING:
-            if partial:
-                prune(tree, self.parts)
-            new = self.convert(value) if self.convert else value
-            plant(tree, target, new)
-            record.renamed[self.path] = {"value": self.to, "reason": self.reason}
-            if not same(new, value):
-                record.converted[self.to] = {"value": value, "reason": self.reason}
-        elif not partial:
-            plant(tree, target, self.fill)
-            record.filled[self.to] = {"value": self.fill, "reason": self.reason}
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        value = take(tree, self.target)
-        prune(tree, self.target)
-        if value is MISSING or (value == self.fill and self.path not in record.renamed):
-            return iter(())
-        recorded = record.converted.get(self.to, {}).get("value", MISSING)
-        if recorded is not MISSING and self.convert and same(self.convert(recorded), value):
-            value = recorded
-        plant(tree, self.parts, value)
-        return iter(())
-
-    def reshape(self, schema: Shape) -> None:
-        shape_parent(schema, self.target)[self.target[-1]] = self.shape
-
-    def spellings(self) -> dict[str, str]:
-        return {self.path: self.to}
-
-
-@dataclass(frozen=True)
-class RemoveRest(Operation):
-    """A free-form mapping that is gone; of a complete document what is left in it goes into the record."""
-
-    reason: str
-    kind: ClassVar[str] = "removed"
-
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        if partial:
-            if dig(tree, self.parts, MISSING) in ({}, None):
-                take(tree, self.parts)
-            return
-        value = take(tree, self.parts)
-        if value is not MISSING and record.filled.pop(self.path, None) is None:
-            record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        kept = record.removed.get(self.path, {})
-        if isinstance(kept.get("value"), dict):
-            plant(tree, self.parts, {**kept["value"], **dig(tree, self.parts, {})})
-        return iter(())
-
-    def reshape(self, schema: Shape) -> None:
-        take_shape(schema, self.parts)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tttcfg.fields import Path, dig, plant
+from tttcfg.fields import Path, dig
 from tttcfg.shapes import Shape, section
 
 Tree = dict[str, Any]
 MISSING: Any = object()
+WITHHELD = "(withheld)"
 LEGACY = "legacy"
 """The value of a setting that the program of that time did not record, so that nobody can know it."""
 
@@ -100,11 +101,11 @@ def take_shape(schema: Shape, path: Path) -> Any:
     return shape
 
 
-def make_way(tree: Tree, path: Path) -> None:
-    """Turn a null section on the way to `path` into an empty one: the trainer read both alike."""
-    for depth in range(1, len(path)):
-        if dig(tree, path[:depth], MISSING) is None:
-            plant(tree, path[:depth], {})
+def copied(tree: Any) -> Any:
+    """Return a copy of nested mappings and lists; what is inside is plain and needs none."""
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    return [copied(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def same(a: Any, b: Any) -> bool:
@@ -112,12 +113,21 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
+def without_withheld(value: Any) -> Any:
+    """Return `value` without the places that `redacted` left for secrets."""
+    if isinstance(value, list):
+        return [without_withheld(item) for item in value]
+    if isinstance(value, dict):
+        return {key: without_withheld(item) for key, item in value.items() if item != WITHHELD}
+    return value
+
+
 def redacted(value: Any) -> Any:
-    """Return `value` without what looks like a secret, at any depth."""
+    """Return `value` with what looks like a secret withheld, at any depth."""
     if isinstance(value, list):
         return [redacted(item) for item in value]
     if isinstance(value, dict):
-        return {key: redacted(item) for key, item in value.items() if not looks_secret(key)}
+        return {key: WITHHELD if looks_secret(key) else redacted(item) for key, item in value.items()}
     return value
 
 

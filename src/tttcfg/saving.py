@@ -10,15 +10,15 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from tttcfg.document import DOCUMENT_NAME, RESERVED, Document, document_of, find_version, parse_document
+from tttcfg.document import DOCUMENT_NAME, Document, document_of, parse_document
 from tttcfg.errors import InputError, LossError, Place, Problem, WriteError
 from tttcfg.family import Family
 from tttcfg.fields import dig
-from tttcfg.migration import copied
-from tttcfg.record import MISSING, Record, Tree, prune, same, split, take
+from tttcfg.record import MISSING, Record, Tree, copied, prune, same, split, take
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.storage import sweep, write_atomically
+from tttcfg.storage import write_atomically
 from tttcfg.version import __version__
+from tttcfg.versions import RESERVED, find_version
 
 ABSENT = "the document lacked them; these are its version's defaults"
 
@@ -41,13 +41,15 @@ def document_tree(document: Document) -> Tree:
 
 def provenance_of(document: Document) -> Tree:
     """Return where `document` comes from, as its reserved key holds it."""
-    if document.version == document.family.head:
-        return dict(document.provenance)
-    origin: Tree = {"migrated_from": document.version}
-    if document.decided_by:
-        origin["decided_by"] = list(document.decided_by)
-    assumed = {"assumed": {"reason": ABSENT, "values": dict(document.assumed)}} if document.assumed else {}
-    return {**document.provenance, **origin, **document.record.saved(), **assumed}
+    origin: Tree = {}
+    if document.version != document.family.head:
+        origin["migrated_from"] = document.version
+        if document.decided_by:
+            origin["decided_by"] = list(document.decided_by)
+        origin |= document.record.saved()
+    if document.lacking:
+        origin["assumed"] = {"reason": ABSENT, "values": dict(document.assumed)}
+    return {**document.provenance, **origin}
 
 
 def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
@@ -100,7 +102,6 @@ def save_document(
     data = document_bytes(document, written_at)
     if not target.parent.is_dir():
         raise WriteError(Problem("unwritable", "there is no such folder", place=Place(str(target.parent))))
-    sweep(target.parent)
     write_atomically(target, data, fsync=fsync)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 Shape = dict[str, Any]
@@ -14,7 +15,7 @@ def boolean(default: bool) -> Shape:
 
 
 def integer(default: int | None, **bounds: Any) -> Shape:
-    return {"default": default, "type": "integer", **bounds}
+    return {"default": default, "type": "integer", "maximum": 2**53, **bounds}
 
 
 def number(default: float, **bounds: Any) -> Shape:
@@ -66,6 +67,6 @@ def bare(shape: Any) -> Any:
 def defaults(shape: Shape) -> dict[str, Any]:
     """Return the document in which every field of a section has its default."""
     return {
-        name: defaults(child) if is_section(child) else child.get("default")
+        name: defaults(child) if is_section(child) else deepcopy(child.get("default"))
         for name, child in shape["properties"].items()
     }

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 from pathlib import Path
 
-from tttcfg.errors import InputError, Place, Problem, WriteError
+from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 
-CONFIGURATION_CAP = 1 << 20
+CONFIGURATION_CAP = 1 << 16
 """Most bytes a configuration or document may have; real ones have about 4,000."""
 
 TEMPORARY_SUFFIX = ".tttcfg-tmp"
 _STALE_SECONDS = 3600.0
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX), re.DOTALL)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
@@ -79,39 +81,39 @@ def write_atomically(
     Raises:
         WriteError: The file is read-only, changed meanwhile, or the disk would not take it.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(path)
     try:
+        target = Path(os.path.realpath(target))
         mode = _mode(target)
         temporary = _write_temporary(target, data, mode, fsync)
         try:
-            if expected is not None and read_bytes(target) != expected:
+            if expected is not None and not _holds(target, expected):
                 raise WriteError(
                     Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(str(target)))
                 )
             if backup is not None:
-                _keep(target, Path(backup))
+                _keep(target, Path(backup), fsync)
             os.replace(temporary, target)
+            sweep(target.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
         if fsync:
             _sync_folder(target.parent)
-    except WriteError:
+    except TttcfgError:
         raise
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(str(target)))) from None
 
 
-def _mode(target: Path) -> int:
-    """Return the mode the new file gets: the old one's, or what the umask leaves."""
+def _mode(target: Path) -> int | None:
+    """Return the mode of the file that stands there, which the new one gets; None where there is none."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        return None
     if not stat.S_ISREG(status.st_mode):
         raise WriteError(Problem("unwritable", "is not a regular file", place=Place(str(target))))
     if not status.st_mode & 0o222:
@@ -119,14 +121,16 @@ def _mode(target: Path) -> int:
     return stat.S_IMODE(status.st_mode)
 
 
-def _write_temporary(target: Path, data: bytes, mode: int, fsync: bool) -> Path:
+def _write_temporary(target: Path, data: bytes, mode: int | None, fsync: bool) -> Path:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        os.fchmod(descriptor, mode)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
         if fsync:
             os.fsync(descriptor)
     except BaseException:
@@ -137,21 +141,30 @@ def _write_temporary(target: Path, data: bytes, mode: int, fsync: bool) -> Path:
     return temporary
 
 
-def _keep(target: Path, backup: Path) -> None:
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return read_bytes(path, len(data)) == data
+    except InputError:
+        return False
+
+
+def _keep(target: Path, backup: Path, fsync: bool) -> None:
     """Keep what stands at `target` under a second name that nothing has yet; a hard link where there are any."""
     for number in range(1000):
         name = backup if not number else backup.with_name(f"{backup.stem}.{number}{backup.suffix}")
         try:
             os.link(target, name)
+            if fsync and name.parent != target.parent:
+                _sync_folder(name.parent)
             return
         except FileExistsError:
-            if name.is_file() and read_bytes(name) == read_bytes(target):
+            if _holds(name, read_bytes(target)):
                 return
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             if not os.path.lexists(name):
-                write_atomically(name, read_bytes(target))
+                write_atomically(name, read_bytes(target), fsync=fsync)
                 return
     raise WriteError(Problem("unwritable", "has a thousand backups already; remove some", place=Place(str(backup))))
 
@@ -170,8 +183,10 @@ def _sync_folder(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove temporary files that an earlier write of ours left behind over an hour ago, and nothing else."""
     oldest = time.time() - _STALE_SECONDS
-    for entry in os.scandir(folder):
-        ours = entry.name.startswith(".") and entry.name.endswith(TEMPORARY_SUFFIX)
-        if ours and entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < oldest:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
             with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+                if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(entry.path)

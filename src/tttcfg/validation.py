@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tttcfg.errors import InputError, Place, Problem, nearest_key, quote
-from tttcfg.fields import PARTIAL, Path, dig, is_section
+from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
+from tttcfg.fields import PARTIAL, Path, Role, dig, is_section, leaves
 from tttcfg.record import MISSING
 
 Model = TypeVar("Model", bound=BaseModel)
 WhereIs = Callable[[Path], "Place | str"]
 
+_WORDING = (
+    ("Input should be a valid ", "must be a "),
+    ("Input should be ", "must be "),
+    ("Tuple should", "must"),
+    ("String should have", "must have"),
+    (" after validation", ""),
+    ("a tuple", "a list"),
+    ("a integer", "an integer"),
+)
 _HINTS = {
     "int_from_float": "write a whole number",
     "float_type": "write a number without quotes",
@@ -47,25 +56,35 @@ def problems_of(
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         path = _real_path(tree, detail["loc"])
         found.setdefault(path, []).append(dict(detail))
+    inner = {path[:depth] for path in found for depth in range(len(path))}
+    found = {path: details for path, details in found.items() if path not in inner}  # an item says it better
     old = list(names)
     valid = [*_names(model), *old]
     problems: list[Problem] = []
     for path, details in found.items():
-        unknown = _unknown_below(path, details, tree, old)
-        problems += [_problem(below, details, tree, where(below), valid) for below in unknown]
+        if details[0]["type"] == "extra_forbidden":
+            for below in _unknown_below(path, tree, old):
+                near = valid if len(problems) < MAX_PROBLEMS else ()  # looking for one takes time
+                problems.append(_unknown(below, where(below), near, old))
+        else:
+            problems.append(_rejected(path, details, tree, where(path), _is_secret(model, path)))
     return problems
 
 
-def _unknown_below(path: Path, details: list[dict[str, Any]], tree: Any, old: list[str]) -> list[Path]:
+def _unknown_below(path: Path, tree: Any, old: list[str]) -> list[Path]:
     """Return the keys below an unknown one where it is an old section: they are what is unknown."""
     value, prefix = dig(tree, path), ".".join(path) + "."
-    if (
-        details[0]["type"] != "extra_forbidden"
-        or not isinstance(value, dict)
-        or not any(n.startswith(prefix) for n in old)
-    ):
+    if not isinstance(value, dict) or not any(name.startswith(prefix) for name in old):
         return [path]
-    return [below for key in value for below in _unknown_below((*path, key), details, tree, old)]
+    return [below for key in value for below in _unknown_below((*path, key), tree, old)]
+
+
+def _unknown(path: Path, place: Place | str, valid: Sequence[str], old: Sequence[str]) -> Problem:
+    key = ".".join(path)
+    if key in old:
+        message = "is the old name of a setting that is given under its new name as well; keep one of them"
+        return Problem("conflict", message, key, place)
+    return Problem("unknown_key", "no setting has this name", key, place, nearest_key(key, list(valid)))
 
 
 def _real_path(tree: Any, location: tuple[int | str, ...]) -> Path:
@@ -91,27 +110,25 @@ def _child(tree: Any, part: int | str) -> Any:
     return MISSING
 
 
-def _problem(path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, valid: list[str]) -> Problem:
-    key = ".".join(path)
-    if details[0]["type"] == "extra_forbidden":
-        return Problem("unknown_key", "no setting has this name", key, place, nearest_key(key, valid))
+def _rejected(path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, secret: bool) -> Problem:
     reasons = dict.fromkeys(_reason(detail) for detail in details)
     value = dig(tree, path, MISSING)
-    shown = "" if value is MISSING or isinstance(value, dict) or _secret(path) else f"{quote(value)} is refused: "
-    return Problem("rejected", shown + ", or ".join(reasons), key, place)
+    shown = "" if value is MISSING or isinstance(value, dict) or secret else f"{quote(value)} is refused: "
+    return Problem("rejected", shown + ", or ".join(reasons), ".".join(path), place)
+
+
+def _is_secret(model: type[BaseModel], path: Path) -> bool:
+    known = leaves(model)
+    names = [".".join(path[:depth]) for depth in range(1, len(path) + 1)]
+    return any(name in known and known[name].role is Role.SECRET for name in names)
 
 
 def _reason(detail: dict[str, Any]) -> str:
     message: str = detail["msg"].removeprefix("Value error, ")
-    for pydantic, ours in (("Input should be a valid ", "must be a "), ("Input should be ", "must be ")):
+    for pydantic, ours in _WORDING:
         message = message.replace(pydantic, ours)
-    message = message.replace("a tuple", "a list").replace("a integer", "an integer")
     hint = _HINTS.get(detail["type"])
     return f"{message} ({hint})" if hint else message
-
-
-def _secret(path: Path) -> bool:
-    return path[-1:] == ("key",)
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> Iterable[str]:

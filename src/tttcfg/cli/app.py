@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -9,7 +10,7 @@ from importlib import import_module
 import typer
 
 from tttcfg.cli.terminal import fail, say
-from tttcfg.errors import TttcfgError
+from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.version import __version__
 
 COMMANDS = ("resolve", "migrate", "diff", "fields", "history")
@@ -54,14 +55,24 @@ def run(arguments: list[str]) -> None:
     """Run the command line and exit with its code."""
     names = tuple(name for name in COMMANDS if name in arguments[:1]) or COMMANDS
     try:
-        build(names)(args=prepared(arguments), prog_name="tttcfg")
+        application = build(names)
+        gc.freeze()
+        gc.enable()
+        application(args=prepared(arguments), prog_name="tttcfg")
     except TttcfgError as error:
         fail(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         sys.exit(141)
+    except OSError as error:
+        _silence()
+        place = str(error.filename or "standard output")
+        fail(InputError(Problem("unwritable", f"cannot be used: {error.strerror or error}", place=place)))
+
+
+def _silence() -> None:
+    """Keep the interpreter from writing what is left to a standard output that takes nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prepared(arguments: list[str]) -> list[str]:

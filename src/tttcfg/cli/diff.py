@@ -23,7 +23,9 @@ class Output(str, Enum):
 
 
 def diff(
-    sides: Annotated[list[str], typer.Argument(metavar="A [KEY=VALUE]... B [KEY=VALUE]...", show_default=False)],
+    sides: Annotated[
+        list[str], typer.Argument(metavar="SIDE", help="Two paths, each with KEY=VALUE overrides after it.")
+    ],
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Compare two configurations, field by field, grouped by role.

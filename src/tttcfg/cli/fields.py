@@ -23,7 +23,7 @@ class Output(str, Enum):
 
 def fields(
     key: Annotated[
-        str | None, typer.Argument(help="A field, a section, or an old spelling.", show_default=False)
+        str | None, typer.Argument(metavar="KEY", help="A field, a section, or an old spelling.", show_default=False)
     ] = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:

@@ -19,7 +19,9 @@ class Output(str, Enum):
 
 
 def history(
-    version: Annotated[int | None, typer.Argument(help="One version, in full.", show_default=False)] = None,
+    version: Annotated[
+        int | None, typer.Argument(metavar="VERSION", help="One version, in full.", show_default=False)
+    ] = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Tell the schema's versions and what each changed.

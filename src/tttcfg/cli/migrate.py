@@ -12,12 +12,11 @@ import typer
 
 from tttcfg.cli.terminal import ink, json_text, say, tell
 from tttcfg.errors import InputError, Problem, printable
-from tttcfg.fleet.migrate import Outcome, Task, changes, migrate_many
+from tttcfg.fleet.migrate import Outcome, Task, migrate_many
+from tttcfg.fleet.plan import changes
 from tttcfg.fleet.scan import find_documents
-from tttcfg.render import Ink, table
+from tttcfg.render import plan_text
 from tttcfg.ttt_moshi.family import TTT_MOSHI
-
-SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "?": "cyan"}
 
 
 class Output(str, Enum):
@@ -26,20 +25,21 @@ class Output(str, Enum):
 
 
 def migrate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Documents, or folders to search for them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Documents, or folders to search for them.")],
     write: Annotated[bool, typer.Option("--write", help="Change the files; without it nothing is.")] = False,
     to: Annotated[int, typer.Option("--to", metavar="N", help="Version to reach, up or down.")] = TTT_MOSHI.head,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Going down, drop what the older version cannot hold.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes.")] = 1,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
     output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
 ) -> None:
     """Bring saved documents to the current version, or to another one.
 
     Shows the plan and changes nothing unless --write is given. Every file is replaced whole or not at
-    all; what stood there is kept beside it (training_config.json.v3.bak). Running again does no harm.
+    all; what stood there is kept beside it (training_config.json.v3.bak), and what is removed is kept
+    in the document's provenance. Running again does no harm.
 
     \b
     Examples:
@@ -102,12 +102,7 @@ def _show(outcome: Outcome, task: Task, first: bool) -> None:
     verb = "migrated" if outcome.status == "migrated" else "would go"
     say(f"{colours('bold', printable(outcome.path))}: {verb} from version {outcome.version} to {outcome.to}{by}")
     if first and not task.write:
-        rows = [(f"  {sign}", key, what) for sign, key, what in changes(outcome.path, task)]
-        text = table(rows, Ink(False))
-        say(
-            "".join(colours(SIGN_STYLES[line.strip()[:1]], line) + "\n" for line in text.splitlines())
-            or "  (no field changes)"
-        )
+        say(plan_text(changes(outcome.path, task.family, task.to), colours) or "  (no field changes)")
 
 
 def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], int], task: Task) -> str:

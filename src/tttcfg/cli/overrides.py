@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tttcfg.errors import InputError, Problem, quote
+from tttcfg.errors import InputError, Problem, nearest, quote
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
-def override_texts(words: Sequence[str]) -> list[str]:
-    """Return typed words as KEY=VALUE texts.
+def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+    """Return typed words as KEY=VALUE texts; `options` are names that a word may have been meant for.
 
     Raises:
         InputError: A word is neither; all of them at once.
@@ -16,7 +17,10 @@ def override_texts(words: Sequence[str]) -> list[str]:
     texts, problems, rest = [], [], list(words)
     while rest:
         word = rest.pop(0)
-        if word.startswith("--") and "=" not in word:
+        if meant := _meant_option(word, options):
+            problems.append(Problem("override", "is no option", word.partition("=")[0], suggestion=f"--{meant}"))
+            rest = rest[1:] if "=" not in word and rest and not rest[0].startswith("--") else rest
+        elif word.startswith("--") and "=" not in word:
             name = word[2:].replace("-", "_")
             if rest and not rest[0].startswith("--"):
                 texts.append(f"{name}={rest.pop(0)}")
@@ -31,3 +35,12 @@ def override_texts(words: Sequence[str]) -> list[str]:
     if problems:
         raise InputError(problems)
     return texts
+
+
+def _meant_option(word: str, options: Sequence[str]) -> str:
+    """Return the option that a word like --restor is near to, unless it names a setting or is nearer to one."""
+    name = word[2:].partition("=")[0]
+    if not word.startswith("--") or "." in name or name.replace("-", "_") in TTT_MOSHI.leaves:
+        return ""
+    found = nearest(name, [*options, *(leaf for leaf in TTT_MOSHI.leaves if "." not in leaf)])
+    return found if found in options else ""

@@ -1,8 +1,7 @@
 """`tttcfg resolve`: one effective configuration from everything that was given."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,15 +12,22 @@ from tttcfg import render
 from tttcfg.api import as_document
 from tttcfg.api import resolve as resolve_api
 from tttcfg.cli.overrides import override_texts
-from tttcfg.cli.terminal import fail, ink, say, say_json, tell
-from tttcfg.effective import Effective
+from tttcfg.cli.terminal import ascii_only, fail, ink, say, say_json, tell
+from tttcfg.effective import Effective, Finding
 from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
+from tttcfg.fields import Role
 from tttcfg.saving import document_bytes
 from tttcfg.storage import write_atomically
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.version import __version__
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
+
+
+OPTIONS = (
+    *("checkpoint", "config", "set", "restore", "model-config", "train", "require-ttt", "output", "explain", "write"),
+    *("help",),
+)
 
 
 class Restore(str, Enum):
@@ -38,18 +44,21 @@ class Output(str, Enum):
 def resolve(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...", help="Overrides, also written --KEY VALUE; see below.", show_default=False
-        ),
+        typer.Argument(metavar="KEY=VALUE", help="Overrides, also written --KEY VALUE; see below.", show_default=False),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            "--checkpoint", "--checkpoint_dir", "--checkpoint-dir", help="Any path into a checkpoint or run folder."
+            "--checkpoint",
+            "--checkpoint_dir",
+            "--checkpoint-dir",
+            metavar="PATH",
+            help="Any path into a checkpoint or run folder.",
         ),
     ] = None,
     config: Annotated[
-        list[Path] | None, typer.Option("--config", help="Configuration file; several merge left to right.")
+        list[Path] | None,
+        typer.Option("--config", metavar="FILE", help="Configuration file; several merge left to right."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An override; may be repeated.")
@@ -61,7 +70,8 @@ def resolve(
         ),
     ] = Restore.auto,
     model_config: Annotated[
-        Path | None, typer.Option("--model-config", help="The model's config.json, where the checkpoint has none.")
+        Path | None,
+        typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Demand what a training run needs (run_dir, data).")] = False,
     require_ttt: Annotated[
@@ -90,7 +100,7 @@ def resolve(
     Values: KEY=VALUE, KEY=@FILE (the value that a YAML, JSON or TOML file holds), KEY.0=VALUE (an item
     of a list), KEY=null, KEY=!default, KEY=!config (take that source's value).
     """
-    texts = [*override_texts(overrides or []), *(set_ or [])]
+    texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
     contradiction: ContradictionError | None = None
     try:
         effective = resolve_api(
@@ -105,8 +115,10 @@ def resolve(
     except ContradictionError as error:
         contradiction, effective = error, _effective(error)
     _show(effective, output, explain, _header(checkpoint, config))
-    if contradiction is not None:
+    if contradiction is not None and output is Output.json:
         fail(contradiction)
+    if contradiction is not None:  # the findings have said it
+        raise typer.Exit(contradiction.exit_code)
     if write is not None:
         write_atomically(write, _file_bytes(effective, write, checkpoint, config))
 
@@ -124,22 +136,37 @@ def _header(checkpoint: Path | None, config: list[Path] | None) -> list[str]:
 
 def _show(effective: Effective, output: Output, explain: str | None, header: list[str]) -> None:
     colours = ink(sys.stdout)
+    findings: Sequence[Finding] = effective.findings
     if output is Output.json:
         say_json(render.effective_json(effective, TTT_MOSHI))
-    elif explain is None:
-        say(render.effective_yaml(effective, header))
+        return
+    if explain is None:
+        say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
         say(render.origins_table(effective.origins, colours))
     else:
-        names = [name for name in effective.origins if name == explain or name.startswith(f"{explain}.")]
-        if not names:
-            suggestion = nearest_key(explain, list(effective.origins))
-            raise InputError(Problem("unknown_key", "no setting has this name", explain, suggestion=suggestion))
-        leaves = TTT_MOSHI.leaves
+        leaves, names = TTT_MOSHI.leaves, _names(effective, explain)
         for name in names:
             say(render.origin_story(leaves.get(name), name, effective.origins[name], colours))
-    if output is not Output.json:
-        tell(render.findings_text(effective.findings, ink(sys.stderr)))
+        findings = [one for one in findings if one.key in names or one.severity == "error"]
+    tell(render.findings_text(findings, ink(sys.stderr)))
+
+
+def _names(effective: Effective, key: str) -> list[str]:
+    """Return the fields that `key` means: one, those of a section, or what an old spelling is called now."""
+    names = [name for name in effective.origins if name == key or name.startswith(f"{key}.")]
+    if names:
+        return names
+    leaf = TTT_MOSHI.leaves.get(key)
+    if leaf is not None and leaf.role is Role.SECRET:
+        raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
+    now = TTT_MOSHI.chain.spellings.get(key)
+    if now is None:
+        suggestion = nearest_key(key, list(effective.origins))
+        raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
+    if now not in effective.origins:
+        raise InputError(Problem("unknown_key", "no longer exists: nothing read it", key))
+    return [now]
 
 
 def _file_bytes(effective: Effective, path: Path, checkpoint: Path | None, config: list[Path] | None) -> bytes:

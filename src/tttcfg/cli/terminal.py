@@ -28,6 +28,11 @@ def tell(text: str) -> None:
         _write(sys.stderr, text if text.endswith("\n") else f"{text}\n")
 
 
+def ascii_only(stream: TextIO) -> bool:
+    """Whether a stream cannot take every character, so that some would have to be escaped."""
+    return (stream.encoding or "utf-8").lower().replace("-", "") not in ("utf8", "utf16", "utf32")
+
+
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -42,9 +47,10 @@ def say_json(value: Any) -> None:
 def json_text(value: Any, indent: int | None) -> str:
     """Return `value` as JSON in which every character that a terminal might obey is escaped."""
     text = to_json(value, indent=indent).decode()
-    return "".join(
-        character if character.isprintable() or character == "\n" else _escape(character) for character in text
-    )
+    if text.isascii() and "\x7f" not in text:
+        return text
+    plain = str.isascii if ascii_only(sys.stdout) else str.isprintable
+    return "".join(one if (plain(one) and one != "\x7f") or one == "\n" else _escape(one) for one in text)
 
 
 def _escape(character: str) -> str:

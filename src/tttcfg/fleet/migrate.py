@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import Pool
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from tttcfg.document import RESERVED, find_version, parse_document, upgrade
+from tttcfg.document import parse_document
 from tttcfg.errors import TttcfgError, printable
 from tttcfg.family import Family
-from tttcfg.record import Record
-from tttcfg.render import value_text
 from tttcfg.saving import canonical_bytes, document_bytes, migrate_tree
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
@@ -84,55 +83,6 @@ def migrate_many(paths: Iterable[str], task: Task, workers: int = 1) -> Iterator
         yield from (migrate_file(path, task) for path in paths)
         return
     rest = iter(paths)
-    with Pool(workers) as pool:
+    with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C ends them with us
         while batch := list(islice(rest, BATCH * workers)):
             yield from pool.map(partial(migrate_file, task=task), batch)
-
-
-def changes(path: str, task: Task) -> list[tuple[str, str, str]]:
-    """Return what migrating would do to one document: a sign (+ - ~ ?), the field and what happens to it."""
-    tree = read_json(decode(read_bytes(path), path), path)
-    version, _ = find_version(tree.values, task.family, path, tree)
-    if version > task.to:
-        return list(_going_back(tree.values, task))
-    upgraded = upgrade(tree.values, task.family, path, tree)
-    return [
-        *_of_record(upgraded.record),
-        *(("+", key, f"{value_text(value)} (absent)") for key, value in upgraded.assumed.items()),
-    ]
-
-
-def _of_record(record: Record) -> Iterator[tuple[str, str, str]]:
-    for key, entry in record.filled.items():
-        yield "+", key, f"{value_text(entry['value'])} ({entry['reason']})"
-    for key, entry in record.renamed.items():
-        yield "~", key, f"-> {entry['value']} ({entry['reason']})"
-    for key, entry in record.converted.items():
-        yield "~", key, f"was {value_text(entry['value'])} ({entry['reason']})"
-    for key, entry in record.removed.items():
-        yield "-", key, f"{value_text(entry['value'])} ({entry['reason']}; kept in provenance)"
-    for key, entry in record.doubted.items():
-        yield "?", key, f"{value_text(entry['value'])} ({entry['reason']})"
-
-
-def _going_back(values: dict[str, Any], task: Task) -> Iterator[tuple[str, str, str]]:
-    older = migrate_tree(values, task.family, to=task.to, allow_loss=True)
-    before, after = dict(_flat(values)), dict(_flat(older))
-    for key, value in before.items():
-        if key not in after:
-            yield "-", key, value_text(value)
-        elif value != after[key]:
-            yield "~", key, f"{value_text(value)} -> {value_text(after[key])}"
-    for key, value in after.items():
-        if key not in before:
-            yield "+", key, value_text(value)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if prefix == "" and key in RESERVED:
-            continue
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tttcfg.document import RESERVED, find_version
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family import Family
 from tttcfg.fields import Path
-from tttcfg.migration import copied
-from tttcfg.record import Record, split
+from tttcfg.record import Record, copied, split
 from tttcfg.sources.files import read_file
 from tttcfg.sources.text import Tree
 from tttcfg.validation import validate
+from tttcfg.versions import RESERVED, find_version
 
 
 @dataclass(frozen=True)

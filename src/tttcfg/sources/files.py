@@ -6,11 +6,12 @@ import os
 from importlib import import_module
 from typing import Any
 
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.sources.text import Tree, decode
 from tttcfg.storage import CONFIGURATION_CAP, read_bytes
 
 YAML_CAP = 1 << 16
-"""Most bytes a YAML file may have: reading YAML costs a thousand times what reading JSON does."""
+"""Most bytes a YAML file, or a value typed as YAML, may have: it is read far slower than JSON."""
 
 
 def read_file(path: str | os.PathLike[str]) -> Tree:
@@ -20,18 +21,35 @@ def read_file(path: str | os.PathLike[str]) -> Tree:
         InputError: The file cannot be read, or what it holds is no mapping of plain values.
     """
     name = os.fspath(path)
-    ending = os.path.splitext(name)[1].lower()
-    kind = ending[1:] if ending in (".json", ".toml") else "yaml"
+    kind = _kind(name)
     text = decode(read_bytes(name, YAML_CAP if kind == "yaml" else CONFIGURATION_CAP), name)
     tree: Tree = getattr(_module(kind), f"read_{kind}")(text, name)
     return tree
 
 
-def read_value(data: bytes, name: str) -> Any:
-    """Read a value of any kind: TOML where `name` ends so, else YAML, which has JSON in it."""
-    if name.endswith(".toml"):
-        return _module("toml").read_toml(decode(data, name), name).values
-    return _module("yaml").parse_yaml(decode(data, name), name)[0]
+def read_value(path: str) -> Any:
+    """Read a file that holds a value of any kind: a TOML table, or anything in YAML, which has JSON in it."""
+    text = decode(read_bytes(path, YAML_CAP), path)
+    if _kind(path) == "toml":
+        return _module("toml").read_toml(text, path).values
+    return parse_value(text, path)
+
+
+def parse_value(text: str, name: str) -> Any:
+    """Read a value of any kind from YAML text.
+
+    Raises:
+        InputError: The text is too long or no plain YAML.
+    """
+    if len(text) > YAML_CAP:
+        message = f"has {len(text):,} characters; a value may have {YAML_CAP:,}"
+        raise InputError(Problem("too_large", message, place=Place(name)))
+    return _module("yaml").parse_yaml(text, name)[0]
+
+
+def _kind(name: str) -> str:
+    ending = os.path.splitext(name)[1].lower()
+    return ending[1:] if ending in (".json", ".toml") else "yaml"
 
 
 def _module(kind: str) -> Any:

@@ -9,11 +9,11 @@ from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
-from tttcfg.sources.text import MAX_DEPTH, Tree, checked_text, finite
+from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, finite, integer
 
 _DECODER: Any = JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"[A-Za-z_+\-0-9.]+")
 
@@ -41,6 +41,7 @@ class _Reader:
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
+        self.nodes = 0
 
     def place(self, index: int) -> Place:
         line = bisect_right(self.lines, index)
@@ -66,38 +67,45 @@ class _Reader:
     def value(self, index: int, path: Path) -> tuple[Any, int]:
         if len(path) > MAX_DEPTH:
             raise self.fail(f"is nested deeper than {MAX_DEPTH} levels", index, "too_deep")
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self.fail(f"holds more than {MAX_NODES:,} values", index, "too_large")
         first = self.text[index : index + 1]
         if first == "{":
             return self.mapping(index, path)
         if first == "[":
             return self.sequence(index, path)
         if first == '"':
-            return self.string(index)
+            return self.string(index, path)
         return self.scalar(index, path)
 
-    def string(self, index: int) -> tuple[str, int]:
+    def string(self, index: int, path: Path) -> tuple[str, int]:
         try:
             value, end = _DECODER.parse_string(self.text, index + 1, True)
         except JSONDecodeError as error:
             raise self.fail(error.msg, error.pos) from None
-        return checked_text(value, self.place(index)), end
+        try:
+            checked_text(value, self.place(index))
+        except InputError as error:
+            self.problems += [problem._replace(key=dotted(path)) for problem in error.problems]
+        return value, end
 
     def scalar(self, index: int, path: Path) -> tuple[Any, int]:
         match = _NUMBER.match(self.text, index)
         word = _WORD.match(self.text, index)
         if match and word and match.end() == word.end():
-            text = match.group()
-            if not (match.group(1) or match.group(2)):
-                return int(text), match.end()
+            text, place = match.group(), self.place(index)
             try:
-                return finite(float(text), text, self.place(index)), match.end()
+                if not (match.group(1) or match.group(2)):
+                    return integer(text, place), match.end()
+                return finite(float(text), text, place), match.end()
             except InputError as error:
-                self.problems += [problem._replace(key=".".join(path)) for problem in error.problems]
-                return 0.0, match.end()
+                self.problems += [problem._replace(key=dotted(path)) for problem in error.problems]
+                return 0, match.end()
         if word and word.group() in _WORDS:
             return _WORDS[word.group()], word.end()
         if word and word.group().lstrip("+-") in ("NaN", "Infinity", "inf", "nan"):
-            self.problem("not_finite", f"{word.group()} is no value a setting can have", index, ".".join(path))
+            self.problem("not_finite", f"{word.group()} is no value a setting can have", index, dotted(path))
             return 0.0, word.end()
         raise self.fail("a value is missing or misspelt here", index)
 
@@ -109,11 +117,11 @@ class _Reader:
         while True:
             if self.text[end : end + 1] != '"':
                 raise self.fail("a key in double quotes is missing here", end)
-            key, after = self.string(end)
+            key, after = self.string(end, path)
             here = (*path, key)
             if key in values:
                 message = f"stands twice; the first is in line {self.places[here].line}"
-                self.problem("duplicate_key", message, end, ".".join(here))
+                self.problem("duplicate_key", message, end, dotted(here))
             self.places.setdefault(here, self.place(end))
             after = self.skip(after)
             if self.text[after : after + 1] != ":":

@@ -13,9 +13,8 @@ from tttcfg.family import Family
 from tttcfg.fields import Leaf, Path, plant
 from tttcfg.record import MISSING, split
 from tttcfg.sources.config import given, tree_of
-from tttcfg.sources.files import read_value
+from tttcfg.sources.files import parse_value, read_value
 from tttcfg.sources.text import checked_text, scalar
-from tttcfg.storage import read_bytes
 from tttcfg.validation import validate
 
 TAKE_DEFAULT, TAKE_CONFIG = "!default", "!config"
@@ -155,8 +154,9 @@ def _parsed(text: str, leaf: Leaf | None, key: str) -> Any:
         return checked_text(text, "")
     if text.startswith("@"):
         return _from_file(text[1:], key)
+    checked_text(text, "")
     if text.lstrip()[:1] in ("[", "{", '"', "'"):
-        return read_value(text.encode(), key)
+        return parse_value(text, key)
     return scalar(text.strip()) if text.strip() else text
 
 
@@ -164,7 +164,7 @@ def _from_file(name: str, key: str) -> Any:
     """Return the value that a file holds for `key`: a scalar, a list or a section."""
     if not name:
         raise InputError(Problem("override", "names no file after @", key))
-    return read_value(read_bytes(name), name)
+    return read_value(name)
 
 
 def _old_text(key: str, text: str, parsed: Any, family: Family) -> Any:

@@ -10,7 +10,7 @@ from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
 
 MAX_DEPTH = 64
-MAX_NODES = 100_000
+MAX_NODES = 10_000
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -21,6 +21,7 @@ _WORDS: dict[str, Any] = {"": None, "~": None} | {
 }
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MAX_DIGITS = 300
+_MAX_KEY = 200
 
 
 class Tree(NamedTuple):
@@ -68,12 +69,24 @@ def scalar(text: str, place: Place | str = "") -> Any:
     if _NOT_FINITE.fullmatch(text):
         raise InputError(Problem("not_finite", f"{text} is no value a setting can have", place=place))
     if _INTEGER.fullmatch(text):
-        if len(text) > _MAX_DIGITS:
-            raise InputError(Problem("too_large", f"a number of {len(text)} digits", place=place))
-        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+        return integer(text, place)
     if _FLOAT.fullmatch(text):
         return finite(float(text), text, place)
     return text
+
+
+def integer(text: str, place: Place | str) -> int:
+    """Return a whole number, or raise an InputError where it has more than 300 decimal digits."""
+    value = int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 1000 else None
+    if value is None or abs(value) >= 10**_MAX_DIGITS:
+        raise InputError(Problem("too_large", f"a number may have {_MAX_DIGITS} digits", place=place))
+    return value
+
+
+def dotted(path: Path) -> str:
+    """Return a path as problems name it, clipped: hostile keys are long, and problems many."""
+    key = ".".join(path)
+    return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 1] + "…"
 
 
 def finite(value: float, text: str, place: Place | str) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -16,13 +17,15 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
-from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, scalar
+from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, scalar
 
 MAX_ALIASES = 100
 _PLAIN_TAGS = ("tag:yaml.org,2002:str", "!")
+_TOKEN = re.compile(r"\('([^']*)',\)")
 
 
 def read_yaml(text: str, file: str) -> Tree:
@@ -54,7 +57,12 @@ def parse_yaml(text: str, file: str) -> tuple[Any, dict[Path, Place]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        message = " ".join(part for part in (error.context, error.problem) if part)
+        message = _TOKEN.sub(r"'\1'", " ".join(part for part in (error.context, error.problem) if part))
+        builder.problems.append(Problem("syntax", message, place=place))
+    except ReaderError as error:
+        before = text[: error.position]
+        place = Place(file, before.count("\n") + 1, error.position - before.rfind("\n"))
+        message = f"the control character U+{ord(text[error.position]):04X} may not stand in YAML"
         builder.problems.append(Problem("syntax", message, place=place))
     except (YAMLError, ValueError) as error:
         builder.problems.append(Problem("syntax", str(error).partition("\n")[0], place=Place(file)))
@@ -75,16 +83,24 @@ def _refuse_tabs(text: str, file: str) -> None:
         raise InputError(problems)
 
 
+class _Anchored(NamedTuple):
+    """What an alias stands for: the value, how many nodes it has once expanded, and how many levels."""
+
+    value: Any
+    nodes: int
+    levels: int
+
+
 class _Frame:
     """A mapping or sequence being read; `key` is the mapping's key whose value comes next."""
 
-    __slots__ = ("anchor", "key", "merged", "nodes", "path", "value")
+    __slots__ = ("anchor", "key", "levels", "merged", "nodes", "path", "value")
 
     def __init__(self, value: Any, path: Path, anchor: str | None) -> None:
         self.value, self.path, self.anchor = value, path, anchor
         self.key: str | None = None
         self.merged: list[tuple[Any, Place]] = []
-        self.nodes = 1
+        self.nodes = self.levels = 1
 
 
 class _Builder:
@@ -96,7 +112,7 @@ class _Builder:
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
         self.stack: list[_Frame] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, _Anchored] = {}
         self.aliases = self.nodes = self.documents = 0
 
     def take(self, event: Event) -> None:
@@ -109,9 +125,10 @@ class _Builder:
             frame = self.stack.pop()
             self.merge(frame)
             if frame.anchor:
-                self.anchors[frame.anchor] = (frame.value, frame.nodes)
+                self.anchors[frame.anchor] = _Anchored(frame.value, frame.nodes, frame.levels)
             if self.stack:
                 self.stack[-1].nodes += frame.nodes
+                self.stack[-1].levels = max(self.stack[-1].levels, frame.levels + 1)
         elif isinstance(event, AliasEvent):
             self.alias(event, place)
         elif isinstance(event, DocumentStartEvent):
@@ -125,14 +142,15 @@ class _Builder:
             self.fatal("directive", "only %YAML 1.2 is read; remove the directive", place)
 
     def open(self, event: Any, place: Place) -> None:
-        if event.tag and not str(event.tag).startswith("tag:yaml.org,2002:"):
+        kind = "map" if isinstance(event, MappingStartEvent) else "seq"
+        if event.tag and str(event.tag) not in ("!", f"tag:yaml.org,2002:{kind}"):
             self.problem("tag", f"the tag {quote(str(event.tag))} is not read; configurations hold plain data", place)
         if len(self.stack) >= MAX_DEPTH:
             self.fatal("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place)
-        value: Any = {} if isinstance(event, MappingStartEvent) else []
+        value: Any = {} if kind == "map" else []
         path = self.here()
         if event.anchor:
-            self.anchors[event.anchor] = (None, -1)
+            self.anchors[event.anchor] = _Anchored(None, -1, 0)
         self.attach(value, place)
         self.stack.append(_Frame(value, path, event.anchor))
 
@@ -148,15 +166,15 @@ class _Builder:
     def scalar(self, event: ScalarEvent, place: Place) -> None:
         frame = self.stack[-1] if self.stack else None
         if frame is not None and isinstance(frame.value, dict) and frame.key is None:
-            self.key(frame, event.value, event.style is None, place)
+            self.key(frame, event, place)
             return
         try:
             value = self.meaning(event, place)
         except InputError as error:
-            self.problems.extend(problem._replace(key=".".join(self.here())) for problem in error.problems)
+            self.problems.extend(problem._replace(key=dotted(self.here())) for problem in error.problems)
             value = None
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = _Anchored(value, 1, 0)
         self.attach(value, place)
 
     def meaning(self, event: ScalarEvent, place: Place) -> Any:
@@ -169,15 +187,25 @@ class _Builder:
             )
         return checked_text(value, place) if isinstance(value := scalar(event.value, place), str) else value
 
-    def key(self, frame: _Frame, name: str, plain: bool, place: Place) -> None:
-        frame.key = name
+    def key(self, frame: _Frame, event: ScalarEvent, place: Place) -> None:
+        name = frame.key = str(event.value)
         path = (*frame.path, name)
-        if name in frame.value:
-            first = self.places[path]
-            self.problem("duplicate_key", f"stands twice; the first is in line {first.line}", place, ".".join(path))
-        elif not (name == "<<" and plain):
-            self.places[path] = place
-            frame.value[checked_text(name, place)] = None
+        if event.tag and str(event.tag) not in _PLAIN_TAGS:
+            self.problem("tag", f"the tag {quote(str(event.tag))} is not read; keys are plain text", place)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchored(name, 1, 0)
+        if name == "<<" and event.style is None:
+            first = frame.merged[0][1] if frame.merged else None
+        else:
+            first = self.places[path] if name in frame.value else None
+            frame.value.setdefault(name)
+            self.places.setdefault(path, place)
+        if first is not None:
+            self.problem("duplicate_key", f"stands twice; the first is in line {first.line}", place, dotted(path))
+        try:
+            checked_text(name, place)
+        except InputError as error:
+            self.problems.extend(error.problems)
 
     def attach(self, value: Any, place: Place) -> None:
         self.nodes += 1
@@ -192,18 +220,19 @@ class _Builder:
             frame.value.append(value)
             return
         if frame.key is None:
-            self.fatal("not_a_mapping", "a key must be plain text, not a list or mapping", place)
+            self.fatal("not_a_mapping", "a key must be written out as text, not an alias, list or mapping", place)
         key, frame.key = str(frame.key), None
         if key == "<<" and key not in frame.value:
-            frame.merged += [(item, place) for item in (value if isinstance(value, list) else [value])]
+            frame.merged.append((value, place))
         else:
             frame.value[key] = value
 
     def merge(self, frame: _Frame) -> None:
         """Add the keys of `<<` mappings; a key that is written out wins, then the first mapping that has it."""
-        for mapping, place in frame.merged:
+        merged = [(item, at) for value, at in frame.merged for item in (value if isinstance(value, list) else [value])]
+        for mapping, place in merged:
             if not isinstance(mapping, dict):
-                self.problem("syntax", "<< takes a mapping, or a list of mappings", place, ".".join(frame.path))
+                self.problem("syntax", "<< takes a mapping, or a list of mappings", place, dotted(frame.path))
                 continue
             for key, value in mapping.items():
                 if key not in frame.value:
@@ -212,20 +241,23 @@ class _Builder:
 
     def alias(self, event: AliasEvent, place: Place) -> None:
         self.aliases += 1
-        value, nodes = self.anchors.get(event.anchor or "", (None, 0))
-        if nodes == 0:
+        found = self.anchors.get(event.anchor or "")
+        if found is None:
             self.fatal("syntax", f"no anchor is called {quote(event.anchor)}", place)
-        if nodes < 0:
+        if found.nodes < 0:
             self.fatal("cycle", f"the alias {quote(event.anchor)} contains itself", place)
-        self.nodes += nodes
+        self.nodes += found.nodes
         if self.aliases > MAX_ALIASES or self.nodes > MAX_NODES:
             self.fatal("alias_bomb", f"more than {MAX_ALIASES} aliases, or {MAX_NODES:,} values once expanded", place)
+        if len(self.stack) + found.levels > MAX_DEPTH:
+            self.fatal("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place)
         if self.stack:
-            self.stack[-1].nodes += nodes
-        self.attach(value, place)
+            self.stack[-1].nodes += found.nodes
+            self.stack[-1].levels = max(self.stack[-1].levels, found.levels + 1)
+        self.attach(found.value, place)
 
     def problem(self, code: str, message: str, place: Place, key: str = "") -> None:
         self.problems.append(Problem(code, message, key, place))
 
-    def fatal(self, code: str, message: str, place: Place) -> None:
+    def fatal(self, code: str, message: str, place: Place) -> NoReturn:
         raise InputError([*self.problems, Problem(code, message, place=place)])

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tttcfg.fields import Whole
+
 Word = Literal["all", "middle", "none"]
-Indices = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+Indices = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 
 _INDEX_LIST = re.compile(r"\s*[0-9]{1,6}(\s*,\s*[0-9]{1,6})*\s*,?\s*")
 
@@ -23,7 +25,7 @@ def canonical_layers(value: Any) -> Any:
         value = [int(part) for part in value.split(",") if part.strip()]
     elif isinstance(value, int) and not isinstance(value, bool):
         value = [value]
-    if not isinstance(value, (list, tuple)) or not set(map(type, value)) <= {int}:
+    if not isinstance(value, (list, tuple)) or not set(map(type, value)) <= {int} or min(value, default=0) < 0:
         return value
     return tuple(sorted(set(value))) or "none"
 

@@ -1,15 +1,12 @@
 """`TrainingArgs`: everything a training run is configured with."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 from typing_extensions import Self
 
 from tttcfg.family import family_of
-from tttcfg.fields import Role, Section, Text, setting
-from tttcfg.live import training_of
+from tttcfg.fields import Role, Section, Text, Whole, setting
 from tttcfg.ttt_moshi.evaluation import EvaluationArgs
 from tttcfg.ttt_moshi.ttt_settings import TTTArgs
 
@@ -69,7 +66,7 @@ class LoraArgs(Section):
     """Low-rank adapters on the base model's linear layers."""
 
     enable: bool = setting(False, role=Role.ARCHITECTURE, unit="switch", description="Add LoRA adapters.")
-    rank: int = setting(64, role=Role.ARCHITECTURE, unit="channels", ge=1, description="Rank of the adapters.")
+    rank: Whole = setting(64, role=Role.ARCHITECTURE, unit="channels", ge=1, description="Rank of the adapters.")
     scaling: float = setting(
         2.0, role=Role.COMPUTATION, unit="1", ge=0, description="Factor on the adapters' output; in no tensor."
     )
@@ -107,30 +104,30 @@ class TrainingArgs(Section):
         0.5, role=Role.COMPUTATION, unit="1", ge=0, description="Loss weight of text padding tokens."
     )
     optim: OptimArgs = OptimArgs()
-    seed: int = setting(0, role=Role.TRAINING, unit="number", ge=0, description="Seed of all random generators.")
-    num_microbatches: int = setting(
+    seed: Whole = setting(0, role=Role.TRAINING, unit="number", ge=0, description="Seed of all random generators.")
+    num_microbatches: Whole = setting(
         1, role=Role.TRAINING, unit="batches", ge=1, description="Batches whose gradients are added before a step."
     )
     duration_sec: float = setting(
         10.0, role=Role.COMPUTATION, unit="seconds", gt=0, description="Length of a sequence; 12.5 tokens per second."
     )
-    batch_size: int = setting(
+    batch_size: Whole = setting(
         1, role=Role.TRAINING, unit="sequences", ge=1, description="Sequences per batch and rank."
     )
     max_norm: float = setting(1.0, role=Role.TRAINING, unit="1", ge=0, description="Gradient norm that is clipped to.")
-    max_steps: int = setting(100, role=Role.TRAINING, unit="steps", ge=1, description="Steps of the whole schedule.")
-    log_freq: int = setting(1, role=Role.RUN, unit="steps", ge=1, description="Steps between two log lines.")
-    ckpt_freq: int = setting(
+    max_steps: Whole = setting(100, role=Role.TRAINING, unit="steps", ge=1, description="Steps of the whole schedule.")
+    log_freq: Whole = setting(1, role=Role.RUN, unit="steps", ge=1, description="Steps between two log lines.")
+    ckpt_freq: Whole = setting(
         0, role=Role.RUN, unit="steps", ge=0, description="Steps between two checkpoints; 0 is the last only."
     )
     save_adapters: bool = setting(
         True, role=Role.TRAINING, unit="switch", description="Save adapters only; false merges them into the weights."
     )
     do_ckpt: bool = setting(True, role=Role.RUN, unit="switch", description="Save checkpoints.")
-    num_ckpt_keep: int | None = setting(
+    num_ckpt_keep: Whole | None = setting(
         3, role=Role.RUN, unit="checkpoints", ge=1, description="Checkpoints kept; null keeps all."
     )
-    eval_freq: int = setting(
+    eval_freq: Whole = setting(
         0, role=Role.RUN, unit="steps", ge=0, description="Steps between two evaluations; 0 is never."
     )
     do_eval: bool = setting(
@@ -139,7 +136,7 @@ class TrainingArgs(Section):
     gradient_checkpointing: bool = setting(
         True, role=Role.TRAINING, unit="switch", description="Recompute activations of the base model to save memory."
     )
-    world_size: int | None = setting(
+    world_size: Whole | None = setting(
         None, role=Role.TRAINING, unit="ranks", ge=1, description="Ranks that trained; set by the launcher."
     )
     wandb: WandbArgs = WandbArgs()
@@ -171,5 +168,7 @@ class TrainingArgs(Section):
         Raises:
             InputError: `old` is no configuration of this trainer; every problem is named.
         """
+        from tttcfg.live import training_of  # and argparse, which only this needs
+
         training: Self = training_of(old, family_of(cls))
         return training

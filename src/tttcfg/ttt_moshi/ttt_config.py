@@ -1,16 +1,14 @@
 """`TTTConfig`: exactly what the TTT layers read, derived from the configuration and the model's dimensions."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field
 
-from tttcfg.fields import Role, setting
+from tttcfg.fields import Role, Whole, setting
 from tttcfg.ttt_moshi.training_args import Dtype
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, Width
 
-LayerIndex = Annotated[int, Field(ge=0)]
+LayerIndex = Annotated[Whole, Field(ge=0)]
 
 
 class TTTConfig(LayerSettings):
@@ -19,12 +17,12 @@ class TTTConfig(LayerSettings):
     Unlike `TrainingArgs` it is concrete: layers are indices, widths are channels, contexts are tokens.
     """
 
-    model_dim: int = setting(role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of the model.")
-    num_heads: int = setting(role=Role.ARCHITECTURE, unit="heads", ge=1, description="Heads of each TTT layer.")
-    head_dim: int = setting(
+    model_dim: Whole = setting(role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of the model.")
+    num_heads: Whole = setting(role=Role.ARCHITECTURE, unit="heads", ge=1, description="Heads of each TTT layer.")
+    head_dim: Whole = setting(
         role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of a head: model_dim / num_heads."
     )
-    num_layers: int = setting(
+    num_layers: Whole = setting(
         role=Role.ARCHITECTURE, unit="layers", ge=1, description="Transformer layers of the model."
     )
     layer_indices: Annotated[tuple[LayerIndex, ...], Field(strict=False)] = setting(
@@ -36,10 +34,10 @@ class TTTConfig(LayerSettings):
         min_length=2,
         description="Widths through the inner model, input and output included: (d, d) for TTT-Linear.",
     )
-    ttt_layer_context: int = setting(
+    ttt_layer_context: Whole = setting(
         role=Role.COMPUTATION, unit="tokens", ge=1, description="Attention context of the layers with TTT."
     )
-    non_ttt_layer_context: int = setting(
+    non_ttt_layer_context: Whole = setting(
         role=Role.COMPUTATION, unit="tokens", ge=1, description="Attention context of the layers without TTT."
     )
     dtype: Dtype = setting(role=Role.COMPUTATION, unit="name", description="Floating-point type of the parameters.")

@@ -1,19 +1,17 @@
 """The TTT section of a training configuration, and what of it the layers read as it stands."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 from typing_extensions import Self
 
-from tttcfg.fields import PARTIAL, Role, Section, setting
+from tttcfg.fields import PARTIAL, Role, Section, Whole, setting
 from tttcfg.ttt_moshi.layer_spec import LayerSpec
 
 InnerModel = Literal["linear", "mlp"]
 RopeMode = Literal["off", "mini_batch", "legacy"]
 Kernel = Literal["auto", "torch", "triton", "thunderkittens"]
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[Whole, Field(ge=1)]
 
 
 class LayerSettings(Section):
@@ -25,7 +23,7 @@ class LayerSettings(Section):
         unit="name",
         description="Inner model that learns at test time: one matrix (TTT-Linear) or an MLP (TTT-MLP).",
     )
-    mini_batch_size: int = setting(
+    mini_batch_size: Whole = setting(
         16,
         role=Role.COMPUTATION,
         unit="tokens",
@@ -61,14 +59,14 @@ class LayerSettings(Section):
     rope_theta: float = setting(
         10000.0, role=Role.COMPUTATION, unit="1", gt=0, description="Base of the rotary frequencies."
     )
-    scan_checkpoint_group_size: int = setting(
+    scan_checkpoint_group_size: Whole = setting(
         16,
         role=Role.RUN,
         unit="mini-batches",
         ge=0,
         description="Mini-batches per activation checkpoint of the inner scan while training; 0 is off.",
     )
-    scan_checkpoint_group_size_eval: int = setting(
+    scan_checkpoint_group_size_eval: Whole = setting(
         0,
         role=Role.RUN,
         unit="mini-batches",
@@ -83,7 +81,7 @@ class LayerSettings(Section):
 class MLPArgs(Section):
     """The shape of the inner MLP."""
 
-    layers: int = setting(
+    layers: Whole = setting(
         2,
         role=Role.ARCHITECTURE,
         unit="layers",
@@ -127,14 +125,14 @@ class TTTArgs(LayerSettings):
         description="Layers that get TTT: all, middle ([n/4, 3n/4)), none, or indices from 0.",
     )
     mlp: MLPArgs = MLPArgs()
-    ttt_layer_context: int | None = setting(
+    ttt_layer_context: Whole | None = setting(
         None,
         role=Role.COMPUTATION,
         unit="tokens",
         ge=1,
         description="Attention context of the layers with TTT; null is the base model's own.",
     )
-    non_ttt_layer_context: int | None = setting(
+    non_ttt_layer_context: Whole | None = setting(
         None,
         role=Role.COMPUTATION,
         unit="tokens",
@@ -176,6 +174,6 @@ class TTTArgs(LayerSettings):
     enable_training_diagnostics: bool = setting(
         False, role=Role.RUN, unit="switch", description="Log gradient and gating diagnostics while training."
     )
-    training_diagnostic_frequency: int = setting(
+    training_diagnostic_frequency: Whole = setting(
         100, role=Role.RUN, unit="steps", ge=1, description="Steps between two diagnostics."
     )

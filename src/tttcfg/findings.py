@@ -1,0 +1,90 @@
+"""What to know about a result: where it departs from the checkpoint, and what nobody can vouch for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tttcfg.document import Document
+from tttcfg.effective import Finding, finding
+from tttcfg.errors import quote
+from tttcfg.family import Family
+from tttcfg.fields import Leaf, Role, plain
+from tttcfg.record import LEGACY
+from tttcfg.sources.config import Given
+from tttcfg.sources.reading import Sources
+
+
+def source_findings(family: Family, sources: Sources, training: Any) -> list[Finding]:
+    found = [*sources.config.notes, *sources.overrides.notes]
+    document = sources.document
+    if document is None:
+        alone = sources.checkpoint is None
+        return found + (_fragment(family, sources.config) if alone else _unvouched(family, sources))
+    if document.assumed:
+        names = ", ".join(list(document.assumed)[:5])
+        message = f"{len(document.assumed)} settings are missing from the document ({names}, …)"
+        found.append(Finding("info", "assumed", "", f"{message} ({document.path})"))
+    decisive = (Role.ARCHITECTURE, Role.COMPUTATION)
+    for leaf in family.leaves.values():
+        if leaf.role in decisive and leaf.name not in document.assumed:
+            found += _compared(leaf, document, sources.config, training)
+        if leaf.name in document.record.doubted or leaf.get(document.training) == LEGACY:
+            found += _unknown(leaf, document, training)
+    return found
+
+
+def _unvouched(family: Family, sources: Sources) -> list[Finding]:
+    folder = sources.checkpoint.folder if sources.checkpoint else ""
+    message = f"nobody can vouch that the weights were trained with it: {folder} has no training_config.json"
+    overridden = {override.name for override in sources.overrides.entries}
+    return [
+        Finding("warning", "unvouched", name, message)
+        for name, leaf in family.leaves.items()
+        if leaf.role is Role.COMPUTATION and name not in overridden
+    ]
+
+
+def _fragment(family: Family, config: Given) -> list[Finding]:
+    """Say so where configuration files alone could not start a run: they are a fragment of a configuration."""
+    lacking = [name for name in family.required_to_train if not config.values.get(name)]
+    if not config.values or not lacking:
+        return []
+    return [
+        Finding("info", "fragment", "", f"the configuration files give no {' and no '.join(lacking)}; a run needs them")
+    ]
+
+
+def _compared(leaf: Leaf, document: Document, config: Given, training: Any) -> list[Finding]:
+    """Say where the result departs from what the weights were trained with, or keeps a file from departing."""
+    trained, effective = leaf.get(document.training), leaf.get(training)
+    if effective != trained:
+        message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
+        return [Finding("warning", "deviation", leaf.name, f"{message} ({document.path})")]
+    given = config.values.get(leaf.name, trained)
+    if given != trained:
+        message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
+        return [Finding("info", "restored", leaf.name, f"{message} ({config.places[leaf.name]})")]
+    return []
+
+
+def _unknown(leaf: Leaf, document: Document, training: Any) -> list[Finding]:
+    value, record = leaf.get(document.training), document.record
+    if leaf.get(training) != value or not training_uses(leaf, training):
+        return []
+    if value == LEGACY:
+        reason = record.filled.get(leaf.name, {}).get("reason", "the old program did not record it")
+        message = f"is unknown for this checkpoint: {reason}; override it if you know"
+        return [Finding("warning", "legacy", leaf.name, message)]
+    return [Finding("warning", "doubt", leaf.name, record.doubted[leaf.name]["reason"])]
+
+
+def training_uses(leaf: Leaf, training: Any) -> bool:
+    """Whether the section of `leaf` is switched on, where it has a switch."""
+    section = training
+    for part in leaf.path[:-1]:
+        section = getattr(section, part)
+    return bool(getattr(section, "enable", True))
+
+
+def rule_findings(family: Family, training: Any) -> list[Finding]:
+    return [finding(rule.severity, rule.problem) for rule in family.check(training)]

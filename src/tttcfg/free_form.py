@@ -1,0 +1,108 @@
+"""Operations on free-form mappings: keys that become typed fields, and what is left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from tttcfg.fields import Path, dig, plant
+from tttcfg.operations import Losses, Operation
+from tttcfg.record import (
+    MISSING,
+    WITHHELD,
+    Record,
+    Tree,
+    copied,
+    prune,
+    redacted,
+    same,
+    shape_parent,
+    split,
+    take,
+    take_shape,
+    without_withheld,
+)
+from tttcfg.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Lift(Operation):
+    """A key of a free-form mapping that becomes a typed field; `fill` is what its reader took for absent."""
+
+    to: str
+    shape: Shape
+    reason: str
+    convert: Callable[[Any], Any] | None = None
+    kind: ClassVar[str] = "lifted"
+
+    @property
+    def fill(self) -> Any:
+        return self.shape["default"]
+
+    @cached_property
+    def target(self) -> Path:
+        return split(self.to)
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        target = self.target
+        if dig(tree, target, MISSING) is not MISSING:
+            return
+        value = take(tree, self.parts)
+        if value is not MISSING:
+            if partial:
+                prune(tree, self.parts)
+            new = self.convert(value) if self.convert else value
+            plant(tree, target, new)
+            record.renamed[self.path] = {"value": self.to, "reason": self.reason}
+            if not same(new, value):
+                record.converted[self.to] = {"value": value, "reason": self.reason}
+        elif not partial:
+            plant(tree, target, copied(self.fill))
+            record.filled[self.to] = {"value": self.fill, "reason": f"absent from {self.parts[0]}"}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        value = take(tree, self.target)
+        prune(tree, self.target)
+        if value is MISSING or (value == self.fill and self.path not in record.renamed):
+            return iter(())
+        recorded = record.converted.get(self.to, {}).get("value", MISSING)
+        if recorded is not MISSING and self.convert and same(self.convert(recorded), value):
+            value = recorded
+        plant(tree, self.parts, value)
+        return iter(())
+
+    def reshape(self, schema: Shape) -> None:
+        shape_parent(schema, self.target)[self.target[-1]] = self.shape
+
+    def spellings(self) -> dict[str, str]:
+        return {self.path: self.to}
+
+
+@dataclass(frozen=True)
+class RemoveRest(Operation):
+    """A free-form mapping that is gone; of a complete document what is left in it goes into the record."""
+
+    reason: str
+    kind: ClassVar[str] = "removed"
+
+    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+        if partial:
+            if dig(tree, self.parts, MISSING) in ({}, None):
+                take(tree, self.parts)
+            return
+        value = take(tree, self.parts)
+        if value is not MISSING and record.filled.pop(self.path, None) is None:
+            record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        kept = record.removed.get(self.path, {}).get("value")
+        if isinstance(kept, dict):
+            given = without_withheld(kept)
+            plant(tree, self.parts, {**given, **dig(tree, self.parts, {})})
+            if given != kept:
+                yield self.path, WITHHELD
+
+    def reshape(self, schema: Shape) -> None:
+        take_shape(schema, self.parts)

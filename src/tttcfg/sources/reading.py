@@ -1,0 +1,68 @@
+"""Reading everything that was given, and raising the problems of all of it at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
+from tttcfg.document import Document, load_document
+from tttcfg.errors import InputError, Problem
+from tttcfg.family import Family
+from tttcfg.sources.config import Given, given, merged, read_config, tree_of
+from tttcfg.sources.overrides import Overrides, Overriding, read_overrides
+
+Config = str | os.PathLike[str] | Mapping[str, Any] | Given
+NOTHING = Given({}, {})
+
+
+class Sources(NamedTuple):
+    """Everything that was given, each source read, migrated and validated by itself."""
+
+    overrides: Overrides
+    checkpoint: Checkpoint | None
+    document: Document | None
+    config: Given
+    model: Mapping[str, Any] | None
+    model_name: str
+
+
+def read_sources(
+    family: Family,
+    checkpoint: str | os.PathLike[str] | None,
+    config: Config | Iterable[Config] | None,
+    overrides: Overriding,
+    model_config: str | os.PathLike[str] | None,
+) -> Sources:
+    """Read every source, or raise one InputError with the problems of all of them."""
+    problems: list[Problem] = []
+
+    def attempt(read: Any, *arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    found = attempt(find_checkpoint, checkpoint) if checkpoint is not None else None
+    document = attempt(load_document, found.document, family) if found and found.document else None
+    configs = [attempt(_read_one, one, family) for one in _listed(config)]
+    overriding = attempt(read_overrides, overrides, family)
+    model_file = model_config if model_config is not None else found.model_config if found else None
+    model = attempt(read_model_config, model_file) if model_file is not None else None
+    if problems:
+        raise InputError(problems)
+    return Sources(overriding, found, document, merged(configs) if configs else NOTHING, model, str(model_file or ""))
+
+
+def _listed(config: Config | Iterable[Config] | None) -> list[Config]:
+    if config is None:
+        return []
+    return [config] if isinstance(config, (str, os.PathLike, Mapping, Given)) else list(config)
+
+
+def _read_one(config: Config, family: Family) -> Given:
+    if isinstance(config, Given):
+        return config
+    return given(tree_of(config, "config"), family) if isinstance(config, Mapping) else read_config(config, family)

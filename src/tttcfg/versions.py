@@ -1,0 +1,58 @@
+"""Which version a document is of: the number it carries, or what its newest field gives away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, quote
+from tttcfg.family import Family
+from tttcfg.sources.text import Tree
+
+RESERVED = ("$schema", "schema_version", "provenance")
+"""Keys of a saved document that are no settings."""
+
+
+def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> tuple[int, tuple[str, ...]]:
+    """Return the version of a document, and the keys that decided it where it carries no number."""
+    if "provenance" in values and not isinstance(values["provenance"], dict):
+        raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
+    if "schema_version" in values:
+        return _stated_version(values, family, tree), ()
+    for stranger in family.strangers:
+        if stranger.matches(values):
+            raise ForeignDocumentError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(path)))
+    version, decided_by, unknown = family.chain.identify(dict(values))
+    if version < 0:
+        held = ", ".join(quote(key) for key in unknown[:5]) or "nothing"
+        message = (
+            f"has no schema_version and no setting of any version (it holds {held}): no configuration of this trainer"
+        )
+        raise ForeignDocumentError(Problem("foreign", message, place=Place(path)))
+    if version == family.head:
+        newest = ", ".join(decided_by[:3])
+        message = (
+            f"is missing, and {newest} came with version {version}, which carries it; add schema_version: {version}"
+        )
+        raise InputError(Problem("version", message, "schema_version", Place(path, 1, 1)))
+    return version, decided_by
+
+
+def _stated_version(values: Mapping[str, Any], family: Family, tree: Tree) -> int:
+    version = values["schema_version"]
+    place = tree.place(("schema_version",))
+    if isinstance(version, bool) or not isinstance(version, int):
+        message = f"{quote(version)} is not a version; write a whole number without quotes, such as {family.head}"
+        raise InputError(Problem("version", message, "schema_version", place))
+    if version < 0:
+        raise InputError(Problem("version", f"{version} is not a version; the first is 0", "schema_version", place))
+    if version > family.head:
+        provenance = values.get("provenance")
+        writer = provenance.get("written_by") if isinstance(provenance, dict) else None
+        by = f"written by {quote(writer)}" if isinstance(writer, str) else "it does not say what wrote it"
+        message = (
+            f"is {version}, and this tttcfg reads versions up to {family.head} ({by}); "
+            "install a newer one: pip install --upgrade tttcfg"
+        )
+        raise NewerVersionError(Problem("newer", message, "schema_version", place))
+    return version

@@ -1,0 +1,116 @@
+"""What tests are made of: checkpoints on disk, documents of every version, and a second valid value of every field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import tttcfg
+from tttcfg.fields import Leaf, plant
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "tttcfg"
+MODEL = {"dim": 64, "num_heads": 4, "num_layers": 8, "context": 3000}
+SECRET = "hunter2-do-not-print"
+
+SEED_EXCERPT: dict[str, Any] = {
+    "ttt": {
+        "enable": True,
+        "mini_batch_size": 8,
+        "layers": "28,29,30",
+        "base_lr": 0.0001,
+        "persistent_states": True,
+        "initial_gating_alpha": 0.1,
+    },
+    "batch_size": 1,
+    "duration_sec": 100.0,
+    "full_finetuning": False,
+}
+"""The document that the seed shows, with its comments removed."""
+
+
+def tree(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by dotted path as nested mappings."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        plant(found, tuple(name.split(".")), value)
+    return found
+
+
+def old_document(version: int, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a complete document of an unnumbered version, with some values changed."""
+    document = TTT_MOSHI.chain.template(version)
+    for name, value in (values or {}).items():
+        plant(document, tuple(name.split(".")), value)
+    return document
+
+
+def write_json(path: Path, values: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def checkpoint(
+    run: Path, document: dict[str, Any] | None = None, model: dict[str, Any] | None = MODEL, step: int = 1000
+) -> Path:
+    """Make a checkpoint with empty weights in the run folder `run` and return its folder.
+
+    Args:
+        document: Its training_config.json as plain values; None leaves the file out.
+        model: Its config.json; None leaves the file out.
+    """
+    folder = run / "checkpoints" / f"checkpoint_{step:06d}"
+    inside = folder / "consolidated"
+    inside.mkdir(parents=True, exist_ok=True)
+    (inside / "consolidated.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    if model is not None:
+        write_json(inside / "config.json", model)
+    if document is not None:
+        write_json(inside / "training_config.json", document)
+    return folder
+
+
+def document_file(folder: Path) -> Path:
+    return folder / "consolidated" / "training_config.json"
+
+
+def trained(run: Path, values: dict[str, Any] | None = None, model: dict[str, Any] | None = MODEL) -> Path:
+    """Make a checkpoint with a document of the current version, `values` by dotted path over the defaults."""
+    folder = checkpoint(run, None, model)
+    training = tttcfg.resolve(overrides=values or {}).training
+    tttcfg.save_document(document_file(folder), training)
+    return folder
+
+
+def alternatives(leaf: Leaf) -> list[Any]:
+    """Return valid plain values of a field that are not its default, and never break a rule across fields."""
+    special: dict[str, list[Any]] = {
+        "ttt.layers": ["all", "none", [1, 2]],
+        "ttt.unfrozen_attention_layers": ["all", "middle", [1, 2]],
+        "ttt.mlp.layers": [3, 4],
+        "ttt.mlp.hidden_dims": [[8], [16]],
+        "optim.betas": [[0.5, 0.25], [0.8, 0.9]],
+    }
+    if leaf.name in special:
+        return special[leaf.name]
+    kinds = _kinds(leaf.info.annotation)
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            return [word for word in get_args(kind) if word != leaf.default]
+    if bool in kinds:
+        return [not leaf.default]
+    if int in kinds:
+        return [value for value in (2, 5) if value != leaf.default]
+    if float in kinds:
+        return [value for value in (0.25, 0.75) if value != leaf.default]
+    return ["one", "two"]
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Literal:
+        return (annotation,)
+    args = get_args(annotation)
+    return tuple(kind for arg in args for kind in _kinds(arg)) if args else (annotation,)

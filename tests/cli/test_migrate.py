@@ -1,0 +1,142 @@
+"""`tttcfg migrate` as a process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import SEED_EXCERPT, checkpoint, document_file, old_document, trained, write_json
+from tests.cli.process import Result, run
+
+
+def migrate(*arguments: str | Path, code: int = 0) -> Result:
+    result = run("migrate", "--no-fsync", *arguments)
+    assert result.code == code, result.err
+    return result
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with one checkpoint of each version from 1 to 7."""
+    for version in range(1, 7):
+        checkpoint(tmp_path / f"run{version}", old_document(version))
+    trained(tmp_path / "run7")
+    return tmp_path
+
+
+def test_plan_changes_nothing(tree: Path) -> None:
+    """Without --write every file is as it was, and the summary says how to go on."""
+    before = contents(tree)
+    result = migrate(tree)
+    assert contents(tree) == before
+    assert result.out.count("would go from version") == 6
+    assert result.out.splitlines()[-1].startswith("6 to migrate (1 from version 1 to 7, ")
+    assert result.out.endswith("1 already at version 7, 0 failed; --write does it\n")
+
+
+def test_plan_tells_the_reason_of_every_change(tmp_path: Path) -> None:
+    """Changes stand under their reason; many nulls are one line."""
+    lines = migrate(checkpoint(tmp_path, old_document(3))).out.splitlines()
+    reason = lines.index("  one learning rate served all parameters")
+    assert [line.split() for line in lines[reason + 1 : reason + 3]] == [
+        ["+", "ttt.weight_lr_multiplier", "1.0"],
+        ["+", "ttt.alpha_lr_multiplier", "1.0"],
+    ]
+    assert any(line.startswith("    + ") and line.endswith("null") and " more" in line for line in lines)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_write_migrates_all_and_keeps_what_stood_there(tree: Path, workers: str) -> None:
+    """Every document is current afterwards, the old one lies beside it, and running again does nothing."""
+    before = contents(tree)
+    result = migrate(tree, "--write", "--workers", workers)
+    assert "6 migrated" in result.out
+    for version in range(1, 7):
+        name = f"run{version}/checkpoints/checkpoint_001000/consolidated/training_config.json"
+        assert json.loads((tree / name).read_text())["schema_version"] == 7
+        assert (tree / f"{name}.v{version}.bak").read_bytes() == before[name]
+    after = contents(tree)
+    assert "0 migrated, 7 already at version 7, 0 failed" in migrate(tree, "--write").out
+    assert contents(tree) == after
+
+
+def test_up_and_down_between_old_versions(tmp_path: Path) -> None:
+    """--to N goes up part of the way, and down to the very same document."""
+    folder = checkpoint(tmp_path, old_document(4))
+    migrate(folder, "--to", "6", "--write")
+    assert json.loads(document_file(folder).read_text())["ttt"]["use_rope"] == "legacy"
+    migrate(folder, "--write")
+    migrate(folder, "--to", "4", "--write")
+    assert json.loads(document_file(folder).read_text()) == old_document(4)
+
+
+def test_loss_is_refused(tmp_path: Path) -> None:
+    """What an older version cannot hold stops the file, which stays; --allow-loss drops it."""
+    folder = trained(tmp_path, {"ttt.kernel": "triton"})
+    before = document_file(folder).read_bytes()
+    result = migrate(folder, "--to", "6", "--write", code=1)
+    assert "ttt.kernel: version 6 has no such setting" in result.err
+    assert document_file(folder).read_bytes() == before
+    migrate(folder, "--to", "6", "--write", "--allow-loss")
+    assert "kernel" not in json.loads(document_file(folder).read_text())["ttt"]
+
+
+def test_going_down_shows_a_plan(tmp_path: Path) -> None:
+    """A downgrade without --write says what goes and what changes its form."""
+    folder = trained(tmp_path, {"ttt.layers": [1, 2]})
+    out = migrate(folder, "--to", "6", "--allow-loss").out
+    assert "    ~ ttt.layers" in out
+    assert "[1, 2] -> 1,2" in out
+
+
+def test_one_line_per_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Files that cannot be migrated are named one by one; the others are migrated."""
+    folder = checkpoint(tmp_path / "good", SEED_EXCERPT)
+    bad: list[Any] = [{"a": 1}, {"schema_version": 99}, {"schema_version": True}, {"seed": -1, "batch_size": 0}]
+    for index, values in enumerate(bad):
+        write_json(tmp_path / f"bad{index}" / "training_config.json", values)
+    (tmp_path / "bad0" / "training_config.json.tmp").write_text("left over")
+    result = migrate(tmp_path, "--write", code=1)
+    assert "1 migrated" in result.out
+    assert "4 failed" in result.out
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == [
+        f"failed {tmp_path}/bad{index}/training_config.json" for index in range(len(bad))
+    ]
+    assert result.err.splitlines()[-1].endswith("(and 1 more)")
+    assert json.loads(document_file(folder).read_text())["schema_version"] == 7
+
+
+@pytest.mark.parametrize("write", [[], ["--write"]], ids=["plan", "write"])
+def test_json_report_is_one_object(tree: Path, write: list[str]) -> None:
+    """--output json is one object: every file with its fate, then the counts."""
+    write_json(tree / "bad" / "training_config.json", {"a": 1})
+    result = migrate(tree, *write, "--output", "json", code=1)
+    status = "migrated" if write else "planned"
+    assert result.json["summary"] == {"failed": 1, status: 6, "current": 1}
+    assert {one["status"] for one in result.json["files"]} == {"failed", status, "current"}
+    assert all(set(one) == {"path", "status", "version", "to", "decided_by", "problem"} for one in result.json["files"])
+    assert result.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere: there is no such file or folder"),
+        (["."], "no training_config.json in ."),
+        ([".", "--to", "8"], "--to: there is no version 8; versions go from 0 to 7"),
+        ([".", "--workers", "0"], "'--workers'"),
+        ([], "Missing argument"),
+    ],
+    ids=["nowhere", "empty", "to", "workers", "nothing"],
+)
+def test_wrong_use(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = run("migrate", *arguments, cwd=tmp_path)
+    assert result.code == 2
+    assert said in result.err

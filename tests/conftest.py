@@ -1,0 +1,44 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# The same examples on every run and on every machine, however busy it is. Nothing is shrunk: the documents
+# are long, and making a failing one small takes minutes; `--hypothesis-profile=default` does it.
+settings.register_profile(
+    "tttcfg",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("tttcfg")
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real files beside the repository; without it the test is skipped."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the real files in {SHARED_DATA.name}, beside the repository")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def golden() -> Any:
+    """Read a golden document by name, afresh every time."""
+
+    def read(name: str) -> Any:
+        return json.loads((GOLDEN / f"{name}.json").read_bytes())
+
+    return read

@@ -1,0 +1,145 @@
+"""Migrating many documents: what becomes of each, and what would change."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import SECRET, SEED_EXCERPT, old_document, write_json
+from tttcfg.fleet.migrate import BATCH, Outcome, Task, migrate_file, migrate_many
+from tttcfg.fleet.plan import Change, changes
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+WRITE = Task(7, write=True, fsync=False)
+
+
+def document(folder: Path, values: dict[str, Any]) -> str:
+    return str(write_json(folder / "training_config.json", values))
+
+
+def test_planning_writes_nothing(tmp_path: Path) -> None:
+    path = document(tmp_path, old_document(4))
+    before = Path(path).read_bytes()
+    outcome = migrate_file(path, Task(7))
+    assert outcome[:4] == (path, "planned", 4, 7)
+    assert outcome.decided_by == ("ttt.weight_lr_multiplier", "ttt.alpha_lr_multiplier")
+    assert (Path(path).read_bytes(), os.listdir(tmp_path)) == (before, ["training_config.json"])
+
+
+def test_writing_keeps_the_old_file_and_its_mode(tmp_path: Path) -> None:
+    path = Path(document(tmp_path, old_document(4)))
+    before = path.read_bytes()
+    path.chmod(0o640)
+    assert migrate_file(str(path), WRITE).status == "migrated"
+    assert json.loads(path.read_bytes())["schema_version"] == 7
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert (tmp_path / "training_config.json.v4.bak").read_bytes() == before
+    assert migrate_file(str(path), WRITE).status == "current"
+
+
+def test_current_document_is_left_alone(tmp_path: Path) -> None:
+    """A document of the wanted version is not even rewritten."""
+    path = Path(document(tmp_path, old_document(4)))
+    migrate_file(str(path), WRITE)
+    stamp = path.stat().st_mtime_ns
+    assert migrate_file(str(path), WRITE).status == "current"
+    assert path.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "training_config.json:1:"),
+        ('{"a": 1}', "no configuration of this trainer"),
+        ('{"schema_version": 99}', "install a newer one"),
+        ('{"seed": 1, "seed": 2}', "seed"),
+        ('{"seed": NaN}', "training_config.json:1:"),
+        ("", "training_config.json"),
+        ("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "training_config.json"),
+    ],
+    ids=["syntax", "foreign", "newer", "duplicate", "nan", "empty", "bytes"],
+)
+def test_failures_leave_the_file_alone(tmp_path: Path, text: str, said: str) -> None:
+    """What cannot be migrated stays byte for byte, and the outcome says why."""
+    path = tmp_path / "training_config.json"
+    path.write_bytes(text.encode("latin-1"))
+    outcome = migrate_file(str(path), WRITE)
+    assert outcome.status == "failed"
+    assert said in outcome.problem
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (text.encode("latin-1"), ["training_config.json"])
+
+
+def test_what_is_no_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "training_config.json").mkdir()
+    assert migrate_file(str(tmp_path / "training_config.json"), WRITE).status == "failed"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_outcomes_come_in_order(tmp_path: Path, workers: int) -> None:
+    """With any number of processes the report is in the order of the paths, failures included."""
+    paths = [document(tmp_path / str(index), {"batch_size": index % 3}) for index in range(BATCH * 2 + 5)]
+    outcomes = list(migrate_many(paths, Task(7), workers))
+    assert [one.path for one in outcomes] == paths
+    assert [one.status for one in outcomes] == ["planned" if index % 3 else "failed" for index in range(len(paths))]
+
+
+def test_paths_are_taken_as_they_are_needed(tmp_path: Path) -> None:
+    """A tree of any size is migrated in constant memory: nothing is listed ahead."""
+    taken: list[int] = []
+
+    def paths() -> Iterator[str]:
+        for index in range(10):
+            taken.append(index)
+            yield document(tmp_path / str(index), {"batch_size": 1})
+
+    outcome: Outcome = next(migrate_many(paths(), Task(7)))
+    assert (outcome.status, taken) == ("planned", [0])
+
+
+def planned(folder: Path, values: dict[str, Any], to: int = 7) -> dict[str, Change]:
+    return {change.key: change for change in changes(document(folder, values), TTT_MOSHI, to)}
+
+
+def test_changes_going_up(tmp_path: Path) -> None:
+    """Each kind of change is told with its reason and both values."""
+    values = {"ttt.layers": "1,2", "ttt.target_output_norm": 5.0, "ttt.ttt_layer_context": 100}
+    found = planned(tmp_path, old_document(6, values))
+    assert found["optim.eps"][:3] == ("added", "optim.eps", 1e-8)
+    assert (found["ttt.use_rope"].kind, found["ttt.use_rope"].new) == ("renamed", "ttt.rope_mode")
+    assert found["ttt.target_output_norm"][:3] == ("removed", "ttt.target_output_norm", 5.0)
+    assert found["ttt.ttt_layer_context"].kind == "doubted"
+    assert all(change.reason for change in found.values())
+
+
+def test_changes_name_what_the_document_lacks(tmp_path: Path) -> None:
+    """What a document lacks of its own version is told apart from what is new."""
+    found = planned(tmp_path, SEED_EXCERPT)
+    assert "absent" in found["seed"].reason
+    assert "absent" not in found["ttt.rope_theta"].reason
+
+
+def test_changes_leave_secrets_out(tmp_path: Path) -> None:
+    document_ = old_document(6, {"wandb.key": SECRET}) | {"paper_metrics": {"api_key": SECRET}}
+    for to in range(8):
+        assert SECRET not in repr(planned(tmp_path, document_, to))
+
+
+def test_changes_going_down(tmp_path: Path) -> None:
+    """Going down, what goes, what comes and what is written otherwise is told."""
+    up = write_json(tmp_path / "training_config.json", old_document(6, {"ttt.layers": "1,2"}))
+    migrate_file(str(up), WRITE)
+    found = {change.key: change for change in changes(str(up), TTT_MOSHI, 6)}
+    assert (found["ttt.layers"].value, found["ttt.layers"].new) == ([1, 2], "1,2")
+    assert found["optim.eps"].kind == "removed"
+    assert found["ttt.use_rope"].kind == "added"
+
+
+def test_no_changes_where_nothing_is_to_do(tmp_path: Path) -> None:
+    path = document(tmp_path, old_document(6))
+    assert changes(path, TTT_MOSHI, 6) == []

@@ -1,0 +1,277 @@
+"""The public functions, as a program uses them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from argparse import Namespace
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tttcfg
+from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
+from tttcfg import Document, InputError, LossError, Role, TrainingArgs
+from tttcfg.sources.config import read_config
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
+
+
+@dataclass
+class OldOptim:
+    """The optimiser's section as the trainer's last unnumbered version had it."""
+
+    lr: float = 1e-4
+    weight_decay: float = 0.1
+    pct_start: float = 0.05
+
+
+@dataclass
+class OldTTT:
+    """The TTT section of that version, shortened."""
+
+    enable: bool = True
+    layers: str = "1,2"
+    base_lr: float = 0.5
+    mini_batch_size: int = 8
+    use_rope: bool = True
+    ttt_layer_context: int | None = 3000
+
+
+@dataclass
+class OldTrainArgs:
+    """A configuration object of that version, shortened."""
+
+    run_dir: str | None = "runs/exp"
+    batch_size: int = 4
+    optim: OldOptim = field(default_factory=OldOptim)
+    ttt: OldTTT = field(default_factory=OldTTT)
+    wandb: dict[str, Any] = field(default_factory=lambda: {"project": "p", "key": SECRET})
+
+
+def test_resolve_takes_a_mapping() -> None:
+    assert tttcfg.resolve(config={"ttt": {"base_lr": 0.5}}).training.ttt.base_lr == 0.5
+
+
+def test_resolve_takes_paths_as_text_and_as_path(tmp_path: Path) -> None:
+    config = write_json(tmp_path / "any.json", {"seed": 3})
+    assert tttcfg.resolve(config=str(config)).training == tttcfg.resolve(config=config).training
+
+
+def test_resolve_takes_what_was_read_before(tmp_path: Path) -> None:
+    """A file that many resolutions share is read once."""
+    given = read_config(write_json(tmp_path / "any.json", {"seed": 3}), TTT_MOSHI)
+    effective = tttcfg.resolve(config=given)
+    assert effective.training.seed == 3
+    assert effective.origins["seed"][0].where.startswith(str(tmp_path))
+
+
+def test_resolve_takes_a_list_of_all_kinds(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "any.json", {"seed": 3, "batch_size": 2})
+    effective = tttcfg.resolve(config=[path, {"seed": 4}])
+    assert (effective.training.seed, effective.training.batch_size) == (4, 2)
+
+
+def test_resolve_takes_overrides_as_a_mapping() -> None:
+    """Values from Python are taken as they are, not parsed."""
+    effective = tttcfg.resolve(overrides={"ttt.layers": [2, 1], "run_dir": "123", "wandb.run_name": "null"})
+    assert effective.training.ttt.layers == (1, 2)
+    assert (effective.training.run_dir, effective.training.wandb.run_name) == ("123", "null")
+
+
+def test_resolve_changes_no_argument() -> None:
+    config: dict[str, Any] = {"ttt": {"use_rope": True, "layers": "1,2"}}
+    before = copy.deepcopy(config)
+    tttcfg.resolve(config=config)
+    assert config == before
+
+
+def test_result_is_frozen() -> None:
+    effective = tttcfg.resolve()
+    with pytest.raises(AttributeError):
+        effective.digest = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        effective.origins["seed"] = ()  # type: ignore[index]
+    with pytest.raises(ValueError, match="frozen"):
+        effective.training.ttt.base_lr = 2.0
+
+
+def test_resolving_twice_gives_the_same(tmp_path: Path) -> None:
+    folder = trained(tmp_path, {"ttt.enable": True})
+    assert tttcfg.resolve(folder, {"seed": 1}, ["batch_size=2"]) == tttcfg.resolve(
+        folder, {"seed": 1}, ["batch_size=2"]
+    )
+
+
+def test_from_any_takes_a_dataclass_of_an_older_version() -> None:
+    """Old spellings are read; what the object lacks gets what the program did at that time."""
+    training = TrainingArgs.from_any(OldTrainArgs())
+    assert (training.batch_size, training.ttt.layers, training.ttt.rope_mode) == (4, (1, 2), "mini_batch")
+    assert training.ttt.kernel == "torch"
+
+
+def test_from_any_keeps_the_secret_of_a_live_object() -> None:
+    """The running program goes on with its key; nothing prints or saves it."""
+    training = TrainingArgs.from_any(OldTrainArgs())
+    assert training.wandb.key is not None
+    assert training.wandb.key.get_secret_value() == SECRET
+    assert SECRET not in f"{training!r}{training}{training.model_dump_json()}"
+
+
+def test_from_any_takes_a_namespace() -> None:
+    values = Namespace(seed=5, ttt=Namespace(mini_batch_size=8), run_dir=Path("runs/exp"))
+    training = TrainingArgs.from_any(values)
+    assert (training.seed, training.ttt.mini_batch_size, training.run_dir) == (5, 8, "runs/exp")
+
+
+def test_from_any_takes_a_mapping_with_an_enum() -> None:
+    class Dtype(Enum):
+        FULL = "float32"
+
+    assert TrainingArgs.from_any({"param_dtype": Dtype.FULL}).param_dtype == "float32"
+
+
+def test_from_any_takes_its_own_kind() -> None:
+    training = TrainingArgs(seed=5)
+    assert TrainingArgs.from_any(training) is training
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", ["seed", 1]])
+def test_from_any_refuses_what_holds_no_settings(value: Any) -> None:
+    with pytest.raises(InputError, match="holds no settings by name"):
+        TrainingArgs.from_any(value)
+
+
+def test_from_any_refuses_what_cannot_be_saved() -> None:
+    with pytest.raises(InputError, match=r"run_dir: a object .* cannot be saved"):
+        TrainingArgs.from_any({"seed": 1, "run_dir": object()})
+
+
+def test_three_lines_in_an_old_trainer(tmp_path: Path) -> None:
+    """An argparse or simple-parsing trainer reads, resolves and saves with one line each."""
+    old = OldTrainArgs()
+    training = TrainingArgs.from_any(old)
+    effective = tttcfg.resolve(config=training.model_dump(), overrides=["batch_size=2"])
+    path = tttcfg.save_document(tmp_path, effective)
+    assert path == tmp_path / "training_config.json"
+    assert tttcfg.load_document(path).training.batch_size == 2
+    assert SECRET not in path.read_text()
+
+
+@pytest.mark.parametrize("form", ["training", "effective", "document", "mapping"])
+def test_save_takes_every_form(tmp_path: Path, form: str) -> None:
+    """A configuration is saved to the same bytes whichever way it is held."""
+    effective = tttcfg.resolve(overrides=["seed=3"])
+    tree = {"schema_version": 7, **effective.training.model_dump(mode="json")}
+    forms: dict[str, Any] = {
+        "training": effective.training,
+        "effective": effective,
+        "document": Document(effective.training, TTT_MOSHI, 7),
+        "mapping": tree,
+    }
+    one = tttcfg.save_document(tmp_path / "one.json", forms["training"], written_at=NOON)
+    other = tttcfg.save_document(tmp_path / "other.json", forms[form], written_at=NOON)
+    assert other.read_bytes() == one.read_bytes()
+
+
+def test_load_and_save_are_stable(tmp_path: Path) -> None:
+    """Loading a document and saving it again gives the same bytes."""
+    first = tttcfg.save_document(tmp_path / "first.json", TrainingArgs(seed=3), written_at=NOON)
+    second = tttcfg.save_document(tmp_path / "second.json", tttcfg.load_document(first))
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_load_says_which_version_it_found(tmp_path: Path) -> None:
+    document = tttcfg.load_document(write_json(tmp_path / "old.json", old_document(4)))
+    assert document.version == 4
+    assert document.decided_by == ("ttt.weight_lr_multiplier", "ttt.alpha_lr_multiplier")
+
+
+def test_migrate_leaves_its_argument_alone() -> None:
+    old = old_document(3)
+    before = copy.deepcopy(old)
+    assert tttcfg.migrate_document(old)["schema_version"] == 7
+    assert old == before
+
+
+def test_migrate_there_and_back() -> None:
+    old = old_document(6, {"ttt.layers": "1,2", "ttt.use_rope": True, "batch_size": 4})
+    assert tttcfg.migrate_document(tttcfg.migrate_document(old), to=6) == old
+
+
+def test_migrate_refuses_to_lose() -> None:
+    """What the older version cannot hold is named, and dropped only by who says so."""
+    current = tttcfg.migrate_document(old_document(6)) | {"provenance": {}}
+    current["ttt"] = current["ttt"] | {"kernel": "triton"}
+    with pytest.raises(LossError, match=r"ttt\.kernel: version 6 has no such setting"):
+        tttcfg.migrate_document(current, to=6)
+    assert "kernel" not in tttcfg.migrate_document(current, to=6, allow_loss=True)["ttt"]
+
+
+@pytest.mark.parametrize("to", [-1, 8])
+def test_migrate_knows_its_versions(to: int) -> None:
+    with pytest.raises(InputError, match=f"there is no version {to}; versions go from 0 to 7"):
+        tttcfg.migrate_document(old_document(6), to=to)
+
+
+def test_diff_says_what_differs_the_gravest_first() -> None:
+    left, right = TrainingArgs(), tttcfg.resolve(overrides=["run_dir=r", "seed=1", "lora.rank=8", "ttt.layers=[1,2]"])
+    assert [(one.key, one.role, one.left, one.right) for one in tttcfg.diff(left, right)] == [
+        ("lora.rank", Role.ARCHITECTURE, 64, 8),
+        ("ttt.layers", Role.ARCHITECTURE, "middle", [1, 2]),
+        ("seed", Role.TRAINING, 0, 1),
+        ("run_dir", Role.RUN, None, "r"),
+    ]
+
+
+def test_diff_of_equals_is_empty(tmp_path: Path) -> None:
+    document = tttcfg.load_document(document_file(trained(tmp_path)))
+    assert tttcfg.diff(document, TrainingArgs()) == ()
+
+
+def test_diff_leaves_secrets_out() -> None:
+    left = tttcfg.resolve(overrides={"wandb.key": SECRET})
+    assert tttcfg.diff(left, TrainingArgs()) == ()
+
+
+def test_secret_is_in_nothing_that_resolve_returns(tmp_path: Path) -> None:
+    """Neither origins nor findings nor what is printed of a result hold the key."""
+    document = old_document(6, {"wandb.key": SECRET + "-saved"})
+    config = {"wandb": {"key": SECRET}}
+    effective = tttcfg.resolve(checkpoint(tmp_path, document), config, {"wandb.key": SECRET + "-typed"})
+    assert effective.training.wandb.key.get_secret_value() == SECRET + "-typed"
+    assert SECRET not in f"{effective!r}{dict(effective.origins)}{effective.findings}"
+    assert "wandb.key" not in effective.origins
+
+
+@pytest.mark.parametrize("bad", [[SECRET], {"a": SECRET}, 12345678901])
+def test_invalid_secret_is_not_quoted(bad: Any) -> None:
+    """A key of a wrong type is refused without saying what it was."""
+    for sources in ({"config": {"wandb": {"key": bad}}}, {"overrides": {"wandb.key": bad}}):
+        with pytest.raises(InputError) as caught:
+            tttcfg.resolve(**sources)  # type: ignore[arg-type]
+        assert "wandb.key" in str(caught.value)
+        assert SECRET not in str(caught.value) + repr(caught.value)
+        assert "12345678901" not in str(caught.value) + repr(caught.value)
+
+
+def test_secret_does_not_survive_saving(tmp_path: Path) -> None:
+    path = tttcfg.save_document(tmp_path, old_document(6, {"wandb.key": SECRET, "paper_metrics.api_key": SECRET}))
+    assert SECRET not in path.read_text()
+    assert "key" not in json.loads(path.read_text())["wandb"]
+
+
+def test_every_public_name_is_importable_and_listed() -> None:
+    for name in tttcfg.__all__:
+        assert getattr(tttcfg, name) is not None
+        assert name in dir(tttcfg)
+
+
+def test_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'tttcfg' has no attribute 'resolv'"):
+        tttcfg.resolv  # type: ignore[attr-defined]  # noqa: B018 reading it is the test

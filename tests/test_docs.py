@@ -1,0 +1,148 @@
+"""The documentation says what the program does: pages are current, commands run, links and limits hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tttcfg.sources.files import YAML_CAP
+from tttcfg.storage import CONFIGURATION_CAP
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = ROOT / "src" / "tttcfg"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def generate() -> Any:
+    return load(ROOT / "docs" / "generate.py")
+
+
+def commands() -> list[Any]:
+    """Return every line that runs tttcfg in a block of shell lines."""
+    return [
+        pytest.param(line, id=f"{page.name}: {line}")
+        for page in PAGES
+        for kind, body in BLOCK.findall(page.read_text("utf-8"))
+        for line in body.splitlines()
+        if kind == "sh" and line.startswith("tttcfg ")
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def rooms() -> list[str]:
+    """Return the modules that the architecture page lists, in its order; a folder stands for all in it."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    listed = re.search(r"^src/tttcfg/\n((?:  .*\n)*)", page, re.MULTILINE)
+    assert listed
+    return [line.split()[0] for line in listed.group(1).splitlines()]
+
+
+def room_of(module: Path) -> str:
+    name = module.relative_to(SOURCES).as_posix()
+    return "cli/" if name.startswith("cli/") else name
+
+
+def imported(module: Path) -> set[Path]:
+    """Return the modules of the package that a module imports, at any depth in its code."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tttcfg":
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
+            found |= {path for name in names for path in candidates(name) if path.is_file()}
+    return found - {SOURCES / "__init__.py"}
+
+
+def candidates(name: str) -> list[Path]:
+    inside = Path(*name.split(".")[1:])
+    return [SOURCES / inside.with_suffix(".py")] if inside.parts else []
+
+
+def test_generated_pages_and_shown_output_are_current(generate: Any) -> None:
+    names = [str(path.relative_to(ROOT)) for path in generate.stale()]
+    assert not names, "run make docs"
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_in_pages_run(line: str, generate: Any) -> None:
+    expected = int(match.group(1)) if (match := re.search(r"# exit (\d)", line)) else 0
+    status, output = generate.run_afresh(line)
+    assert status == expected, output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    """A path in code that starts at a folder of the project is really there, unless it is a name to be made."""
+    to_come = re.compile(r"v0008|NAME")
+    for name in re.findall(r"`((?:src|docs|examples|migrations|schemas|tests)/[\w./]*)`", page.read_text("utf-8")):
+        assert to_come.search(name) or (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "performance.md"], ids=lambda page: page.name)
+def test_caps_in_pages_are_the_constants(page: Path, generate: Any) -> None:
+    """Every size a page tells is a cap of the code; what real files have is told with "about"."""
+    text = re.sub(r"about \d+ KiB", "", page.read_text("utf-8"))
+    caps = {generate.size(YAML_CAP), generate.size(CONFIGURATION_CAP)}
+    assert set(re.findall(r"\d+ [KM]iB", text)) <= caps
+
+
+def test_caps_are_in_the_pages(generate: Any) -> None:
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    assert f"| a YAML file | {generate.size(YAML_CAP)} |" in page
+    assert f"| a JSON or TOML file, a saved document | {generate.size(CONFIGURATION_CAP)} |" in page
+
+
+def test_every_module_has_a_room_on_the_architecture_page() -> None:
+    modules = {room_of(path) for path in SOURCES.rglob("*.py") if path.name != "__init__.py" or path.parent == SOURCES}
+    assert modules == set(rooms())
+
+
+def test_rooms_import_only_from_those_above() -> None:
+    order = {name: place for place, name in enumerate(rooms())}
+    upward = {
+        f"{room_of(path)} imports {room_of(other)}"
+        for path in SOURCES.rglob("*.py")
+        if path.name != "__init__.py"
+        for other in imported(path)
+        if order[room_of(other)] > order[room_of(path)]
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "performance.md"], ids=lambda page: page.name)
+def test_pages_have_no_trailing_space_and_end_in_one_newline(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert not re.search(r"[ \t]+$", text, re.MULTILINE)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")

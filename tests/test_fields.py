@@ -1,0 +1,91 @@
+"""One declaration per field: role, unit and description, or the model is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from tttcfg.fields import Role, Section, dig, leaves, plain, plant, sections, setting
+from tttcfg.ttt_moshi.family import TTT_MOSHI, TrainingArgs, TTTConfig
+
+SOURCES = Path(__file__).resolve().parents[1] / "src" / "tttcfg"
+
+
+class Inner(Section):
+    width: int = setting(3, role=Role.RUN, unit="channels", description="A width.")
+
+
+class Sample(Section):
+    inner: Inner = Inner()
+    names: tuple[str, ...] | None = setting(None, role=Role.TRAINING, unit="name", description="Some names.")
+    note: str = setting("", role=Role.RUN, unit="name", description="A note.")
+
+
+@pytest.mark.parametrize("model", [TrainingArgs, TTTConfig])
+def test_every_field_declares_role_unit_and_description(model: type[Section]) -> None:
+    for leaf in leaves(model).values():
+        assert isinstance(leaf.role, Role)
+        assert leaf.unit
+        assert leaf.description.endswith("."), leaf.name
+
+
+@pytest.mark.parametrize(
+    "declared", [3, Field(3, description="No role."), Field(3, json_schema_extra={"x-role": "run"})]
+)
+def test_a_model_with_an_undeclared_field_is_refused(declared: Any) -> None:
+    class Undeclared(Section):
+        width: int = declared
+
+    with pytest.raises(TypeError, match=r"Undeclared\.width declares no role, unit and description"):
+        leaves(Undeclared)
+
+
+def test_leaves_come_in_declaration_order_with_dotted_names() -> None:
+    assert list(leaves(Sample)) == ["inner.width", "names", "note"]
+    assert sections(Sample) == {"inner"}
+
+
+def test_a_leaf_reads_its_value() -> None:
+    assert leaves(Sample)["inner.width"].get(Sample(inner=Inner(width=5))) == 5
+
+
+def test_a_leaf_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
+    found = leaves(Sample)
+    assert [leaf.nullable for leaf in found.values()] == [False, True, False]
+    assert [leaf.is_text for leaf in found.values()] == [False, False, True]
+
+
+def test_field_names_of_the_model_are_listed_nowhere_else() -> None:
+    """No module outside the family spells the family's fields; what it needs follows from the declarations."""
+    names = {name for name in TTT_MOSHI.leaves if "." in name}
+    for path in SOURCES.rglob("*.py"):
+        if "ttt_moshi" not in path.parts and "cli" not in path.parts:
+            text = path.read_text("utf-8")
+            listed = [name for name in names if f'"{name}"' in text]
+            assert len(listed) < 2, f"{path.name} lists {listed}"
+
+
+def test_configurations_are_deeply_frozen() -> None:
+    training = TrainingArgs()
+    with pytest.raises(ValidationError, match="frozen"):
+        training.seed = 3
+    with pytest.raises(ValidationError, match="frozen"):
+        training.ttt.mlp.layers = 3
+    assert isinstance(training.optim.betas, tuple)
+    assert hash(training) == hash(TrainingArgs())
+
+
+def test_dig_and_plant_walk_nested_mappings() -> None:
+    tree: dict[str, Any] = {"a": {"b": 1}, "c": None, "d": 3}
+    plant(tree, ("a", "x", "y"), 2)
+    plant(tree, ("d", "z"), 4)
+    assert dig(tree, ("a", "x", "y")) == 2
+    assert dig(tree, ("d", "z"), "nothing") == "nothing"
+    assert dig(tree, ("a", "absent")) is None
+
+
+def test_plain_values_are_what_json_holds() -> None:
+    assert plain((1, (2, 3))) == [1, [2, 3]]

@@ -1,0 +1,138 @@
+"""What is imported, and from where: a program does not pay for what it does not use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.builders import SOURCE, trained, write_json
+
+HEAVY = ("pydantic", "typer", "ruamel", "rich", "torch", "jsonschema", "safetensors")
+MODULES = sorted(SOURCE.rglob("*.py"))
+PER_MODULE = pytest.mark.parametrize(
+    "module", [pytest.param(path, id=path.relative_to(SOURCE).as_posix()) for path in MODULES]
+)
+
+
+def imported(statements: str, folder: Path) -> set[str]:
+    """Return the top-level packages that are loaded after running `statements`."""
+    code = f"import sys\ntry:\n    {statements}\nexcept SystemExit as left:\n    assert not left.code, left\n"
+    code += "print('loaded', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def command(*arguments: str) -> str:
+    return f"sys.argv = {['tttcfg', *arguments]!r}; from tttcfg.cli import main; main()"
+
+
+def tree(module: Path) -> ast.Module:
+    return ast.parse(module.read_text(encoding="utf-8"))
+
+
+def test_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
+    assert imported("import tttcfg; tttcfg.__version__", tmp_path).isdisjoint(HEAVY)
+
+
+def test_the_errors_import_nothing_heavy(tmp_path: Path) -> None:
+    """Who catches an error does not pay for what raises it."""
+    assert imported("from tttcfg import InputError", tmp_path).isdisjoint(HEAVY)
+
+
+def test_version_imports_nothing_heavy(tmp_path: Path) -> None:
+    assert imported(command("--version"), tmp_path).isdisjoint(HEAVY)
+
+
+def test_resolving_json_imports_no_yaml(tmp_path: Path) -> None:
+    config = str(write_json(tmp_path / "any.json", {"seed": 1}))
+    folder = str(trained(tmp_path))
+    loaded = imported(
+        command("resolve", "--checkpoint", folder, "--config", config, "seed=2", "--output", "json"), tmp_path
+    )
+    assert loaded.isdisjoint(set(HEAVY) - {"pydantic", "typer"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("resolve", "--config", "any.yaml"), ("migrate", "run"), ("diff", "run", "run"), ("fields",), ("history",)],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_command_imports_what_it_does_not_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Even the YAML commands load neither rich, nor torch, nor jsonschema, nor safetensors."""
+    trained(tmp_path / "run")
+    (tmp_path / "any.yaml").write_text("ttt: {base_lr: 0.5}\n")
+    assert imported(command(*arguments), tmp_path).isdisjoint({"rich", "torch", "jsonschema", "safetensors"})
+
+
+@PER_MODULE
+def test_only_nn_imports_torch(module: Path) -> None:
+    names = {name.partition(".")[0] for name in _imports(tree(module))}
+    if "nn" not in module.relative_to(SOURCE).parts:
+        assert names.isdisjoint({"torch", "triton"})
+
+
+@PER_MODULE
+def test_only_the_command_line_prints_and_exits(module: Path) -> None:
+    """Below cli/ nothing prints, exits, or touches the standard streams, unless run as a program of its own."""
+    if "cli" in module.relative_to(SOURCE).parts:
+        return
+    body = [node for node in tree(module).body if not _is_program(node)]
+    nodes = [node for top in body for node in ast.walk(top)]
+    used = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    attributes = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    assert used.isdisjoint({"print", "exit", "quit", "input", "sys.exit", "os._exit"})
+    assert attributes.isdisjoint({"sys.stdout", "sys.stderr", "sys.stdin", "sys.argv"})
+
+
+@PER_MODULE
+def test_modules_and_functions_stay_small(module: Path) -> None:
+    """A module has at most 300 lines and a function at most 50 (docstring and signature apart)."""
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
+    for node in ast.walk(tree(module)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            assert (body[-1].end_lineno or 0) - body[0].lineno < 50, node.name
+
+
+def test_modules_depend_on_each_other_in_one_direction() -> None:
+    """The imports between our modules make no cycle, those inside functions included."""
+    names = {_name(path): path for path in MODULES}
+    graph = {
+        name: {target for one in _imports(tree(path)) if (target := _home(one, names)) not in ("", name, "tttcfg")}
+        for name, path in names.items()
+        if name != "tttcfg"  # the public names, imported lazily
+    }
+    order = list(TopologicalSorter(graph).static_order())
+    assert len(order) == len(graph)
+
+
+def _is_program(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _name(module: Path) -> str:
+    parts = ("tttcfg", *module.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _home(name: str, modules: dict[str, Path]) -> str:
+    """Return the module of ours that `name` is or is a member of, or an empty text."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _imports(module: ast.Module) -> Iterator[str]:
+    """Yield every imported module, and every member with its module."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
