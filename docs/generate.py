@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -125,7 +125,10 @@ def parameters(function: Any) -> Iterator[tuple[str, Any, Any, Any]]:
     """Yield name, type, typer's declaration and default of every parameter."""
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
-        kind, declaration = get_args(hints[name])[:2]
+        hint = hints[name]
+        if get_origin(hint) is not Annotated:  # Python 3.10 wraps it where the default is None
+            hint = next(one for one in get_args(hint) if get_origin(one) is Annotated)
+        kind, declaration = get_args(hint)[:2]
         yield name, kind, declaration, parameter.default
 
 

@@ -14,7 +14,6 @@ from tttcfg.record import (
     WITHHELD,
     Record,
     Tree,
-    copied,
     prune,
     redacted,
     same,
@@ -37,9 +36,15 @@ class Lift(Operation):
     convert: Callable[[Any], Any] | None = None
     kind: ClassVar[str] = "lifted"
 
-    @property
-    def fill(self) -> Any:
-        return self.shape["default"]
+    @cached_property
+    def fill(self) -> str | float | None:
+        """The default of the typed field: a scalar, and so safe to share."""
+        fill: str | float | None = self.shape["default"]
+        return fill
+
+    @cached_property
+    def absent(self) -> str:
+        return f"absent from {self.parts[0]}"
 
     @cached_property
     def target(self) -> Path:
@@ -59,8 +64,8 @@ class Lift(Operation):
             if not same(new, value):
                 record.converted[self.to] = {"value": value, "reason": self.reason}
         elif not partial:
-            plant(tree, target, copied(self.fill))
-            record.filled[self.to] = {"value": self.fill, "reason": f"absent from {self.parts[0]}"}
+            plant(tree, target, self.fill)
+            record.filled[self.to] = {"value": self.fill, "reason": self.absent}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.target)

@@ -95,12 +95,9 @@ class Chain:
 
     def identify(self, tree: Tree) -> Identification:
         """Work out the version of an unversioned document: that of the newest field it holds."""
-        known: list[tuple[int, str]] = []
-        unknown: list[str] = []
-        _collect(tree, self.introduced, (), known, unknown)
-        version = max((since for since, _ in known), default=-1)
-        decided_by = tuple(path for since, path in known if since == version)
-        return Identification(version, decided_by, tuple(unknown))
+        version = _newest(tree, self.introduced)
+        decided_by = tuple(_keys_of(tree, self.introduced, version)) if version >= 0 else ()
+        return Identification(version, decided_by, tuple(_keys_of(tree, self.introduced, None)))
 
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
         """Return a complete document of `version`, upgraded to `to` (the head); `tree` stays as it is."""
@@ -139,16 +136,26 @@ def _mark(tree: Tree, schema: Shape, version: int) -> None:
             tree.setdefault(name, version)
 
 
-def _collect(tree: Tree, index: Tree, path: Path, known: list[tuple[int, str]], unknown: list[str]) -> None:
+def _newest(tree: Tree, index: Tree) -> int:
+    """Return the version of the newest field in `tree`, or -1."""
+    newest = -1
+    for key, value in tree.items():
+        entry = index.get(key, -1)
+        if isinstance(entry, dict):
+            entry = _newest(value, entry) if isinstance(value, dict) else -1
+        newest = max(newest, entry)
+    return newest
+
+
+def _keys_of(tree: Tree, index: Tree, version: int | None, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of `tree` that came with `version`; with None, those that no version has."""
     for key, value in tree.items():
         entry = index.get(key)
-        here = (*path, str(key))
-        if isinstance(entry, dict) and isinstance(value, dict):
-            _collect(value, entry, here, known, unknown)
-        elif isinstance(entry, int):
-            known.append((entry, ".".join(here)))
-        elif entry is None:
-            unknown.append(".".join(here))
+        if isinstance(entry, dict):
+            if isinstance(value, dict):
+                yield from _keys_of(value, entry, version, f"{prefix}{key}.")
+        elif entry == version:
+            yield f"{prefix}{key}"
 
 
 def paths(tree: Any, path: Path = ()) -> Iterator[Path]:

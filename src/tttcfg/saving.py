@@ -71,9 +71,9 @@ def canonical_bytes(tree: Tree) -> bytes:
 
 def document_bytes(document: Document, written_at: datetime | None = None) -> bytes:
     """Return the bytes of `document`, having read them back and found them to mean the same."""
-    data = canonical_bytes(stamped(document_tree(document), written_at))
-    again = parse_document(data, document.family)
-    if canonical_bytes(document_tree(again)) != data:
+    tree = stamped(document_tree(document), written_at)
+    data = canonical_bytes(tree)
+    if document_tree(parse_document(data, document.family)) != tree:
         raise InputError(
             Problem("rejected", "does not come back from its own bytes as it was; this is a bug of tttcfg")
         )

@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import time
-from pathlib import Path
 
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 
@@ -81,48 +80,49 @@ def write_atomically(
     Raises:
         WriteError: The file is read-only, changed meanwhile, or the disk would not take it.
     """
-    target = Path(path)
+    target = os.fspath(path)
     try:
-        target = Path(os.path.realpath(target))
+        target = os.path.realpath(target)
         mode = _mode(target)
         temporary = _write_temporary(target, data, mode, fsync)
         try:
             if expected is not None and not _holds(target, expected):
                 raise WriteError(
-                    Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(str(target)))
+                    Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(target))
                 )
             if backup is not None:
-                _keep(target, Path(backup), fsync)
+                _keep(target, backup, fsync)
             os.replace(temporary, target)
-            sweep(target.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
         if fsync:
-            _sync_folder(target.parent)
+            _sync_folder(os.path.dirname(target))
+        sweep(os.path.dirname(target))
     except TttcfgError:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(str(target)))) from None
+        raise WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(target))) from None
 
 
-def _mode(target: Path) -> int | None:
+def _mode(target: str) -> int | None:
     """Return the mode of the file that stands there, which the new one gets; None where there is none."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode):
-        raise WriteError(Problem("unwritable", "is not a regular file", place=Place(str(target))))
+        raise WriteError(Problem("unwritable", "is not a regular file", place=Place(target)))
     if not status.st_mode & 0o222:
-        raise WriteError(Problem("unwritable", "is read-only; make it writable first", place=Place(str(target))))
+        raise WriteError(Problem("unwritable", "is read-only; make it writable first", place=Place(target)))
     return stat.S_IMODE(status.st_mode)
 
 
-def _write_temporary(target: Path, data: bytes, mode: int | None, fsync: bool) -> Path:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
+def _write_temporary(target: str, data: bytes, mode: int | None, fsync: bool) -> str:
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
     try:
@@ -141,21 +141,22 @@ def _write_temporary(target: Path, data: bytes, mode: int | None, fsync: bool) -
     return temporary
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: str, data: bytes) -> bool:
     try:
         return read_bytes(path, len(data)) == data
     except InputError:
         return False
 
 
-def _keep(target: Path, backup: Path, fsync: bool) -> None:
+def _keep(target: str, backup: str, fsync: bool) -> None:
     """Keep what stands at `target` under a second name that nothing has yet; a hard link where there are any."""
     for number in range(1000):
-        name = backup if not number else backup.with_name(f"{backup.stem}.{number}{backup.suffix}")
+        stem, suffix = os.path.splitext(backup)
+        name = f"{stem}.{number}{suffix}" if number else backup
         try:
             os.link(target, name)
-            if fsync and name.parent != target.parent:
-                _sync_folder(name.parent)
+            if fsync and os.path.dirname(name) != os.path.dirname(target):
+                _sync_folder(os.path.dirname(name) or ".")
             return
         except FileExistsError:
             if _holds(name, read_bytes(target)):
@@ -166,10 +167,10 @@ def _keep(target: Path, backup: Path, fsync: bool) -> None:
             if not os.path.lexists(name):
                 write_atomically(name, read_bytes(target), fsync=fsync)
                 return
-    raise WriteError(Problem("unwritable", "has a thousand backups already; remove some", place=Place(str(backup))))
+    raise WriteError(Problem("unwritable", "has a thousand backups already; remove some", place=Place(backup)))
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -180,7 +181,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove temporary files that an earlier write of ours left behind over an hour ago, and nothing else."""
     oldest = time.time() - _STALE_SECONDS
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

@@ -177,7 +177,8 @@ def test_interrupt(tmp_path: Path, workers: str) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert b"Traceback" not in errors
-    assert process.returncode == 130
+    # Python 3.10 ends by the signal itself, which a shell reports as 130 too, where it struck inside an import.
+    assert process.returncode in (130, -signal.SIGINT)
 
 
 def test_interrupt_while_starting() -> None:
