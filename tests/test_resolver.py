@@ -79,7 +79,16 @@ def test_legacy_value(tmp_path: Path) -> None:
 def test_legacy_value_that_does_not_matter(tmp_path: Path, overrides: list[str]) -> None:
     """Who overrides an unknown value, or switches its section off, is not warned of it."""
     folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
-    assert found(tttcfg.resolve(folder, None, overrides), "legacy") == []
+    effective = tttcfg.resolve(folder, None, overrides)
+    assert not [one for one in found(effective, "legacy") if one.severity == "warning"]
+
+
+def test_who_decides_an_unknown_value_is_told_so(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
+    effective = tttcfg.resolve(folder, None, ["ttt.rope_mode=off"])
+    (legacy,) = found(effective, "legacy")
+    assert (legacy.severity, legacy.key) == ("info", "ttt.rope_mode")
+    assert "'off'" in legacy.message
 
 
 def test_doubted_value(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def parse_current(data: bytes, family: Family, path: str = "document") -> Docume
     if saved.schema_version != family.head or saved.schema_ != family.schema_id:
         return None
     fields = len(saved.model_fields_set) + sum(map(len, current.fields_sets(saved)))
-    texts = sum([text.count(":") for text in current.texts(saved) if text])
+    texts = "".join(filter(None, current.texts(saved))).count(":")
     if fields - ("provenance" in saved.model_fields_set) != current.complete:
         return None
     if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance, 1):
@@ -190,7 +190,7 @@ def _current(family: Family) -> _Current:
         "schema_version": (int, ...),
         "provenance": (dict[str, Any], Field(default_factory=dict)),
     }
-    texts = [leaf.name for leaf in family.leaves.values() if leaf.is_text and leaf.info.exclude is None]
+    texts = [leaf.name for leaf in family.leaves.values() if leaf.is_free_text and leaf.info.exclude is None]
     written = sum(leaf.info.exclude is None for leaf in family.leaves.values())
     return _Current(
         create_model("Saved", __base__=family.model, **reserved),
@@ -206,10 +206,10 @@ def document_of(
     """Upgrade and validate a document given as plain values; `tree` knows their places."""
     tree = tree or SourceTree(dict(values), {}, path)
     upgraded = upgrade(values, family, path, tree)
-    old_names = {str(entry["value"]): old for old, entry in upgraded.record.renamed.items()}
 
     def where(path: Path) -> Place:
-        return tree.place(tuple(old_names.get(".".join(path), ".".join(path)).split(".")))
+        names = (old for old, entry in upgraded.record.renamed.items() if entry["value"] == ".".join(path))
+        return tree.place(split(next(names, ".".join(path))))
 
     training = validate(family.model, upgraded.values, where)
     return Document(

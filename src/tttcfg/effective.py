@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from tttcfg.errors import Problem
 from tttcfg.family import Family
-from tttcfg.fields import Role, plain
+from tttcfg.fields import plain
 
 Training = TypeVar("Training", default=Any)
 Layers = TypeVar("Layers", default=Any)
@@ -67,7 +67,6 @@ def finding(severity: str, problem: Problem) -> Finding:
 
 def digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
-    decisive = (Role.ARCHITECTURE, Role.COMPUTATION)
-    fields = {leaf.name: plain(leaf.get(training)) for leaf in family.leaves.values() if leaf.role in decisive}
+    fields = {leaf.name: plain(leaf.get(training)) for leaf in family.decisive_leaves}
     text = json.dumps({"schema_version": family.head, "fields": fields}, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

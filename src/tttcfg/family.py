@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from tttcfg.errors import Problem
-from tttcfg.fields import Leaf, Section, dig, leaves, sections
+from tttcfg.fields import Leaf, Role, Section, dig, leaves, sections
 from tttcfg.migration import Chain
 from tttcfg.record import MISSING, split
 
@@ -80,6 +80,16 @@ class Family:
     @property
     def leaves(self) -> dict[str, Leaf]:
         return leaves(self.model)
+
+    @cached_property
+    def public_leaves(self) -> tuple[Leaf, ...]:
+        """All leaves but secrets."""
+        return tuple(leaf for leaf in self.leaves.values() if leaf.role is not Role.SECRET)
+
+    @cached_property
+    def decisive_leaves(self) -> tuple[Leaf, ...]:
+        """The leaves that decide the tensors and what they compute."""
+        return tuple(leaf for leaf in self.public_leaves if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION))
 
     @property
     def sections(self) -> frozenset[str]:

@@ -103,6 +103,11 @@ class Leaf(NamedTuple):
         kinds = [kind for kind in self._kinds if kind is not type(None)]
         return all(kind is str or _is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
 
+    @property
+    def is_free_text(self) -> bool:
+        """Whether any text will do."""
+        return str in self._kinds
+
 
 def _is_secret(kind: object) -> bool:
     return isinstance(kind, type) and hasattr(kind, "get_secret_value")
@@ -188,16 +193,22 @@ def dig(tree: Any, path: Path, default: Any = None) -> Any:
     return tree
 
 
-def plant(tree: Any, path: Path, value: Any) -> None:
-    """Set `value` at `path`, making the mappings on the way; null is made one, any other value is left in the way."""
+def plant(tree: Any, path: Path, value: Any, *, over: bool = True) -> bool:
+    """Set `value` at `path`, making the mappings on the way, and return whether it was set.
+
+    Null on the way is made a mapping, any other value is left in the way; so is one at `path` unless `over`.
+    """
     for part in path[:-1]:
         if not isinstance(tree, dict):
-            return
-        if tree.get(part) is None:
-            tree[part] = {}
-        tree = tree[part]
-    if isinstance(tree, dict):
-        tree[path[-1]] = value
+            return False
+        below = tree.get(part)
+        if below is None:
+            below = tree[part] = {}
+        tree = below
+    if not isinstance(tree, dict) or (not over and path[-1] in tree):
+        return False
+    tree[path[-1]] = value
+    return True
 
 
 def plain(value: Any) -> Any:

@@ -24,12 +24,20 @@ def source_findings(family: Family, sources: Sources, training: Any) -> list[Fin
         names = ", ".join(list(document.assumed)[:5])
         message = f"{len(document.assumed)} settings are missing from the document ({names}, …)"
         found.append(Finding("info", "assumed", "", f"{message} ({document.path})"))
-    decisive = (Role.ARCHITECTURE, Role.COMPUTATION)
-    for leaf in family.leaves.values():
-        if leaf.role in decisive and leaf.name not in document.assumed:
-            found += _compared(leaf, document, sources.config, training)
-        if leaf.name in document.record.doubted or leaf.get(document.training) == LEGACY:
+    trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
+    for leaf in family.decisive_leaves:
+        name, trained, effective = leaf.name, leaf.get(trained_with), leaf.get(training)
+        if trained == LEGACY or name in doubted:
             found += _unknown(leaf, document, training)
+        elif name in assumed:
+            continue
+        elif effective != trained:
+            message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
+            found.append(Finding("warning", "deviation", name, f"{message} ({document.path})"))
+        elif sources.config.values.get(name, trained) != trained:
+            given = sources.config.values[name]
+            message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
+            found.append(Finding("info", "restored", name, f"{message} ({sources.config.places[name]})"))
     return found
 
 
@@ -54,28 +62,24 @@ def _fragment(family: Family, config: Given) -> list[Finding]:
     ]
 
 
-def _compared(leaf: Leaf, document: Document, config: Given, training: Any) -> list[Finding]:
-    """Say where the result departs from what the weights were trained with, or keeps a file from departing."""
-    trained, effective = leaf.get(document.training), leaf.get(training)
-    if effective != trained:
-        message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
-        return [Finding("warning", "deviation", leaf.name, f"{message} ({document.path})")]
-    given = config.values.get(leaf.name, trained)
-    if given != trained:
-        message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
-        return [Finding("info", "restored", leaf.name, f"{message} ({config.places[leaf.name]})")]
-    return []
-
-
 def _unknown(leaf: Leaf, document: Document, training: Any) -> list[Finding]:
-    value, record = leaf.get(document.training), document.record
-    if leaf.get(training) != value or not training_uses(leaf, training):
+    """Say so where nobody knows what the weights were trained with, or who has decided it now."""
+    value, effective = leaf.get(document.training), leaf.get(training)
+    if not training_uses(leaf, training):
         return []
     if value == LEGACY:
-        reason = record.filled.get(leaf.name, {}).get("reason", "the old program did not record it")
+        reason = document.record.filled.get(leaf.name, {}).get("reason", "the old program did not record it")
+        if effective != value:
+            message = f"is taken as {quote(plain(effective))}; what the weights were trained with is unknown: {reason}"
+            return [Finding("info", "legacy", leaf.name, message)]
         message = f"is unknown for this checkpoint: {reason}; override it if you know"
         return [Finding("warning", "legacy", leaf.name, message)]
-    return [Finding("warning", "doubt", leaf.name, record.doubted[leaf.name]["reason"])]
+    doubt = document.record.doubted[leaf.name]["reason"]
+    return [
+        Finding(
+            "warning", "doubt", leaf.name, f"is {quote(plain(effective))}, recorded as {quote(plain(value))}: {doubt}"
+        )
+    ]
 
 
 def training_uses(leaf: Leaf, training: Any) -> bool:

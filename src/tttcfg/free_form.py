@@ -51,21 +51,20 @@ class Lift(Operation):
         return split(self.to)
 
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        target = self.target
-        if dig(tree, target, MISSING) is not MISSING:
-            return
         value = take(tree, self.parts)
-        if value is not MISSING:
-            if partial:
-                prune(tree, self.parts)
-            new = self.convert(value) if self.convert else value
-            plant(tree, target, new)
-            record.renamed[self.path] = {"value": self.to, "reason": self.reason}
-            if not same(new, value):
-                record.converted[self.to] = {"value": value, "reason": self.reason}
-        elif not partial:
-            plant(tree, target, self.fill)
-            record.filled[self.to] = {"value": self.fill, "reason": self.absent}
+        if value is MISSING:
+            if not partial and plant(tree, self.target, self.fill, over=False):
+                record.filled[self.to] = {"value": self.fill, "reason": self.absent}
+            return
+        new = self.convert(value) if self.convert else value
+        if not plant(tree, self.target, new, over=False):
+            plant(tree, self.parts, value)  # given under both names: the old one stays, and validation names it
+            return
+        if partial:
+            prune(tree, self.parts)
+        record.renamed[self.path] = {"value": self.to, "reason": self.reason}
+        if not same(new, value):
+            record.converted[self.to] = {"value": value, "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.target)

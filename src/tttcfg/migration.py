@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,11 +39,10 @@ class Migration:
 
 
 class Identification(NamedTuple):
-    """The version of an unversioned document: the keys that decided it, and the keys no version has."""
+    """The version of an unversioned document, -1 where it holds no field of any; and the keys that decided it."""
 
     version: int
     decided_by: tuple[str, ...]
-    unknown: tuple[str, ...]
 
 
 class Chain:
@@ -93,11 +92,11 @@ class Chain:
         """Return what `version`'s defaults mean today: its template, upgraded. Not to be changed."""
         return self.up(self.template(version), version, Record())
 
-    def identify(self, tree: Tree) -> Identification:
+    def identify(self, tree: Mapping[str, Any]) -> Identification:
         """Work out the version of an unversioned document: that of the newest field it holds."""
         version = _newest(tree, self.introduced)
         decided_by = tuple(_keys_of(tree, self.introduced, version)) if version >= 0 else ()
-        return Identification(version, decided_by, tuple(_keys_of(tree, self.introduced, None)))
+        return Identification(version, decided_by)
 
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
         """Return a complete document of `version`, upgraded to `to` (the head); `tree` stays as it is."""
@@ -136,19 +135,20 @@ def _mark(tree: Tree, schema: Shape, version: int) -> None:
             tree.setdefault(name, version)
 
 
-def _newest(tree: Tree, index: Tree) -> int:
+def _newest(tree: Mapping[str, Any], index: Tree) -> int:
     """Return the version of the newest field in `tree`, or -1."""
     newest = -1
     for key, value in tree.items():
         entry = index.get(key, -1)
         if isinstance(entry, dict):
             entry = _newest(value, entry) if isinstance(value, dict) else -1
-        newest = max(newest, entry)
+        if entry > newest:
+            newest = entry
     return newest
 
 
-def _keys_of(tree: Tree, index: Tree, version: int | None, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of `tree` that came with `version`; with None, those that no version has."""
+def _keys_of(tree: Mapping[str, Any], index: Tree, version: int, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of `tree` that came with `version`."""
     for key, value in tree.items():
         entry = index.get(key)
         if isinstance(entry, dict):

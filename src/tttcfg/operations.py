@@ -86,10 +86,8 @@ class Add(Operation):
     kind: ClassVar[str] = "added"
 
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        if partial or dig(tree, self.parts, MISSING) is not MISSING:
-            return
-        plant(tree, self.parts, copied(self.fill))
-        record.filled[self.path] = {"value": copied(self.fill), "reason": self.reason}
+        if not partial and plant(tree, self.parts, copied(self.fill), over=False):
+            record.filled[self.path] = {"value": copied(self.fill), "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.parts)

@@ -72,8 +72,11 @@ def split(path: str) -> Path:
 
 def take(tree: Any, path: Path) -> Any:
     """Remove and return what stands at `path`, or `MISSING`; mappings emptied on the way stay."""
-    parent = dig(tree, path[:-1])
-    return parent.pop(path[-1], MISSING) if isinstance(parent, dict) else MISSING
+    for part in path[:-1]:
+        if not isinstance(tree, dict):
+            return MISSING
+        tree = tree.get(part)
+    return tree.pop(path[-1], MISSING) if isinstance(tree, dict) else MISSING
 
 
 def prune(tree: Tree, path: Path) -> None:

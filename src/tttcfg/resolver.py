@@ -90,7 +90,7 @@ class _Merge:
                 ranked = self.overridden(leaf, ranked)
             values[name] = ranked[0].value
             origins[name] = ranked
-        for name in [name for name, leaf in self.family.leaves.items() if leaf.role is Role.SECRET]:
+        for name in self.family.leaves.keys() - {leaf.name for leaf in self.family.public_leaves}:
             del origins[name]
         if self.problems:
             raise InputError(self.problems)
@@ -107,10 +107,7 @@ class _Merge:
         if document is None:
             return {}
         training, path = document.training, document.path
-        leaves = self.family.leaves.values()
-        found = {
-            leaf.name: Origin("checkpoint", leaf.get(training), path) for leaf in leaves if leaf.role is not Role.SECRET
-        }
+        found = {leaf.name: Origin("checkpoint", leaf.get(training), path) for leaf in self.family.public_leaves}
         for name, story in _stories(document).items():
             if name in found:
                 found[name] = found[name]._replace(where=story)

@@ -22,9 +22,9 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
     for stranger in family.strangers:
         if stranger.matches(values):
             raise ForeignDocumentError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(path)))
-    version, decided_by, unknown = family.chain.identify(dict(values))
+    version, decided_by = family.chain.identify(values)
     if version < 0:
-        held = ", ".join(quote(key) for key in unknown[:5]) or "nothing"
+        held = ", ".join(quote(key) for key in list(values)[:5]) or "nothing"
         message = (
             f"has no schema_version and no setting of any version (it holds {held}): no configuration of this trainer"
         )
