@@ -35,6 +35,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from tttcfg import errors, fields
 from tttcfg.cli.app import COMMANDS
+from tttcfg.document import DOCUMENT_CAP
 from tttcfg.history import field_history, versions
 from tttcfg.render import value_text
 from tttcfg.sources import files, text, yaml
@@ -191,7 +192,8 @@ def size(count: int) -> str:
 def limits() -> list[tuple[str, str]]:
     return [
         ("a YAML file", size(files.YAML_CAP)),
-        ("a JSON or TOML file, a saved document", size(CONFIGURATION_CAP)),
+        ("a JSON or TOML file", size(CONFIGURATION_CAP)),
+        ("a saved document", size(DOCUMENT_CAP)),
         ("nesting", f"{text.MAX_DEPTH} levels"),
         ("values in a YAML file, aliases expanded", f"{text.MAX_NODES:,}"),
         ("aliases in a YAML file", str(yaml.MAX_ALIASES)),

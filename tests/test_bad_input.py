@@ -169,7 +169,7 @@ DOCUMENTS: dict[str, tuple[bytes, str]] = {
     "deep": (b"[" * 60_000, ":1:66: is nested deeper than 64 levels"),
     "empty": (b"", "holds no configuration"),
     "list": (b"[]", "not an object"),
-    "too large": (b" " * 200_000, "has 200,000 bytes"),
+    "too large": (b" " * 2_000_000, "has 2,000,000 bytes"),
     "version": (b'{"schema_version": true}', ":1:2: schema_version: true is not a version"),
     "newer": (b'{"schema_version": 99}', "pip install --upgrade tttcfg"),
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tttcfg.document import DOCUMENT_CAP
 from tttcfg.sources.files import YAML_CAP
 from tttcfg.storage import CONFIGURATION_CAP
 
@@ -113,14 +114,15 @@ def test_named_files_exist(page: Path) -> None:
 def test_caps_in_pages_are_the_constants(page: Path, generate: Any) -> None:
     """Every size a page tells is a cap of the code; what real files have is told with "about"."""
     text = re.sub(r"about \d+ KiB", "", page.read_text("utf-8"))
-    caps = {generate.size(YAML_CAP), generate.size(CONFIGURATION_CAP)}
+    caps = {generate.size(YAML_CAP), generate.size(CONFIGURATION_CAP), generate.size(DOCUMENT_CAP)}
     assert set(re.findall(r"\d+ [KM]iB", text)) <= caps
 
 
 def test_caps_are_in_the_pages(generate: Any) -> None:
     page = (ROOT / "docs" / "errors.md").read_text("utf-8")
     assert f"| a YAML file | {generate.size(YAML_CAP)} |" in page
-    assert f"| a JSON or TOML file, a saved document | {generate.size(CONFIGURATION_CAP)} |" in page
+    assert f"| a JSON or TOML file | {generate.size(CONFIGURATION_CAP)} |" in page
+    assert f"| a saved document | {generate.size(DOCUMENT_CAP)} |" in page
 
 
 def test_every_module_has_a_room_on_the_architecture_page() -> None:

@@ -87,3 +87,46 @@ def test_the_live_object_stays_as_it_is(golden: Read) -> None:
     live, before = golden("v0003"), golden("v0003")
     TrainingArgs.from_any(live)
     assert live == before
+
+
+@pytest.mark.parametrize("beside", [{"seed": 1}, {"ttt": {"rope_mode": "off"}}], ids=["old", "current"])
+@pytest.mark.parametrize("key", [12345, ["invented"], "an-invented-key"], ids=["number", "list", "text"])
+def test_a_secret_is_taken_or_refused_without_being_shown(key: Any, beside: dict[str, Any]) -> None:
+    live = {**beside, "wandb": {"key": key}}
+    if isinstance(key, str):
+        assert TrainingArgs.from_any(live).wandb.key is not None
+        return
+    with pytest.raises(InputError) as caught:
+        TrainingArgs.from_any(live)
+    assert [(problem.code, problem.key) for problem in caught.value.problems] == [("rejected", "wandb.key")]
+    assert "12345" not in str(caught.value)
+    assert "invented" not in str(caught.value)
+
+
+def test_dotted_names_of_a_flat_namespace_mean_their_sections() -> None:
+    flat = Namespace(**{"ttt.mini_batch_size": 8, "ttt.layers": "1,2", "seed": 3, "wandb.key": "an-invented-key"})
+    training = TrainingArgs.from_any(flat)
+    assert (training.ttt.mini_batch_size, training.ttt.layers, training.seed) == (8, (1, 2), 3)
+    assert training.wandb.key is not None
+    assert TrainingArgs.from_any({"ttt": {"layers": "1,2"}, "ttt.mini_batch_size": 8}).ttt.mini_batch_size == 8
+    assert TrainingArgs.from_any({"ttt": None, "ttt.mini_batch_size": 8}).ttt.mini_batch_size == 8
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        {"ttt": {"base_lr": 1.0}, "ttt.base_lr": 2.0},
+        {"ttt": 3, "ttt.base_lr": 2.0},
+        {"ttt.base_lr": 2.0, "ttt.base_lr.x": 1},
+    ],
+)
+def test_a_dotted_name_beside_its_section_is_a_conflict(live: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        TrainingArgs.from_any(live)
+    assert [problem.code for problem in caught.value.problems] == ["conflict"]
+
+
+def test_an_unknown_dotted_name_is_named_whole() -> None:
+    with pytest.raises(InputError) as caught:
+        TrainingArgs.from_any({"seed": 1, "ttt.no_such": 2})
+    assert [problem.key for problem in caught.value.problems] == ["ttt.no_such"]

@@ -13,10 +13,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tttcfg.document import document_of
+from tttcfg.migrating import migrate_tree
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Declare
 from tttcfg.record import Record
-from tttcfg.saving import canonical_bytes, migrate_tree
+from tttcfg.saving import canonical_bytes
 from tttcfg.schema import document_schema, schema_name
 from tttcfg.shapes import bare, boolean, section
 from tttcfg.ttt_moshi.family import TTT_MOSHI

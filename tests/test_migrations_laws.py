@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tests.strategies import complete_documents, frozen_schema, validator
 from tttcfg.document import document_of, parse_current, parse_document
+from tttcfg.migrating import migrate_tree
 from tttcfg.operations import Add, Operation
 from tttcfg.record import Record
-from tttcfg.saving import canonical_bytes, document_bytes, document_tree, migrate_tree
+from tttcfg.saving import canonical_bytes, document_bytes, document_tree
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +101,14 @@ def test_doubted_value(tmp_path: Path) -> None:
 
 
 def test_assumed_values(tmp_path: Path) -> None:
-    """A document that lacks settings of its own version is reported once, with how many it lacks."""
+    """Of what a document lacks, each setting that decides what is computed is named by itself, the others together."""
     effective = tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32}))
-    (assumed,) = found(effective, "assumed")
-    assert (assumed.severity, assumed.key) == ("info", "")
-    assert "settings are missing from the document" in assumed.message
+    *decisive, others = found(effective, "assumed")
+    assert ("warning", "param_dtype") in {(one.severity, one.key) for one in decisive}
+    assert "lora.rank" not in {one.key for one in decisive}, "LoRA is off, so its rank decides nothing"
+    assert (others.severity, others.key) == ("info", "")
+    assert "max_steps" in others.message
+    assert "optim.lr" in others.message
 
 
 def test_fragment() -> None:
@@ -250,3 +255,45 @@ def test_assumed_values_stay_below_the_file_after_migrating(
     after = tttcfg.resolve(folder, config)
     assert (after.training, after.digest) == (before.training, before.digest)
     assert (after.training.batch_size, after.training.ttt.mini_batch_size) == (5, 4)
+
+
+def test_restore_is_one_of_three(tmp_path: Path) -> None:
+    with pytest.raises(tttcfg.InputError, match="'None' is none of auto, all, none"):
+        tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT), restore="None")  # type: ignore[arg-type]
+
+
+def test_an_item_override_is_shown_as_the_field_has_it() -> None:
+    """The winner's value is the effective one, in canonical form."""
+    effective = tttcfg.resolve(None, {"ttt": {"layers": [29, 30, 31]}}, ["ttt.layers.0=31", "optim.betas.0=0"])
+    assert effective.origins["ttt.layers"][0].value == effective.training.ttt.layers == (30, 31)
+    assert effective.origins["optim.betas"][0].value == (0.0, 0.95)
+
+
+def test_a_derived_context_stands_before_the_null_that_it_fills(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, None, MODEL)
+    effective = tttcfg.resolve(folder, {"ttt": {"enable": True}})
+    first, *others = effective.origins["ttt.ttt_layer_context"]
+    assert (first.source, first.value) == ("derived", 3000)
+    assert others[-1].source == "default"
+
+
+def test_a_result_can_be_pickled(tmp_path: Path) -> None:
+    """Trainers hand it to their worker processes."""
+    effective = tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32}))
+    again = pickle.loads(pickle.dumps(effective))
+    assert again.training == effective.training
+    assert dict(again.origins) == dict(effective.origins)
+    assert copy.deepcopy(effective).digest == effective.digest
+
+
+def test_a_section_takes_what_the_file_gives(tmp_path: Path) -> None:
+    """`ttt=!config` takes the file's settings of the section, and leaves the others to the checkpoint."""
+    folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
+    effective = tttcfg.resolve(folder, {"ttt": {"base_lr": 0.5}}, ["ttt=!config"])
+    assert (effective.training.ttt.base_lr, effective.training.ttt.mini_batch_size) == (0.5, 8)
+    with pytest.raises(tttcfg.InputError, match="no configuration file gives it"):
+        tttcfg.resolve(folder, {"seed": 1}, ["ttt=!config"])
+
+
+def test_one_override_may_be_given_as_text() -> None:
+    assert tttcfg.resolve(None, None, "ttt.base_lr=0.25").training.ttt.base_lr == 0.25

@@ -156,6 +156,114 @@ def test_a_file_that_changed_meanwhile_is_left_alone(meanwhile: bytes | None, tm
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([meanwhile] if meanwhile else [])
 
 
+@pytest.mark.parametrize("linking", [True, False], ids=["link", "copy"])
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "rewritten"])
+def test_a_writer_between_the_backup_and_the_last_look_is_seen(
+    linking: bool, replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes while the backup is made is not overwritten, and no backup of what is not replaced stays."""
+    path = tmp_path / "file"
+    path.write_bytes(OLD)
+    link, rename = os.link, os.replace
+
+    def theirs() -> None:
+        if replaced:
+            path.unlink()
+        path.write_bytes(b"theirs")
+
+    def linked(one: str, other: str) -> None:
+        if not linking:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        link(one, other)
+        theirs()
+
+    def renamed(one: str, other: str) -> None:
+        rename(one, other)
+        if not linking:
+            theirs()
+
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(os, "replace", renamed)
+    with pytest.raises(WriteError, match="somebody else changed it meanwhile"):
+        write_atomically(path, NEW, expected=OLD, backup=f"{path}.bak")
+    assert path.read_bytes() == b"theirs"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_with_several_names_is_backed_up_by_a_copy(tmp_path: Path) -> None:
+    """Writing through one of its other names changes no backup."""
+    path, other, backup = tmp_path / "file", tmp_path / "other", tmp_path / "file.bak"
+    path.write_bytes(OLD)
+    path.chmod(0o640)
+    other.hardlink_to(path)
+    write_atomically(path, NEW, expected=OLD, backup=str(backup))
+    other.write_bytes(b"changed")
+    assert (path.read_bytes(), backup.read_bytes()) == (NEW, OLD)
+    assert backup.stat().st_mode & 0o7777 == 0o640
+    assert backup.stat().st_nlink == other.stat().st_nlink == 1
+
+
+def test_a_copied_backup_is_durable_before_the_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(OLD)
+    (tmp_path / "other").hardlink_to(path)
+    calls: list[str] = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), fsync(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda one, other: (calls.append(Path(other).name), rename(one, other)))
+    write_atomically(path, NEW, backup=f"{path}.bak")
+    assert calls == ["fsync", "fsync", "file.bak", "file", "fsync"]
+
+
+def test_the_owner_of_what_stands_there_is_kept(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    path = tmp_path / "file"
+    path.write_bytes(OLD)
+    os.chown(path, 12345, 54321)
+    path.chmod(0o2750)
+    write_atomically(path, NEW)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (12345, 54321, 0o2750)
+
+
+@pytest.mark.parametrize("group_too", [True, False])
+def test_an_owner_that_may_not_be_given_is_no_error(
+    group_too: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file may not be given away its group still is, if that may be."""
+    path, given = tmp_path / "file", []
+    path.write_bytes(OLD)
+    status = os.stat(path)
+    other = os.stat_result((*status[:4], 12345, 54321, *status[6:]))
+    monkeypatch.setattr(os, "lstat", lambda _: other)
+
+    def refusing(_: int, owner: int, group: int) -> None:
+        given.append((owner, group))
+        if owner != -1 or not group_too:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refusing)
+    write_atomically(path, NEW)
+    monkeypatch.undo()
+    assert path.read_bytes() == NEW
+    assert given == [(12345, 54321), (-1, 54321)]
+
+
+def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="is a folder; give a file name"):
+        write_atomically(tmp_path, NEW)
+
+
+def test_a_bare_name_is_written_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomically("file", OLD)
+    write_atomically("file", NEW, backup="file.bak")
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "file.bak").read_bytes()) == (NEW, OLD)
+
+
 def test_backups_are_numbered_and_never_overwritten(tmp_path: Path) -> None:
     path, backup = tmp_path / "file", tmp_path / "file.v3.bak"
     for content in (b"1", b"2", b"3"):

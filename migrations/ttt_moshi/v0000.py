@@ -26,7 +26,7 @@ migration = Migration(
         Declare("optim.pct_start", number(0.05, minimum=0, maximum=1)),
         Declare("seed", integer(0, minimum=0)),
         Declare("num_microbatches", integer(1, minimum=1)),
-        Declare("duration_sec", number(10.0, exclusiveMinimum=0)),
+        Declare("duration_sec", number(10.0, exclusiveMinimum=0, maximum=1_000_000)),
         Declare("batch_size", integer(1, minimum=1)),
         Declare("max_norm", number(1.0, minimum=0)),
         Declare("max_steps", integer(100, minimum=1)),

@@ -18,13 +18,13 @@ migration = Migration(
         Add("ttt.chunk_size", nullable(integer(None, minimum=1)), None, LOG_ONLY),
         Add("ttt.max_chunk_size", integer(50, minimum=1), 50, LOG_ONLY),
         Add("ttt.prefer_efficiency", boolean(True), True, LOG_ONLY),
-        Add("ttt.ttt_mlp_layers", integer(2, minimum=2), 2, TWO_LAYERS),
+        Add("ttt.ttt_mlp_layers", integer(2, minimum=2, maximum=1024), 2, TWO_LAYERS),
         Add(
             "ttt.ttt_mlp_hidden_dims",
             nullable({"default": None, "type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 1}}),
             None,
             TWO_LAYERS,
         ),
-        Add("ttt.ttt_mlp_expansion_factor", number(4.0, exclusiveMinimum=0), 4.0, TWO_LAYERS),
+        Add("ttt.ttt_mlp_expansion_factor", number(4.0, exclusiveMinimum=0, maximum=10_000), 4.0, TWO_LAYERS),
     ),
 )

@@ -28,7 +28,7 @@ HARD_CODED = "was a constant in the code"
 def layers(value: Any) -> Any:
     """Turn "28,29,30" into [28, 29, 30]; words stay."""
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
-    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 17 for part in parts):
         return value
     return sorted({int(part) for part in parts})
 

@@ -14,6 +14,7 @@ from tttcfg.differences import Difference, differences
 from tttcfg.document import Document
 from tttcfg.effective import Effective
 from tttcfg.family import Family
+from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
 from tttcfg.resolver import Restore, resolve_family
 from tttcfg.sources.overrides import Overriding
@@ -104,8 +105,9 @@ def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
         return configuration
     if isinstance(configuration, Mapping):
         return documents.document_of(configuration, family)
-    training = configuration.training if isinstance(configuration, Effective) else configuration
-    return Document(training, family, family.head)
+    if isinstance(configuration, Effective):
+        return Document(configuration.training, family, family.head, provenance=configuration.provenance)
+    return Document(configuration, family, family.head)
 
 
 def migrate_document(
@@ -121,7 +123,7 @@ def migrate_document(
         LossError: An older version cannot hold a value and nothing would bring it back.
         InputError: The document cannot be read.
     """
-    return saving.migrate_tree(document, family, to=to, allow_loss=allow_loss)
+    return migrate_tree(document, family, to=to, allow_loss=allow_loss)
 
 
 def diff(left: Any, right: Any, *, family: Family = TTT_MOSHI) -> tuple[Difference, ...]:

@@ -22,7 +22,7 @@ from tttcfg.storage import read_bytes
 CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors")
-_ENDINGS = (".json", ".safetensors", ".pt")
+_STEPS = "checkpoints"
 _STEP = re.compile(r"checkpoint_(\d+)")
 
 
@@ -33,35 +33,27 @@ class Checkpoint(NamedTuple):
     document: str | None
     model_config: str | None
 
-    @property
-    def step(self) -> int | None:
-        """The step that the folder's name tells, or None."""
-        for folder in (self.folder, os.path.dirname(self.folder)):
-            if match := _STEP.fullmatch(os.path.basename(folder)):
-                return int(match.group(1))
-        return None
-
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Return the checkpoint that `path` leads into.
 
     A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
-    `consolidated`; a file the folder it lies in.
+    `consolidated`; a file the folder it lies in. A config.json alone makes a checkpoint of a folder
+    only where nothing in it is one: run folders hold such files too.
 
     Raises:
         InputError: There is no checkpoint; the problem says what was looked for.
     """
-    start = os.fspath(path).rstrip("/") or "/"
+    given = os.fspath(path)
+    if not given:
+        message = "the path is empty; is it from a variable that is not set?"
+        raise InputError(Problem("not_found", message, "checkpoint"))
+    start = given.rstrip("/") or "/"
     try:
-        mode = os.stat(start).st_mode
-        if not stat.S_ISDIR(mode):
-            return _beside(start)
-        for folder in (start, os.path.join(start, CONSOLIDATED)):
-            if found := _in_folder(folder):
-                return found
-        for folder in (os.path.join(start, "checkpoints"), start):
-            if found := _newest(folder):
-                return found
+        if not stat.S_ISDIR(os.stat(start).st_mode):
+            return _around(start)
+        if found := _in_run(start):
+            return found
     except FileNotFoundError:
         raise InputError(Problem("not_found", "there is no such checkpoint", place=Place(start))) from None
     except OSError as error:
@@ -77,21 +69,40 @@ def _no_path(error: ValueError) -> InputError:
     return InputError(Problem("not_found", f"is no path: {error}", "checkpoint"))
 
 
-def _beside(file: str) -> Checkpoint:
-    found = _in_folder(os.path.dirname(file) or ".") if os.path.splitext(file)[1] in _ENDINGS else None
+def _around(file: str) -> Checkpoint:
+    folder = os.path.dirname(file) or "."
+    found = _whole(folder) or _bare(folder)
     if found is None:
         message = "is no file of a checkpoint; give the checkpoint's folder, or a file in it"
         raise InputError(Problem("not_found", message, place=Place(file)))
     return found
 
 
-def _in_folder(folder: str) -> Checkpoint | None:
-    """Return the checkpoint whose files lie in `folder` itself, or None."""
+def _in_run(folder: str) -> Checkpoint | None:
+    return _whole(folder) or _newest(os.path.join(folder, _STEPS)) or _newest(folder) or _bare(folder)
+
+
+def _whole(folder: str) -> Checkpoint | None:
+    """Return the checkpoint that `folder` is beyond doubt, or that its `consolidated` is."""
+    return _in_folder(folder, bare=False) or _in_folder(os.path.join(folder, CONSOLIDATED))
+
+
+def _bare(folder: str) -> Checkpoint | None:
+    """Return the checkpoint that `folder` is by its config.json alone; a run folder is none."""
+    if any(os.path.isdir(os.path.join(folder, name)) for name in (CONSOLIDATED, _STEPS)):
+        return None
+    return _in_folder(folder)
+
+
+def _in_folder(folder: str, *, bare: bool = True) -> Checkpoint | None:
+    """Return the checkpoint whose files lie in `folder` itself, or None; `bare` lets config.json alone do."""
     document, model_config, *weights = (
         path if os.path.lexists(path) else None
         for path in (os.path.join(folder, name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
     )
-    return Checkpoint(folder, document, model_config) if document or model_config or any(weights) else None
+    if document or any(weights) or (bare and model_config):
+        return Checkpoint(folder, document, model_config)
+    return None
 
 
 def _newest(folder: str) -> Checkpoint | None:

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import from_json
 from typing_extensions import TypeVar
 
-from tttcfg.errors import InputError, Place
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family import Family
-from tttcfg.fields import MAX_WHOLE, Path, dig, lacks, outline, plain
-from tttcfg.record import Record, Tree, copied, split
+from tttcfg.fields import MAX_WHOLE, Path, Role, dig, lacks, outline, plain
+from tttcfg.record import Record, Tree, copied, drop_null_sections, split
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
@@ -27,6 +27,8 @@ from tttcfg.validation import validate
 from tttcfg.versions import RESERVED, find_version
 
 DOCUMENT_NAME = "training_config.json"
+DOCUMENT_CAP = 1 << 20
+"""Most bytes a saved document may have; what is kept of removed settings makes it longer than a configuration."""
 Training = TypeVar("Training", default=Any)
 _TOO_MANY = 1 << 30
 _PLAIN_SIZE = 2 * MAX_NODES
@@ -112,7 +114,7 @@ def load_document(path: str | os.PathLike[str], family: Family) -> Document:
         InputError: It cannot be read, or its values are refused.
     """
     name = os.fspath(path)
-    return parse_document(read_bytes(name), family, name)
+    return parse_document(read_bytes(name, DOCUMENT_CAP), family, name)
 
 
 def parse_document(data: bytes, family: Family, path: str = "document") -> Document:
@@ -229,7 +231,9 @@ def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTr
     tree = tree or SourceTree(dict(values), {}, path)
     version, decided_by = find_version(values, family, path, tree)
     body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
-    _drop_null_sections(body, family.chain.introduced)
+    drop_null_sections(body, family.chain.introduced)
+    if version == family.head:
+        _refuse_secrets(body, family, tree)
     record = Record.from_saved(values.get("provenance") or {})
     family.chain.run(body, version, record)
     lacking = list(lacks(body, outline(family.model, secrets=False)))
@@ -241,14 +245,12 @@ def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTr
     )
 
 
-def _drop_null_sections(body: Tree, index: Tree) -> None:
-    """Leave out sections that are null: the trainer read them as absent."""
-    for key, entry in index.items():
-        if isinstance(entry, dict) and key in body:
-            if body[key] is None:
-                del body[key]
-            elif isinstance(body[key], dict):
-                _drop_null_sections(body[key], entry)
+def _refuse_secrets(body: Tree, family: Family, tree: SourceTree) -> None:
+    """Refuse a current document with a secret in it: nothing of ours wrote it, and whoever did should know."""
+    for leaf in family.leaves.values():
+        if leaf.role is Role.SECRET and dig(body, leaf.path) is not None:
+            message = "is a secret, and a saved document never holds one; take it out of the file, and renew it"
+            raise InputError(Problem("secret", message, leaf.name, tree.place(leaf.path)))
 
 
 def overlaid(below: Tree, above: Tree) -> Tree:

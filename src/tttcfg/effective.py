@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple
 
 from typing_extensions import TypeVar
@@ -36,6 +35,25 @@ class Finding(NamedTuple):
     message: str
 
 
+class Origins(Mapping[str, tuple[Origin, ...]]):
+    """The origins of all fields by dotted path; read-only, and can be pickled as the rest can."""
+
+    def __init__(self, given: Mapping[str, tuple[Origin, ...]]) -> None:
+        self._given = dict(given)
+
+    def __getitem__(self, name: str) -> tuple[Origin, ...]:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __repr__(self) -> str:
+        return f"Origins({self._given!r})"
+
+
 @dataclass(frozen=True)
 class Effective(Generic[Training, Layers]):
     """One validated effective configuration.
@@ -46,6 +64,7 @@ class Effective(Generic[Training, Layers]):
         origins: By dotted path, every source that gave the value, the winner first.
         findings: What to know: deviations, unknown values, contradictions.
         digest: Of the architecture and computation fields; equal digests compute the same.
+        provenance: What saving the result records of where it comes from.
     """
 
     training: Training
@@ -53,10 +72,7 @@ class Effective(Generic[Training, Layers]):
     origins: Mapping[str, tuple[Origin, ...]]
     findings: tuple[Finding, ...]
     digest: str
-
-
-def freeze(origins: dict[str, tuple[Origin, ...]]) -> Mapping[str, tuple[Origin, ...]]:
-    return MappingProxyType(origins)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finding(severity: str, problem: Problem) -> Finding:

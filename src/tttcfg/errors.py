@@ -40,6 +40,7 @@ CODES = {
     "removed": "A setting that no longer exists; its value had no effect.",
     "renamed": "An old spelling that was read as the new one.",
     "restored": "The checkpoint's value was kept although a configuration file says otherwise.",
+    "secret": "A secret in a saved document.",
     "syntax": "Text that is not valid YAML, JSON or TOML.",
     "tag": "A YAML tag; configurations hold plain data only.",
     "too_deep": "Nesting beyond the cap.",

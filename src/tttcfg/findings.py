@@ -19,11 +19,10 @@ def source_findings(family: Family, sources: Sources, training: Any) -> list[Fin
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
-        return found + (_fragment(family, sources.config) if alone else _unvouched(family, sources))
-    if document.assumed:
-        names = ", ".join(list(document.assumed)[:5])
-        message = f"{len(document.assumed)} settings are missing from the document ({names}, …)"
-        found.append(Finding("info", "assumed", "", f"{message} ({document.path})"))
+        message = unvouched_reason(sources)
+        doubtful = [Finding("warning", "unvouched", name, message) for name in unvouched(family, sources, training)]
+        return found + (_fragment(family, sources.config) if alone else doubtful)
+    found += _assumed(family, document, training)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
         name, trained, effective = leaf.name, leaf.get(trained_with), leaf.get(training)
@@ -41,15 +40,40 @@ def source_findings(family: Family, sources: Sources, training: Any) -> list[Fin
     return found
 
 
-def _unvouched(family: Family, sources: Sources) -> list[Finding]:
-    folder = sources.checkpoint.folder if sources.checkpoint else ""
-    message = f"nobody can vouch that the weights were trained with it: {folder} has no training_config.json"
-    overridden = {override.name for override in sources.overrides.entries}
-    return [
-        Finding("warning", "unvouched", name, message)
-        for name, leaf in family.leaves.items()
-        if leaf.role is Role.COMPUTATION and name not in overridden
+def _assumed(family: Family, document: Document, training: Any) -> list[Finding]:
+    """Name what the document lacks: each decisive setting by itself, the others together."""
+    if not document.assumed:
+        return []
+    decisive = {leaf.name: leaf for leaf in family.decisive_leaves if leaf.name in document.assumed}
+    message = f"is missing from {document.path}; its version's default stands in"
+    found = [
+        Finding("warning", "assumed", name, message)
+        for name, leaf in decisive.items()
+        if leaf.get(training) == leaf.get(document.training) and training_uses(leaf, training)
     ]
+    others = ", ".join(name for name in document.assumed if name not in decisive)
+    if others:
+        found.append(
+            Finding("info", "assumed", "", f"missing from {document.path}, and left to other sources: {others}")
+        )
+    return found
+
+
+def unvouched(family: Family, sources: Sources, training: Any) -> dict[str, Any]:
+    """Return the computation fields of a checkpoint without a document, as they are taken and nobody can vouch for."""
+    if sources.checkpoint is None or sources.document is not None:
+        return {}
+    overridden = {override.name for override in sources.overrides.entries}
+    return {
+        leaf.name: plain(leaf.get(training))
+        for leaf in family.decisive_leaves
+        if leaf.role is Role.COMPUTATION and leaf.name not in overridden
+    }
+
+
+def unvouched_reason(sources: Sources) -> str:
+    folder = sources.checkpoint.folder if sources.checkpoint else ""
+    return f"nobody can vouch that the weights were trained with it: {folder} has no training_config.json"
 
 
 def _fragment(family: Family, config: Given) -> list[Finding]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tttcfg.fields import Path
 from tttcfg.record import Record, Tree, copied
 from tttcfg.shapes import Shape, defaults, is_section, section
 
@@ -156,12 +155,3 @@ def _keys_of(tree: Mapping[str, Any], index: Tree, version: int, prefix: str = "
                 yield from _keys_of(value, entry, version, f"{prefix}{key}.")
         elif entry == version:
             yield f"{prefix}{key}"
-
-
-def paths(tree: Any, path: Path = ()) -> Iterator[Path]:
-    """Yield the path of every value that is not a mapping, empty mappings included."""
-    if isinstance(tree, dict) and (tree or not path):
-        for key, value in tree.items():
-            yield from paths(value, (*path, str(key)))
-    else:
-        yield path

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from tttcfg.fields import Path, dig
@@ -14,7 +17,10 @@ WITHHELD = "(withheld)"
 LEGACY = "legacy"
 """The value of a setting that the program of that time did not record, so that nobody can know it."""
 
-SECRET_WORDS = ("key", "token", "secret", "password", "passwd", "credential", "auth")
+_SECRET_WORDS = re.compile(
+    r"(^|_)(key|keys|token|secret|pwd|auth|bearer|credentials?)(_|$)"
+    r"|token$|secret|passw|passphrase|credential|(api|access|private|wandb|auth|hf|ssh|aws)key"
+)
 
 
 @dataclass
@@ -111,6 +117,25 @@ def copied(tree: Any) -> Any:
     return [copied(item) for item in tree] if isinstance(tree, list) else tree
 
 
+def leaf_paths(tree: Tree, path: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value in `tree` that is not a mapping with something in it."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaf_paths(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def drop_null_sections(tree: Tree, index: Tree) -> None:
+    """Leave out sections that are null: the trainer read them as absent. `index` has a mapping for each section."""
+    for key, entry in index.items():
+        if isinstance(entry, dict) and key in tree:
+            if tree[key] is None:
+                del tree[key]
+            elif isinstance(tree[key], dict):
+                drop_null_sections(tree[key], entry)
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two plain values are equal and of one type; True is not 1."""
     return type(a) is type(b) and bool(a == b)
@@ -130,12 +155,17 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list):
         return [redacted(item) for item in value]
     if isinstance(value, dict):
-        return {key: WITHHELD if looks_secret(key) else redacted(item) for key, item in value.items()}
+        return {
+            key: WITHHELD if item is not None and looks_secret(key) else redacted(item) for key, item in value.items()
+        }
     return value
 
 
+@lru_cache(maxsize=4096)
 def looks_secret(name: str) -> bool:
-    return any(word in SECRET_WORDS for word in name.lower().replace("-", "_").split("_"))
+    """Whether a free-form key sounds like access: `wandb.key`, `apiKey`, `HF_TOKEN`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").replace(".", "_")
+    return _SECRET_WORDS.search(words) is not None
 
 
 def shape_at(schema: Shape, path: Path) -> Shape | None:

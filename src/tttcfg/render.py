@@ -77,7 +77,7 @@ def findings_text(findings: Iterable[Finding], ink: Ink, *, quiet: Sequence[str]
     lines: list[str] = []
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
-        common = finding.message if finding.code in ("unvouched", "doubt") else ""
+        common = finding.message if finding.code in ("unvouched", "doubt", "assumed") else ""
         groups.setdefault((finding.severity, finding.code, common), []).append(finding)
     for (severity, code, common), group in groups.items():
         if len(group) == 1 or (code not in quiet and not common):
@@ -146,7 +146,8 @@ def _yaml_value(value: Any, is_plain: Callable[[str], bool]) -> str:
 def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: bool = False) -> str:
     """Return the effective configuration as a YAML file with its digest, findings and layer settings as comments."""
     lines = [*header, f"digest: {effective.digest}"]
-    lines += [finding_line(finding, Ink(False)) for finding in effective.findings if finding.severity != "info"]
+    told = [finding for finding in effective.findings if finding.severity != "info"]
+    lines += findings_text(told, Ink(False)).splitlines()
     if effective.ttt is not None:
         lines.append("the TTT layers read:")
         lines += [f"  {name}: {value_text(value)}" for name, value in effective.ttt.model_dump(mode="json").items()]

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tttcfg.document import Document
-from tttcfg.effective import Effective, Origin, digest, finding, freeze
-from tttcfg.errors import ContradictionError, InputError, Problem
+from tttcfg.effective import Effective, Origin, Origins, digest, finding
+from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Role, leaves, nested, outline, plain
-from tttcfg.findings import rule_findings, source_findings
+from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
+from tttcfg.saving import carried
 from tttcfg.sources.overrides import Override, Overriding, apply_item
 from tttcfg.sources.reading import Config, Sources, read_sources
 from tttcfg.validation import validate
@@ -36,17 +37,27 @@ def resolve_family(
     require_training: bool = False,
 ) -> Effective:
     """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest."""
+    if restore not in get_args(Restore):
+        message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
+        raise InputError(Problem("rejected", message, "restore"))
     sources = read_sources(family, checkpoint, config, overrides, model_config)
     merge = _Merge(family, sources, restore)
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
     derived = family.derive(training, sources.model, sources.model_name)
+    for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
+        winner, *beaten = origins[name]
+        origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
     for name, where in derived.origins.items():
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
-        origins[name] = (Origin("derived", value, where),)
+        origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
     findings = [*source_findings(family, sources, training), *rule_findings(family, training)]
     findings += [finding(_severity(problem), problem) for problem in derived.problems]
-    effective = Effective(training, derived.config, freeze(origins), tuple(findings), digest(training, family))
+    unknown = unvouched(family, sources, training)
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
+    effective = Effective(
+        training, derived.config, Origins(origins), tuple(findings), digest(training, family), provenance
+    )
     _demand(effective, family, require_ttt, require_training)
     contradictions = [one for one in findings if one.severity == "error"]
     if contradictions:
@@ -133,6 +144,8 @@ class _Merge:
             if origin.source == override.action:
                 winner = origin._replace(where=f"{origin.where}, chosen by {override.where}")
                 return (winner, *(other for other in ranked if other is not origin))
+        if override.section and any(name.startswith(override.section) for name in self.config.values):
+            return ranked  # of a section, !config takes what the file gives
         message = "no configuration file gives it, so !config has nothing to take"
         self.problems.append(Problem("override", message, leaf.name, override.where))
         return ranked

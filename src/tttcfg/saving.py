@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from tttcfg.document import DOCUMENT_NAME, Document, document_of, parse_document
-from tttcfg.errors import InputError, LossError, Place, Problem, WriteError
-from tttcfg.family import Family
-from tttcfg.fields import dig
-from tttcfg.record import MISSING, Record, Tree, copied, prune, same, split, take
-from tttcfg.sources.text import Tree as SourceTree
+from tttcfg.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, parse_document
+from tttcfg.errors import InputError, Place, Problem, WriteError
+from tttcfg.record import Record, Tree, redacted
 from tttcfg.storage import write_atomically
 from tttcfg.version import __version__
-from tttcfg.versions import RESERVED, find_version
 
+_STAMP = ("written_by", "written_at")
 ABSENT = "the document lacked them; these are its version's defaults"
 
 
@@ -40,7 +39,12 @@ def document_tree(document: Document) -> Tree:
 
 
 def provenance_of(document: Document) -> Tree:
-    """Return where `document` comes from, as its reserved key holds it."""
+    """Return where `document` comes from, as its reserved key holds it; without secrets, wherever they came from."""
+    return _without_secrets({**document.provenance, **_migration_of(document)})
+
+
+def _migration_of(document: Document) -> Tree:
+    """Return what reading `document` did to it."""
     origin: Tree = {}
     if document.version != document.family.head:
         origin["migrated_from"] = document.version
@@ -49,7 +53,43 @@ def provenance_of(document: Document) -> Tree:
         origin |= document.record.saved()
     if document.lacking:
         origin["assumed"] = {"reason": ABSENT, "values": dict(document.assumed)}
-    return {**document.provenance, **origin}
+    return origin
+
+
+def _without_secrets(provenance: Mapping[str, Any]) -> Tree:
+    """Return a document's provenance with secrets withheld, which whoever edited it may have put there."""
+    kinds = {kind.name for kind in fields(Record)}
+    kept: Tree = {}
+    for key, value in provenance.items():
+        groups = value if key in kinds and isinstance(value, dict) else None
+        kept[key] = redacted({key: value})[key] if groups is None else {why: redacted(groups[why]) for why in groups}
+    return kept
+
+
+def carried(document: Document | None, training: Any, unvouched: Mapping[str, Any], reason: str) -> Tree:
+    """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
+
+    Args:
+        document: What the checkpoint carried; what was decided otherwise since is left out.
+        unvouched: Values that nobody can vouch for, with the `reason`.
+    """
+    if document is None:
+        return {"doubted": {reason: dict(unvouched)}} if unvouched else {}
+    whole = {**document.provenance, **_migration_of(document)}
+    provenance = {key: value for key, value in whole.items() if key not in _STAMP}
+    if not provenance:
+        return {}
+    leaves = document.family.public_leaves
+    decided = {leaf.name for leaf in leaves if leaf.get(training) != leaf.get(document.training)}
+    for kind in ("filled", "converted", "doubted", "assumed"):
+        groups = provenance.get(kind)
+        if isinstance(groups, dict):
+            provenance[kind] = {name: _without(group, decided) for name, group in groups.items()}
+    return provenance
+
+
+def _without(group: Any, names: AbstractSet[str]) -> Any:
+    return {key: value for key, value in group.items() if key not in names} if isinstance(group, dict) else group
 
 
 def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
@@ -73,6 +113,9 @@ def document_bytes(document: Document, written_at: datetime | None = None) -> by
     """Return the bytes of `document`, having read them back and found them to mean the same."""
     tree = stamped(document_tree(document), written_at)
     data = canonical_bytes(tree)
+    if len(data) > DOCUMENT_CAP:
+        message = f"would have {len(data):,} bytes; a document may have {DOCUMENT_CAP:,}"
+        raise InputError(Problem("too_large", message, place=Place(document.path) if document.path else ""))
     if document_tree(parse_document(data, document.family)) != tree:
         raise InputError(
             Problem("rejected", "does not come back from its own bytes as it was; this is a bug of tttcfg")
@@ -104,49 +147,3 @@ def save_document(
         raise WriteError(Problem("unwritable", "there is no such folder", place=Place(str(target.parent))))
     write_atomically(target, data, fsync=fsync)
     return target
-
-
-def migrate_tree(
-    values: Mapping[str, Any],
-    family: Family,
-    *,
-    to: int | None = None,
-    allow_loss: bool = False,
-    path: str = "document",
-) -> Tree:
-    """Return a document as version `to` (the head) has it; `values` stays as it is.
-
-    The result depends on nothing but the arguments. Upgrading to the head completes and validates;
-    older versions get what their programs wrote, without a number.
-
-    Raises:
-        LossError: The older version cannot hold a value, nothing would bring it back, and `allow_loss` is false.
-        InputError: The document cannot be read.
-    """
-    target = family.head if to is None else to
-    if not 0 <= target <= family.head:
-        raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
-    if target == family.head:
-        return document_tree(document_of(values, family, path))
-    version, _ = find_version(values, family, path, SourceTree(dict(values), {}, path))
-    body = {key: value for key, value in copied(dict(values)).items() if key not in RESERVED}
-    record = Record.from_saved(values.get("provenance") or {})
-    if version <= target:
-        return family.chain.up(body, version, record, target)
-    return _down(body, values.get("provenance") or {}, family, target, allow_loss, record, path)
-
-
-def _down(
-    body: Tree, provenance: Mapping[str, Any], family: Family, target: int, allow_loss: bool, record: Record, path: str
-) -> Tree:
-    assumed = provenance.get("assumed")
-    values = assumed.get("values", {}) if isinstance(assumed, dict) else {}
-    for name, value in values.items() if isinstance(values, dict) else ():
-        if same(dig(body, split(name), MISSING), value):
-            take(body, split(name))
-            prune(body, split(name))
-    older, losses = family.chain.down(body, target, record)
-    if losses and not allow_loss:
-        message = f"version {target} has no such setting, and absent it means something else"
-        raise LossError(Problem("loss", f"{message}; --allow-loss drops it", key, Place(path)) for key, _ in losses)
-    return older

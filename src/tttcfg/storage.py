@@ -38,8 +38,8 @@ def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> by
             raise InputError(Problem("unreadable", f"is {kind}; give a file", place=Place(name)))
         if status.st_size > cap:
             raise InputError(_too_large(name, status.st_size, cap))
-        data = os.read(descriptor, cap + 1)
-        while len(data) <= cap and (more := os.read(descriptor, cap + 1 - len(data))):
+        data = os.read(descriptor, status.st_size + 1)
+        while len(data) != status.st_size and len(data) <= cap and (more := os.read(descriptor, cap + 1 - len(data))):
             data += more
     except OSError as error:
         raise InputError(_unreadable(name, error)) from None
@@ -69,12 +69,14 @@ def write_atomically(
     backup: str | None = None,
     fsync: bool = True,
 ) -> None:
-    """Put `data` at `path`, whole or not at all, and durably; what stands there keeps its mode.
+    """Put `data` at `path`, whole or not at all, and durably; the mode and, if permitted, the owner stay.
 
     A symbolic link is followed: the file it points to is replaced, the link stays. Hard links part.
 
     Args:
-        expected: Fail, changing nothing, unless these bytes still stand there.
+        expected: Fail, changing nothing, unless these bytes still stand there. Who writes between the last look and
+            the rename, some microseconds, is not seen: what was written into the file is in the backup, if there is
+            one; a file that was put in its place is lost.
         backup: Where the bytes that stood there are kept; a name that is taken gets a number.
 
     Raises:
@@ -82,24 +84,25 @@ def write_atomically(
     """
     target = os.fspath(path)
     try:
-        target = os.path.realpath(target)
-        mode = _mode(target)
-        temporary = _write_temporary(target, data, mode, fsync)
+        target, standing = _standing(target)
+        if standing is None and expected is not None:
+            raise _changed(target)
+        temporary = _write_temporary(target, data, standing, fsync)
         try:
-            if expected is not None and not _holds(target, expected):
-                raise WriteError(
-                    Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(target))
-                )
-            if backup is not None:
-                _keep(target, backup, fsync)
+            if backup is not None and standing is not None:
+                before = read_bytes(target, standing.st_size) if expected is None else expected
+                _keep(target, standing, backup, before, fsync)
+            elif expected is not None and not _holds(target, expected):
+                raise _changed(target)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+        folder = os.path.dirname(target) or os.curdir
         if fsync:
-            _sync_folder(os.path.dirname(target))
-        sweep(os.path.dirname(target))
+            _sync_folder(folder)
+        sweep(folder)
     except TttcfgError:
         raise
     except (OSError, ValueError) as error:
@@ -107,30 +110,40 @@ def write_atomically(
         raise WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(target))) from None
 
 
-def _mode(target: str) -> int | None:
-    """Return the mode of the file that stands there, which the new one gets; None where there is none."""
+def _changed(target: str) -> WriteError:
+    return WriteError(Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(target)))
+
+
+def _standing(target: str) -> tuple[str, os.stat_result | None]:
+    """Return where a symbolic link leads, and what stands there, if anything."""
     try:
-        status = os.stat(target)
+        status = os.lstat(target)
+        if stat.S_ISLNK(status.st_mode):
+            target = os.path.realpath(target)
+            status = os.stat(target)
     except FileNotFoundError:
-        return None
+        return target, None
     if not stat.S_ISREG(status.st_mode):
-        raise WriteError(Problem("unwritable", "is not a regular file", place=Place(target)))
+        kind = "a folder; give a file name" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise WriteError(Problem("unwritable", f"is {kind}", place=Place(target)))
     if not status.st_mode & 0o222:
         raise WriteError(Problem("unwritable", "is read-only; make it writable first", place=Place(target)))
-    return stat.S_IMODE(status.st_mode)
+    return target, status
 
 
-def _write_temporary(target: str, data: bytes, mode: int | None, fsync: bool) -> str:
+def _write_temporary(target: str, data: bytes, standing: os.stat_result | None, fsync: bool) -> str:
+    """Write `data` beside `target`, durably, with the owner and mode of what stands there."""
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    descriptor = os.open(temporary, flags, 0o666 if standing is None else 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        if mode is not None:
-            os.fchmod(descriptor, mode)
+        if standing is not None:
+            _give(descriptor, standing.st_uid, standing.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(standing.st_mode))
         if fsync:
             os.fsync(descriptor)
     except BaseException:
@@ -141,6 +154,18 @@ def _write_temporary(target: str, data: bytes, mode: int | None, fsync: bool) ->
     return temporary
 
 
+def _give(descriptor: int, owner: int, group: int) -> None:
+    """Give a new file its owner and group, or the group alone, as far as that is permitted."""
+    made = os.fstat(descriptor)
+    if (made.st_uid, made.st_gid) == (owner, group):
+        return
+    try:
+        os.fchown(descriptor, owner, group)
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, -1, group)
+
+
 def _holds(path: str, data: bytes) -> bool:
     try:
         return read_bytes(path, len(data)) == data
@@ -148,26 +173,49 @@ def _holds(path: str, data: bytes) -> bool:
         return False
 
 
-def _keep(target: str, backup: str, fsync: bool) -> None:
-    """Keep what stands at `target` under a second name that nothing has yet; a hard link where there are any."""
-    for number in range(1000):
-        stem, suffix = os.path.splitext(backup)
-        name = f"{stem}.{number}{suffix}" if number else backup
-        try:
-            os.link(target, name)
-            if fsync and os.path.dirname(name) != os.path.dirname(target):
-                _sync_folder(os.path.dirname(name) or ".")
+def _keep(target: str, standing: os.stat_result, backup: str, before: bytes, fsync: bool) -> None:
+    """Keep `before` under a second name that nothing has yet, having seen that it is what stands at `target`.
+
+    The second name is a hard link; or a copy where there are none, or where the file has other names already, which
+    whoever writes through them would change together with the backup.
+    """
+    linking = standing.st_nlink == 1
+    stem, suffix = os.path.splitext(backup)
+    for name in (f"{stem}.{number}{suffix}" if number else backup for number in range(1000)):
+        if os.path.lexists(name):
+            if not _holds(name, before):
+                continue
+            if not _holds(target, before):
+                raise _changed(target)
             return
-        except FileExistsError:
-            if _holds(name, read_bytes(target)):
-                return
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if not os.path.lexists(name):
-                write_atomically(name, read_bytes(target), fsync=fsync)
-                return
+        linking = linking and _link(target, name)
+        if not linking:
+            os.replace(_write_temporary(name, before, standing, fsync), name)
+        if not (_holds(name, before) and _same_file(target, name) if linking else _holds(target, before)):
+            os.unlink(name)
+            raise _changed(target)
+        if fsync and os.path.dirname(name) != os.path.dirname(target):
+            _sync_folder(os.path.dirname(name) or os.curdir)
+        return
     raise WriteError(Problem("unwritable", "has a thousand backups already; remove some", place=Place(backup)))
+
+
+def _link(target: str, name: str) -> bool:
+    """Make a hard link; return whether there are such things here."""
+    try:
+        os.link(target, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: str) -> None:
@@ -186,7 +234,9 @@ def sweep(folder: str | os.PathLike[str]) -> None:
     oldest = time.time() - _STALE_SECONDS
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if not _TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            if not entry.name.endswith(TEMPORARY_SUFFIX) or not _TEMPORARY.fullmatch(entry.name):
+                continue
+            if not entry.is_file(follow_symlinks=False):
                 continue
             with contextlib.suppress(OSError):
                 if entry.stat(follow_symlinks=False).st_mtime < oldest:

@@ -21,6 +21,7 @@ _WORDING = (
     ("String should have", "must have"),
     (" after validation", ""),
     ("a tuple", "a list"),
+    ("a dictionary or instance of", "a section, as of"),
     ("a integer", "an integer"),
 )
 _HINTS = {
@@ -84,6 +85,10 @@ def _unknown(path: Path, place: Place | str, valid: Sequence[str], old: Sequence
     if key in old:
         message = "is the old name of a setting that is given under its new name as well; keep one of them"
         return Problem("conflict", message, key, place)
+    if key in valid:  # but not at that place: the dots are part of a name
+        sections, _, last = key.rpartition(".")
+        message = f"is one name with dots in it; write {last} in a section {sections}"
+        return Problem("unknown_key", message, key, place)
     return Problem("unknown_key", "no setting has this name", key, place, nearest_key(key, list(valid)))
 
 
@@ -118,9 +123,9 @@ def _rejected(path: Path, details: list[dict[str, Any]], tree: Any, place: Place
 
 
 def _is_secret(model: type[BaseModel], path: Path) -> bool:
-    known = leaves(model)
-    names = [".".join(path[:depth]) for depth in range(1, len(path) + 1)]
-    return any(name in known and known[name].role is Role.SECRET for name in names)
+    """Whether a secret stands at `path`, above it or below it."""
+    secrets = [leaf.path for leaf in leaves(model).values() if leaf.role is Role.SECRET]
+    return any(secret[: len(path)] == path or path[: len(secret)] == secret for secret in secrets)
 
 
 def _reason(detail: dict[str, Any]) -> str:

@@ -18,7 +18,10 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
     if "provenance" in values and not isinstance(values["provenance"], dict):
         raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
     if "schema_version" in values:
-        return _stated_version(values, family, tree), ()
+        version = _stated_version(values, family, tree)
+        if version < family.head:
+            _refuse_later_keys(values, version, family, tree)
+        return version, ()
     for stranger in family.strangers:
         if stranger.matches(values):
             raise ForeignDocumentError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(path)))
@@ -56,3 +59,10 @@ def _stated_version(values: Mapping[str, Any], family: Family, tree: Tree) -> in
         )
         raise NewerVersionError(Problem("newer", message, "schema_version", place))
     return version
+
+
+def _refuse_later_keys(values: Mapping[str, Any], version: int, family: Family, tree: Tree) -> None:
+    newest, keys = family.chain.identify({key: value for key, value in values.items() if key not in RESERVED})
+    if newest > version:
+        message = f"came with version {newest}, but the document says that it is of version {version}"
+        raise InputError(Problem("version", message, key, tree.place(tuple(key.split(".")))) for key in keys)

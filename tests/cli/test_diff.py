@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import SECRET, document_file, old_document, trained, write_json
+from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
 from tests.cli.process import run
 
 
@@ -18,6 +18,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(made / "any.json", {"seed": 1, "wandb": {"key": SECRET}})
     write_json(made / "old.json", {"ttt": {"use_rope": False}, "seed": 1})
     write_json(made / "training_config.json", old_document(6, {"seed": 1}))
+    write_json(made / "generation_3_ttt.json", old_document(3, {"seed": 1}))
+    write_json(made / "training_config.json.v3.bak", old_document(3, {"seed": 1}))
+    write_json(made / "numbered.json", {"schema_version": 7, "seed": 1})
+    write_json(made / "half.json", {**old_document(0, {"seed": 1}), "ttt": {"rope_theta": 1.0}})
+    (made / "any.yaml").write_text("seed: 1\nschema_version: 7\n")
+    checkpoint(made / "bare")
+    write_json(made / "broken" / "config.json", [])
+    write_json(made / "broken" / "training_config.json", old_document(3, {"seed": 1}))
     return made
 
 
@@ -35,7 +43,50 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_differs(folder: Path, sides: list[str]) -> None:
     """Equal configurations, whatever holds them, exit with 0 and leave standard output empty."""
     result = run("diff", *sides, cwd=folder)
-    assert (result.code, result.out, result.err) == (0, "", "no difference\n")
+    assert (result.code, result.out, result.err.splitlines()[2:]) == (0, "", ["no difference"])
+
+
+CONFIG = "configuration file, completed with defaults"
+INSIDE = "checkpoints/checkpoint_001000/consolidated"
+
+
+@pytest.mark.parametrize(
+    ("side", "how"),
+    [
+        ("a", f"checkpoint a/{INSIDE}, version 7"),
+        (f"a/{INSIDE}/config.json", CONFIG),
+        (f"a/{INSIDE}/consolidated.safetensors", f"checkpoint a/{INSIDE}, version 7"),
+        ("bare", f"checkpoint bare/{INSIDE} without training_config.json, completed with defaults"),
+        ("training_config.json", "saved document, version 6"),
+        ("generation_3_ttt.json", "saved document, version 3"),
+        ("training_config.json.v3.bak", "saved document, version 3"),
+        ("numbered.json", "saved document, version 7"),
+        ("half.json", CONFIG),
+        ("old.json", CONFIG),
+        ("any.json", CONFIG),
+        ("any.yaml", CONFIG),
+    ],
+)
+def test_how_a_side_was_read_is_said(folder: Path, side: str, how: str) -> None:
+    result = run("diff", side, "a", cwd=folder)
+    if side.endswith("config.json") and side.startswith("a/"):  # a model's, and no setting of ours in it
+        assert (result.code, "dim: no setting has this name" in result.err) == (2, True)
+        return
+    assert result.err.splitlines()[:2] == [f"A: {how}", f"B: checkpoint a/{INSIDE}, version 7"]
+
+
+@pytest.mark.parametrize("name", ["generation_3_ttt.json", "training_config.json.v3.bak"])
+def test_a_saved_document_means_the_same_under_any_name(folder: Path, name: str) -> None:
+    """Its version's programs fill what it lacks, not today's defaults; overrides go on top of that."""
+    assert run("diff", name, "broken/training_config.json", cwd=folder).code == 0
+    shown = run("diff", name, "any.json", cwd=folder).out
+    assert ["ttt.rope_mode", "legacy", "->", "off"] in [line.split() for line in shown.splitlines()]
+    result = run("diff", name, "ttt.base_lr=0.5", "ttt.rope_mode=off", "broken/training_config.json", cwd=folder)
+    assert [line.split() for line in result.out.splitlines()] == [
+        ["computation"],
+        ["ttt.base_lr", "0.5", "->", "1.0"],
+        ["ttt.rope_mode", "off", "->", "legacy"],
+    ]
 
 
 def test_differences_are_grouped_by_role(folder: Path) -> None:
@@ -80,12 +131,13 @@ def test_old_document_is_compared_as_what_it_means(folder: Path) -> None:
     ("sides", "said"),
     [
         (["a", "nowhere"], "nowhere: there is no such"),
+        (["a", ""], "the path is empty"),
         (["a"], "diff compares two sides, not 1: a"),
         (["a", "b", "a"], "diff compares two sides, not 3: a, b, a"),
         (["a", "b", "bach_size=1"], "bach_size: no setting has this name (did you mean batch_size?)"),
         ([], "Missing argument"),
     ],
-    ids=["nowhere", "one", "three", "key", "none"],
+    ids=["nowhere", "empty", "one", "three", "key", "none"],
 )
 def test_wrong_use(folder: Path, sides: list[str], said: str) -> None:
     """What cannot be compared exits with 2: trouble is not a difference."""

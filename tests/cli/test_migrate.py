@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders import SEED_EXCERPT, checkpoint, document_file, old_document, trained, write_json
-from tests.cli.process import Result, run
+from tests.cli.process import Result, run, run_on_terminal
+from tttcfg.cli.migrate import REMEMBERED
 
 
 def migrate(*arguments: str | Path, code: int = 0) -> Result:
@@ -82,7 +84,7 @@ def test_loss_is_refused(tmp_path: Path) -> None:
     folder = trained(tmp_path, {"ttt.kernel": "triton"})
     before = document_file(folder).read_bytes()
     result = migrate(folder, "--to", "6", "--write", code=1)
-    assert "ttt.kernel: version 6 has no such setting" in result.err
+    assert "ttt.kernel: version 6 cannot hold it" in result.err
     assert document_file(folder).read_bytes() == before
     migrate(folder, "--to", "6", "--write", "--allow-loss")
     assert "kernel" not in json.loads(document_file(folder).read_text())["ttt"]
@@ -121,8 +123,77 @@ def test_json_report_is_one_object(tree: Path, write: list[str]) -> None:
     status = "migrated" if write else "planned"
     assert result.json["summary"] == {"failed": 1, status: 6, "current": 1}
     assert {one["status"] for one in result.json["files"]} == {"failed", status, "current"}
-    assert all(set(one) == {"path", "status", "version", "to", "decided_by", "problem"} for one in result.json["files"])
+    keys = {"path", "status", "version", "to", "decided_by", "problem", "changes"}
+    assert all(set(one) == keys for one in result.json["files"])
+    assert all(bool(one["changes"]) == (one["status"] == status) for one in result.json["files"])
     assert result.err == ""
+
+
+def test_json_report_tells_every_change(tmp_path: Path) -> None:
+    """A change has its kind, key, reason and value; what is renamed or converted also what is new."""
+    checkpoint(tmp_path, old_document(6, {"world_size": -1}))
+    changes = {one["key"]: one for one in migrate(tmp_path, "--output", "json").json["files"][0]["changes"]}
+    assert changes["world_size"].items() >= {"kind": "converted", "value": -1, "new": None}.items()
+    assert changes["optim.eps"].items() >= {"kind": "added", "value": 1e-8}.items()
+    assert changes["ttt.use_rope"]["new"] == "ttt.rope_mode"
+    assert "new" not in changes["optim.eps"]
+    assert all(one["reason"] for one in changes.values())
+
+
+def test_only_equal_plans_are_folded(tmp_path: Path) -> None:
+    """A file whose changes differ from all that were shown is shown in full, of whatever version it is."""
+    for index, value in enumerate((5.0, 5.0, 6.0, 5.0)):
+        checkpoint(tmp_path / f"run{index}", old_document(6, {"ttt.target_output_norm": value}))
+    lines = migrate(tmp_path).out.splitlines()
+    first = str(document_file(tmp_path / "run0/checkpoints/checkpoint_001000"))
+    folded = [line.partition(":")[0] for line in lines if line.endswith(f"; same changes as {first}")]
+    assert folded == [first.replace("run0", f"run{index}") for index in (1, 3)]
+    shown = [line.split()[2] for line in lines if "ttt.target_output_norm" in line and line.startswith("    -")]
+    assert shown == ["5.0", "6.0"]
+
+
+def test_few_plans_are_remembered(tmp_path: Path) -> None:
+    """Memory does not grow with the number of different plans: after 64 others one is shown again."""
+    for index in range(REMEMBERED + 2):
+        value = float(index % (REMEMBERED + 1))
+        checkpoint(tmp_path / f"{index:03d}", old_document(6, {"ttt.target_output_norm": value}))
+    out = migrate(tmp_path).out
+    assert out.count("ttt.target_output_norm") == REMEMBERED + 2
+    assert "same changes" not in out
+
+
+def test_a_folder_that_cannot_be_searched_fails_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """It is one line of failure, also where it is deeper than the system lets a path be."""
+    folder = checkpoint(tmp_path / "good", SEED_EXCERPT)
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    result = migrate(tmp_path, "--write", code=1)
+    assert [line[:9] + line[-35:] for line in result.err.splitlines()] == [
+        "failed " + str(tmp_path)[:2] + "cannot be searched: File name too long"[-35:]
+    ]
+    assert "1 migrated" in result.out
+    assert "1 failed" in result.out
+    assert json.loads(document_file(folder).read_text())["schema_version"] == 7
+
+
+def test_overlapping_folders_are_searched_once(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, SEED_EXCERPT)
+    result = migrate(tmp_path, tmp_path, folder.parent, document_file(folder), "--write", "--workers", "2")
+    assert "1 migrated" in result.out
+    assert "0 already at version 7, 0 failed" in result.out
+
+
+def test_progress_is_shown_on_a_terminal_only(tree: Path) -> None:
+    """The bar knows how many documents there are, and ends before the summary."""
+    shown = run_on_terminal("migrate", tree, "--write", "--no-fsync", NO_COLOR="1").out
+    assert "7/7" in shown
+    assert "100%" not in migrate(tree).err
+    assert shown.splitlines()[-1].startswith("\x1b[?25h") or shown.splitlines()[-1].startswith("6 migrated")
 
 
 @pytest.mark.parametrize(

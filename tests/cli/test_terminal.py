@@ -92,11 +92,11 @@ def test_json_is_never_coloured(tmp_path: Path) -> None:
 
 
 def test_many_documents_are_counted_on_a_terminal(tmp_path: Path) -> None:
-    """A long migration shows how far it is, and takes the counter away at its end."""
+    """A long migration shows how far it is, and takes that away before it writes a result."""
     for index in range(51):
         write_json(tmp_path / str(index) / "training_config.json", {"batch_size": 1})
     shown = run_on_terminal("migrate", ".", "--write", "--no-fsync", "--output", "json", cwd=tmp_path, NO_COLOR="1").out
-    assert "\r50 documents" in shown
+    assert "51/51" in shown
     assert "\r\x1b[K" in shown
 
 
@@ -189,3 +189,20 @@ def test_interrupt_while_starting() -> None:
     code += "sys.meta_path.insert(0, Stop()); from tttcfg.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+@pytest.mark.parametrize("arguments", ["resolve", "resolve seed=x", "history", "--version", "--help"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_wrong_use(arguments: str, closed: str, tmp_path: Path) -> None:
+    """Without a standard stream the command does nothing, says so where it can, and leaves with 2."""
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *TTTCFG, *arguments.split()],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    said = b"error: standard output: is closed; redirect it to /dev/null instead\n" if closed == ">&-" else b""
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", said)

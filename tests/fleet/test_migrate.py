@@ -13,8 +13,7 @@ import pytest
 
 from tests.builders import SECRET, SEED_EXCERPT, old_document, write_json
 from tttcfg.fleet.migrate import BATCH, Outcome, Task, migrate_file, migrate_many
-from tttcfg.fleet.plan import Change, changes
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.fleet.plan import Change, digest
 
 WRITE = Task(7, write=True, fsync=False)
 
@@ -103,7 +102,13 @@ def test_paths_are_taken_as_they_are_needed(tmp_path: Path) -> None:
 
 
 def planned(folder: Path, values: dict[str, Any], to: int = 7) -> dict[str, Change]:
-    return {change.key: change for change in changes(document(folder, values), TTT_MOSHI, to)}
+    return changes(document(folder, values), to)
+
+
+def changes(path: str, to: int = 7) -> dict[str, Change]:
+    outcome = migrate_file(path, Task(to, allow_loss=True, explain=True))
+    assert outcome.status in ("planned", "current"), outcome.problem
+    return {change.key: change for change in outcome.changes}
 
 
 def test_changes_going_up(tmp_path: Path) -> None:
@@ -134,7 +139,7 @@ def test_changes_going_down(tmp_path: Path) -> None:
     """Going down, what goes, what comes and what is written otherwise is told."""
     up = write_json(tmp_path / "training_config.json", old_document(6, {"ttt.layers": "1,2"}))
     migrate_file(str(up), WRITE)
-    found = {change.key: change for change in changes(str(up), TTT_MOSHI, 6)}
+    found = changes(str(up), 6)
     assert (found["ttt.layers"].value, found["ttt.layers"].new) == ([1, 2], "1,2")
     assert found["optim.eps"].kind == "removed"
     assert found["ttt.use_rope"].kind == "added"
@@ -142,4 +147,33 @@ def test_changes_going_down(tmp_path: Path) -> None:
 
 def test_no_changes_where_nothing_is_to_do(tmp_path: Path) -> None:
     path = document(tmp_path, old_document(6))
-    assert changes(path, TTT_MOSHI, 6) == []
+    assert changes(path, 6) == {}
+
+
+def test_changes_are_worked_out_where_they_are_asked_for(tmp_path: Path) -> None:
+    path = document(tmp_path, old_document(6))
+    assert migrate_file(path, Task(7)).changes == ()
+    planned_, written = (migrate_file(path, Task(7, write, fsync=False, explain=True)) for write in (False, True))
+    assert planned_.changes == written.changes != ()
+
+
+def test_converted_values_are_those_that_are_written(tmp_path: Path) -> None:
+    """Of a section that was converted as a whole, all that it has now is told."""
+    mlp = {"ttt.ttt_mlp_layers": 2, "ttt.ttt_mlp_expansion_factor": 2.0}
+    found = planned(tmp_path, old_document(6, {"world_size": -1, **mlp}))
+    assert found["world_size"][:3] == ("converted", "world_size", -1)
+    assert found["world_size"].new is None
+    assert found["ttt.mlp"].value["expansion_factor"] == 2.0
+    assert found["ttt.mlp"].new["expansion_factor"] == 4.0
+
+
+def test_plans_are_told_apart_by_their_digest(tmp_path: Path) -> None:
+    """Equal plans have equal digests; another value, even of another type only, makes another one."""
+    norms = (5.0, 5.0, 5, 6.0)
+    found = [
+        planned(tmp_path / str(index), old_document(6, {"ttt.target_output_norm": norm}))
+        for index, norm in enumerate(norms)
+    ]
+    digests = [digest(list(one.values())) for one in found]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

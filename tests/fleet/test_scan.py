@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import GeneratorType
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,72 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
 def test_what_a_crash_left_behind_is_not_entered(tmp_path: Path) -> None:
     write_json(tmp_path / "tmp.consolidated" / "training_config.json", {})
     assert list(find_documents([tmp_path])) == []
+
+
+def test_other_temporary_folders_are_entered(tmp_path: Path) -> None:
+    """Only that one name is passed over; what is given is searched whatever its name."""
+    other = write_json(tmp_path / "tmp.consolidated.old" / "training_config.json", {})
+    tmp = write_json(tmp_path / "tmp.run" / "training_config.json", {})
+    left = write_json(tmp_path / "tmp.consolidated" / "training_config.json", {})
+    assert list(find_documents([tmp_path])) == [str(other), str(tmp)]
+    assert list(find_documents([tmp_path, left.parent])) == [str(other), str(tmp), str(left)]
+
+
+@pytest.mark.parametrize(
+    "roots",
+    [
+        (".", "."),
+        (".", "a"),
+        ("a", "."),
+        (".", "a/b/training_config.json", "a/./b"),
+        (".", "link"),
+        ("a/b/training_config.json", "a/b/training_config.json", "a/../a/b/training_config.json"),
+        ("a/b/training_config.json", "link.json"),
+    ],
+    ids=" ".join,
+)
+def test_no_file_is_found_twice(roots: tuple[str, ...], tmp_path: Path) -> None:
+    """Roots that lie below others, or that are given twice, under whatever name, are dropped."""
+    made = write_json(tmp_path / "a" / "b" / "training_config.json", {})
+    (tmp_path / "link").symlink_to("a/b")
+    (tmp_path / "link.json").symlink_to("a/b/training_config.json")
+    (found,) = find_documents([tmp_path / root for root in roots])
+    assert made.samefile(found)
+
+
+def test_what_the_search_would_not_find_is_kept(tmp_path: Path) -> None:
+    """A file of another name below a given folder is taken all the same, and so is a neighbour of like name."""
+    other = write_json(tmp_path / "a" / "other.json", {})
+    near = write_json(tmp_path / "ab" / "training_config.json", {})
+    assert list(find_documents([tmp_path / "a", other, tmp_path / "ab"])) == [str(other), str(near)]
+
+
+@pytest.fixture
+def unlisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be listed, between two that hold documents."""
+    for name in ("a", "b", "c"):
+        write_json(tmp_path / name / "training_config.json", {})
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path == str(tmp_path / "b"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return tmp_path / "b"
+
+
+def test_a_folder_that_cannot_be_listed_is_told(unlisted: Path) -> None:
+    told: list[InputError] = []
+    found = list(find_documents([unlisted.parent], told.append))
+    assert found == [str(unlisted.with_name(name) / "training_config.json") for name in ("a", "c")]
+    assert [str(error) for error in told] == [f"{unlisted}: cannot be searched: Permission denied"]
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_search_unless_somebody_is_told(unlisted: Path) -> None:
+    with pytest.raises(InputError, match="cannot be searched: Permission denied"):
+        list(find_documents([unlisted.parent]))
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:

@@ -42,3 +42,8 @@ def test_a_rule_speaks_alone_where_it_is_broken(values: dict[str, Any], severity
 )
 def test_a_sound_configuration_raises_nothing(values: dict[str, Any]) -> None:
     assert check(TrainingArgs.model_validate(values)) == []
+
+
+@pytest.mark.parametrize("seconds", [5e-324, 1_000_000])
+def test_the_shortest_and_the_longest_sequence_are_checked(seconds: float) -> None:
+    check(TrainingArgs.model_validate({"ttt": ON, "duration_sec": seconds}))

@@ -101,3 +101,49 @@ def test_every_derived_value_says_where_it_comes_from() -> None:
     assert {f"ttt.{name}" for name in ("model_dim", "layer_indices", "inner_layer_sizes", "dtype")} <= set(
         found.origins
     )
+
+
+def test_contexts_taken_from_the_model_say_so() -> None:
+    origins = derive(training(ttt_layer_context=50), MODEL, "config.json").origins
+    assert origins["ttt.non_ttt_layer_context"] == "config.json (context)"
+    assert "ttt.ttt_layer_context" not in origins
+
+
+@pytest.mark.parametrize(
+    ("key", "largest"), [("dim", 2**20), ("num_heads", 2**20), ("num_layers", 10_000), ("context", 2**31)]
+)
+@pytest.mark.parametrize("layers", ["all", "middle", [1]], ids=str)
+def test_a_dimension_beyond_every_model_is_refused_by_name_value_and_bound(key: str, largest: int, layers: Any) -> None:
+    for value in (largest + 1, 10**32, 10**400):
+        found = derive(training(layers=layers), MODEL | {key: value}, "config.json")
+        (problem,) = found.problems
+        assert (found.config, problem.code, problem.key) == (None, "model_config", key)
+        assert f"is more than {largest}" in problem.message
+        assert str(largest + 1) in problem.message or value > largest + 1
+    found = derive(training(layers=layers), {**MODEL, "dim": 2**20, "num_heads": 1, key: largest}, "config.json")
+    assert found.config is not None
+
+
+def test_the_largest_inner_model_of_the_largest_model_is_derived() -> None:
+    model = {"dim": 2**20, "num_heads": 1, "num_layers": 10_000, "context": 2**31}
+    config = derive(training(layers="all", mlp={"layers": 1024, "expansion_factor": 10_000}), model, "m").config
+    assert len(config.inner_layer_sizes) == 1025
+    assert config.inner_layer_sizes[1] == 2**20 * 10_000
+
+
+def test_the_middle_of_one_layer_is_none_and_says_so() -> None:
+    found = derive(training(layers="middle"), MODEL | {"num_layers": 1}, "config.json")
+    assert found.config is None
+    assert [(problem.code, problem.key) for problem in found.problems] == [("model_config", "ttt.layers")]
+    assert "middle is no layer at all where num_layers is 1" in found.problems[0].message
+
+
+def test_many_layers_that_do_not_exist_are_counted() -> None:
+    found = derive(training(layers=list(range(1000))), MODEL, "config.json")
+    assert "layers [32, 33, 34, 35, 36, 37, 38, 39] and 960 more do not exist" in found.problems[0].message
+
+
+def test_what_the_layers_cannot_read_is_a_problem_and_no_exception() -> None:
+    unchecked = training().model_copy(update={"param_dtype": "int4"})
+    found = derive(unchecked, MODEL, "config.json")
+    assert [(problem.code, problem.key) for problem in found.problems] == [("model_config", "ttt.dtype")]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.builders import tree
 from tttcfg import TrainingArgs, TTTConfig
 from tttcfg.fields import Role, Section, leaves
 from tttcfg.ttt_moshi.family import TTT_MOSHI
@@ -71,6 +72,23 @@ def test_text_is_bounded() -> None:
     assert TrainingArgs(run_dir="x" * 4096).run_dir
     with pytest.raises(ValidationError, match="4096"):
         TrainingArgs(run_dir="x" * 4097)
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "beyond"),
+    [
+        ("duration_sec", 1_000_000, 1e308),
+        ("ttt.mlp.layers", 1024, 200_000_000),
+        ("ttt.mlp.expansion_factor", 10_000, 1e300),
+    ],
+)
+def test_what_sizes_are_computed_from_is_bounded(name: str, largest: int, beyond: float) -> None:
+    """Beyond every use, and before a computation overflows or takes all memory."""
+    get = TTT_MOSHI.leaves[name].get
+    assert get(TrainingArgs.model_validate(tree({name: largest}))) == largest
+    for value in (largest + 1, beyond):
+        with pytest.raises(ValidationError, match="less than or equal to"):
+            TrainingArgs.model_validate(tree({name: value}))
 
 
 @pytest.mark.parametrize("betas", [[0.9], [0.9, 1.0], [-0.1, 0.9], [0.9, 0.95, 0.99], "0.9,0.95"])

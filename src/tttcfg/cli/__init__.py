@@ -15,6 +15,7 @@ from tttcfg.version import __version__
 
 def main() -> None:
     """Run the command line; `--version` alone imports nothing else."""
+    _demand_streams()
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"tttcfg {__version__}\n")
         return
@@ -26,3 +27,12 @@ def main() -> None:
         run(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _demand_streams() -> None:
+    """Leave with 2 where a standard stream is closed: a file opened later would take its place."""
+    for name, stream in (("standard output", sys.stdout), ("standard error", sys.stderr)):
+        if stream is None:
+            if sys.stderr is not None:
+                sys.stderr.write(f"error: {name}: is closed; redirect it to {os.devnull} instead\n")
+            sys.exit(2)

@@ -76,13 +76,19 @@ def _silence() -> None:
 
 
 def prepared(arguments: list[str]) -> list[str]:
-    """Give `--explain` its value: the key that follows it, or everything."""
+    """Give `--explain` its value, the key that follows it or everything; and `--set` the place where it stands."""
+    if arguments[:1] != ["resolve"]:
+        return arguments
     result: list[str] = []
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument == "--explain" and arguments[:1] == ["resolve"]:
+        if argument == "--explain":
             follows = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
             argument = f"--explain={rest.pop(0) if follows else '*'}"
+        elif argument == "--set" and rest and "=" in rest[0]:  # overrides apply in the order in which they stand
+            argument = rest.pop(0)
+        elif argument.startswith("--set=") and argument.count("=") > 1:
+            argument = argument.removeprefix("--set=")
         result.append(argument)
     return result

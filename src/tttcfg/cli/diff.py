@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,14 +11,16 @@ import typer
 from tttcfg import render
 from tttcfg.api import diff as diff_api
 from tttcfg.api import load_document, resolve
-from tttcfg.cli.terminal import ink, say, say_json, tell
-from tttcfg.document import DOCUMENT_NAME
-from tttcfg.errors import ContradictionError, InputError, Problem
-
-
-class Output(str, Enum):
-    text = "text"
-    json = "json"
+from tttcfg.checkpoint import find_checkpoint
+from tttcfg.cli.terminal import Output, ink, say, say_json, tell
+from tttcfg.document import DOCUMENT_NAME, Document, read_unplaced
+from tttcfg.errors import ContradictionError, InputError, Problem, printable
+from tttcfg.fields import dig
+from tttcfg.record import MISSING, leaf_paths
+from tttcfg.sources.json import read_json
+from tttcfg.sources.text import decode
+from tttcfg.storage import read_bytes
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
 def diff(
@@ -31,8 +32,9 @@ def diff(
     """Compare two configurations, field by field, grouped by role.
 
     Each side is a checkpoint, a saved document or a configuration file, with overrides after it if
-    you like. A configuration file is completed with defaults. The exit code is 0 where nothing
-    differs and 1 where something does.
+    you like. A JSON file is a saved document if it is called training_config.json, carries a
+    schema_version or holds most fields of an old version; any other file is a configuration file,
+    completed with defaults. The exit code is 0 where nothing differs and 1 where something does.
 
     \b
     Examples:
@@ -40,8 +42,12 @@ def diff(
       tttcfg diff runs/a/checkpoints/checkpoint_001000 configs/any.yaml
       tttcfg diff runs/a ttt.base_lr=0.1 runs/b
     """
-    (left, left_overrides), (right, right_overrides) = _split(sides)
-    found = diff_api(_training(left, left_overrides), _training(right, right_overrides))
+    trainings = []
+    for letter, (path, overrides) in zip("AB", _split(sides), strict=True):
+        training, how = _training(path, overrides)
+        tell(f"{letter}: {printable(how)}")
+        trainings.append(training)
+    found = diff_api(*trainings)
     if output is Output.json:
         say_json([{**one._asdict(), "role": one.role.value} for one in found])
     elif found:
@@ -54,7 +60,7 @@ def diff(
 def _split(words: list[str]) -> list[tuple[str, list[str]]]:
     sides: list[tuple[str, list[str]]] = []
     for word in words:
-        if sides and "=" in word and not Path(word).exists():
+        if sides and "=" in word and not os.path.exists(word):
             sides[-1][1].append(word)
         else:
             sides.append((word, []))
@@ -65,14 +71,45 @@ def _split(words: list[str]) -> list[tuple[str, list[str]]]:
     return sides
 
 
-def _training(path: str, overrides: list[str]) -> Any:
-    name = Path(path)
+def _training(path: str, overrides: list[str]) -> tuple[Any, str]:
+    """Return the configuration of a side, and how the side was read."""
+    if not path or os.path.isdir(path) or os.path.splitext(path)[1] in (".safetensors", ".pt"):
+        found = find_checkpoint(path)
+        if found.document is None:
+            how = f"checkpoint {found.folder} without {DOCUMENT_NAME}, completed with defaults"
+            return _resolved(None, overrides), how
+        return _saved(load_document(found.document), overrides, f"checkpoint {found.folder}")
+    if os.path.basename(path) == DOCUMENT_NAME or _is_document(path):
+        return _saved(load_document(path), overrides, "saved document")
+    return _resolved(path, overrides), "configuration file, completed with defaults"
+
+
+def _is_document(path: str) -> bool:
+    """Whether a file of any name is a saved document: JSON that says so, or with most fields of an old version."""
     try:
-        if name.is_dir() or name.suffix in (".safetensors", ".pt"):
-            return resolve(path, None, overrides).training
-        if name.name == DOCUMENT_NAME:
-            document = load_document(path)
-            return resolve(path, None, overrides).training if overrides else document.training
-        return resolve(None, path, overrides).training
+        data = read_bytes(path)
+        values = read_unplaced(data) or read_json(decode(data, path), path).values
+    except InputError:  # a configuration file of another format, or none: reading it as one says what is wrong
+        return False
+    if "schema_version" in values:
+        return True
+    version = TTT_MOSHI.chain.identify(values).version
+    if not 0 <= version < TTT_MOSHI.head:
+        return False
+    fields = list(leaf_paths(TTT_MOSHI.chain.template(version)))
+    held = sum(dig(values, field, MISSING) is not MISSING for field in fields)
+    return held * 4 >= len(fields) * 3
+
+
+def _saved(document: Document, overrides: list[str], what: str) -> tuple[Any, str]:
+    training = document.training
+    if overrides:
+        training = _resolved(training.model_dump(mode="json"), overrides)
+    return training, f"{what}, version {document.version}"
+
+
+def _resolved(config: str | dict[str, Any] | None, overrides: list[str]) -> Any:
+    try:
+        return resolve(None, config, overrides).training
     except ContradictionError as error:
         return getattr(error.effective, "training", None)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from typing import Annotated
 
 import typer
 
 from tttcfg import render
-from tttcfg.cli.terminal import ink, say, say_json
+from tttcfg.cli.terminal import Output, ink, say, say_json
 from tttcfg.errors import InputError, Problem, nearest_key
 from tttcfg.fields import plain
 from tttcfg.history import field_history
 from tttcfg.ttt_moshi.family import TTT_MOSHI
-
-
-class Output(str, Enum):
-    text = "text"
-    json = "json"
 
 
 def fields(

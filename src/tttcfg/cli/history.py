@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from typing import Annotated
 
 import typer
 
-from tttcfg.cli.terminal import ink, say, say_json
+from tttcfg.cli.terminal import Output, ink, say, say_json
 from tttcfg.history import versions
 from tttcfg.ttt_moshi.family import TTT_MOSHI
-
-
-class Output(str, Enum):
-    text = "text"
-    json = "json"
 
 
 def history(

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from enum import Enum
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tttcfg.cli.terminal import ink, json_text, say, tell
+from tttcfg.cli.terminal import Output, ink, json_text, say, tell
 from tttcfg.errors import InputError, Problem, printable
 from tttcfg.fleet.migrate import Outcome, Task, migrate_many
-from tttcfg.fleet.plan import changes
+from tttcfg.fleet.plan import as_json, digest
 from tttcfg.fleet.scan import find_documents
 from tttcfg.render import plan_text
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
-
-class Output(str, Enum):
-    text = "text"
-    json = "json"
+REMEMBERED = 64
+"""How many plans are remembered, so that a file with the same one need not show it again."""
+ERASE = "\r\x1b[K"
 
 
 def migrate(
@@ -51,30 +51,42 @@ def migrate(
         raise InputError(
             Problem("version", f"there is no version {to}; versions go from 0 to {TTT_MOSHI.head}", "--to")
         )
-    task = Task(to, write, allow_loss, fsync)
-    outcomes = _watched(migrate_many(find_documents(paths), task, workers))
-    counts = _report_json(outcomes) if output is Output.json else _report_text(outcomes, task)
+    task = Task(to, write, allow_loss, fsync, explain=output is Output.json or not write)
+    report = _report_json if output is Output.json else partial(_report_text, task=task)
+    with closing(_outcomes(paths, task, workers)) as outcomes:
+        counts = report(outcomes)
     if not counts:
         raise InputError(Problem("not_found", f"no training_config.json in {', '.join(map(str, paths))}"))
     raise typer.Exit(1 if counts.get("failed") else 0)
 
 
-def _watched(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-    """Pass outcomes on, counting them on a terminal."""
-    watching = sys.stderr.isatty()
-    count = 0
-    for count, outcome in enumerate(outcomes, 1):
-        if watching and count % 50 == 0:
-            sys.stderr.write(f"\r{count} documents")
-            sys.stderr.flush()
-        yield outcome
-    if watching and count >= 50:
-        sys.stderr.write("\r\x1b[K")
+def _outcomes(paths: Sequence[Path], task: Task, workers: int) -> Generator[Outcome, None, None]:
+    """Yield what becomes of every document, and of every folder that cannot be searched, with a bar on a terminal."""
+    unlisted: list[InputError] = []
+    length = sum(1 for _ in find_documents(paths, lambda _: None)) if sys.stderr.isatty() else 0
+    bar = typer.progressbar(length=length, label="documents", show_pos=True, file=sys.stderr) if length else None
+    with bar or nullcontext():
+        for outcome in migrate_many(find_documents(paths, unlisted.append), task, workers):
+            if bar is not None and (unlisted or outcome.status != "current"):
+                sys.stderr.write(ERASE)
+                sys.stderr.flush()
+            yield from _failures(unlisted, task)
+            yield outcome
+            if bar is not None:
+                bar.update(1)
+    yield from _failures(unlisted, task)
+
+
+def _failures(unlisted: list[InputError], task: Task) -> Iterator[Outcome]:
+    while unlisted:
+        error = unlisted.pop(0)
+        yield Outcome(str(error.problems[0].place), "failed", to=task.to, problem=str(error))
 
 
 def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
     counts: dict[str, int] = {}
     steps: dict[tuple[int | None, int | None], int] = {}
+    shown: dict[bytes, str] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
         if outcome.status == "failed":
@@ -84,7 +96,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
             continue
         step = (outcome.version, outcome.to)
         steps[step] = steps.get(step, 0) + 1
-        _show(outcome, task, first=steps[step] == 1)
+        _show(outcome, task, shown)
     if counts:
         say(_summary(counts, steps, task))
     return counts
@@ -95,14 +107,24 @@ def _more(outcome: Outcome) -> str:
     return f" (and {lines - 1} more)" if lines > 1 else ""
 
 
-def _show(outcome: Outcome, task: Task, first: bool) -> None:
-    """Say what happens to one file; in full for the first of each step, for the others are alike."""
+def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
+    """Say what happens to one file; its changes in full unless they were `shown` lately, of another one."""
     colours = ink(sys.stdout)
     by = f" (no number; decided by {', '.join(outcome.decided_by[:3])})" if outcome.decided_by else ""
     verb = "migrated" if outcome.status == "migrated" else "would go"
-    say(f"{colours('bold', printable(outcome.path))}: {verb} from version {outcome.version} to {outcome.to}{by}")
-    if first and not task.write:
-        say(plan_text(changes(outcome.path, task.family, task.to), colours) or "  (no field changes)")
+    line = f"{colours('bold', printable(outcome.path))}: {verb} from version {outcome.version} to {outcome.to}{by}"
+    if task.write:
+        say(line)
+        return
+    key = digest(outcome.changes)
+    like = shown.pop(key, None)
+    shown[key] = like or outcome.path
+    if len(shown) > REMEMBERED:
+        del shown[next(iter(shown))]
+    if like is None:
+        say(f"{line}\n{plan_text(outcome.changes, colours) or '  (no field changes)'}")
+    else:
+        say(f"{line}; same changes as {printable(like)}")
 
 
 def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], int], task: Task) -> str:
@@ -118,7 +140,8 @@ def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], 
 def _report_json(outcomes: Iterable[Outcome]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for outcome in outcomes:
-        say(("," if counts else '{"files": [') + json_text(outcome._asdict(), indent=None))
+        file = {**outcome._asdict(), "changes": [as_json(change) for change in outcome.changes]}
+        say(("," if counts else '{"files": [') + json_text(file, indent=None))
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     if counts:
         say('], "summary": ' + json_text(counts, indent=None) + "}")

@@ -18,7 +18,7 @@ from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
 from tttcfg.fields import Role
 from tttcfg.saving import document_bytes
 from tttcfg.storage import write_atomically
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
 from tttcfg.version import __version__
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
@@ -47,7 +47,7 @@ def resolve(
         typer.Argument(metavar="KEY=VALUE", help="Overrides, also written --KEY VALUE; see below.", show_default=False),
     ] = None,
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--checkpoint",
             "--checkpoint_dir",
@@ -57,7 +57,7 @@ def resolve(
         ),
     ] = None,
     config: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--config", metavar="FILE", help="Configuration file; several merge left to right."),
     ] = None,
     set_: Annotated[
@@ -70,7 +70,7 @@ def resolve(
         ),
     ] = Restore.auto,
     model_config: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Demand what a training run needs (run_dir, data).")] = False,
@@ -100,6 +100,10 @@ def resolve(
     Values: KEY=VALUE, KEY=@FILE (the value that a YAML, JSON or TOML file holds), KEY.0=VALUE (an item
     of a list), KEY=null, KEY=!default, KEY=!config (take that source's value).
     """
+    if explain is not None and output is Output.json:
+        raise InputError(
+            Problem("override", "--explain and --output json exclude each other; the JSON has all origins")
+        )
     texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
     contradiction: ContradictionError | None = None
     try:
@@ -120,7 +124,8 @@ def resolve(
     if contradiction is not None:  # the findings have said it
         raise typer.Exit(contradiction.exit_code)
     if write is not None:
-        write_atomically(write, _file_bytes(effective, write, checkpoint, config))
+        data = _file_bytes(effective, write, checkpoint, config)
+        write_atomically(write, data, backup=f"{write}.bak" if write.is_file() else None)
 
 
 def _effective(error: ContradictionError) -> Effective:
@@ -129,7 +134,7 @@ def _effective(error: ContradictionError) -> Effective:
     return error.effective
 
 
-def _header(checkpoint: Path | None, config: list[Path] | None) -> list[str]:
+def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
     sources = [*([f"checkpoint {checkpoint}"] if checkpoint else []), *(f"config {path}" for path in config or ())]
     return [f"resolved by tttcfg {__version__} from {', '.join(sources) or 'defaults'}"]
 
@@ -157,6 +162,9 @@ def _names(effective: Effective, key: str) -> list[str]:
     names = [name for name in effective.origins if name == key or name.startswith(f"{key}.")]
     if names:
         return names
+    if key.startswith("ttt.") and key.removeprefix("ttt.") in TTTConfig.model_fields:
+        reasons = [one.message for one in effective.findings if one.code in ("model_config", "contradiction")]
+        raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
     leaf = TTT_MOSHI.leaves.get(key)
     if leaf is not None and leaf.role is Role.SECRET:
         raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
@@ -169,7 +177,7 @@ def _names(effective: Effective, key: str) -> list[str]:
     return [now]
 
 
-def _file_bytes(effective: Effective, path: Path, checkpoint: Path | None, config: list[Path] | None) -> bytes:
+def _file_bytes(effective: Effective, path: Path, checkpoint: str | None, config: list[str] | None) -> bytes:
     if path.suffix == ".json":
         return document_bytes(as_document(effective))
     return render.effective_yaml(effective, _header(checkpoint, config)).encode()

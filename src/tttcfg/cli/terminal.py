@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import Enum
 from typing import Any, NoReturn, TextIO
 
 from pydantic_core import to_json
 
 from tttcfg.errors import TttcfgError
 from tttcfg.render import Ink
+
+
+class Output(str, Enum):
+    """The forms of a command's result."""
+
+    text = "text"
+    json = "json"
 
 
 def ink(stream: TextIO) -> Ink:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from multiprocessing import Pool
+from multiprocessing.pool import AsyncResult
 from typing import Literal, NamedTuple
 
-from tttcfg.document import parse_document
+from tttcfg.document import DOCUMENT_CAP, parse_document, read_unplaced
 from tttcfg.errors import TttcfgError, printable
 from tttcfg.family import Family
-from tttcfg.saving import canonical_bytes, document_bytes, migrate_tree
+from tttcfg.fleet.plan import Change, between, upgrading
+from tttcfg.migrating import migrate_tree
+from tttcfg.saving import canonical_bytes, document_bytes
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes, write_atomically
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
-BATCH = 64
+BATCH = 16
+"""Documents that a process takes at a time."""
+AHEAD = 4
+"""Batches that lie ready for every process, so that none waits for the others, or for who reads the outcomes."""
 
 Status = Literal["current", "planned", "migrated", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What became of one document; `problem` says why it failed, if it did."""
+    """What became of one document: why it failed, if it did, and what changes, if that was asked for."""
 
     path: str
     status: Status
@@ -33,6 +39,7 @@ class Outcome(NamedTuple):
     to: int | None = None
     decided_by: tuple[str, ...] = ()
     problem: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Task:
     write: bool = False
     allow_loss: bool = False
     fsync: bool = True
+    explain: bool = False
 
     @property
     def family(self) -> Family:
@@ -60,21 +68,26 @@ def migrate_file(path: str, task: Task) -> Outcome:
 
 
 def _migrate(path: str, task: Task) -> Outcome:
-    raw = read_bytes(path)
+    raw = read_bytes(path, DOCUMENT_CAP)
     document = parse_document(raw, task.family, path)
     version, decided_by = document.version, document.decided_by
     if version == task.to:
         return Outcome(path, "current", version, task.to, decided_by)
-    data = document_bytes(document) if task.to == task.family.head else _older_bytes(raw, task, path)
-    if not task.write:
-        return Outcome(path, "planned", version, task.to, decided_by)
-    write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
-    return Outcome(path, "migrated", version, task.to, decided_by)
+    if task.to == task.family.head:
+        data = document_bytes(document)
+        changes = upgrading(document) if task.explain else []
+    else:
+        data, changes = _older(raw, task, path)
+    if task.write:
+        write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
+    status: Status = "migrated" if task.write else "planned"
+    return Outcome(path, status, version, task.to, decided_by, changes=tuple(changes))
 
 
-def _older_bytes(raw: bytes, task: Task, path: str) -> bytes:
-    values = read_json(decode(raw, path), path).values
-    return canonical_bytes(migrate_tree(values, task.family, to=task.to, allow_loss=task.allow_loss, path=path))
+def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change]]:
+    values = read_unplaced(raw) or read_json(decode(raw, path), path).values
+    tree = migrate_tree(values, task.family, to=task.to, allow_loss=task.allow_loss, path=path)
+    return canonical_bytes(tree), between(values, tree, task.to) if task.explain else []
 
 
 def migrate_many(paths: Iterable[str], task: Task, workers: int = 1) -> Iterator[Outcome]:
@@ -83,6 +96,15 @@ def migrate_many(paths: Iterable[str], task: Task, workers: int = 1) -> Iterator
         yield from (migrate_file(path, task) for path in paths)
         return
     rest = iter(paths)
+    under_way: deque[AsyncResult[list[Outcome]]] = deque()
     with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C ends them with us
-        while batch := list(islice(rest, BATCH * workers)):
-            yield from pool.map(partial(migrate_file, task=task), batch)
+        while True:
+            while len(under_way) < AHEAD * workers and (batch := list(islice(rest, BATCH))):
+                under_way.append(pool.apply_async(_migrate_all, (batch, task)))
+            if not under_way:
+                return
+            yield from under_way.popleft().get()
+
+
+def _migrate_all(paths: list[str], task: Task) -> list[Outcome]:
+    return [migrate_file(path, task) for path in paths]

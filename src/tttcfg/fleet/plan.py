@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
-from tttcfg.document import upgrade
-from tttcfg.family import Family
-from tttcfg.record import WITHHELD, Record, Tree, looks_secret, redacted
-from tttcfg.saving import migrate_tree
-from tttcfg.sources.json import read_json
-from tttcfg.sources.text import decode
-from tttcfg.storage import read_bytes
-from tttcfg.versions import RESERVED, find_version
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from tttcfg.document import Document
+from tttcfg.fields import plain
+from tttcfg.record import WITHHELD, Record, Tree, looks_secret, redacted, split
+from tttcfg.versions import RESERVED
 
 ABSENT = "absent although its version had them; the version's defaults"
 
@@ -32,24 +32,39 @@ class Change(NamedTuple):
     new: Any = None
 
 
-def changes(path: str, family: Family, to: int) -> list[Change]:
-    """Return what migrating the document at `path` to version `to` would change."""
-    tree = read_json(decode(read_bytes(path), path), path)
-    version, _ = find_version(tree.values, family, path, tree)
-    if to < family.head:
-        return list(_between(tree.values, migrate_tree(tree.values, family, to=to, allow_loss=True), to))
-    upgraded = upgrade(tree.values, family, path, tree)
-    absent = [Change("added", key, value, ABSENT) for key, value in upgraded.assumed.items()]
-    return [*_recorded(upgraded.record, dict(_flat(upgraded.values))), *absent] if version < to else []
+def upgrading(document: Document) -> list[Change]:
+    """Return what bringing a document to the current version changes."""
+    if document.migration is None:
+        return []
+    absent = [Change("added", key, value, ABSENT) for key, value in document.lacking.items()]
+    return [*_recorded(document.migration, document), *absent]
 
 
-def _recorded(record: Record, after: Tree) -> Iterator[Change]:
+def between(old: Tree, new: Tree, to: int) -> list[Change]:
+    """Return what bringing a document to an older version changes: those keep no record of what they lack."""
+    return list(_between(old, new, to))
+
+
+def digest(changes: Sequence[Change]) -> bytes:
+    """Return what tells changes from others, in few bytes."""
+    return blake2b(to_json(changes), digest_size=16).digest()
+
+
+def as_json(change: Change) -> dict[str, Any]:
+    """Return a change as `--output json` has it; `new` is there only for what is renamed or converted."""
+    found = change._asdict()
+    if change.kind not in ("renamed", "converted"):
+        del found["new"]
+    return found
+
+
+def _recorded(record: Record, document: Document) -> Iterator[Change]:
     for key, entry in record.filled.items():
         yield Change("added", key, entry["value"], entry["reason"])
     for key, entry in record.renamed.items():
         yield Change("renamed", key, None, entry["reason"], entry["value"])
     for key, entry in record.converted.items():
-        yield Change("converted", key, entry["value"], entry["reason"], after.get(key))
+        yield Change("converted", key, entry["value"], entry["reason"], _now(document, key))
     for key, entry in record.removed.items():
         if entry["value"] != {}:
             yield Change("removed", key, entry["value"], entry["reason"])
@@ -57,8 +72,17 @@ def _recorded(record: Record, after: Tree) -> Iterator[Change]:
         yield Change("doubted", key, entry["value"], entry["reason"])
 
 
+def _now(document: Document, key: str) -> Any:
+    """Return the value that a field or section has after upgrading, secrets withheld."""
+    value: Any = document.training
+    for name in split(key):
+        value = getattr(value, name, None)
+    if isinstance(value, BaseModel):
+        return redacted(value.model_dump(mode="json"))
+    return WITHHELD if looks_secret(key) and value is not None else redacted(plain(value))
+
+
 def _between(old: Tree, new: Tree, to: int) -> Iterator[Change]:
-    """Compare two documents: older versions keep no record of what they lack."""
     before, after = dict(_flat(old)), dict(_flat(new))
     for key, value in before.items():
         if key not in after:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tttcfg.document import DOCUMENT_NAME
 from tttcfg.errors import InputError, Place, Problem
 
+LEFT_BEHIND = "tmp.consolidated"
+"""A folder that a crash of the trainer leaves behind; what lies in it is not complete."""
 
-def find_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """Yield every file that is given, and every `training_config.json` below the folders that are given.
+
+def find_documents(
+    paths: Iterable[str | os.PathLike[str]], unlisted: Callable[[InputError], None] | None = None
+) -> Iterator[str]:
+    """Yield every file that is given, and every `training_config.json` below the folders that are given, once.
 
     Links to folders are not followed, and `tmp.consolidated` folders, which a crash leaves behind, not entered.
+
+    Args:
+        unlisted: Told of every folder that cannot be listed, and the search goes on; without it, that ends the search.
 
     Raises:
         InputError: A given path does not exist; nothing has been yielded then.
@@ -21,15 +29,73 @@ def find_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     missing = [root for root in roots if not os.path.lexists(root)]
     if missing:
         raise InputError(Problem("not_found", "there is no such file or folder", place=Place(root)) for root in missing)
-    return _walk(roots)
+    return _documents(_apart(roots), unlisted or _refuse)
 
 
-def _walk(roots: list[str]) -> Iterator[str]:
+def _refuse(error: InputError) -> None:
+    raise error
+
+
+def _apart(roots: Iterable[str]) -> list[str]:
+    """Return the roots without those that stand twice, and without those that the search of another one finds."""
+    real: dict[str, str] = {}
     for root in roots:
-        if not os.path.isdir(root):
+        real.setdefault(os.path.realpath(root), root)
+    folders = {path for path in real if os.path.isdir(path)}
+    return [root for path, root in real.items() if not (_is_found(path, folders) or _is_found(_place(root), folders))]
+
+
+def _place(root: str) -> str:
+    """Return where a file lies, be it a link to another place."""
+    return os.path.join(os.path.realpath(os.path.dirname(root)), os.path.basename(root))
+
+
+def _is_found(path: str, folders: set[str]) -> bool:
+    """Whether searching one of `folders` comes by `path`."""
+    below, name = os.path.split(path)
+    if path not in folders and name != DOCUMENT_NAME:
+        return False
+    if path in folders and name == LEFT_BEHIND:
+        return False
+    while below not in folders:
+        above, name = os.path.split(below)
+        if name in ("", LEFT_BEHIND):
+            return False
+        below = above
+    return below != path
+
+
+def _documents(roots: Iterable[str], unlisted: Callable[[InputError], None]) -> Iterator[str]:
+    for root in roots:
+        if os.path.isdir(root):
+            yield from _below(root, unlisted)
+        else:
             yield root
+
+
+def _below(root: str, unlisted: Callable[[InputError], None]) -> Iterator[str]:
+    rest = [root]
+    while rest:
+        folder = rest.pop()
+        try:
+            found, folders = _listed(folder)
+        except OSError as error:
+            reason = f"cannot be searched: {error.strerror or error}"
+            unlisted(InputError(Problem("unreadable", reason, place=Place(folder))))
             continue
-        for folder, folders, files in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("tmp."))
-            if DOCUMENT_NAME in files:
-                yield os.path.join(folder, DOCUMENT_NAME)
+        if found:
+            yield os.path.join(folder, DOCUMENT_NAME)
+        rest += [os.path.join(folder, name) for name in sorted(folders, reverse=True)]
+
+
+def _listed(folder: str) -> tuple[bool, list[str]]:
+    """Return whether a folder holds a document, and the names of the folders in it."""
+    found, folders = False, []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != LEFT_BEHIND:
+                    folders.append(entry.name)
+            elif entry.name == DOCUMENT_NAME:
+                found = True
+    return found, folders

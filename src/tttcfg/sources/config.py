@@ -10,8 +10,8 @@ from typing import Any
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family import Family
-from tttcfg.fields import Path
-from tttcfg.record import Record, copied, split
+from tttcfg.fields import Path, outline
+from tttcfg.record import Record, copied, drop_null_sections, split
 from tttcfg.sources.files import read_file
 from tttcfg.sources.text import Tree
 from tttcfg.validation import validate
@@ -43,12 +43,12 @@ def given(tree: Tree, family: Family) -> Given:
     for stranger in family.strangers:
         if stranger.matches(tree.values):
             raise InputError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(tree.file)))
-    values = {key: value for key, value in tree.values.items() if key not in RESERVED}
-    _drop_empty_sections(values, family, ())
+    values = {key: copied(value) for key, value in tree.values.items() if key not in RESERVED}
+    drop_null_sections(values, outline(family.model))
     record = Record()
     if _has_old_names(values, family):
         values = family.chain.up_partial(values, record)
-        _drop_empty_sections(values, family, ())
+        drop_null_sections(values, outline(family.model))
     return _validated(values, tree, record, family)
 
 
@@ -87,17 +87,6 @@ def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") 
         if name not in family.sections or (isinstance(value, dict) and _has_old_names(value, family, f"{name}.")):
             return True
     return False
-
-
-def _drop_empty_sections(values: dict[str, Any], family: Family, path: Path) -> None:
-    """Leave out sections that are null: the trainer read them as absent."""
-    for key in list(values):
-        name = ".".join((*path, key))
-        if name in family.sections and values[key] is None:
-            del values[key]
-        elif name in family.sections and isinstance(values[key], dict):
-            values[key] = dict(values[key])
-            _drop_empty_sections(values[key], family, (*path, key))
 
 
 def _notes(record: Record, tree: Tree) -> Iterator[Problem]:

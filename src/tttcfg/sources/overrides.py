@@ -31,6 +31,7 @@ class Override:
     action: Literal["set", "item", "default", "config"] = "set"
     index: int = 0
     validated: bool = False
+    section: str = ""
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Overrides:
 
 def read_overrides(overriding: Overriding, family: Family) -> Overrides:
     """Read every override, or raise one InputError with all that is wrong with them."""
+    if isinstance(overriding, str):
+        overriding = [overriding]
     pairs = overriding.items() if isinstance(overriding, Mapping) else map(_pair, overriding)
     found, problems = Overrides(), []
     for position, (key, value) in enumerate(pairs, 1):
@@ -110,9 +113,12 @@ def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: 
     """Read one override into `found`; `typed` text still has to be parsed by the field's type."""
     leaf, index = _target(key, family)
     if typed and value in (TAKE_DEFAULT, TAKE_CONFIG):
+        if index is not None:
+            raise InputError(Problem("override", f"is one item of a list; {value} takes the whole setting", key))
         names = [leaf.name] if leaf else _below(key, family)
         action: Any = value.removeprefix("!")
-        found.entries += [Override(name, where, action=action) for name in names]
+        section = "" if leaf else f"{key}."
+        found.entries += [Override(name, where, action=action, section=section) for name in names]
     elif leaf is not None and index is not None:
         found.entries.append(Override(leaf.name, where, _parsed(value, None, key) if typed else value, "item", index))
     elif leaf is not None:

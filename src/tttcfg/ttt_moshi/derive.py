@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tttcfg.errors import Place, Problem, quote
+from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family import Derived
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, TTTArgs
+from tttcfg.validation import validate
 
 DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_layers"}
+CONTEXTS = ("ttt_layer_context", "non_ttt_layer_context")
+LARGEST = {"dim": 2**20, "num_heads": 2**20, "num_layers": 10_000, "context": 2**31}
+"""Far beyond every model; what is larger is a mistake, and would cost memory before anybody saw it."""
 
 
 def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -> Derived:
@@ -31,7 +35,7 @@ def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -
         )
         return Derived(None, {}, (Problem("model_config", message, "ttt"),))
     needed = dict(DIMENSIONS)
-    if training.ttt.ttt_layer_context is None or training.ttt.non_ttt_layer_context is None:
+    if any(getattr(training.ttt, field) is None for field in CONTEXTS):
         needed["context"] = "context"
     problems = [problem for key in needed.values() if (problem := _unusable(model, key, name))]
     if problems:
@@ -41,9 +45,14 @@ def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -
 
 def _unusable(model: Mapping[str, Any], key: str, name: str) -> Problem | None:
     value = model.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if key not in model:
+        message = "is missing"
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        message = f"{quote(value)} is not a positive whole number"
+    elif value > LARGEST[key]:
+        message = f"{quote(value)} is more than {LARGEST[key]}, the most that is read"
+    else:
         return None
-    message = "is missing" if key not in model else f"{quote(value)} is not a positive whole number"
     return Problem(
         "model_config", f"{message}; the layers' configuration cannot be derived without it", key, Place(name)
     )
@@ -54,12 +63,16 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
     indices = concrete_layers(ttt.layers, layers)
     problems = []
     if beyond := [index for index in indices if index >= layers]:
-        message = f"layers {beyond} do not exist: the model has {layers} layers, 0 to {layers - 1}"
+        more = f" and {len(beyond) - 8} more" if len(beyond) > 8 else ""
+        message = f"layers {beyond[:8]}{more} do not exist: the model has {layers} layers, 0 to {layers - 1}"
         problems.append(Problem("contradiction", message, "ttt.layers", Place(name)))
     if dimensions["model_dim"] % heads:
         message = f"the model's width {dimensions['model_dim']} cannot be split into {heads} heads"
         problems.append(Problem("contradiction", message, "num_heads", Place(name)))
-    if problems or not indices:
+    if not indices:
+        message = f"{ttt.layers} is no layer at all where num_layers is {layers}, so no layer has TTT"
+        problems.append(Problem("model_config", message, "ttt.layers", Place(name)))
+    if problems:
         return Derived(None, {}, tuple(problems))
     head_dim = dimensions["model_dim"] // heads
     sizes = inner_layer_sizes(ttt, head_dim)
@@ -68,16 +81,16 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
         return Derived(None, {}, (Problem("contradiction", message, "ttt.mlp.expansion_factor", Place(name)),))
     values: dict[str, Any] = {field: getattr(ttt, field) for field in LayerSettings.model_fields}
     values |= {field: dimensions[field] for field in DIMENSIONS}
-    config = TTTConfig(
-        **values,
-        head_dim=head_dim,
-        layer_indices=indices,
-        inner_layer_sizes=sizes,
-        ttt_layer_context=ttt.ttt_layer_context or dimensions["context"],
-        non_ttt_layer_context=ttt.non_ttt_layer_context or dimensions["context"],
-        dtype=training.param_dtype,
-    )
-    return Derived(config, _origins(name), ())
+    values |= {field: getattr(ttt, field) or dimensions["context"] for field in CONTEXTS}
+    values |= {"head_dim": head_dim, "layer_indices": indices, "inner_layer_sizes": sizes}
+    values["dtype"] = training.param_dtype
+    try:
+        config = validate(TTTConfig, values, lambda _: Place(name))
+    except InputError as error:
+        return Derived(
+            None, {}, tuple(one._replace(code="model_config", key=f"ttt.{one.key}") for one in error.problems)
+        )
+    return Derived(config, _origins(ttt, name), ())
 
 
 def inner_layer_sizes(ttt: TTTArgs, head_dim: int) -> tuple[int, ...]:
@@ -88,8 +101,9 @@ def inner_layer_sizes(ttt: TTTArgs, head_dim: int) -> tuple[int, ...]:
     return (head_dim, *hidden, head_dim)
 
 
-def _origins(name: str) -> dict[str, str]:
+def _origins(ttt: TTTArgs, name: str) -> dict[str, str]:
     found = {f"ttt.{ours}": f"{name} ({theirs})" for ours, theirs in DIMENSIONS.items()}
+    found |= {f"ttt.{field}": f"{name} (context)" for field in CONTEXTS if getattr(ttt, field) is None}
     found["ttt.head_dim"] = f"{name} (dim / num_heads)"
     found["ttt.layer_indices"] = f"ttt.layers in a model of num_layers layers, {name}"
     found["ttt.inner_layer_sizes"] = "ttt.inner_model, ttt.mlp and head_dim"

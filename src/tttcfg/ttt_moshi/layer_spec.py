@@ -12,7 +12,7 @@ from tttcfg.fields import Whole
 Word = Literal["all", "middle", "none"]
 Indices = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 
-_INDEX_LIST = re.compile(r"\s*[0-9]{1,6}(\s*,\s*[0-9]{1,6})*\s*,?\s*")
+_INDEX_LIST = re.compile(r"\s*[0-9]{1,16}(\s*,\s*[0-9]{1,16})*\s*,?\s*")
 
 
 def canonical_layers(value: Any) -> Any:

@@ -109,7 +109,12 @@ class TrainingArgs(Section):
         1, role=Role.TRAINING, unit="batches", ge=1, description="Batches whose gradients are added before a step."
     )
     duration_sec: float = setting(
-        10.0, role=Role.COMPUTATION, unit="seconds", gt=0, description="Length of a sequence; 12.5 tokens per second."
+        10.0,
+        role=Role.COMPUTATION,
+        unit="seconds",
+        gt=0,
+        le=1_000_000,
+        description="Length of a sequence; 12.5 tokens per second.",
     )
     batch_size: Whole = setting(
         1, role=Role.TRAINING, unit="sequences", ge=1, description="Sequences per batch and rank."

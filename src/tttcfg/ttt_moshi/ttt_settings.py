@@ -81,11 +81,12 @@ class LayerSettings(Section):
 class MLPArgs(Section):
     """The shape of the inner MLP."""
 
-    layers: Whole = setting(
+    layers: int = setting(
         2,
         role=Role.ARCHITECTURE,
         unit="layers",
         ge=2,
+        le=1024,
         description="Layers of the inner MLP; 3 and more select the multi-layer TTT-MLP.",
     )
     hidden_dims: Annotated[tuple[Width, ...], Field(strict=False)] | None = setting(
@@ -99,6 +100,7 @@ class MLPArgs(Section):
         role=Role.ARCHITECTURE,
         unit="1",
         gt=0,
+        le=10_000,
         description="Hidden width as a multiple of head_dim, rounded down, where hidden_dims is null.",
     )
 
