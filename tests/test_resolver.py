@@ -297,3 +297,16 @@ def test_a_section_takes_what_the_file_gives(tmp_path: Path) -> None:
 
 def test_one_override_may_be_given_as_text() -> None:
     assert tttcfg.resolve(None, None, "ttt.base_lr=0.25").training.ttt.base_lr == 0.25
+
+
+def test_a_model_configuration_that_is_not_the_checkpoints_own_is_told(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
+    other = write_json(tmp_path / "other.json", {**MODEL, "num_layers": 32, "dim": 128})
+    (told,) = found(tttcfg.resolve(folder, model_config=other), "model_config")
+    assert (told.severity, told.message.endswith("config.json: dim 128 for 64")) == ("warning", True)
+
+
+def test_a_two_layer_width_of_its_own_is_told() -> None:
+    """Old spellings of it meant nothing."""
+    effective = tttcfg.resolve(None, {"ttt": {"enable": True, "ttt_mlp_expansion_factor": 2.0}})
+    assert "ttt.mlp" in {finding.key for finding in found(effective, "training")}

@@ -16,6 +16,7 @@ from tttcfg.sources.reading import Sources
 
 def source_findings(family: Family, sources: Sources, training: Any) -> list[Finding]:
     found = [*sources.config.notes, *sources.overrides.notes]
+    found += _other_model(sources)
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
@@ -38,6 +39,18 @@ def source_findings(family: Family, sources: Sources, training: Any) -> list[Fin
             message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
             found.append(Finding("info", "restored", name, f"{message} ({sources.config.places[name]})"))
     return found
+
+
+def _other_model(sources: Sources) -> list[Finding]:
+    """Say so where the model configuration that was given is not the checkpoint's own."""
+    given, own = sources.model or {}, sources.own_model or {}
+    differing = [key for key in own if key in given and given[key] != own[key]]
+    if not differing:
+        return []
+    shown = ", ".join(f"{key} {quote(given[key])} for {quote(own[key])}" for key in differing[:5])
+    return [
+        Finding("warning", "model_config", "", f"{sources.model_name} is not the checkpoint's own config.json: {shown}")
+    ]
 
 
 def _assumed(family: Family, document: Document, training: Any) -> list[Finding]:

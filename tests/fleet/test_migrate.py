@@ -97,7 +97,7 @@ def test_paths_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             taken.append(index)
             yield document(tmp_path / str(index), {"batch_size": 1})
 
-    outcome: Outcome = next(migrate_many(paths(), Task(7)))
+    outcome: Outcome = next(migrate_many(paths(), Task(7), 1))
     assert (outcome.status, taken) == ("planned", [0])
 
 
@@ -177,3 +177,11 @@ def test_plans_are_told_apart_by_their_digest(tmp_path: Path) -> None:
     digests = [digest(list(one.values())) for one in found]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+
+
+def test_many_documents_take_all_processors_by_themselves(tmp_path: Path) -> None:
+    """More than a few documents are worth starting processes for; the outcomes are the same."""
+    paths = [
+        str(write_json(tmp_path / f"{index:03d}" / "training_config.json", {"batch_size": 1})) for index in range(70)
+    ]
+    assert [outcome.path for outcome in migrate_many(iter(paths), Task(7))] == paths

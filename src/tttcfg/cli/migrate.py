@@ -31,7 +31,10 @@ def migrate(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Going down, drop what the older version cannot hold.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself as many as processors."),
+    ] = None,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
     output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
 ) -> None:
@@ -60,7 +63,7 @@ def migrate(
     raise typer.Exit(1 if counts.get("failed") else 0)
 
 
-def _outcomes(paths: Sequence[Path], task: Task, workers: int) -> Generator[Outcome, None, None]:
+def _outcomes(paths: Sequence[Path], task: Task, workers: int | None) -> Generator[Outcome, None, None]:
     """Yield what becomes of every document, and of every folder that cannot be searched, with a bar on a terminal."""
     unlisted: list[InputError] = []
     length = sum(1 for _ in find_documents(paths, lambda _: None)) if sys.stderr.isatty() else 0

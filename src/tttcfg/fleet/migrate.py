@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import Pool
 from multiprocessing.pool import AsyncResult
 from typing import Literal, NamedTuple
@@ -22,6 +23,7 @@ from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes, write_atomically
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
+FEW = 64
 BATCH = 16
 """Documents that a process takes at a time."""
 AHEAD = 4
@@ -90,12 +92,20 @@ def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change]]:
     return canonical_bytes(tree), between(values, tree, task.to) if task.explain else []
 
 
-def migrate_many(paths: Iterable[str], task: Task, workers: int = 1) -> Iterator[Outcome]:
-    """Migrate documents one after the other, or in as many processes; outcomes come in the order of `paths`."""
-    if workers <= 1:
-        yield from (migrate_file(path, task) for path in paths)
-        return
+def migrate_many(paths: Iterable[str], task: Task, workers: int | None = None) -> Iterator[Outcome]:
+    """Migrate documents in so many processes; outcomes come in the order of `paths`.
+
+    Args:
+        workers: Left out, as many as there are processors for more than a few documents, else none but this one.
+    """
     rest = iter(paths)
+    first = list(islice(rest, FEW + 1)) if workers is None else []
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if len(first) > FEW and hasattr(os, "sched_getaffinity") else 1
+    rest = chain(first, rest)
+    if workers <= 1:
+        yield from (migrate_file(path, task) for path in rest)
+        return
     under_way: deque[AsyncResult[list[Outcome]]] = deque()
     with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C ends them with us
         while True:

@@ -26,6 +26,7 @@ class Sources(NamedTuple):
     config: Given
     model: Mapping[str, Any] | None
     model_name: str
+    own_model: Mapping[str, Any] | None = None
 
 
 def read_sources(
@@ -51,9 +52,13 @@ def read_sources(
     overriding = attempt(read_overrides, overrides, family)
     model_file = model_config if model_config is not None else found.model_config if found else None
     model = attempt(read_model_config, model_file) if model_file is not None else None
+    beaten = found.model_config if found and model_config is not None else None
+    own = attempt(read_model_config, beaten) if beaten is not None else None
     if problems:
         raise InputError(problems)
-    return Sources(overriding, found, document, merged(configs) if configs else NOTHING, model, str(model_file or ""))
+    return Sources(
+        overriding, found, document, merged(configs) if configs else NOTHING, model, str(model_file or ""), own
+    )
 
 
 def _listed(config: Config | Iterable[Config] | None) -> list[Config]:

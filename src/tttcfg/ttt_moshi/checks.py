@@ -64,6 +64,16 @@ def _lora_without_effect(training: TrainingArgs) -> Rule | None:
     return None
 
 
+def _two_layers(training: TrainingArgs) -> Rule | None:
+    mlp = training.ttt.mlp
+    if training.ttt.enable and mlp.layers == 2 and (mlp.expansion_factor != 4.0 or mlp.hidden_dims):
+        message = (
+            "the trainer before version 7 built two layers four times as wide, whatever was written; now this counts"
+        )
+        return _say("warning", "training", "ttt.mlp", message)
+    return None
+
+
 def _padding(training: TrainingArgs) -> Rule | None:
     tokens = int(training.duration_sec * TOKENS_PER_SECOND)
     if training.ttt.enable and tokens % training.ttt.mini_batch_size:
@@ -81,5 +91,6 @@ _RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
     _evaluation_data,
     _evaluation_off,
     _lora_without_effect,
+    _two_layers,
     _padding,
 )
