@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tttcfg.effective import Finding
 from tttcfg.errors import InputError, Problem, nearest_key, quote
@@ -21,15 +21,14 @@ TAKE_DEFAULT, TAKE_CONFIG = "!default", "!config"
 Overriding = Iterable[str] | Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Override:
+class Override(NamedTuple):
     """One leaf that is overridden: by a value, by an item at an index, or by what another source says."""
 
     name: str
     where: str
     value: Any = None
     action: Literal["set", "item", "default", "config"] = "set"
-    index: int = 0
+    item: int = 0
     validated: bool = False
     section: str = ""
 
@@ -82,7 +81,7 @@ def _validated(found: Overrides, family: Family) -> list[Problem]:
             continue
         for index in turn:
             entry = found.entries[index]
-            found.entries[index] = replace(entry, value=family.leaves[entry.name].get(model))
+            found.entries[index] = entry._replace(value=family.leaves[entry.name].get(model))
     return problems
 
 
@@ -194,9 +193,9 @@ def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: 
 def apply_item(override: Override, current: Any) -> tuple[Any, ...]:
     """Return a list with one item replaced, or appended at its end."""
     items = list(current) if isinstance(current, tuple) else MISSING
-    if items is MISSING or override.index > len(items):
+    if items is MISSING or override.item > len(items):
         count = "no list" if items is MISSING else f"a list of {len(items)} items"
-        message = f"has no item {override.index}: it is {count}"
-        raise InputError(Problem("index", message, f"{override.name}.{override.index}", override.where))
-    items[override.index : override.index + 1] = [override.value]
+        message = f"has no item {override.item}: it is {count}"
+        raise InputError(Problem("index", message, f"{override.name}.{override.item}", override.where))
+    items[override.item : override.item + 1] = [override.value]
     return tuple(items)
