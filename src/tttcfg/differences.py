@@ -21,8 +21,8 @@ def differences(left: Any, right: Any, family: Family) -> tuple[Difference, ...]
     """Return where two configurations differ, by role and then in declaration order; secrets are left out."""
     order = list(Role)
     found = [
-        Difference(name, leaf.role, plain(leaf.get(left)), plain(leaf.get(right)))
-        for name, leaf in family.leaves.items()
-        if leaf.role is not Role.SECRET and leaf.get(left) != leaf.get(right)
+        Difference(leaf.name, leaf.role, plain(leaf.get(left)), plain(leaf.get(right)))
+        for leaf in family.public_leaves
+        if leaf.get(left) != leaf.get(right)
     ]
     return tuple(sorted(found, key=lambda difference: order.index(difference.role)))

@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family import Family
-from tttcfg.fields import MAX_WHOLE, Path, Role, dig, lacks, outline, plain
+from tttcfg.fields import MAX_WHOLE, Path, dig, lacks, outline, plain
 from tttcfg.record import Record, Tree, copied, drop_null_sections, split
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
@@ -192,13 +192,12 @@ def _current(family: Family) -> _Current:
         "schema_version": (int, ...),
         "provenance": (dict[str, Any], Field(default_factory=dict)),
     }
-    texts = [leaf.name for leaf in family.leaves.values() if leaf.is_free_text and leaf.info.exclude is None]
-    written = sum(leaf.info.exclude is None for leaf in family.leaves.values())
+    texts = [leaf.name for leaf in family.public_leaves if leaf.is_free_text]
     return _Current(
         create_model("Saved", __base__=family.model, **reserved),
         attrgetter(*[f"{name}.model_fields_set" for name in sorted(family.sections)]),
         attrgetter(*texts),
-        written + len(family.sections) + len(reserved) - 1,
+        len(family.public_leaves) + len(family.sections) + len(reserved) - 1,
     )
 
 
@@ -226,9 +225,8 @@ def document_of(
     )
 
 
-def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree | None = None) -> Upgraded:
+def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> Upgraded:
     """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
-    tree = tree or SourceTree(dict(values), {}, path)
     version, decided_by = find_version(values, family, path, tree)
     body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
     drop_null_sections(body, family.chain.introduced)
@@ -247,8 +245,8 @@ def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTr
 
 def _refuse_secrets(body: Tree, family: Family, tree: SourceTree) -> None:
     """Refuse a current document with a secret in it: nothing of ours wrote it, and whoever did should know."""
-    for leaf in family.leaves.values():
-        if leaf.role is Role.SECRET and dig(body, leaf.path) is not None:
+    for leaf in family.secret_leaves:
+        if dig(body, leaf.path) is not None:
             message = "is a secret, and a saved document never holds one; take it out of the file, and renew it"
             raise InputError(Problem("secret", message, leaf.name, tree.place(leaf.path)))
 

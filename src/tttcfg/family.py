@@ -87,6 +87,10 @@ class Family:
         return tuple(leaf for leaf in self.leaves.values() if leaf.role is not Role.SECRET)
 
     @cached_property
+    def secret_leaves(self) -> tuple[Leaf, ...]:
+        return tuple(leaf for leaf in self.leaves.values() if leaf.role is Role.SECRET)
+
+    @cached_property
     def decisive_leaves(self) -> tuple[Leaf, ...]:
         """The leaves that decide the tensors and what they compute."""
         return tuple(leaf for leaf in self.public_leaves if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tttcfg.document import Document
@@ -14,14 +15,15 @@ from tttcfg.sources.config import Given
 from tttcfg.sources.reading import Sources
 
 
-def source_findings(family: Family, sources: Sources, training: Any) -> list[Finding]:
+def source_findings(family: Family, sources: Sources, training: Any, unknown: Iterable[str]) -> list[Finding]:
+    """Return what the sources give to know; `unknown` names what nobody can vouch for."""
     found = [*sources.config.notes, *sources.overrides.notes]
     found += _other_model(sources)
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
         message = unvouched_reason(sources)
-        doubtful = [Finding("warning", "unvouched", name, message) for name in unvouched(family, sources, training)]
+        doubtful = [Finding("warning", "unvouched", name, message) for name in unknown]
         return found + (_fragment(family, sources.config) if alone else doubtful)
     found += _assumed(family, document, training)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from tttcfg.document import document_of
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family import Family
-from tttcfg.fields import Role, dig, plant
+from tttcfg.fields import dig, plant
 from tttcfg.record import MISSING, Tree, split
 from tttcfg.validation import validate
 
@@ -37,7 +37,7 @@ def training_of(value: Any, family: Family) -> Any:
     if not isinstance(tree, dict):
         raise InputError(Problem("not_a_mapping", f"a {type(value).__name__} holds no settings by name"))
     tree, name = _sectioned(tree), type(value).__name__
-    secrets = {leaf.path: dig(tree, leaf.path) for leaf in family.leaves.values() if leaf.role is Role.SECRET}
+    secrets = {leaf.path: dig(tree, leaf.path) for leaf in family.secret_leaves}
     given = {path: secret for path, secret in secrets.items() if secret is not None}
     for path in given:
         plant(tree, path, None)  # documents hold none

@@ -15,7 +15,7 @@ from tttcfg.document import Document
 from tttcfg.effective import Effective, Origin, Origins, digest, finding
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.family import Family
-from tttcfg.fields import Leaf, Role, leaves, nested, outline, plain
+from tttcfg.fields import Leaf, Role, nested, outline, plain
 from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
 from tttcfg.saving import carried
 from tttcfg.sources.overrides import Override, Overriding, apply_item
@@ -51,9 +51,9 @@ def resolve_family(
     for name, where in derived.origins.items():
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
         origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
-    findings = [*source_findings(family, sources, training), *rule_findings(family, training)]
-    findings += [finding(_severity(problem), problem) for problem in derived.problems]
     unknown = unvouched(family, sources, training)
+    findings = [*source_findings(family, sources, training, unknown), *rule_findings(family, training)]
+    findings += [finding(_severity(problem), problem) for problem in derived.problems]
     provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
     effective = Effective(
         training, derived.config, Origins(origins), tuple(findings), digest(training, family), provenance
@@ -101,8 +101,8 @@ class _Merge:
                 ranked = self.overridden(leaf, ranked)
             values[name] = ranked[0].value
             origins[name] = ranked
-        for name in self.family.leaves.keys() - {leaf.name for leaf in self.family.public_leaves}:
-            del origins[name]
+        for leaf in self.family.secret_leaves:
+            del origins[leaf.name]
         if self.problems:
             raise InputError(self.problems)
         return nested(values, outline(self.family.model)), origins
@@ -176,9 +176,10 @@ def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> 
         reasons = [one for one in effective.findings if one.code in ("model_config", "contradiction")]
         message = "; ".join(one.message for one in reasons) or "TTT is off in the effective configuration"
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
-    known = leaves(family.model)
     message = "is needed to train, and neither file nor override gives it"
     demanded = family.required_to_train if training else ()
-    problems += [Problem("missing", message, name) for name in demanded if not known[name].get(effective.training)]
+    problems += [
+        Problem("missing", message, name) for name in demanded if not family.leaves[name].get(effective.training)
+    ]
     if problems:
         raise InputError(problems)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tttcfg.family import Family
-from tttcfg.fields import Role
 from tttcfg.record import take_shape
 from tttcfg.shapes import Shape, section
 from tttcfg.ttt_moshi.family import TTT_MOSHI
@@ -33,9 +32,8 @@ def model_schema(family: Family) -> Shape:
     """Return the shape of the model's saved fields, sections inlined, as pydantic describes them."""
     raw = family.model.model_json_schema()
     shape: Shape = _inlined(raw, raw.get("$defs", {}))
-    for leaf in family.leaves.values():
-        if leaf.role is Role.SECRET:
-            take_shape(shape, leaf.path)
+    for leaf in family.secret_leaves:
+        take_shape(shape, leaf.path)
     return shape
 
 

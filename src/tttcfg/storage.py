@@ -12,7 +12,7 @@ import time
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 
 CONFIGURATION_CAP = 1 << 16
-"""Most bytes a configuration or document may have; real ones have about 4,000."""
+"""Most bytes a configuration may have; real ones have about 4,000."""
 
 TEMPORARY_SUFFIX = ".tttcfg-tmp"
 _STALE_SECONDS = 3600.0

@@ -24,6 +24,7 @@ from tttcfg.storage import read_bytes, write_atomically
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 FEW = 64
+"""Documents that are migrated sooner than processes could be started for them."""
 BATCH = 16
 """Documents that a process takes at a time."""
 AHEAD = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,14 +88,13 @@ def _validated(found: Overrides, family: Family) -> list[Problem]:
 
 def _turns(entries: list[Override]) -> list[list[int]]:
     """Return the positions of plain settings, in as many groups as the same leaf is set again."""
-    turns: list[list[int]] = []
-    seen: dict[str, int] = {}
+    turns: dict[int, list[int]] = {}
+    seen: Counter[str] = Counter()
     for index, entry in enumerate(entries):
         if entry.action == "set" and not entry.validated:
-            turn = seen[entry.name] = seen.get(entry.name, -1) + 1
-            turns += [[]] * (turn == len(turns))
-            turns[turn] = [*turns[turn], index]
-    return turns
+            turns.setdefault(seen[entry.name], []).append(index)
+            seen[entry.name] += 1
+    return list(turns.values())
 
 
 def _nearest_place(where: Mapping[str, str], path: Path) -> str:
