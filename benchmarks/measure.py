@@ -81,12 +81,15 @@ def used(command: Sequence[str]) -> Usage:
 
 
 def interleaved(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the processor seconds of one call of each, in turns, so that all see the same machine."""
+    """Return the processor seconds of one call of each, in turns, so that all see the same machine.
+
+    The fastest round counts, as timeit advises: what makes another slower is the machine's other load.
+    """
     for call in calls:
         call()
     gc.collect()
     rounds = [[_seconds(call, repeats) for call in calls] for _ in range(ROUNDS)]
-    return [median(column) for column in zip(*rounds, strict=True)]
+    return [min(column) for column in zip(*rounds, strict=True)]
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> float:

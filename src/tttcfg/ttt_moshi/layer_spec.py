@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tttcfg.fields import Whole
 
@@ -30,9 +30,14 @@ def canonical_layers(value: Any) -> Any:
     return tuple(sorted(set(value))) or "none"
 
 
-# Left to right: the words, by far the most common, never enter Python code.
+def ascending(indices: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(indices)))
+
+
+# Left to right: what is saved, the words and indices, costs no more Python code than it must.
 LayerSpec = Annotated[
-    Word | Annotated[Word | Indices, BeforeValidator(canonical_layers)], Field(union_mode="left_to_right")
+    Word | Annotated[Indices, AfterValidator(ascending)] | Annotated[Word | Indices, BeforeValidator(canonical_layers)],
+    Field(union_mode="left_to_right"),
 ]
 
 
