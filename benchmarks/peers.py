@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from tttcfg.fields import is_section
@@ -81,7 +81,7 @@ def _constraints(metadata: Any) -> Iterator[str]:
     for item in metadata:
         if isinstance(item, FieldInfo):
             yield from _constraints(item.metadata)
-        elif not isinstance(item, BeforeValidator):
+        elif not isinstance(item, (AfterValidator, BeforeValidator)):
             values = dataclasses.asdict(item) if dataclasses.is_dataclass(item) else vars(item)
             yield from (f"{CONSTRAINTS.get(key, key)}={value!r}" for key, value in values.items())
 

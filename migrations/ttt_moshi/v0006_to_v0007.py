@@ -132,6 +132,12 @@ migration = Migration(
         ),
         Add("ttt.inner_model", choice("mlp", "linear", "mlp"), "mlp", HARD_CODED),
         Add(
+            "ttt.reconstruction_eps",
+            number(1e-5, exclusiveMinimum=0),
+            1e-5,
+            "was a constant: 1e-5 since 2025-10-10, 1e-8 before",
+        ),
+        Add(
             "ttt.scan_checkpoint_group_size",
             integer(16, minimum=0),
             16,

@@ -37,6 +37,13 @@ class LayerSettings(Section):
         gt=0,
         description="Inner base learning rate; eta = base_lr * sigmoid(gate) / head_dim / mini_batch_size.",
     )
+    reconstruction_eps: float = setting(
+        1e-5,
+        role=Role.COMPUTATION,
+        unit="1",
+        gt=0,
+        description="Added to the standard deviation that normalises the inner model's reconstruction target.",
+    )
     initial_gating_alpha: float = setting(
         0.1,
         role=Role.COMPUTATION,
