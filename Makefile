@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test slow lint types bench docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,9 @@ demo: $(BIN)/.ready  ## the main job, on a bundled checkpoint
 
 test: $(BIN)/.ready lint types  ## lint, types and all tests
 	$(BIN)/python -m pytest -q -n auto
+
+slow: $(BIN)/.ready  ## the thorough tests that `make test` leaves out: fuzzing in full
+	$(BIN)/python -m pytest -q -n auto -m slow
 
 lint: $(BIN)/.ready
 	$(BIN)/ruff check .

@@ -12,14 +12,16 @@ from pathlib import Path
 import cold
 import fleet
 import warm
+import weights
 from measure import VALGRIND, Figure, report
 
 PARTS: dict[str, Callable[[Path, int], Iterator[Figure]]] = {
     "cold": cold.figures,
     "warm": warm.figures,
     "fleet": fleet.figures,
+    "weights": weights.figures,
 }
-NAMES = ("tttcfg", "pydantic", "typer", "ruamel.yaml", "hydra-core")
+NAMES = ("tttcfg", "pydantic", "typer", "ruamel.yaml", "hydra-core", "safetensors")
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ from tttcfg.render import value_text
 from tttcfg.sources import files, text, yaml
 from tttcfg.storage import CONFIGURATION_CAP
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
+from tttcfg.weights.header import HEADER_CAP, MAX_TENSORS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -194,6 +195,8 @@ def limits() -> list[tuple[str, str]]:
         ("a YAML file", size(files.YAML_CAP)),
         ("a JSON or TOML file", size(CONFIGURATION_CAP)),
         ("a saved document", size(DOCUMENT_CAP)),
+        ("the header of a weights file", size(HEADER_CAP)),
+        ("tensors in a checkpoint", f"{MAX_TENSORS:,}"),
         ("nesting", f"{text.MAX_DEPTH} levels"),
         ("values in a YAML file, aliases expanded", f"{text.MAX_NODES:,}"),
         ("aliases in a YAML file", str(yaml.MAX_ALIASES)),

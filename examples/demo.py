@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import tttcfg
 from tttcfg import Effective, Role
@@ -48,9 +49,17 @@ def layers_read_the_same(key: str, one: Effective, other: Effective) -> bool:
     return getattr(one.ttt, name, missing) == getattr(other.ttt, name, None)
 
 
+def file_alone() -> Effective:
+    """Return what the config file means by itself, although the weights contradict it."""
+    try:
+        return tttcfg.resolve(CHECKPOINT, CONFIG, restore="none")
+    except tttcfg.ContradictionError as error:
+        return cast("Effective", error.effective)
+
+
 def what_would_have_gone_wrong() -> Effective:
     """Compare the config file's own meaning with what the checkpoint was trained with."""
-    without = tttcfg.resolve(CHECKPOINT, CONFIG, restore="none")
+    without = file_alone()
     effective = tttcfg.resolve(CHECKPOINT, CONFIG)
     heading("1. The config file alone (--restore none) against what tttcfg resolves")
     print(f"   {'field':<27}{'file alone':<14}{'resolved':<14}what such a difference can do")
@@ -73,8 +82,24 @@ def where_values_come_from(effective: Effective) -> None:
             show(f"{finding.severity} [{finding.code}] {finding.key}: {finding.message}", 6)
 
 
+def held_against_the_tensors() -> None:
+    heading("3. The same two, held against the names and shapes of the tensors; none is loaded")
+    for alone in (True, False):
+        try:
+            verification = tttcfg.verify(CHECKPOINT, CONFIG, restore="none" if alone else "auto")
+        except tttcfg.ContradictionError as error:
+            for problem in error.problems:
+                message = problem.message.partition(";")[0].replace(f"{EXAMPLES}/", "")
+                show(f"file alone: {problem.key} {message}", 6)
+            continue
+        counts = Counter(one.verdict for one in verification.verdicts.values())
+        show(f"resolved: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
+        silent = [name for name, one in verification.verdicts.items() if one.shown == "no tensor depends on it"]
+        show(f"only the saved configuration knows: {', '.join(silent)}", 6)
+
+
 def on_purpose() -> None:
-    heading("3. Otherwise on purpose: allowed, and told")
+    heading("4. Otherwise on purpose: allowed, and told")
     effective = tttcfg.resolve(CHECKPOINT, CONFIG, ["ttt.mini_batch_size=16"])
     print(f"   ttt.mini_batch_size=16  ->  the layers read {effective.ttt.mini_batch_size}")
     for finding in effective.findings:
@@ -83,7 +108,7 @@ def on_purpose() -> None:
 
 
 def migrating() -> None:
-    heading("4. The same checkpoint's document, migrated (in a temporary copy)")
+    heading("5. The same checkpoint's document, migrated (in a temporary copy)")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(DOCUMENT, folder))
         old = tttcfg.load_document(copy)
@@ -109,6 +134,7 @@ def main() -> None:
     print("A checkpoint of one experiment, evaluated with the config file of another.")
     effective = what_would_have_gone_wrong()
     where_values_come_from(effective)
+    held_against_the_tensors()
     on_purpose()
     migrating()
     heading(f"Nothing in {EXAMPLES.name}/ was changed: {DOCUMENT.read_bytes() == before}")

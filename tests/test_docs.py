@@ -14,6 +14,7 @@ import pytest
 from tttcfg.document import DOCUMENT_CAP
 from tttcfg.sources.files import YAML_CAP
 from tttcfg.storage import CONFIGURATION_CAP
+from tttcfg.weights.header import HEADER_CAP
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -61,7 +62,7 @@ def rooms() -> list[str]:
 
 def room_of(module: Path) -> str:
     name = module.relative_to(SOURCES).as_posix()
-    return "cli/" if name.startswith("cli/") else name
+    return next((folder for folder in ("cli/", "dialects/") if name.startswith(folder)), name)
 
 
 def imported(module: Path) -> set[Path]:
@@ -114,7 +115,7 @@ def test_named_files_exist(page: Path) -> None:
 def test_caps_in_pages_are_the_constants(page: Path, generate: Any) -> None:
     """Every size a page tells is a cap of the code; what real files have is told with "about"."""
     text = re.sub(r"about \d+ KiB", "", page.read_text("utf-8"))
-    caps = {generate.size(YAML_CAP), generate.size(CONFIGURATION_CAP), generate.size(DOCUMENT_CAP)}
+    caps = {generate.size(cap) for cap in (YAML_CAP, CONFIGURATION_CAP, DOCUMENT_CAP, HEADER_CAP)}
     assert set(re.findall(r"\d+ [KM]iB", text)) <= caps
 
 
@@ -123,6 +124,7 @@ def test_caps_are_in_the_pages(generate: Any) -> None:
     assert f"| a YAML file | {generate.size(YAML_CAP)} |" in page
     assert f"| a JSON or TOML file | {generate.size(CONFIGURATION_CAP)} |" in page
     assert f"| a saved document | {generate.size(DOCUMENT_CAP)} |" in page
+    assert f"| the header of a weights file | {generate.size(HEADER_CAP)} |" in page
 
 
 def test_every_module_has_a_room_on_the_architecture_page() -> None:

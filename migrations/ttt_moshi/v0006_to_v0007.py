@@ -145,6 +145,7 @@ migration = Migration(
         ),
         Add("ttt.scan_checkpoint_group_size_eval", integer(0, minimum=0), 0, HARD_CODED),
         Add("ttt.kernel", choice("auto", "auto", "torch", "triton", "thunderkittens"), "torch", HARD_CODED),
+        Add("ttt.tensor_parallel_size", integer(1, minimum=1), 1, "the trainer's tensor parallelism was a stub"),
         *dead(
             "rope_continuous",
             "ttt.normalize_ttt_output",

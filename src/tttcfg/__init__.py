@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 from tttcfg.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tttcfg.api import adopt as adopt
+    from tttcfg.api import bind as bind
     from tttcfg.api import diff as diff
+    from tttcfg.api import inspect_weights as inspect_weights
     from tttcfg.api import load_document as load_document
     from tttcfg.api import migrate_document as migrate_document
     from tttcfg.api import resolve as resolve
     from tttcfg.api import save_document as save_document
+    from tttcfg.api import verify as verify
     from tttcfg.differences import Difference as Difference
     from tttcfg.document import Document as Document
+    from tttcfg.effective import Binding as Binding
     from tttcfg.effective import Effective as Effective
     from tttcfg.effective import Finding as Finding
     from tttcfg.effective import Origin as Origin
+    from tttcfg.effective import Verification as Verification
     from tttcfg.errors import ContradictionError as ContradictionError
     from tttcfg.errors import ForeignDocumentError as ForeignDocumentError
     from tttcfg.errors import InputError as InputError
@@ -33,10 +39,20 @@ if TYPE_CHECKING:
     from tttcfg.ttt_moshi.family import TTTConfig as TTTConfig
 
 _HOMES = {
-    "tttcfg.api": ("diff", "load_document", "migrate_document", "resolve", "save_document"),
+    "tttcfg.api": (
+        "adopt",
+        "bind",
+        "diff",
+        "inspect_weights",
+        "load_document",
+        "migrate_document",
+        "resolve",
+        "save_document",
+        "verify",
+    ),
     "tttcfg.differences": ("Difference",),
     "tttcfg.document": ("Document",),
-    "tttcfg.effective": ("Effective", "Finding", "Origin"),
+    "tttcfg.effective": ("Binding", "Effective", "Finding", "Origin", "Verification"),
     "tttcfg.errors": (
         "ContradictionError",
         "ForeignDocumentError",

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tttcfg import document as documents
 from tttcfg import saving
+from tttcfg.adopting import adopted
+from tttcfg.checkpoint import WEIGHT_NAMES, find_checkpoint
 from tttcfg.differences import Difference, differences
 from tttcfg.document import Document
-from tttcfg.effective import Effective
+from tttcfg.effective import Binding, Effective, Verification
+from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
@@ -65,6 +69,83 @@ def resolve(
     )
 
 
+def verify(
+    checkpoint: str | os.PathLike[str],
+    config: Config | Iterable[Config] | None = None,
+    overrides: Overriding = (),
+    *,
+    restore: Restore = "auto",
+    model_config: str | os.PathLike[str] | None = None,
+    family: Family = TTT_MOSHI,
+) -> Verification:
+    """Hold what `resolve` would give against the checkpoint's tensors, before anything is loaded.
+
+    Arguments are those of `resolve`; the result has a verdict for every architecture and computation field.
+
+    Raises:
+        InputError: Something that was given cannot be used, or the checkpoint holds no weights.
+        ContradictionError: The weights are not of this configuration; all contradictions at once.
+    """
+    effective = resolve(checkpoint, config, overrides, restore=restore, model_config=model_config, family=family)
+    return verified(effective, checkpoint)
+
+
+def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Verification:
+    """Return what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
+
+    Contradictions are among the findings.
+
+    Raises:
+        InputError: A file cannot be read, or the checkpoint holds no weights.
+    """
+    try:
+        return verified(resolve(checkpoint, family=family), checkpoint)
+    except ContradictionError as error:
+        if not isinstance(error.effective, Effective):
+            raise
+        return verified(error.effective, checkpoint)
+
+
+def adopt(
+    checkpoint: str | os.PathLike[str],
+    config: Config | Iterable[Config] | None = None,
+    *,
+    written_at: datetime | None = None,
+    family: Family = TTT_MOSHI,
+) -> Path:
+    """Give a checkpoint without training_config.json one, from what its tensors prove and `config`.
+
+    Whoever calls it vouches for the configuration files. The document records what the tensors proved, what was
+    vouched for, and which architecture and computation fields are neither: those stay doubted.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        InputError: There is nothing to adopt, or something cannot be used; nothing was written.
+        ContradictionError: Tensors and configuration contradict each other; nothing was written.
+    """
+    effective = resolve(checkpoint, config, family=family)
+    found = find_checkpoint(checkpoint)
+    verification = verified(effective, checkpoint)
+    if found.document is not None or "://" in found.folder:
+        message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
+        raise InputError(Problem("unwritable", message, place=found.document or found.folder))
+    if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
+        message = "carries its configuration; tttcfg.bind writes it beside the weights again"
+        raise InputError(Problem("unwritable", message, place=verification.weights.header.name))
+    document = adopted(effective, verification, family)
+    return saving.save_document(found.folder, document, written_at=written_at)
+
+
+def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
+    """Return what the tensors say of a result, or raise an InputError where the checkpoint has none."""
+    if effective.verification is None:
+        message = f"holds no weights: none of {', '.join(WEIGHT_NAMES)}"
+        raise InputError(Problem("not_found", message, place=os.fspath(checkpoint)))
+    return effective.verification
+
+
 def load_document(path: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Document[TrainingArgs]:
     """Read the saved configuration at `path`, of any version, upgraded and validated.
 
@@ -97,6 +178,37 @@ def save_document(
         WriteError: The file could not be written; what stood there is untouched.
     """
     return saving.save_document(path, as_document(configuration, family), written_at=written_at)
+
+
+def bind(
+    path: str | os.PathLike[str],
+    configuration: Any = None,
+    *,
+    embed: bool | None = None,
+    family: Family = TTT_MOSHI,
+) -> Binding:
+    """Bind weights and configuration that exist to each other, so that neither is ever taken for another's.
+
+    The weights file gets the digest of the architecture and computation fields into its metadata, the document beside
+    it the digest of the weights' header. The file is copied in constant memory, its tensors' bytes untouched and
+    checked, and needs its own size of free disk for a while. What breaks off in between leaves the two unbound, and
+    binding again goes on from there. What stood in the document and is no longer in it is kept beside it.
+
+    Args:
+        path: Any path into a checkpoint, or a weights file; of several files, each is marked.
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values; left out, the
+            training_config.json that lies there.
+        embed: Put the whole configuration into the weights as well, secrets apart, so that the file can be shared
+            alone; left out, weights that carry one keep one.
+
+    Raises:
+        InputError: Something cannot be used, or there are no weights; nothing was written.
+        ContradictionError: The tensors contradict the configuration; nothing was written.
+        WriteError: A file could not be written, or changed meanwhile; the weights are as they were.
+    """
+    document = None if configuration is None else as_document(configuration, family)
+    bound: Binding = import_module("tttcfg.binding").bind(path, document, family, embed=embed)
+    return bound
 
 
 def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:

@@ -1,6 +1,6 @@
 """The layout of a checkpoint folder, and finding it from any path into it.
 
-run_dir/checkpoints/checkpoint_001000/consolidated/{consolidated,lora}.safetensors
+run_dir/checkpoints/checkpoint_001000/consolidated/{consolidated,lora}.safetensors, other programs' model.safetensors
                                                    config.json
                                                    training_config.json
 """
@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from tttcfg.document import DOCUMENT_NAME, read_unplaced
 from tttcfg.errors import InputError, Place, Problem
@@ -21,25 +21,30 @@ from tttcfg.storage import read_bytes
 
 CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
-WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors")
+WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors", "model.safetensors", "model.safetensors.index.json")
+_WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
 _STEPS = "checkpoints"
 _STEP = re.compile(r"checkpoint_(\d+)")
 
 
 class Checkpoint(NamedTuple):
-    """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are."""
+    """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are.
+
+    `weights` are the files with tensors, the one that is read first; a file that was given is the only one.
+    """
 
     folder: str
     document: str | None
     model_config: str | None
+    weights: tuple[str, ...] = ()
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Return the checkpoint that `path` leads into.
 
     A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
-    `consolidated`; a file the folder it lies in. A config.json alone makes a checkpoint of a folder
-    only where nothing in it is one: run folders hold such files too.
+    `consolidated`; a file the folder it lies in; a URL the weights that it names. A config.json alone
+    makes a checkpoint of a folder only where nothing in it is one: run folders hold such files too.
 
     Raises:
         InputError: There is no checkpoint; the problem says what was looked for.
@@ -48,6 +53,8 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not given:
         message = "the path is empty; is it from a variable that is not set?"
         raise InputError(Problem("not_found", message, "checkpoint"))
+    if "://" in given:
+        return Checkpoint(given.rpartition("/")[0], None, None, (given,))
     start = given.rstrip("/") or "/"
     try:
         if not stat.S_ISDIR(os.stat(start).st_mode):
@@ -71,6 +78,8 @@ def _no_path(error: ValueError) -> InputError:
 
 def _around(file: str) -> Checkpoint:
     folder = os.path.dirname(file) or "."
+    if file.endswith(_WEIGHT_ENDINGS):
+        return _in_folder(folder, weights=file)
     found = _whole(folder) or _bare(folder)
     if found is None:
         message = "is no file of a checkpoint; give the checkpoint's folder, or a file in it"
@@ -94,14 +103,19 @@ def _bare(folder: str) -> Checkpoint | None:
     return _in_folder(folder)
 
 
-def _in_folder(folder: str, *, bare: bool = True) -> Checkpoint | None:
+@overload
+def _in_folder(folder: str, *, weights: str) -> Checkpoint: ...
+@overload
+def _in_folder(folder: str, *, bare: bool = True) -> Checkpoint | None: ...
+def _in_folder(folder: str, *, bare: bool = True, weights: str = "") -> Checkpoint | None:
     """Return the checkpoint whose files lie in `folder` itself, or None; `bare` lets config.json alone do."""
-    document, model_config, *weights = (
+    document, model_config, *known = (
         path if os.path.lexists(path) else None
         for path in (os.path.join(folder, name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
     )
-    if document or any(weights) or (bare and model_config):
-        return Checkpoint(folder, document, model_config)
+    tensors = (weights,) if weights else tuple(filter(None, known))
+    if document or tensors or (bare and model_config):
+        return Checkpoint(folder, document, model_config, tensors)
     return None
 
 

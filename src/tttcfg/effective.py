@@ -6,13 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from typing_extensions import TypeVar
 
 from tttcfg.errors import Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
+
+if TYPE_CHECKING:  # what only a checkpoint with weights needs
+    from tttcfg.weights.evidence import Evidence, Proof
+    from tttcfg.weights.header import Header
+    from tttcfg.weights.judgement import Judgement
 
 Training = TypeVar("Training", default=Any)
 Layers = TypeVar("Layers", default=Any)
@@ -35,6 +40,13 @@ class Finding(NamedTuple):
     message: str
 
 
+class Binding(NamedTuple):
+    """Whether weights and a saved configuration belong together (bound, unbound or contradicted), and why."""
+
+    state: Literal["bound", "unbound", "contradicted"]
+    reason: str
+
+
 class Origins(Mapping[str, tuple[Origin, ...]]):
     """The origins of all fields by dotted path; read-only, and can be pickled as the rest can."""
 
@@ -54,6 +66,48 @@ class Origins(Mapping[str, tuple[Origin, ...]]):
         return f"Origins({self._given!r})"
 
 
+class Weights(NamedTuple):
+    """A checkpoint's tensors: what their header says, and what follows from it.
+
+    `proved` is by dotted path; `beside` names files with tensors that lie there as well and were not read.
+    """
+
+    header: Header
+    evidence: Evidence
+    proved: Mapping[str, Proof]
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a checkpoint's tensors say of a configuration.
+
+    Attributes:
+        weights: The tensors that were read.
+        model: What config.json says, by dotted path.
+        verdicts: For every architecture and computation field: verified, contradicted or unverifiable, and why.
+        binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
+        findings: All contradictions, and why what is not verified cannot be.
+    """
+
+    weights: Weights
+    model: Mapping[str, Any]
+    verdicts: Mapping[str, Judgement]
+    binding: str
+    binding_reason: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def dialect(self) -> str | None:
+        """The name of the dialect that the tensors are in; None where nobody knows it."""
+        return self.weights.evidence.dialect.name if self.weights.evidence.dialect else None
+
+    @property
+    def proved(self) -> Mapping[str, Any]:
+        """What the tensors prove, by dotted path."""
+        return {name: proof.value for name, proof in self.weights.proved.items()}
+
+
 @dataclass(frozen=True)
 class Effective(Generic[Training, Layers]):
     """One validated effective configuration.
@@ -65,6 +119,7 @@ class Effective(Generic[Training, Layers]):
         findings: What to know: deviations, unknown values, contradictions.
         digest: Of the architecture and computation fields; equal digests compute the same.
         provenance: What saving the result records of where it comes from.
+        verification: What the checkpoint's tensors say of it; None where there are none.
     """
 
     training: Training
@@ -73,6 +128,7 @@ class Effective(Generic[Training, Layers]):
     findings: tuple[Finding, ...]
     digest: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    verification: Verification | None = field(default=None, compare=False)
 
 
 def finding(severity: str, problem: Problem) -> Finding:
@@ -83,6 +139,10 @@ def finding(severity: str, problem: Problem) -> Finding:
 
 def digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
-    fields = {leaf.name: plain(leaf.get(training)) for leaf in family.decisive_leaves}
-    text = json.dumps({"schema_version": family.head, "fields": fields}, sort_keys=True, separators=(",", ":"))
+    return digest_of({leaf.name: plain(leaf.get(training)) for leaf in family.decisive_leaves}, family.head)
+
+
+def digest_of(fields: Mapping[str, Any], version: int) -> str:
+    """Return the digest of plain values by dotted path, as fields of a schema version."""
+    text = json.dumps({"schema_version": version, "fields": fields}, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -27,11 +27,15 @@ class Stranger(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """What a family derives for the layers: their configuration, where each value comes from, and what is wrong."""
+    """What a family derives for the layers: their configuration, where each value comes from, and what is wrong.
+
+    `notes` are further things to know about the configuration, none of them wrong.
+    """
 
     config: Section | None
     origins: Mapping[str, str]
     problems: tuple[Problem, ...]
+    notes: tuple[Rule, ...] = ()
 
 
 class Rule(NamedTuple):
@@ -55,6 +59,8 @@ class Family:
         required_to_train: Fields without which no training run starts; loading never asks for them.
         derive: From a configuration and a model's config.json (or None) and its name: what the layers read.
         check: What is doubtful or impossible about a configuration by itself.
+        weights: Module that knows tensors: `proved`, what they prove by dotted path, and `Judge`, which holds a
+            configuration against it. Imported where there are weights.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Family:
     required_to_train: tuple[str, ...]
     derive: Callable[[Any, Mapping[str, Any] | None, str], Derived]
     check: Callable[[Any], list[Rule]]
+    weights: str
 
     def __post_init__(self) -> None:
         _FAMILIES[self.model] = self

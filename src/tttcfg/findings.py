@@ -24,7 +24,7 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
         alone = sources.checkpoint is None
         message = unvouched_reason(sources)
         doubtful = [Finding("warning", "unvouched", name, message) for name in unknown]
-        return found + (_fragment(family, sources.config) if alone else doubtful)
+        return found + (_fragment(family, sources.config) if alone else [*_shown(sources), *doubtful])
     found += _assumed(family, document, training)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
@@ -41,6 +41,21 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
             message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
             found.append(Finding("info", "restored", name, f"{message} ({sources.config.places[name]})"))
     return found
+
+
+def _shown(sources: Sources) -> list[Finding]:
+    """Say so where what the tensors prove stands although a configuration file says otherwise."""
+    proved, given = sources.weights.proved if sources.weights else {}, sources.config
+    return [
+        Finding(
+            "info",
+            "restored",
+            name,
+            f"is {quote(proved[name].value)} from the weights, not {quote(plain(value))} ({given.places[name]})",
+        )
+        for name, value in given.values.items()
+        if name in proved and plain(value) != proved[name].value
+    ]
 
 
 def _other_model(sources: Sources) -> list[Finding]:
@@ -79,10 +94,11 @@ def unvouched(family: Family, sources: Sources, training: Any) -> dict[str, Any]
     if sources.checkpoint is None or sources.document is not None:
         return {}
     overridden = {override.name for override in sources.overrides.entries}
+    proved = sources.weights.proved if sources.weights else {}
     return {
         leaf.name: plain(leaf.get(training))
         for leaf in family.decisive_leaves
-        if leaf.role is Role.COMPUTATION and leaf.name not in overridden
+        if leaf.role is Role.COMPUTATION and leaf.name not in overridden and leaf.name not in proved
     }
 
 

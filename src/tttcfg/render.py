@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.differences import Difference
-from tttcfg.effective import Effective, Finding, Origin
+from tttcfg.effective import Effective, Finding, Origin, Verification
 from tttcfg.errors import printable
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, plain
@@ -77,7 +77,7 @@ def findings_text(findings: Iterable[Finding], ink: Ink, *, quiet: Sequence[str]
     lines: list[str] = []
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
-        common = finding.message if finding.code in ("unvouched", "doubt", "assumed") else ""
+        common = finding.message if finding.code in ("unvouched", "doubt", "assumed", "unverifiable") else ""
         groups.setdefault((finding.severity, finding.code, common), []).append(finding)
     for (severity, code, common), group in groups.items():
         if len(group) == 1 or (code not in quiet and not common):
@@ -209,3 +209,50 @@ def field_text(leaf: Leaf, story: Sequence[str], ink: Ink) -> str:
         *(("  history" if not index else "", line) for index, line in enumerate(story)),
     ]
     return f"{ink('bold', leaf.name)}\n  {leaf.description}\n" + table(rows, ink, ("dim",))
+
+
+def verification_json(verification: Verification, effective: Effective) -> dict[str, Any]:
+    """Return the documented object of `inspect` and `verify --output json`, with all findings on the result."""
+    return {
+        "dialect": verification.dialect,
+        "proved": dict(verification.proved),
+        "verdicts": {name: one.verdict for name, one in verification.verdicts.items()},
+        "binding": verification.binding,
+        "findings": [finding._asdict() for finding in effective.findings],
+    }
+
+
+def verification_text(verification: Verification, ink: Ink) -> str:
+    """Return the verdicts: how many fields are verified, and those that are not, with the reason of each."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, one in verification.verdicts.items():
+        groups.setdefault((one.verdict, one.shown if one.verdict == "unverifiable" else ""), []).append(name)
+    text = f"{weights_line(verification)}\n"
+    for verdict, style in (("contradicted", "red"), ("verified", "green"), ("unverifiable", "dim")):
+        for (kind, reason), names in groups.items():
+            if kind == verdict:
+                why = f" ({reason})" if reason else ""
+                text += f"{ink(style, verdict)} {printable(', '.join(names) + why)}\n"
+    return f"{text}{verification.binding}: {printable(verification.binding_reason)}\n"
+
+
+def weights_line(verification: Verification) -> str:
+    """Return in one line what was read: the file, how many tensors, whose names, and what is in it."""
+    header, evidence = verification.weights.header, verification.weights.evidence
+    title = f"names of {evidence.dialect.title}" if evidence.dialect else "unknown names"
+    content = "the whole model" if evidence.whole else "adapters only"
+    dtype = f"stored as {evidence.dtype.value}" if evidence.dtype else "stored in several types"
+    content = content if evidence.dialect else "unread"
+    return printable(f"{header.name}: {len(header):,} tensors, {title}, {content}, {dtype}")
+
+
+def inspection_text(verification: Verification, effective: Effective, ink: Ink) -> str:
+    """Return what the tensors prove, field by field, beside what config.json and the saved configuration say."""
+    rows = [("KEY", "TENSORS", "CONFIG.JSON", "DOCUMENT", "SHOWN BY")]
+    for name, proof in verification.weights.proved.items():
+        said = {one.source: one.value for one in effective.origins.get(name, ())}
+        model = verification.model.get(name)
+        beside = (value_text(said["checkpoint"]) if "checkpoint" in said else "-", proof.tensor)
+        rows.append((name, value_text(proof.value), "-" if model is None else value_text(model), *beside))
+    binding = f"{verification.binding}: {printable(verification.binding_reason)}"
+    return f"{weights_line(verification)}\n{table(rows, ink, ('cyan', 'bold'))}{binding}\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 from tttcfg.document import Document
@@ -54,9 +55,16 @@ def resolve_family(
     unknown = unvouched(family, sources, training)
     findings = [*source_findings(family, sources, training, unknown), *rule_findings(family, training)]
     findings += [finding(_severity(problem), problem) for problem in derived.problems]
+    findings += [finding(note.severity, note.problem) for note in derived.notes]
+    checked = None
+    if sources.weights is not None:
+        model = (sources.model, sources.model_name)
+        verify = import_module("tttcfg.verification").verification
+        checked = verify(family, sources.weights, training, derived, model, sources.document, origins)
+        findings += checked.findings
     provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
     effective = Effective(
-        training, derived.config, Origins(origins), tuple(findings), digest(training, family), provenance
+        training, derived.config, Origins(origins), tuple(findings), digest(training, family), provenance, checked
     )
     _demand(effective, family, require_ttt, require_training)
     contradictions = [one for one in findings if one.severity == "error"]
@@ -85,15 +93,16 @@ class _Merge:
         self.overrides: dict[str, list[Override]] = {}
         for override in sources.overrides.entries:
             self.overrides.setdefault(override.name, []).append(override)
+        self.weights = sources.weights if sources.document is None else None
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
         values: dict[str, Any] = {}
         origins: dict[str, tuple[Origin, ...]] = {}
-        given, saved, defaults = self.given(), self.saved(), _defaults(self.family)
+        given, saved, shown, defaults = self.given(), self.saved(), self.shown(), _defaults(self.family)
         yielding, assumed = Role.RUN if self.restore == "auto" else None, self.assumed
         for name, leaf in self.family.leaves.items():
-            config, checkpoint = given.get(name), saved.get(name)
+            config, checkpoint = given.get(name), saved.get(name) or shown.get(name)
             config_first = leaf.role is yielding or name in assumed
             order = (config, checkpoint, defaults[name]) if config_first else (checkpoint, config, defaults[name])
             ranked = tuple(filter(None, order))
@@ -123,6 +132,17 @@ class _Merge:
             if name in found:
                 found[name] = found[name]._replace(where=story)
         return found
+
+    def shown(self) -> dict[str, Origin]:
+        """Return what the tensors of a checkpoint without a document prove."""
+        if self.weights is None:
+            return {}
+        file = self.weights.header.name
+        return {
+            name: Origin("weights", proof.value, f"{file} ({proof.tensor})")
+            for name, proof in self.weights.proved.items()
+            if name in self.family.leaves
+        }
 
     def overridden(self, leaf: Leaf, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return what every source says with the overrides of `leaf` applied in turn, the winner first."""

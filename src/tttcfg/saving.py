@@ -18,7 +18,8 @@ from tttcfg.record import Record, Tree, redacted
 from tttcfg.storage import write_atomically
 from tttcfg.version import __version__
 
-_STAMP = ("written_by", "written_at")
+_OWN = ("written_by", "written_at", "weights")
+"""What is true of one file and not of what is made of it."""
 ABSENT = "the document lacked them; these are its version's defaults"
 
 
@@ -76,7 +77,7 @@ def carried(document: Document | None, training: Any, unvouched: Mapping[str, An
     if document is None:
         return {"doubted": {reason: dict(unvouched)}} if unvouched else {}
     whole = {**document.provenance, **_migration_of(document)}
-    provenance = {key: value for key, value in whole.items() if key not in _STAMP}
+    provenance = {key: value for key, value in whole.items() if key not in _OWN}
     if not provenance:
         return {}
     leaves = document.family.public_leaves

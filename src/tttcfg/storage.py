@@ -8,6 +8,8 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
+from functools import partial
 
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 
@@ -27,22 +29,15 @@ def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> by
         InputError: The path is missing, no regular file, unreadable or too large.
     """
     name = os.fspath(path)
+    descriptor, status = open_regular(name)
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise InputError(_unreadable(name, error)) from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise InputError(Problem("unreadable", f"is {kind}; give a file", place=Place(name)))
         if status.st_size > cap:
             raise InputError(_too_large(name, status.st_size, cap))
         data = os.read(descriptor, status.st_size + 1)
         while len(data) != status.st_size and len(data) <= cap and (more := os.read(descriptor, cap + 1 - len(data))):
             data += more
     except OSError as error:
-        raise InputError(_unreadable(name, error)) from None
+        raise InputError(unreadable(name, error)) from None
     finally:
         os.close(descriptor)
     if len(data) > cap:
@@ -50,7 +45,30 @@ def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> by
     return data
 
 
-def _unreadable(name: str, error: Exception) -> Problem:
+def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading, without ever blocking on anything else; the descriptor is the caller's to close.
+
+    Raises:
+        InputError: The path is missing, no regular file, or unreadable.
+    """
+    name = os.fspath(path)
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise InputError(unreadable(name, error)) from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise InputError(Problem("unreadable", f"is {kind}; give a file", place=Place(name)))
+    except (OSError, InputError) as error:
+        os.close(descriptor)
+        raise error if isinstance(error, InputError) else InputError(unreadable(name, error)) from None
+    return descriptor, status
+
+
+def unreadable(name: str, error: Exception) -> Problem:
+    """Return what an error of the file system means to whoever gave the path `name`."""
     if isinstance(error, FileNotFoundError):
         return Problem("not_found", "there is no such file", place=Place(name))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -84,37 +102,38 @@ def write_atomically(
     """
     target = os.fspath(path)
     try:
-        target, standing = _standing(target)
-        if standing is None and expected is not None:
-            raise _changed(target)
-        temporary = _write_temporary(target, data, standing, fsync)
+        target, found = standing(target)
+        if found is None and expected is not None:
+            raise changed(target)
+        temporary = write_temporary(target, partial(write_all, data=data), found, fsync)
         try:
-            if backup is not None and standing is not None:
-                before = read_bytes(target, standing.st_size) if expected is None else expected
-                _keep(target, standing, backup, before, fsync)
+            if backup is not None and found is not None:
+                before = read_bytes(target, found.st_size) if expected is None else expected
+                _keep(target, found, backup, before, fsync)
             elif expected is not None and not _holds(target, expected):
-                raise _changed(target)
-            os.replace(temporary, target)
+                raise changed(target)
+            put_in_place(temporary, target, fsync)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        folder = os.path.dirname(target) or os.curdir
-        if fsync:
-            _sync_folder(folder)
-        sweep(folder)
     except TttcfgError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(target))) from None
+        raise unwritable(target, error) from None
 
 
-def _changed(target: str) -> WriteError:
+def unwritable(target: str, error: Exception) -> WriteError:
+    """Return what an error of the file system means to whoever wants to write at `target`."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(target)))
+
+
+def changed(target: str) -> WriteError:
     return WriteError(Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(target)))
 
 
-def _standing(target: str) -> tuple[str, os.stat_result | None]:
+def standing(target: str) -> tuple[str, os.stat_result | None]:
     """Return where a symbolic link leads, and what stands there, if anything."""
     try:
         status = os.lstat(target)
@@ -131,16 +150,20 @@ def _standing(target: str) -> tuple[str, os.stat_result | None]:
     return target, status
 
 
-def _write_temporary(target: str, data: bytes, standing: os.stat_result | None, fsync: bool) -> str:
-    """Write `data` beside `target`, durably, with the owner and mode of what stands there."""
+def write_temporary(
+    target: str, write: Callable[[int], object], standing: os.stat_result | None, fsync: bool = True
+) -> str:
+    """Make a file beside `target`, durably, with the owner and mode of what stands there; return its path.
+
+    Args:
+        write: Writes what the file is to hold through the descriptor it is given.
+    """
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o666 if standing is None else 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        write(descriptor)
         if standing is not None:
             _give(descriptor, standing.st_uid, standing.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(standing.st_mode))
@@ -152,6 +175,21 @@ def _write_temporary(target: str, data: bytes, standing: os.stat_result | None, 
     finally:
         os.close(descriptor)
     return temporary
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def put_in_place(temporary: str, target: str, fsync: bool = True) -> None:
+    """Let what `write_temporary` made take the place of what stands at `target`, and sweep the folder."""
+    os.replace(temporary, target)
+    folder = os.path.dirname(target) or os.curdir
+    if fsync:
+        _sync_folder(folder)
+    sweep(folder)
 
 
 def _give(descriptor: int, owner: int, group: int) -> None:
@@ -186,14 +224,14 @@ def _keep(target: str, standing: os.stat_result, backup: str, before: bytes, fsy
             if not _holds(name, before):
                 continue
             if not _holds(target, before):
-                raise _changed(target)
+                raise changed(target)
             return
         linking = linking and _link(target, name)
         if not linking:
-            os.replace(_write_temporary(name, before, standing, fsync), name)
+            os.replace(write_temporary(name, partial(write_all, data=before), standing, fsync), name)
         if not (_holds(name, before) and _same_file(target, name) if linking else _holds(target, before)):
             os.unlink(name)
-            raise _changed(target)
+            raise changed(target)
         if fsync and os.path.dirname(name) != os.path.dirname(target):
             _sync_folder(os.path.dirname(name) or os.curdir)
         return

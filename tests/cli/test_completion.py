@@ -25,7 +25,7 @@ def complete(words: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("tttcfg ", ["resolve", "migrate", "diff", "fields", "history"]),
+        ("tttcfg ", ["resolve", "verify", "inspect", "migrate", "diff", "fields", "history"]),
         ("tttcfg re", ["resolve"]),
         ("tttcfg resolve --che", ["--checkpoint", "--checkpoint_dir", "--checkpoint-dir"]),
         ("tttcfg migrate --all", ["--allow-loss"]),

@@ -56,7 +56,10 @@ INSIDE = "checkpoints/checkpoint_001000/consolidated"
         ("a", f"checkpoint a/{INSIDE}, version 7"),
         (f"a/{INSIDE}/config.json", CONFIG),
         (f"a/{INSIDE}/consolidated.safetensors", f"checkpoint a/{INSIDE}, version 7"),
-        ("bare", f"checkpoint bare/{INSIDE} without training_config.json, completed with defaults"),
+        (
+            "bare",
+            f"checkpoint bare/{INSIDE} without training_config.json, what its weights say completed with defaults",
+        ),
         ("training_config.json", "saved document, version 6"),
         ("generation_3_ttt.json", "saved document, version 3"),
         ("training_config.json.v3.bak", "saved document, version 3"),

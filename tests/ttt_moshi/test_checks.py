@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tttcfg import TrainingArgs
-from tttcfg.ttt_moshi.checks import check
+from tttcfg.ttt_moshi.checks import check, sequence_tokens
 
 ON = {"enable": True}
 
@@ -47,3 +47,9 @@ def test_a_sound_configuration_raises_nothing(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize("seconds", [5e-324, 1_000_000])
 def test_the_shortest_and_the_longest_sequence_are_checked(seconds: float) -> None:
     check(TrainingArgs.model_validate({"ttt": ON, "duration_sec": seconds}))
+
+
+@pytest.mark.parametrize(("seconds", "tokens"), [(5.12, 64), (5.08, 64), (10.0, 125), (5e-324, 1)])
+def test_a_begun_token_counts_as_a_whole_one(seconds: float, tokens: int) -> None:
+    """The trainer's data loader rounds up, and pads the audio to that."""
+    assert sequence_tokens(TrainingArgs(duration_sec=seconds)) == tokens

@@ -13,7 +13,7 @@ from tttcfg.cli.terminal import fail, say
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.version import __version__
 
-COMMANDS = ("resolve", "migrate", "diff", "fields", "history")
+COMMANDS = ("resolve", "verify", "inspect", "migrate", "diff", "fields", "history")
 EPILOG = (
     "Exit codes: 0 fine; 1 the answer is no (contradiction, difference, failed file); 2 wrong use or unreadable input."
 )
@@ -47,7 +47,7 @@ def root(
         False, "--version", callback=_version, is_eager=True, help="Say the version and exit."
     ),
 ) -> None:
-    """Configurations of test-time-training checkpoints: resolve, migrate, compare, explain."""
+    """Configurations of test-time-training checkpoints: resolve, verify, migrate, compare, explain."""
     del version
 
 

@@ -76,8 +76,8 @@ def _training(path: str, overrides: list[str]) -> tuple[Any, str]:
     if not path or os.path.isdir(path) or os.path.splitext(path)[1] in (".safetensors", ".pt"):
         found = find_checkpoint(path)
         if found.document is None:
-            how = f"checkpoint {found.folder} without {DOCUMENT_NAME}, completed with defaults"
-            return _resolved(None, overrides), how
+            how = f"checkpoint {found.folder} without {DOCUMENT_NAME}, what its weights say completed with defaults"
+            return _resolved(None, overrides, path), how
         return _saved(load_document(found.document), overrides, f"checkpoint {found.folder}")
     if os.path.basename(path) == DOCUMENT_NAME or _is_document(path):
         return _saved(load_document(path), overrides, "saved document")
@@ -108,8 +108,8 @@ def _saved(document: Document, overrides: list[str], what: str) -> tuple[Any, st
     return training, f"{what}, version {document.version}"
 
 
-def _resolved(config: str | dict[str, Any] | None, overrides: list[str]) -> Any:
+def _resolved(config: str | dict[str, Any] | None, overrides: list[str], checkpoint: str | None = None) -> Any:
     try:
-        return resolve(None, config, overrides).training
+        return resolve(checkpoint, config, overrides).training
     except ContradictionError as error:
         return getattr(error.effective, "training", None)

@@ -33,7 +33,7 @@ def migrate(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself as many as processors."),
+        typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself, enough for all processors."),
     ] = None,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
     output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,

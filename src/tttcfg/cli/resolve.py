@@ -11,8 +11,9 @@ import typer
 from tttcfg import render
 from tttcfg.api import as_document
 from tttcfg.api import resolve as resolve_api
+from tttcfg.cli.options import CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
 from tttcfg.cli.overrides import override_texts
-from tttcfg.cli.terminal import ascii_only, fail, ink, say, say_json, tell
+from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
 from tttcfg.effective import Effective, Finding
 from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
 from tttcfg.fields import Role
@@ -30,22 +31,13 @@ OPTIONS = (
 )
 
 
-class Restore(str, Enum):
-    auto = "auto"
-    all = "all"
-    none = "none"
-
-
 class Output(str, Enum):
     yaml = "yaml"
     json = "json"
 
 
 def resolve(
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Overrides, also written --KEY VALUE; see below.", show_default=False),
-    ] = None,
+    overrides: OVERRIDES = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -56,23 +48,10 @@ def resolve(
             help="Any path into a checkpoint or run folder.",
         ),
     ] = None,
-    config: Annotated[
-        list[str] | None,
-        typer.Option("--config", metavar="FILE", help="Configuration file; several merge left to right."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An override; may be repeated.")
-    ] = None,
-    restore: Annotated[
-        Restore,
-        typer.Option(
-            "--restore", help="What the checkpoint decides: by role (auto), everything (all), nothing (none)."
-        ),
-    ] = Restore.auto,
-    model_config: Annotated[
-        str | None,
-        typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
-    ] = None,
+    config: CONFIG = None,
+    set_: SET = None,
+    restore: RESTORE = Restore.auto,
+    model_config: MODEL_CONFIG = None,
     train: Annotated[bool, typer.Option("--train", help="Demand what a training run needs (run_dir, data).")] = False,
     require_ttt: Annotated[
         bool, typer.Option("--require-ttt", help="Demand that the layers' configuration is known.")
@@ -117,7 +96,7 @@ def resolve(
             require_training=train,
         )
     except ContradictionError as error:
-        contradiction, effective = error, _effective(error)
+        contradiction, effective = error, effective_of(error)
     _show(effective, output, explain, _header(checkpoint, config))
     if contradiction is not None and output is Output.json:
         fail(contradiction)
@@ -126,12 +105,6 @@ def resolve(
     if write is not None:
         data = _file_bytes(effective, write, checkpoint, config)
         write_atomically(write, data, backup=f"{write}.bak" if write.is_file() else None)
-
-
-def _effective(error: ContradictionError) -> Effective:
-    if not isinstance(error.effective, Effective):
-        raise error
-    return error.effective
 
 
 def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any, NoReturn, TextIO
 
 from pydantic_core import to_json
 
-from tttcfg.errors import TttcfgError
+from tttcfg.effective import Effective
+from tttcfg.errors import ContradictionError, TttcfgError
 from tttcfg.render import Ink
 
 
@@ -70,3 +71,10 @@ def fail(error: TttcfgError) -> NoReturn:
     """Say what is wrong on standard error and leave with the error's exit code."""
     tell(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
     sys.exit(error.exit_code)
+
+
+def effective_of(error: ContradictionError) -> Effective:
+    """Return the result that a contradiction carries, or raise it where it carries none."""
+    if not isinstance(error.effective, Effective):
+        raise error
+    return error.effective

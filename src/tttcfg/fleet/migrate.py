@@ -27,6 +27,8 @@ FEW = 64
 """Documents that are migrated sooner than processes could be started for them."""
 BATCH = 16
 """Documents that a process takes at a time."""
+WAITING = 3
+"""Processes per processor where each file is made durable: most of the time they wait for the disk."""
 AHEAD = 4
 """Batches that lie ready for every process, so that none waits for the others, or for who reads the outcomes."""
 
@@ -97,12 +99,12 @@ def migrate_many(paths: Iterable[str], task: Task, workers: int | None = None) -
     """Migrate documents in so many processes; outcomes come in the order of `paths`.
 
     Args:
-        workers: Left out, as many as there are processors for more than a few documents, else none but this one.
+        workers: Left out, as many as keep the processors busy for more than a few documents, else none but this one.
     """
     rest = iter(paths)
     first = list(islice(rest, FEW + 1)) if workers is None else []
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if len(first) > FEW and hasattr(os, "sched_getaffinity") else 1
+        workers = _processors() * (WAITING if task.write and task.fsync else 1) if len(first) > FEW else 1
     rest = chain(first, rest)
     if workers <= 1:
         yield from (migrate_file(path, task) for path in rest)
@@ -115,6 +117,10 @@ def migrate_many(paths: Iterable[str], task: Task, workers: int | None = None) -
             if not under_way:
                 return
             yield from under_way.popleft().get()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _migrate_all(paths: list[str], task: Task) -> list[Outcome]:

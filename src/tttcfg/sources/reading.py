@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
 from tttcfg.document import Document, load_document
-from tttcfg.errors import InputError, Problem
+from tttcfg.effective import Weights
+from tttcfg.errors import ContradictionError, InputError, Problem, TttcfgError
 from tttcfg.family import Family
 from tttcfg.sources.config import Given, given, merged, read_config, tree_of
 from tttcfg.sources.overrides import Overrides, Overriding, read_overrides
@@ -27,6 +29,7 @@ class Sources(NamedTuple):
     model: Mapping[str, Any] | None
     model_name: str
     own_model: Mapping[str, Any] | None = None
+    weights: Weights | None = None
 
 
 def read_sources(
@@ -36,7 +39,7 @@ def read_sources(
     overrides: Overriding,
     model_config: str | os.PathLike[str] | None,
 ) -> Sources:
-    """Read every source, or raise one InputError with the problems of all of them."""
+    """Read every source, or raise one InputError with the problems of all of them; see `_refusal`."""
     problems: list[Problem] = []
 
     def attempt(read: Any, *arguments: Any) -> Any:
@@ -54,11 +57,31 @@ def read_sources(
     model = attempt(read_model_config, model_file) if model_file is not None else None
     beaten = found.model_config if found and model_config is not None else None
     own = attempt(read_model_config, beaten) if beaten is not None else None
+    weights = attempt(_weights_of, found.weights, family) if found and found.weights else None
+    if found is not None and found.document is None and weights is not None:
+        document = attempt(_embedded_in, weights, family)
     if problems:
-        raise InputError(problems)
-    return Sources(
-        overriding, found, document, merged(configs) if configs else NOTHING, model, str(model_file or ""), own
-    )
+        raise _refusal(problems)
+    files = merged(configs) if configs else NOTHING
+    return Sources(overriding, found, document, files, model, str(model_file or ""), own, weights)
+
+
+def _refusal(problems: list[Problem]) -> TttcfgError:
+    """Return what to raise: weights that are cut off were asked about and are the answer, everything else is input."""
+    cut_off = all(problem.code == "truncated" for problem in problems)
+    return ContradictionError(problems) if cut_off else InputError(problems)
+
+
+def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:
+    """Read weights, with modules that only a checkpoint with weights needs."""
+    weights: Weights = import_module("tttcfg.verification").weights_of(paths, family)
+    return weights
+
+
+def _embedded_in(weights: Weights, family: Family) -> Document | None:
+    """Return the configuration that weights carry themselves, if they carry one."""
+    document: Document | None = import_module("tttcfg.weights.marking").embedded_document(weights.header, family)
+    return document
 
 
 def _listed(config: Config | Iterable[Config] | None) -> list[Config]:

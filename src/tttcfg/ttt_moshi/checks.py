@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
 from tttcfg.errors import Problem
 from tttcfg.family import Rule
@@ -10,6 +11,11 @@ from tttcfg.ttt_moshi.training_args import TrainingArgs
 
 TOKENS_PER_SECOND = 12.5
 """Mimi's frame rate, which is the language model's token rate."""
+
+
+def sequence_tokens(training: TrainingArgs) -> int:
+    """Return the tokens of a sequence, rounded up as the trainer's data loader does."""
+    return ceil(training.duration_sec * TOKENS_PER_SECOND)
 
 
 def check(training: TrainingArgs) -> list[Rule]:
@@ -75,7 +81,7 @@ def _two_layers(training: TrainingArgs) -> Rule | None:
 
 
 def _padding(training: TrainingArgs) -> Rule | None:
-    tokens = int(training.duration_sec * TOKENS_PER_SECOND)
+    tokens = sequence_tokens(training)
     if training.ttt.enable and tokens % training.ttt.mini_batch_size:
         size = training.ttt.mini_batch_size
         message = f"{tokens} tokens are no whole number of mini-batches of {size}; zeros fill the last, and train too"

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.family import Derived
+from tttcfg.family import Derived, Rule
+from tttcfg.ttt_moshi.checks import sequence_tokens
+from tttcfg.ttt_moshi.kernels import choose, violations
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
@@ -90,7 +92,19 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
         return Derived(
             None, {}, tuple(one._replace(code="model_config", key=f"ttt.{one.key}") for one in error.problems)
         )
-    return Derived(config, _origins(ttt, name), ())
+    return Derived(config, _origins(ttt, name), *_kernel(config, sequence_tokens(training)))
+
+
+def _kernel(config: TTTConfig, tokens: int) -> tuple[tuple[Problem, ...], tuple[Rule, ...]]:
+    """Return the limits that the kernel breaks, and what to know about the choice of `auto`."""
+    notes: tuple[Rule, ...] = ()
+    if config.kernel == "auto":
+        choice = choose(config, tokens)
+        broken = choice.broken
+        notes = (Rule("info", Problem("kernel", str(choice), "ttt.kernel")),)
+    else:
+        broken = violations(config.kernel, config, tokens)
+    return tuple(Problem("contradiction", str(one), one.key) for one in broken), notes
 
 
 def inner_layer_sizes(ttt: TTTArgs, head_dim: int) -> tuple[int, ...]:

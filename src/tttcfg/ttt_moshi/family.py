@@ -31,4 +31,5 @@ TTT_MOSHI = Family(
     required_to_train=("run_dir", "data.train_data"),
     derive=derive,
     check=check,
+    weights="tttcfg.ttt_moshi.weights",
 )

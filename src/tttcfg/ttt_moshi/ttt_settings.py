@@ -81,7 +81,18 @@ class LayerSettings(Section):
         description="Mini-batches per activation checkpoint of the inner scan while evaluating; 0 is off.",
     )
     kernel: Kernel = setting(
-        "auto", role=Role.RUN, unit="name", description="Implementation of the inner scan; auto takes the best allowed."
+        "auto",
+        role=Role.RUN,
+        unit="name",
+        description="Implementation of the inner scan; auto takes the first of thunderkittens, triton and torch "
+        "whose limits the configuration meets.",
+    )
+    tensor_parallel_size: Whole = setting(
+        1,
+        role=Role.RUN,
+        unit="ranks",
+        ge=1,
+        description="Ranks that share the heads of every TTT layer; 1 is none.",
     )
 
 

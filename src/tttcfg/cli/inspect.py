@@ -1,0 +1,53 @@
+"""`tttcfg inspect`: what a checkpoint's tensors prove, beside what its files say."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tttcfg import render
+from tttcfg.api import adopt, resolve, verified
+from tttcfg.cli.options import CHECKPOINT, CONFIG
+from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
+from tttcfg.errors import ContradictionError, InputError, Problem
+
+
+def inspect(
+    checkpoint: CHECKPOINT,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Adopt it: write training_config.json from what is proved, and --config."),
+    ] = False,
+    config: CONFIG = None,
+    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+) -> None:
+    """Say what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
+
+    No tensor is loaded. With --write, a checkpoint without training_config.json gets one: from what the
+    tensors prove, and the configuration files that you vouch for; it records which is which. The exit
+    code is 1 where the checkpoint contradicts itself.
+
+    \b
+    Examples:
+      tttcfg inspect runs/exp
+      tttcfg inspect weights/lora.safetensors --output json
+      tttcfg inspect runs/old --write --config the_one_it_was_trained_with.yaml
+    """
+    if config and not write:
+        message = "goes with --write; what holds a configuration against weights is tttcfg verify"
+        raise InputError(Problem("override", message, "--config"))
+    code = 0
+    try:
+        effective = resolve(checkpoint, config)
+    except ContradictionError as error:
+        effective, code = effective_of(error), error.exit_code
+    verification = verified(effective, checkpoint)
+    if output is Output.json:
+        say_json(render.verification_json(verification, effective))
+    else:
+        say(render.inspection_text(verification, effective, ink(sys.stdout)))
+        grave = [one for one in effective.findings if one.severity != "info"]
+        tell(render.findings_text(grave, ink(sys.stderr)))
+    if write and not code:
+        tell(f"wrote {adopt(checkpoint, config)}")
+    raise typer.Exit(code)

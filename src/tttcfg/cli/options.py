@@ -1,0 +1,36 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class Restore(str, Enum):
+    auto = "auto"
+    all = "all"
+    none = "none"
+
+
+OVERRIDES = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Overrides, also written --KEY VALUE; see below.", show_default=False),
+]
+CONFIG = Annotated[
+    list[str] | None,
+    typer.Option("--config", metavar="FILE", help="Configuration file; several merge left to right."),
+]
+SET = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An override; may be repeated.")]
+RESTORE = Annotated[
+    Restore,
+    typer.Option("--restore", help="What the checkpoint decides: by role (auto), everything (all), nothing (none)."),
+]
+MODEL_CONFIG = Annotated[
+    str | None,
+    typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
+]
+CHECKPOINT = Annotated[
+    str, typer.Argument(metavar="PATH", help="Any path into a checkpoint, a safetensors file, or the URL of one.")
+]

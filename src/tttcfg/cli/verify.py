@@ -1,0 +1,52 @@
+"""`tttcfg verify`: the effective configuration held against a checkpoint's tensors."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tttcfg import render
+from tttcfg.api import resolve, verified
+from tttcfg.cli.options import CHECKPOINT, CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
+from tttcfg.cli.overrides import override_texts
+from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
+from tttcfg.errors import ContradictionError
+
+SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
+OPTIONS = ("config", "set", "restore", "model-config", "output", "help")
+
+
+def verify(
+    checkpoint: CHECKPOINT,
+    overrides: OVERRIDES = None,
+    config: CONFIG = None,
+    set_: SET = None,
+    restore: RESTORE = Restore.auto,
+    model_config: MODEL_CONFIG = None,
+    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+) -> None:
+    """Hold the effective configuration against the names and shapes of the checkpoint's tensors.
+
+    No tensor is loaded. Every architecture and computation field is verified, contradicted, or not
+    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted.
+
+    \b
+    Examples:
+      tttcfg verify runs/exp
+      tttcfg verify runs/exp --config any.yaml ttt.layers=all
+      tttcfg verify weights/lora.safetensors --config any.yaml --output json
+    """
+    texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
+    code = 0
+    try:
+        effective = resolve(checkpoint, config, texts, restore=restore.value, model_config=model_config)
+    except ContradictionError as error:
+        effective, code = effective_of(error), error.exit_code
+    verification = verified(effective, checkpoint)
+    if output is Output.json:
+        say_json(render.verification_json(verification, effective))
+    else:
+        say(render.verification_text(verification, ink(sys.stdout)))
+        grave = [one for one in effective.findings if one.severity != "info"]
+        tell(render.findings_text(grave, ink(sys.stderr)))
+    raise typer.Exit(code)

@@ -1,0 +1,1 @@
+"""How programs name their tensors: one module per dialect, each with a `dialect`."""

@@ -1,0 +1,28 @@
+"""kyutai's moshi-finetune: Moshi without TTT, in full or as LoRA adapters."""
+
+from __future__ import annotations
+
+from tttcfg.weights.dialect import INDEX, Base, Dialect
+
+LAYER = rf"transformer\.layers\.{INDEX}\."
+_ORIGINAL = r"(?:seq_modeling_block\.)?original_layer\."
+# Old files have one in_proj_weight for all steps. Where an adapter's own weight is trained too, it is called frozen_W.
+_STEPS = r"(?:in|out)_projs\.[0-9]{1,5}\.(?:frozen_W\.)?weight"
+_ONE = r"in_proj_weight|(?:in|out)_proj\.(?:frozen_W\.)?weight"
+MOSHI = Base(
+    layer=LAYER,
+    whole=r"out_norm\.(?:alpha|weight)",
+    converted=LAYER + _ORIGINAL,
+    attention=rf"{LAYER}(?:{_ORIGINAL})?self_attn\.(?:{_STEPS}|{_ONE})",
+    embedding=r"(?:text_emb|emb\.[0-9]{1,5})\.weight",
+)
+
+dialect = Dialect(
+    name="moshi_finetune",
+    title="kyutai's moshi-finetune",
+    source="kyutai-labs/moshi-finetune, finetune/checkpointing.py; names from moshi.models.lm, built and compared",
+    mark=LAYER + r"(?:self_attn\.(?:in|out)_projs\.[0-9]{1,5}|gating\.linear_(?:in|out))\..+",
+    base=MOSHI,
+    yields_to=("ttt_moshi", "moshi_in_place"),
+    trained_here=True,
+)

@@ -1,0 +1,178 @@
+"""Which implementations of the inner scan can run a configuration, and which one `auto` takes.
+
+Only what a configuration decides is here. The hardware is not known when one is resolved, so each kernel says
+in words what it needs. `scan_checkpoint_group_size` is no limit: Video-DiT clamps it to what the kernels take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
+
+SHARED = "ttt.tensor_parallel_size"
+
+
+class Limit(NamedTuple):
+    """One thing a kernel needs of a configuration.
+
+    `found` tells what stands there instead, from the configuration and the tokens of a sequence; "" where it is met.
+    """
+
+    needs: str
+    found: Callable[[TTTConfig, int], str]
+    key: str = "ttt.kernel"
+
+
+class Implementation(NamedTuple):
+    """A kernel: what it runs on, and its limits."""
+
+    runs_on: str
+    limits: tuple[Limit, ...]
+
+
+class Violation(NamedTuple):
+    """A limit that a configuration breaks: of which kernel, the key to change, what is needed and what is there."""
+
+    kernel: str
+    key: str
+    needs: str
+
+    def __str__(self) -> str:
+        return f"{self.kernel} needs {self.needs}"
+
+
+class Choice(NamedTuple):
+    """The kernel that `auto` takes, and what rules out each one that was tried.
+
+    Where all are ruled out, it is the last, torch, which has the fewest limits, and `broken` holds what it breaks.
+    """
+
+    name: str
+    ruled_out: Mapping[str, list[Violation]]
+
+    @property
+    def broken(self) -> list[Violation]:
+        return self.ruled_out.get(self.name, [])
+
+    def __str__(self) -> str:
+        taken = f"auto takes {self.name}, which runs on {KERNELS[self.name].runs_on}"
+        reasons = [f"{name} needs {', '.join(one.needs for one in found)}" for name, found in self.ruled_out.items()]
+        return "; ".join(["auto finds no kernel" if self.broken else taken, *reasons])
+
+
+def violations(kernel: str, config: TTTConfig, tokens: int) -> list[Violation]:
+    """Return every limit of `kernel` that `config` breaks, with sequences of `tokens` tokens."""
+    return [
+        Violation(kernel, limit.key, f"{limit.needs} (not {found})")
+        for limit in KERNELS[kernel].limits
+        if (found := limit.found(config, tokens))
+    ]
+
+
+def choose(config: TTTConfig, tokens: int) -> Choice:
+    """Return the first of `KERNELS` whose limits `config` meets."""
+    ruled_out: dict[str, list[Violation]] = {}
+    for name in KERNELS:
+        if not (broken := violations(name, config, tokens)):
+            break
+        ruled_out[name] = broken
+    return Choice(name, ruled_out)
+
+
+def _exactly(field: str, value: int | str) -> Limit:
+    def found(config: TTTConfig, _tokens: int) -> str:
+        actual = getattr(config, field)
+        return "" if actual == value else str(actual)
+
+    return Limit(f"{field} {value}", found)
+
+
+def _power_of_two(field: str) -> Limit:
+    def found(config: TTTConfig, _tokens: int) -> str:
+        actual: int = getattr(config, field)
+        return "" if actual >= 16 and actual & (actual - 1) == 0 else str(actual)
+
+    return Limit(f"{field} a power of two of at least 16", found)
+
+
+def _is_multi_layer(config: TTTConfig) -> bool:
+    return len(config.inner_layer_sizes) > 3
+
+
+def _not_two_layers(config: TTTConfig, _tokens: int) -> str:
+    if config.inner_model == "linear":
+        return "TTT-Linear"
+    return str(len(config.inner_layer_sizes) - 1) if _is_multi_layer(config) else ""
+
+
+def _other_width(config: TTTConfig, _tokens: int) -> str:
+    if len(config.inner_layer_sizes) != 3:  # which `_not_two_layers` says
+        return ""
+    width = config.inner_layer_sizes[1]
+    return "" if width == 4 * config.head_dim else f"{width} for head_dim {config.head_dim}"
+
+
+def _rest(config: TTTConfig, tokens: int) -> str:
+    return f"{tokens} tokens by {config.mini_batch_size}" if tokens % config.mini_batch_size else ""
+
+
+def _heads_left_over(config: TTTConfig, _tokens: int) -> str:
+    left_over = config.num_heads % config.tensor_parallel_size
+    return f"{config.num_heads} heads on {config.tensor_parallel_size} ranks" if left_over else ""
+
+
+def _multi_layer_shared(config: TTTConfig, _tokens: int) -> str:
+    if config.tensor_parallel_size == 1 or not _is_multi_layer(config):
+        return ""
+    return f"{len(config.inner_layer_sizes) - 1} layers on {config.tensor_parallel_size} ranks"
+
+
+def _shared(config: TTTConfig, _tokens: int) -> str:
+    return "" if config.tensor_parallel_size == 1 else f"on {config.tensor_parallel_size}"
+
+
+EVERY = (
+    Limit("the same number of heads on every rank", _heads_left_over, SHARED),
+    Limit("a multi-layer inner MLP whole on one rank", _multi_layer_shared, SHARED),
+)
+"""Video-DiT shards by head and its `shard_inputs` asserts the number; Moshi's TTTMLPMultiLayer refuses to shard."""
+WHOLE = Limit("a sequence of whole mini-batches", _rest)
+"""`TTTBase.forward` asserts it; only Moshi's block fills the last one with zeros, and it runs torch alone."""
+
+KERNELS: Mapping[str, Implementation] = {
+    "thunderkittens": Implementation(
+        "an H100 (sm_90a) with CUDA 12.3 or later",
+        (
+            Limit("an inner MLP of 2 layers", _not_two_layers),
+            Limit("a hidden width of 4 times head_dim", _other_width),
+            _exactly("head_dim", 64),
+            _exactly("mini_batch_size", 64),
+            _exactly("dtype", "bfloat16"),
+            WHOLE,
+            *EVERY,
+        ),
+    ),
+    "triton": Implementation(
+        "any GPU that Triton supports",
+        (
+            _exactly("inner_model", "linear"),
+            _power_of_two("head_dim"),
+            _power_of_two("mini_batch_size"),
+            WHOLE,
+            *EVERY,
+        ),
+    ),
+    "torch": Implementation(
+        "any device",
+        (Limit("all heads on one rank, being unfused", _shared, SHARED), *EVERY),
+    ),
+}
+"""In the order in which `auto` tries them.
+
+thunderkittens: ttt-tk's TkMLP. Head width and mini-batch are compile-time tiles; the mini-batch is never checked there,
+so another one would be misread. Its caller asserts bfloat16 activations.
+triton: TTT-Linear in Triton, whose `tl.arange` takes powers of two and `tl.dot` 16 and more; both dtypes will do.
+torch: the scan that Moshi runs; Video-DiT asserts a fused kernel for tensor parallelism.
+"""

@@ -1,0 +1,1 @@
+"""What a checkpoint's tensors say, read from their headers alone."""

@@ -1,0 +1,103 @@
+"""A dialect: how one program names its tensors, and what their shapes mean."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple
+
+HOME = "tttcfg.dialects"
+"""The package with one module per dialect."""
+
+MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE = "model_dim", "num_heads", "head_dim", "mini_batch_size"
+DIMENSIONS = {MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE}
+
+Axes = tuple[int | str, ...] | None
+"""What the axes of a tensor count: a fixed number, or a dimension that all tensors agree on, by its name.
+
+Any other text only tells a person what the axis is, and its size may be anything; None where the axes are not known.
+"""
+
+INDEX = r"(0|[1-9][0-9]{0,4})"
+"""Regular expression of a layer's index, as programs write it: no sign, no leading zero, ASCII digits."""
+
+
+class Inner(NamedTuple):
+    """How the layers of the inner model are named: `{}` in `weight` and `bias` counts them from `first`.
+
+    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out.
+    """
+
+    weight: str
+    bias: str
+    first: int
+    bias_axes: tuple[int | str, ...] = (NUM_HEADS, 1)
+
+
+class Base(NamedTuple):
+    """What the tensors around the TTT layers are called; regular expressions match a whole name.
+
+    Attributes:
+        layer: The start of a layer's tensors, with its index as the only group.
+        converted: The start of the base tensors of a layer that has TTT, likewise.
+        whole: A tensor that every file with the base model has; its last axis is model_dim.
+        attention: An attention weight of the base model that has no adapter, the layer's index as the group.
+        embedding: An embedding that is only saved beside adapters where it was trained.
+    """
+
+    layer: str
+    whole: str
+    converted: str = ""
+    attention: str = ""
+    embedding: str = ""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one program names its tensors.
+
+    Attributes:
+        title: The program, as a person calls it.
+        source: Where that is known from.
+        mark: Regular expression of names that only this dialect has; one such name decides.
+        block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
+        tensors: What every TTT layer has: the rest of the name, and what the axes are.
+        optional: The same for what some have.
+        inner: The forms in which the inner model is saved.
+        base: The model around the TTT layers.
+        yields_to: Dialects that have all of this one's names and some of their own.
+        trained_here: Whether configurations of the built-in family describe these weights.
+        other_ttt: Whether its TTT is no layer with an inner model, so that its tensors say nothing of the `ttt` fields.
+    """
+
+    name: str
+    title: str
+    source: str
+    mark: str
+    base: Base
+    block: str = ""
+    tensors: Mapping[str, Axes] = field(default_factory=dict)
+    optional: Mapping[str, Axes] = field(default_factory=dict)
+    inner: tuple[Inner, ...] = ()
+    yields_to: tuple[str, ...] = ()
+    trained_here: bool = False
+    other_ttt: bool = False
+
+
+@cache
+def dialects() -> Mapping[str, Dialect]:
+    """Return every dialect by name: one module each in `tttcfg.dialects`."""
+    package = import_module(HOME)
+    found = [import_module(f"{HOME}.{module.name}").dialect for module in pkgutil.iter_modules(package.__path__)]
+    return {dialect.name: dialect for dialect in found}
+
+
+def recognise(names: Collection[str]) -> tuple[Dialect, ...]:
+    """Return the dialects that `names` are in: one, none where nobody knows, several where they are mixed."""
+    text = "\n".join(name for name in names if "\n" not in name)
+    found = {name: one for name, one in dialects().items() if re.search(f"(?m)^(?:{one.mark})$", text)}
+    return tuple(one for one in found.values() if not found.keys() & set(one.yields_to))

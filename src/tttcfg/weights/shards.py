@@ -1,0 +1,178 @@
+"""Weights as one: a single file, or the files that an index names, each held against what the index says of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.storage import open_regular, unreadable
+from tttcfg.weights.header import HEADER_CAP, MAX_TENSORS, Header, read_exactly, read_header
+from tttcfg.weights.violations import Tensor, read_object
+
+INDEX_NAME = "model.safetensors.index.json"
+_INDEX_SUFFIX = ".json"
+_MAP_KEY = "weight_map"
+
+
+def read_weights(path: str | os.PathLike[str]) -> Header:
+    """Read what is known of weights from the headers alone: of a .safetensors file, or of all that an index names.
+
+    The path may be a URL, for which fsspec has to be installed.
+
+    Raises:
+        InputError: A file cannot be read or breaks a rule of the format, or the index and its files disagree.
+    """
+    name = os.fspath(path)
+    if is_remote(name):
+        remote: Header = _remote(name).read_remote(name)
+        return remote
+    return read_index(name) if is_index(name) else read_header(name)
+
+
+def is_remote(path: str) -> bool:
+    """Return whether `path` is a URL."""
+    return "://" in path
+
+
+def shown(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query."""
+    protocol, mark, rest = url.partition("://")
+    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{protocol}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def is_index(path: str) -> bool:
+    return path.endswith(_INDEX_SUFFIX)
+
+
+def _remote(url: str) -> Any:
+    try:
+        return import_module("tttcfg.weights.remote")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "fsspec":
+            raise
+        message = 'is a URL, which needs fsspec: pip install "tttcfg[remote]"'
+        raise InputError(Problem("unreadable", message, place=Place(shown(url)))) from None
+
+
+def read_index(name: str) -> Header:
+    """Read the headers of all files that the index at `name` names; they lie beside it, as files or as links.
+
+    Raises:
+        InputError: With every problem of the index and of all its files.
+    """
+    descriptor, status = open_regular(name)
+    try:
+        check_index_size(status.st_size, name)
+        data = read_exactly(descriptor, status.st_size)
+    except OSError as error:
+        raise InputError(unreadable(name, error)) from None
+    finally:
+        os.close(descriptor)
+    folder = os.path.dirname(name)
+    homes = {os.path.realpath(folder), os.path.dirname(os.path.realpath(name))}
+
+    def read(file: str) -> Header:
+        path = os.path.join(folder, file)
+        real = os.path.realpath(path)
+        if os.path.dirname(real) not in homes:
+            message = f"is a link to {quote(real)}, outside the folder of {os.path.basename(name)}"
+            raise InputError(Problem("shards", message, place=Place(path)))
+        return read_header(path)
+
+    return merged(data, name, read)
+
+
+def check_index_size(size: int, name: str) -> None:
+    if size > HEADER_CAP:
+        message = f"has {size:,} bytes; an index may have {HEADER_CAP:,}"
+        raise InputError(Problem("too_large", message, place=Place(name)))
+
+
+def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
+    """Return the tensors of all files that an index names, from its bytes.
+
+    Args:
+        read: Reads the header of the file of a plain name.
+    """
+    homes, problems = _weight_map(data, name)
+    headers: dict[str, Header] = {}
+    for file in dict.fromkeys(homes.values()):
+        if not _is_plain_name(file):
+            message = f"{_MAP_KEY} names the file {quote(file)}; a file of a checkpoint lies beside its index"
+            problems.append(Problem("shards", message, place=Place(name)))
+            continue
+        try:
+            headers[file] = read(file)
+        except InputError as error:
+            problems += error.problems
+        total = sum(map(len, headers.values()))
+        if total > MAX_TENSORS:
+            message = f"names files of more than {MAX_TENSORS:,} tensors"
+            raise InputError([*problems, Problem("too_large", message, place=Place(name))])
+    problems += _disagreements(homes, headers)
+    if problems:
+        raise InputError(problems)
+    return _joined(name, list(headers.values()))
+
+
+def _weight_map(data: bytes, name: str) -> tuple[dict[str, str], list[Problem]]:
+    """Return which file holds each tensor, as the index says."""
+    values, problems = read_object(data, name, "the index", "shards")
+    found = values.get(_MAP_KEY)
+    if not isinstance(found, dict) or not found:
+        said = f"is {quote(found)}" if _MAP_KEY in values else "is missing"
+        message = f"{_MAP_KEY} {said}; it must say in which file each tensor is"
+        raise InputError([*problems, Problem("shards", message, place=Place(name))])
+    for tensor, file in found.items():
+        if not isinstance(file, str):
+            message = f"{_MAP_KEY} puts tensor {quote(tensor)} in {quote(file)}, which is no file name"
+            problems.append(Problem("shards", message, place=Place(name)))
+    return {tensor: file for tensor, file in found.items() if isinstance(file, str)}, problems
+
+
+def _is_plain_name(file: str) -> bool:
+    return file.isprintable() and file not in ("", ".", "..") and not set(file) & set("/\\:?#%")
+
+
+def _disagreements(homes: Mapping[str, str], headers: Mapping[str, Header]) -> list[Problem]:
+    """Name every tensor that is not exactly where the index puts it; of files that could not be read, nothing."""
+    problems = []
+    for tensor, file in homes.items():
+        if file in headers and tensor not in headers[file]:
+            message = f"lacks tensor {quote(tensor)}, which the index puts there"
+            problems.append(Problem("shards", message, place=Place(headers[file].name)))
+    first: dict[str, Header] = {}
+    for file, header in headers.items():
+        place = Place(header.name)
+        for tensor in header.names:
+            if tensor in first:
+                message = f"holds tensor {quote(tensor)}, and so does {first[tensor].name}"
+                problems.append(Problem("shards", message, place=place))
+            elif tensor not in homes:
+                message = f"holds tensor {quote(tensor)}, which the index does not name"
+                problems.append(Problem("shards", message, place=place))
+            elif homes[tensor] != file:
+                message = f"holds tensor {quote(tensor)}, which the index puts in {quote(homes[tensor])}"
+                problems.append(Problem("shards", message, place=place))
+            first.setdefault(tensor, header)
+    return problems
+
+
+def _joined(name: str, headers: list[Header]) -> Header:
+    entries: dict[str, Tensor] = {}
+    for header in headers:
+        entries.update(header.entries)
+    cut = [header.truncated for header in headers if header.truncated]
+    truncated = cut[0] if cut else None
+    if len(cut) > 1:
+        truncated = cut[0]._replace(
+            message=f"{cut[0].message}; {len(cut) - 1} more files of the checkpoint are as short"
+        )
+    first, *others = (header.metadata for header in headers)
+    metadata = {key: text for key, text in first.items() if all(other.get(key) == text for other in others)}
+    return Header(name, metadata, 0, sum(header.size for header in headers), truncated, entries)

@@ -1,0 +1,83 @@
+"""What each tensor of a checkpoint belongs to, by its name alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tttcfg.weights.dialect import Dialect
+
+ADAPTER = re.compile(r"(.+)\.lora_([AB])\.weight")
+_NEVER = "(?!)()"
+
+
+class Sorted:
+    """The names of a checkpoint, by what they belong to; every layer by its index.
+
+    Attributes:
+        blocks: The tensors of TTT layers: full names by the rest of the name.
+        twice: Names of tensors of TTT layers that are in `blocks` under another name.
+        converted: A base tensor of a layer that has TTT.
+        present: The first tensor of each layer, whatever it is.
+        attention: An attention weight of the base model.
+        adapters: The two halves of LoRA adapters.
+        adapted: The layers that have adapters.
+        whole: The tensor that only a file with the base model has; empty without.
+        part: Another tensor of the base model, in a layer; empty without.
+        embedding: An embedding; empty without.
+    """
+
+    def __init__(self, names: Iterable[str], dialect: Dialect) -> None:
+        self.blocks: dict[int, dict[str, str]] = {}
+        self.twice: list[str] = []
+        self.converted: dict[int, str] = {}
+        self.present: dict[int, str] = {}
+        self.attention: dict[int, str] = {}
+        self.adapters: dict[str, list[str]] = {"A": [], "B": []}
+        self.adapted: set[int] = set()
+        self.whole = self.part = self.embedding = ""
+        base = dialect.base
+        self._layer, self._whole = re.compile(base.layer), re.compile(base.whole)
+        self._block = re.compile(dialect.block or _NEVER)
+        self._converted = re.compile(base.converted or _NEVER)
+        self._attention = re.compile(base.attention or _NEVER)
+        self._embedding = re.compile(base.embedding or _NEVER)
+        for name in names:
+            self._sort(name)
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that have TTT, ascending."""
+        return sorted({*self.blocks, *self.converted})
+
+    @property
+    def adapters_only(self) -> bool:
+        return not (self.whole or self.part)
+
+    def _sort(self, name: str) -> None:
+        adapter = ADAPTER.fullmatch(name) if name.endswith(".weight") else None
+        if adapter:
+            self.adapters[adapter.group(2)].append(name)
+        layer = self._layer.match(name)
+        if layer is None:
+            self.whole = self.whole or (name if self._whole.fullmatch(name) else "")
+            self.embedding = self.embedding or (name if self._embedding.fullmatch(name) else "")
+            return
+        index = int(layer.group(1))
+        self.present.setdefault(index, name)
+        if block := self._block.match(name):
+            first = self.blocks.setdefault(index, {}).setdefault(name[block.end() :], name)
+            if first != name:
+                self.twice.append(name)
+        else:
+            self._sort_base(name, index, adapter is not None)
+
+    def _sort_base(self, name: str, index: int, adapter: bool) -> None:
+        if self._converted.match(name):
+            self.converted.setdefault(index, name)
+        if adapter:
+            self.adapted.add(index)
+        elif self._attention.fullmatch(name):
+            self.attention.setdefault(index, name)
+        else:
+            self.part = self.part or name

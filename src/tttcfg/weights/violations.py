@@ -1,0 +1,227 @@
+"""Every rule of the safetensors format that a header breaks, named: the slow reading, for what the fast one refuses."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from pydantic_core import from_json
+
+from tttcfg.errors import InputError, Place, Problem, quote
+
+METADATA_KEY = "__metadata__"
+MAX_TENSORS = 200_000
+"""Most tensors that a checkpoint may have."""
+
+MAX_VALUES = 10 * MAX_TENSORS
+"""Most values that a header or an index may hold, by its commas; each takes up to a hundred bytes of memory."""
+
+MAX_VIOLATIONS = 1_000
+"""Most violations that are told of one header."""
+
+_MOST = 1 << 64
+_FIELDS = ("dtype", "shape", "data_offsets")
+
+DTYPE_BITS = {
+    "BOOL": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
+"""The bits of one element of every dtype that version 0.8 of the format knows."""
+
+Tensor = tuple[str, tuple[int, ...]]
+"""A dtype and a shape."""
+
+Entries = tuple[dict[str, Tensor], dict[str, str], int]
+"""Tensors by name, metadata, and where the data of the last tensor ends."""
+
+
+def read_object(data: bytes, name: str, kind: str, code: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Read a JSON object that came from anywhere, and name what stands twice in it.
+
+    Raises:
+        InputError: It is no JSON object, or is too deep or holds too much to be read at all.
+    """
+
+    def fail(code: str, message: str) -> InputError:
+        return InputError(Problem(code, f"{kind} {message}", place=Place(name)))
+
+    if not data.startswith(b"{"):
+        found = f"with {quote(data[:1].decode('latin-1'))}" if data else "nowhere: it is empty"
+        raise fail(code, f"must begin with '{{' and begins {found}")
+    if has_too_much(data):
+        raise fail("too_large", f"holds more than {MAX_TENSORS:,} tensors, or {MAX_VALUES:,} values")
+    problems: list[Problem] = []
+    try:
+        from_json(data, allow_inf_nan=False)  # bounds the depth, which Python's own parser does not
+        repeats: list[tuple[dict[str, Any], list[str]]] = []
+        values = json.loads(data.decode(), object_pairs_hook=lambda pairs: _object(pairs, repeats), parse_int=_integer)
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise fail("too_deep", "is nested far deeper than the three levels that it may have") from None
+        raise fail(code, f"is no JSON: {error}") from None
+    owners = {id(value): key for key, value in values.items()}
+    for inside, names in repeats:
+        where = "" if inside is values else f" in {quote(owners[id(inside)])}" if id(inside) in owners else " in one"
+        problems += [
+            Problem("duplicate_key", f"the name {quote(each)} stands twice{where}", place=Place(name)) for each in names
+        ]
+    return values, problems[:MAX_VIOLATIONS]
+
+
+def has_too_much(data: bytes) -> bool:
+    """Tell, before parsing, what would take many times its bytes once parsed; signs inside texts count as well."""
+    return data.count(b",") > MAX_VALUES or data.count(b"{") + data.count(b"[") > 3 * MAX_TENSORS + 3
+
+
+def _object(pairs: list[tuple[str, Any]], repeats: list[tuple[dict[str, Any], list[str]]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        repeats.append((values, [key for key, count in counts.items() if count > 1]))
+    return values
+
+
+def _integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)  # the format's own parser says that -0 is no whole number
+
+
+class _Violations:
+    """The violations of one header; more than people could read are not kept."""
+
+    def __init__(self, name: str, problems: list[Problem]) -> None:
+        self.name, self.problems = name, problems
+
+    def say(self, message: str, tensor: str | None = None, code: str = "safetensors") -> None:
+        subject = "" if tensor is None else f"tensor {quote(tensor)} "
+        self.problems.append(Problem(code, subject + message, place=Place(self.name)))
+        if len(self.problems) >= MAX_VIOLATIONS:
+            message = f"has more that is wrong; the first {MAX_VIOLATIONS:,} violations are listed"
+            raise InputError([*self.problems, Problem(code, message, place=Place(self.name))])
+
+
+def read_entries(data: bytes, name: str, file_size: int) -> Entries:
+    """Read a header of any layout, trying every rule one by one.
+
+    Raises:
+        InputError: With one problem for each violation.
+    """
+    values, problems = read_object(data, name, "the header", "safetensors")
+    found = _Violations(name, problems)
+    metadata = values.pop(METADATA_KEY, {})
+    _check_metadata(metadata, found)
+    if len(values) > MAX_TENSORS:
+        found.say(f"the header names {len(values):,} tensors; at most {MAX_TENSORS:,} are read", code="too_large")
+    spans = []
+    for tensor, entry in values.items():
+        if span := _check_entry(tensor, entry, found):
+            spans.append((*span, tensor))
+    _check_layout(sorted(spans), len(spans) == len(values), file_size - 8 - len(data), found)
+    if problems:
+        raise InputError(problems)
+    end = max((end for _, end, _ in spans), default=0)
+    return {key: (entry["dtype"], tuple(entry["shape"])) for key, entry in values.items()}, metadata, end
+
+
+def _check_metadata(metadata: Any, found: _Violations) -> None:
+    if not isinstance(metadata, dict):
+        found.say(f"{METADATA_KEY} must map text to text and is {quote(metadata)}")
+        return
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            found.say(f"{METADATA_KEY} must map text to text; {quote(key)} is {quote(value)}")
+
+
+def _check_entry(tensor: str, entry: Any, found: _Violations) -> tuple[int, int] | None:
+    """Name what is wrong with one entry by itself; return its span where it has one."""
+    if not isinstance(entry, dict):
+        found.say(f"must be described by an object and is {quote(entry)}", tensor)
+        return None
+    for field in _FIELDS:
+        if field not in entry:
+            found.say(f"lacks its {field}", tensor)
+    for field in entry:
+        if field not in _FIELDS:
+            found.say(f"has {quote(field)}, which is no field of the format", tensor)
+    fields: list[Any] = [entry.get(field) for field in _FIELDS]
+    dtype, shape, span = fields
+    sized = isinstance(dtype, str) and dtype in DTYPE_BITS and "shape" in entry
+    if "dtype" in entry and not (isinstance(dtype, str) and dtype in DTYPE_BITS):
+        found.say(f"has the dtype {quote(dtype)}, which the format does not know", tensor)
+    if "shape" in entry and not _is_counts(shape):
+        found.say(f"has the shape {quote(shape)}; it must be a list of whole numbers from 0 to 2^64 - 1", tensor)
+        sized = False
+    if "data_offsets" not in entry:
+        return None
+    if not (_is_counts(span) and len(span) == 2 and span[0] <= span[1]):
+        message = f"has the data_offsets {quote(span)}; they must be two whole numbers, the first not the larger"
+        found.say(message, tensor)
+        return None
+    if sized:
+        _check_span(tensor, dtype, shape, span, found)
+    return span[0], span[1]
+
+
+def _check_span(tensor: str, dtype: str, shape: list[int], span: list[int], found: _Violations) -> None:
+    bits = bits_of(shape, DTYPE_BITS[dtype])
+    if bits is not None and bits == 8 * (span[1] - span[0]):
+        return
+    described = f"is {dtype} of shape {quote(shape)}, which"
+    if bits is None:
+        found.say(f"{described} is more than 2^64 bits", tensor)
+    elif bits % 8:
+        found.say(f"{described} takes {bits:,} bits and so no whole number of bytes", tensor)
+    else:
+        taken = f"its data_offsets {quote(span)} span {span[1] - span[0]:,}"
+        found.say(f"{described} takes {bits // 8:,} bytes; {taken}", tensor)
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(count) is int and 0 <= count < _MOST for count in value)
+
+
+def bits_of(shape: list[int], bits: int) -> int | None:
+    """Return the bits of a tensor, or None where the product, dimension by dimension, leaves 64 bits.
+
+    A zero behind the dimensions that are too many does not save them: the format's own library stops there.
+    """
+    product = 1
+    for count in (*shape, bits):
+        product *= count
+        if product >= _MOST:
+            return None
+    return product
+
+
+def _check_layout(spans: list[tuple[int, int, str]], complete: bool, room: int, found: _Violations) -> None:
+    """Name holes and overlaps between the data of tensors, and bytes behind the last where all spans are known."""
+    reached, before = 0, ""
+    for begin, end, tensor in spans:
+        if begin > reached and complete:
+            found.say(f"begins at byte {begin:,}; the {begin - reached:,} before it belong to no tensor", tensor)
+        elif begin < reached:
+            found.say(f"begins at byte {begin:,}, before the end of tensor {quote(before)} at {reached:,}", tensor)
+        if end >= reached:
+            reached, before = end, tensor
+    if complete and room > reached:
+        found.say(f"has {room - reached:,} bytes behind its last tensor that belong to none")

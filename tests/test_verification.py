@@ -1,0 +1,308 @@
+"""A configuration held against tensors: on real small files, everything that can go wrong, and what is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tttcfg
+from tests.builders import checkpoint, trained, write_json
+from tests.dialects import tensors
+from tests.dialects.tensors import Size
+from tests.weights.files import weights_file
+from tttcfg import ContradictionError, InputError, TrainingArgs
+from tttcfg.effective import Verification
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+MODEL = {"dim": 64, "num_heads": 4, "num_layers": 4, "context": 3000}
+Tensors = dict[str, tuple[str, Sequence[int]]]
+TTT = {"ttt.enable": True, "ttt.layers": [1, 2], "param_dtype": "float32"}
+
+
+def consolidated(
+    layers: Sequence[int], hidden: Sequence[int] | None = None, heads: int = 4, dtype: str = "F32"
+) -> Tensors:
+    """Return the whole model of width 64, with the trainer's two-layer inner MLP unless `hidden` says otherwise."""
+    size = Size(heads, 64 // heads)
+    widths = [4 * size.head_dim] if hidden is None else hidden
+    return {name: (dtype, shape) for name, shape in tensors.consolidated(size, layers, widths).items()}
+
+
+def lora_file(layers: Sequence[int], rank: int) -> Tensors:
+    return {name: ("F32", shape) for name, shape in tensors.adapters(Size(), layers, [64], rank).items()}
+
+
+def saved(
+    run: Path,
+    shapes: Tensors,
+    values: Mapping[str, Any] | None = None,
+    *,
+    file: str = "consolidated.safetensors",
+    model: Mapping[str, Any] | None = None,
+) -> Path:
+    """Make a checkpoint of a configuration, with tensors that need not be of it."""
+    folder = trained(run, {**TTT, **(values or {})}, {**MODEL, **(model or {})})
+    (folder / "consolidated" / "consolidated.safetensors").unlink()
+    weights_file(folder / "consolidated" / file, shapes)
+    return folder
+
+
+def refused(folder: Path, *overrides: str, **options: Any) -> dict[str, str]:
+    """Return the contradictions of a checkpoint by key, having seen that nothing else was raised."""
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(folder, overrides=overrides, **options)
+    return {problem.key: problem.message for problem in caught.value.problems}
+
+
+def verdicts(verification: Verification) -> dict[str, str]:
+    return {name: one.verdict for name, one in verification.verdicts.items()}
+
+
+def test_a_checkpoint_of_its_own_configuration_is_verified(tmp_path: Path) -> None:
+    """Whatever has a tensor is verified, and the rest is unverifiable with a reason."""
+    found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])))
+    assert found.dialect == "ttt_moshi"
+    proved = {name for name, verdict in verdicts(found).items() if verdict == "verified"}
+    assert proved >= {
+        *("ttt.enable", "ttt.layers", "ttt.inner_model", "ttt.mlp.layers", "ttt.mlp.expansion_factor", "param_dtype"),
+        *("ttt.model_dim", "ttt.num_heads", "ttt.head_dim", "ttt.num_layers", "ttt.layer_indices", "lora.enable"),
+    }
+    assert all(one.shown for one in found.verdicts.values() if one.verdict == "unverifiable")
+    assert verdicts(found)["ttt.mini_batch_size"] == verdicts(found)["ttt.base_lr"] == "unverifiable"
+    assert {one.key for one in found.findings if one.code == "unverifiable"} >= {"ttt.mini_batch_size", "ttt.rope_mode"}
+
+
+def test_every_architecture_and_computation_field_has_a_verdict(tmp_path: Path) -> None:
+    found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])))
+    assert {leaf.name for leaf in TTT_MOSHI.decisive_leaves} <= found.verdicts.keys()
+
+
+@pytest.mark.parametrize(
+    ("made_of", "values", "key", "words"),
+    [
+        ({"layers": [0, 3]}, {}, "ttt.layers", "but the weights have TTT in layers [0,3]"),
+        ({"layers": [1, 2]}, {"ttt.layers": "all"}, "ttt.layers", "which means [0,1,2,3]"),
+        ({"layers": [1, 2], "hidden": [64] * 4}, {}, "ttt.mlp.layers", "is 2"),
+        ({"layers": [1, 2]}, {"ttt.mlp.layers": 5}, "ttt.mlp.layers", "the weights have 2"),
+        ({"layers": [1, 2], "hidden": []}, {}, "ttt.inner_model", "the weights have 'linear'"),
+        ({"layers": [1, 2]}, {"ttt.inner_model": "linear"}, "ttt.inner_model", "the weights have 'mlp'"),
+        (
+            {"layers": [1, 2], "hidden": [64, 32]},
+            {"ttt.mlp.layers": 3, "ttt.mlp.hidden_dims": [64, 64]},
+            "ttt.mlp.hidden_dims",
+            "the weights have [64, 32]",
+        ),
+        (
+            {"layers": [1, 2], "hidden": [64, 64]},
+            {"ttt.mlp.layers": 3, "ttt.mlp.expansion_factor": 2.0},
+            "ttt.mlp.expansion_factor",
+            "the weights have [64, 64]",
+        ),
+        ({"layers": []}, {}, "ttt.enable", "no tensor of a TTT layer is in the weights"),
+        ({"layers": [1, 2]}, {"ttt.enable": False}, "ttt.enable", "would be left out"),
+        ({"layers": [1, 2]}, {"ttt.layers": "none"}, "ttt.layers", "would be left out"),
+        ({"layers": [1, 2]}, {"lora.enable": True}, "lora.enable", "adds random adapters"),
+        ({"layers": [1, 2], "dtype": "BF16"}, {}, "param_dtype", "stored in bfloat16"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else None,
+)
+def test_a_configuration_that_is_not_the_weights_own_is_caught(
+    tmp_path: Path, made_of: dict[str, Any], values: dict[str, Any], key: str, words: str
+) -> None:
+    """The one thing that is wrong is the only contradiction, and it says what to do."""
+    found = refused(saved(tmp_path, consolidated(**made_of), values))
+    assert list(found) == [key]
+    assert words in found[key]
+    assert ";" in found[key]
+
+
+def test_adapters_that_the_configuration_does_not_have_are_caught(tmp_path: Path) -> None:
+    folder = saved(tmp_path, lora_file(layers=[1, 2], rank=8), file="lora.safetensors")
+    assert "without, the adapters are left out" in refused(folder)["lora.enable"]
+
+
+def test_a_wrong_rank_is_caught(tmp_path: Path) -> None:
+    folder = saved(tmp_path, lora_file(layers=[1, 2], rank=8), {"lora.enable": True}, file="lora.safetensors")
+    assert refused(folder) == {
+        "lora.rank": f"is 64 (checkpoint {folder}/consolidated/training_config.json), but the weights have 8 "
+        "(text_linear.lora_A.weight); override lora.rank=8"
+    }
+    assert verdicts(tttcfg.verify(folder, overrides=["lora.rank=8"]))["lora.rank"] == "verified"
+
+
+def test_merged_weights_whose_config_json_says_lora_are_caught(tmp_path: Path) -> None:
+    """moshi-finetune writes this after `save_adapters: false`, and its loader adds random adapters."""
+    folder = saved(tmp_path, consolidated(layers=[1, 2]), {"lora.enable": True}, model={"lora": True, "lora_rank": 64})
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(folder)
+    first, second = (problem.message for problem in caught.value.problems if problem.key == "lora.enable")
+    assert "override lora.enable=false" in first
+    assert "config.json, lora)" in second
+    assert "LoRA was merged" in first
+
+
+def test_a_config_json_of_another_model_is_caught(tmp_path: Path) -> None:
+    folder = saved(tmp_path, consolidated(layers=[1, 2]), model={"dim": 128, "num_heads": 8, "num_layers": 6})
+    found = refused(folder)
+    assert set(found) == {"ttt.model_dim", "ttt.num_heads", "ttt.num_layers"}
+    assert all("config.json" in message for message in found.values())
+
+
+def test_a_wrong_head_count_is_caught(tmp_path: Path) -> None:
+    folder = saved(tmp_path, consolidated(layers=[1, 2], heads=8))
+    found = refused(folder)
+    assert "is 4 (" in found["ttt.num_heads"]
+    assert "but the weights have 8" in found["ttt.num_heads"]
+
+
+def test_adapters_without_a_base_model_are_caught(tmp_path: Path) -> None:
+    values = {"lora.enable": True, "lora.rank": 8, "moshi_paths.hf_repo_id": None}
+    folder = saved(tmp_path, lora_file(layers=[1, 2], rank=8), values, file="lora.safetensors")
+    assert "name the base model" in refused(folder)["moshi_paths.hf_repo_id"]
+
+
+def test_full_fine_tuning_is_not_in_an_adapter_file(tmp_path: Path) -> None:
+    shapes = {name: one for name, one in lora_file(layers=[1, 2], rank=8).items() if "lora" not in name}
+    folder = saved(tmp_path, shapes, {"full_finetuning": True}, file="lora.safetensors")
+    assert "no base model" in refused(folder)["full_finetuning"]
+
+
+@pytest.mark.parametrize("left", [5, 2000, -3], ids=["inside the length", "inside the header", "inside the data"])
+def test_a_file_that_was_cut_off_is_the_answer_no(tmp_path: Path, left: int) -> None:
+    folder = saved(tmp_path, consolidated(layers=[1, 2]))
+    file = folder / "consolidated" / "consolidated.safetensors"
+    with file.open("r+b") as stream:
+        stream.truncate(left if left > 0 else file.stat().st_size + left)
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(folder)
+    assert [problem.code for problem in caught.value.problems] == ["truncated"]
+
+
+def test_all_contradictions_come_at_once(tmp_path: Path) -> None:
+    folder = saved(tmp_path, consolidated(layers=[1, 2]), {"lora.enable": True, "ttt.layers": [0]}, model={"dim": 32})
+    assert set(refused(folder)) == {"lora.enable", "ttt.layers", "ttt.model_dim"}
+
+
+def test_an_override_of_what_no_shape_depends_on_contradicts_nothing(tmp_path: Path) -> None:
+    """Weights stored in one type may be run in another, on purpose: that is a deviation."""
+    found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])), overrides=["param_dtype=bfloat16"])
+    assert found.verdicts["param_dtype"].verdict == "unverifiable"
+    assert "stored in float32" in found.verdicts["param_dtype"].shown
+
+
+def test_tensors_that_are_missing_or_of_another_shape_are_named(tmp_path: Path) -> None:
+    shapes = consolidated(layers=[1, 2])
+    prefix = "transformer.layers.2.seq_modeling_block.ttt_layer.ttt."
+    del shapes[f"{prefix}W2"]
+    shapes[f"{prefix}wq.weight"] = ("F32", (64, 32))
+    folder = saved(tmp_path, shapes)
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(folder)
+    text = str(caught.value)
+    assert "W2" in text
+    assert "wq.weight" in text
+    assert {problem.code for problem in caught.value.problems} == {"weights"}
+
+
+def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path) -> None:
+    """Nothing is guessed, and nothing is contradicted."""
+    found = tttcfg.verify(saved(tmp_path, {"model.blocks.0.w": ("F32", (4, 4))}))
+    assert found.dialect is None
+    assert set(verdicts(found).values()) == {"unverifiable", "verified"}
+    assert [one.severity for one in found.findings if one.code == "dialect"] == ["warning"]
+    assert set(found.proved) == {"param_dtype", "ttt.dtype"}
+
+
+def test_what_tensors_prove_beats_a_configuration_file_where_no_document_is(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, None, MODEL)
+    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2], hidden=[64, 32]))
+    config = {"ttt": {"enable": False, "layers": "all", "base_lr": 0.5}, "lora": {"enable": True}}
+    effective = tttcfg.resolve(folder, config)
+    assert effective.training.ttt.enable
+    assert effective.training.ttt.layers == (1, 2)
+    assert effective.training.ttt.mlp.hidden_dims == (64, 32)
+    assert not effective.training.lora.enable
+    assert effective.training.ttt.base_lr == 0.5
+    winner, beaten, default = effective.origins["ttt.layers"]
+    assert (winner.source, beaten.source, default.source) == ("weights", "config", "default")
+    assert "consolidated.safetensors" in winner.where
+    assert {one.key for one in effective.findings if one.code == "restored"} >= {"ttt.enable", "ttt.layers"}
+    doubtful = {one.key for one in effective.findings if one.code == "unvouched"}
+    assert "ttt.base_lr" in doubtful
+    assert "param_dtype" not in doubtful
+
+
+def test_an_override_beats_what_tensors_prove_and_is_contradicted(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, None, MODEL)
+    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
+    assert set(refused(folder, "ttt.mlp.layers=4")) == {"ttt.mlp.layers"}
+
+
+def test_a_document_is_not_replaced_by_what_tensors_prove(tmp_path: Path) -> None:
+    """The document is the checkpoint's word; tensors only contradict it."""
+    folder = saved(tmp_path, consolidated(layers=[1, 2]), {"ttt.layers": [0, 1]})
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.resolve(folder)
+    effective: Any = caught.value.effective
+    assert effective.training.ttt.layers == (0, 1)
+    assert effective.verification is not None
+
+
+def test_inspecting_says_what_is_proved_and_raises_no_contradiction(tmp_path: Path) -> None:
+    found = tttcfg.inspect_weights(saved(tmp_path, consolidated(layers=[1, 2]), {"ttt.layers": [0, 1]}))
+    assert found.proved["ttt.layers"] == [1, 2]
+    assert found.proved["ttt.inner_layer_sizes"] == [16, 64, 16]
+    assert [one.key for one in found.findings if one.severity == "error"] == ["ttt.layers"]
+
+
+def test_a_checkpoint_without_weights_cannot_be_verified(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    (folder / "consolidated" / "consolidated.safetensors").unlink()
+    with pytest.raises(InputError, match="holds no weights"):
+        tttcfg.verify(folder)
+
+
+def test_a_weights_file_that_was_given_is_the_one_that_is_read(tmp_path: Path) -> None:
+    """A second file beside it is named where the folder was given, for nobody says which of them is meant."""
+    folder = saved(tmp_path, consolidated(layers=[1, 2]))
+    inside = folder / "consolidated"
+    weights_file(inside / "lora.safetensors", lora_file(layers=[1, 2], rank=8))
+    assert "lora.safetensors lies beside" in str([one.message for one in tttcfg.verify(folder).findings])
+    found = refused(inside / "lora.safetensors")
+    assert "lora.enable" in found
+
+
+def test_weights_behind_a_url_are_verified(tmp_path: Path) -> None:
+    file = weights_file(tmp_path / "any.safetensors", consolidated(layers=[1, 2]))
+    found = tttcfg.inspect_weights(f"file://{file}")
+    assert found.proved["ttt.layers"] == [1, 2]
+
+
+def test_a_checkpoint_is_adopted_from_what_is_proved_and_vouched_for(tmp_path: Path) -> None:
+    """The document says what rests on what; what is neither proved nor vouched for stays doubted."""
+    folder = checkpoint(tmp_path / "run", None, MODEL)
+    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
+    config = write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 8}, "run_dir": "runs/a"})
+    written = tttcfg.adopt(folder, config)
+    document = tttcfg.load_document(written)
+    training: TrainingArgs = document.training
+    assert (training.ttt.layers, training.ttt.mini_batch_size) == ((1, 2), 8)
+    proved, vouched = document.provenance["adopted"].values()
+    assert proved["ttt.layers"] == [1, 2]
+    assert vouched == {"ttt.mini_batch_size": 8, "run_dir": "runs/a"}
+    doubts = {one.key for one in tttcfg.resolve(folder).findings if one.code == "doubt"}
+    assert "ttt.base_lr" in doubts
+    assert "ttt.mini_batch_size" not in doubts
+    with pytest.raises(InputError, match="nothing to adopt"):
+        tttcfg.adopt(folder, config)
+
+
+def test_nothing_is_adopted_against_the_tensors(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, None, {**MODEL, "dim": 32})
+    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
+    with pytest.raises(ContradictionError):
+        tttcfg.adopt(folder)
+    assert not (folder / "consolidated" / "training_config.json").exists()
