@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from job import CONFIG, OVERRIDES, write_checkpoint
+from job import CONFIG, OVERRIDES, write_checkpoint, write_weights
 from measure import Figure, cost, ratio
 from peers import write_floor, write_hydra
 
@@ -42,6 +42,10 @@ def figures(work: Path, checkpoints: int) -> Iterator[Figure]:
     yield ratio("cold resolve / Hydra", yaml_cost, hydra_cost, 0.75, unit=unit)
     yield ratio("cold resolve --output json / Hydra", json_cost, hydra_cost, 0.75, unit=unit)
     yield ratio("tttcfg --version / python -c pass", version_cost, python_cost, 2.5, unit=unit)
+    name = f"cold resolve held against {write_weights(Path(checkpoint))} tensors / floor, which reads none"
+    _said(as_json)
+    (held,), unit = cost([resolve])
+    yield ratio(name, held, floor_cost, None, unit=unit)
 
 
 def _said(command: Sequence[str]) -> Any:

@@ -93,7 +93,7 @@ class _Merge:
         self.overrides: dict[str, list[Override]] = {}
         for override in sources.overrides.entries:
             self.overrides.setdefault(override.name, []).append(override)
-        self.weights = sources.weights if sources.document is None else None
+        self.weights, self.no_document = sources.weights, sources.document is None
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
@@ -102,10 +102,10 @@ class _Merge:
         given, saved, shown, defaults = self.given(), self.saved(), self.shown(), _defaults(self.family)
         yielding, assumed = Role.RUN if self.restore == "auto" else None, self.assumed
         for name, leaf in self.family.leaves.items():
-            config, checkpoint = given.get(name), saved.get(name) or shown.get(name)
+            config, checkpoint = given.get(name), saved.get(name)
             config_first = leaf.role is yielding or name in assumed
             order = (config, checkpoint, defaults[name]) if config_first else (checkpoint, config, defaults[name])
-            ranked = tuple(filter(None, order))
+            ranked = tuple(filter(None, (shown.get(name), *order)))
             if name in self.overrides:
                 ranked = self.overridden(leaf, ranked)
             values[name] = ranked[0].value
@@ -134,14 +134,14 @@ class _Merge:
         return found
 
     def shown(self) -> dict[str, Origin]:
-        """Return what the tensors of a checkpoint without a document prove."""
+        """Return what the tensors prove of what the checkpoint's document does not say, if there is one."""
         if self.weights is None:
             return {}
-        file = self.weights.header.name
+        file, silent = self.weights.header.name, self.family.leaves if self.no_document else self.assumed
         return {
             name: Origin("weights", proof.value, f"{file} ({proof.tensor})")
             for name, proof in self.weights.proved.items()
-            if name in self.family.leaves
+            if name in silent
         }
 
     def overridden(self, leaf: Leaf, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:

@@ -22,6 +22,7 @@ dialect = Dialect(
     title="kyutai's moshi-finetune",
     source="kyutai-labs/moshi-finetune, finetune/checkpointing.py; names from moshi.models.lm, built and compared",
     mark=LAYER + r"(?:self_attn\.(?:in|out)_projs\.[0-9]{1,5}|gating\.linear_(?:in|out))\..+",
+    hint="transformer.layers.",
     base=MOSHI,
     yields_to=("ttt_moshi", "moshi_in_place"),
     trained_here=True,

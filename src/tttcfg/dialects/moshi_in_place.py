@@ -14,6 +14,7 @@ dialect = Dialect(
     title="moshi_in_place",
     source="its classes, read; the prefix is inferred",
     mark=LAYER + r"gating\.(?:w_down|w_down_pretrained|target_generator\..+)",
+    hint=".gating.",
     base=MOSHI,
     block=rf"{LAYER}gating\.(?=w_down|target_generator\.)",
     tensors={"w_down": (MODEL_DIM, "hidden")},

@@ -10,6 +10,7 @@ dialect = Dialect(
     title="ttt-lm-kernels",
     source="test-time-training/ttt-lm-kernels, ttt/modeling_ttt.py; built and compared",
     mark=BLOCK + r"(?:learnable_token_idx_bias|qkv_learnable_ttt_lr_proj\.weight)",
+    hint="seq_modeling_block.",
     base=LANGUAGE_MODEL,
     block=BLOCK,
     tensors={

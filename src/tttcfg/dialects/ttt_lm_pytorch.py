@@ -14,6 +14,7 @@ dialect = Dialect(
     title="ttt-lm-pytorch",
     source="test-time-training/ttt-lm-pytorch, ttt.py; built and compared",
     mark=BLOCK + r"(?:learnable_token_idx|learnable_ttt_lr_weight|[qkvg]_proj\.weight)",
+    hint="seq_modeling_block.",
     base=LANGUAGE_MODEL,
     block=BLOCK,
     tensors={

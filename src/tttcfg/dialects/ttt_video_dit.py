@@ -26,6 +26,7 @@ dialect = Dialect(
     title="ttt-video-dit",
     source="test-time-training/ttt-video-dit, models/cogvideo/dit.py, models/ssm/ttt_layer.py; built and compared",
     mark=LAYER + r"seq_modeling_block\.(?:ssm\.ttt\.|(?:for|back)ward_ssm_gating_(?:video|text)\.).+",
+    hint="dit.layers.",
     base=Base(layer=LAYER, whole=r"(?:model\.)?dit\.transformer_norm\.weight"),
     block=LAYER + r"seq_modeling_block\.(?!(?:q|k|v|o|q_norm|k_norm)\.)",
     tensors={

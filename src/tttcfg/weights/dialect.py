@@ -64,6 +64,7 @@ class Dialect:
         title: The program, as a person calls it.
         source: Where that is known from.
         mark: Regular expression of names that only this dialect has; one such name decides.
+        hint: Plain text that every such name holds, which is looked for first, because that costs far less.
         block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
         tensors: What every TTT layer has: the rest of the name, and what the axes are.
         optional: The same for what some have.
@@ -78,6 +79,7 @@ class Dialect:
     title: str
     source: str
     mark: str
+    hint: str
     base: Base
     block: str = ""
     tensors: Mapping[str, Axes] = field(default_factory=dict)
@@ -99,5 +101,6 @@ def dialects() -> Mapping[str, Dialect]:
 def recognise(names: Collection[str]) -> tuple[Dialect, ...]:
     """Return the dialects that `names` are in: one, none where nobody knows, several where they are mixed."""
     text = "\n".join(name for name in names if "\n" not in name)
-    found = {name: one for name, one in dialects().items() if re.search(f"(?m)^(?:{one.mark})$", text)}
+    likely = {name: one for name, one in dialects().items() if one.hint in text}
+    found = {name: one for name, one in likely.items() if re.search(f"(?m)^(?:{one.mark})$", text)}
     return tuple(one for one in found.values() if not found.keys() & set(one.yields_to))

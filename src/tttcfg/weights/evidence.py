@@ -19,7 +19,7 @@ from tttcfg.weights.dialect import (
     recognise,
 )
 from tttcfg.weights.header import Header
-from tttcfg.weights.sorting import ADAPTER, Sorted
+from tttcfg.weights.sorting import Sorted
 
 FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 
@@ -228,13 +228,13 @@ class _Reader:
         """Return the one rank of all LoRA adapters."""
         found: dict[int, list[str]] = {}
         for side, axis in (("A", 0), ("B", -1)):
-            for name in self.sorted.adapters[side]:
+            for name in self.sorted.adapters[side].values():
                 shape = self.header.shape(name)
                 if len(shape) == 2 and 0 not in shape:
                     found.setdefault(shape[axis], []).append(name)
                 else:
                     self.wrong(name, shape, "an adapter has two axes that hold something")
-        downs, ups = ({ADAPTER.sub(r"\1", name): name for name in self.sorted.adapters[side]} for side in "AB")
+        downs, ups = self.sorted.adapters["A"], self.sorted.adapters["B"]
         either = downs | ups
         if halves := [either[one] for one in sorted(downs.keys() ^ ups.keys())]:
             self.problem(f"has {_some(halves)} without the other half of the adapter")

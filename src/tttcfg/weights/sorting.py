@@ -20,7 +20,7 @@ class Sorted:
         converted: A base tensor of a layer that has TTT.
         present: The first tensor of each layer, whatever it is.
         attention: An attention weight of the base model.
-        adapters: The two halves of LoRA adapters.
+        adapters: The two halves of LoRA adapters: full names by that of what they are for.
         adapted: The layers that have adapters.
         whole: The tensor that only a file with the base model has; empty without.
         part: Another tensor of the base model, in a layer; empty without.
@@ -33,7 +33,7 @@ class Sorted:
         self.converted: dict[int, str] = {}
         self.present: dict[int, str] = {}
         self.attention: dict[int, str] = {}
-        self.adapters: dict[str, list[str]] = {"A": [], "B": []}
+        self.adapters: dict[str, dict[str, str]] = {"A": {}, "B": {}}
         self.adapted: set[int] = set()
         self.whole = self.part = self.embedding = ""
         base = dialect.base
@@ -57,7 +57,7 @@ class Sorted:
     def _sort(self, name: str) -> None:
         adapter = ADAPTER.fullmatch(name) if name.endswith(".weight") else None
         if adapter:
-            self.adapters[adapter.group(2)].append(name)
+            self.adapters[adapter.group(2)][adapter.group(1)] = name
         layer = self._layer.match(name)
         if layer is None:
             self.whole = self.whole or (name if self._whole.fullmatch(name) else "")
