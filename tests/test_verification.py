@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import checkpoint, trained, write_json
+from tests.builders import SEED_EXCERPT, checkpoint, trained, write_json
 from tests.dialects import tensors
 from tests.dialects.tensors import Size
 from tests.weights.files import weights_file
@@ -249,6 +249,17 @@ def test_a_document_is_not_replaced_by_what_tensors_prove(tmp_path: Path) -> Non
     effective: Any = caught.value.effective
     assert effective.training.ttt.layers == (0, 1)
     assert effective.verification is not None
+
+
+def test_tensors_fill_in_what_a_document_lacks(tmp_path: Path) -> None:
+    """The seed's excerpt says nothing of LoRA and the inner layers: the tensors do, and beat file and default."""
+    folder = checkpoint(tmp_path, {**SEED_EXCERPT, "ttt": {**SEED_EXCERPT["ttt"], "layers": "1,2"}}, MODEL)
+    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2], hidden=[64] * 4))
+    effective = tttcfg.resolve(folder, {"ttt": {"mlp": {"layers": 3}}, "lora": {"enable": True}})
+    assert effective.training.ttt.mlp.layers == 5
+    assert not effective.training.lora.enable
+    assert [one.source for one in effective.origins["ttt.mlp.layers"]] == ["weights", "config", "checkpoint", "default"]
+    assert effective.origins["ttt.layers"][0].source == "checkpoint"
 
 
 def test_inspecting_says_what_is_proved_and_raises_no_contradiction(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import tttcfg
 from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, trained
 from tests.cli.process import run
+from tests.dialects import tensors
+from tests.weights.files import weights_file
 
 GOLDEN = Path(__file__).parent / "golden"
 TYPER = GOLDEN / "typer.version"
@@ -16,6 +18,8 @@ TYPER = GOLDEN / "typer.version"
 TYPERS = {
     "help": "--help",
     "help_resolve": "resolve --help",
+    "help_verify": "verify --help",
+    "help_inspect": "inspect --help",
     "help_migrate": "migrate --help",
     "help_diff": "diff --help",
     "help_fields": "fields --help",
@@ -35,6 +39,11 @@ OUTPUT = {
     "migrate_plan": "migrate old --to 7",
     "migrate_down": "migrate now --to 6",
     "migrate_failures": "migrate seed broken",
+    "verify": "verify held",
+    "verify_contradiction": "verify held --config any.yaml --restore none ttt.layers=all lora.enable=true",
+    "verify_json": "verify held --output json",
+    "inspect": "inspect held",
+    "inspect_unknown": "inspect strange/model.safetensors",
     "diff": "diff now seed=2 ttt.layers=[1,2] seed",
     "fields_key": "fields ttt.mlp.layers",
     "fields_section": "fields optim",
@@ -66,6 +75,13 @@ def prepare(folder: Path) -> None:
     old = old_document(5, {"ttt.enable": True, "ttt.layers": "1,2", "ttt.use_rope": True, "batch_size": 4})
     checkpoint(folder / "old", old)
     trained(folder / "now", {"ttt.enable": True, "ttt.layers": [1, 2, 3], "batch_size": 4})
+    hybrid = {"ttt.enable": True, "ttt.layers": [1, 2], "param_dtype": "float32"}
+    held = trained(folder / "held", hybrid, {**MODEL, "num_layers": 4})
+    shapes = tensors.consolidated(tensors.Size(), [1, 2], [64])
+    weights_file(
+        held / "consolidated" / "consolidated.safetensors", {name: ("F32", one) for name, one in shapes.items()}
+    )
+    weights_file(folder / "strange" / "model.safetensors", {"blocks.0.w": ("F32", (4, 4))})
     (folder / "any.yaml").write_text(ANY)
     (folder / "mistakes.yaml").write_text(MISTAKES)
     for name, text in (("foreign", '{"a": 1}'), ("newer", '{"schema_version": 99}'), ("text", "no json")):

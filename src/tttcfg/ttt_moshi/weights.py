@@ -124,7 +124,8 @@ class Judge:
             verdict = unverifiable(f"an override chose it; the weights are stored in {dtype.value}")
         else:
             shown = f"the weights are stored in {dtype.value} ({dtype.tensor})"
-            verdict = Judgement("contradicted", quote(name), shown, "the file is not the one that was saved with it")
+            advice = f"override param_dtype={dtype.value}, or give the file that was saved with it"
+            verdict = Judgement("contradicted", quote(name), shown, advice)
         yield "param_dtype", verdict
         if self.config is not None:
             yield "ttt.dtype", verdict._replace(advice="")
