@@ -8,7 +8,7 @@ import typer
 from tttcfg import render
 from tttcfg.api import adopt, resolve, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG
-from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
+from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
 
 
@@ -42,12 +42,8 @@ def inspect(
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)
-    if output is Output.json:
-        say_json(render.verification_json(verification, effective))
-    else:
-        say(render.inspection_text(verification, effective, ink(sys.stdout)))
-        grave = [one for one in effective.findings if one.severity != "info"]
-        tell(render.findings_text(grave, ink(sys.stderr)))
+    text = render.inspection_text(verification, effective, ink(sys.stdout))
+    answer(effective, output, render.verification_json(verification, effective), text)
     if write and not code:
         tell(f"wrote {adopt(checkpoint, config)}")
     raise typer.Exit(code)

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, TttcfgError
-from tttcfg.render import Ink
+from tttcfg.render import Ink, findings_text
 
 
 class Output(str, Enum):
@@ -78,3 +78,12 @@ def effective_of(error: ContradictionError) -> Effective:
     if not isinstance(error.effective, Effective):
         raise error
     return error.effective
+
+
+def answer(effective: Effective, output: Output, value: Any, text: str) -> None:
+    """Give a command's result in the form that was asked for: `value` as JSON, or `text` with what is not just info."""
+    if output is Output.json:
+        say_json(value)
+        return
+    say(text)
+    tell(findings_text([one for one in effective.findings if one.severity != "info"], ink(sys.stderr)))

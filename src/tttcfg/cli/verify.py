@@ -9,7 +9,7 @@ from tttcfg import render
 from tttcfg.api import resolve, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
 from tttcfg.cli.overrides import override_texts
-from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
+from tttcfg.cli.terminal import Output, answer, effective_of, ink
 from tttcfg.errors import ContradictionError
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
@@ -43,10 +43,6 @@ def verify(
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)
-    if output is Output.json:
-        say_json(render.verification_json(verification, effective))
-    else:
-        say(render.verification_text(verification, ink(sys.stdout)))
-        grave = [one for one in effective.findings if one.severity != "info"]
-        tell(render.findings_text(grave, ink(sys.stderr)))
+    text = render.verification_text(verification, ink(sys.stdout))
+    answer(effective, output, render.verification_json(verification, effective), text)
     raise typer.Exit(code)

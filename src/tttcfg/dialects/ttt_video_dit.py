@@ -10,11 +10,19 @@ from tttcfg.weights.dialect import HEAD_DIM, INDEX, MODEL_DIM, NUM_HEADS, Axes, 
 
 LAYER = rf"(?:model\.)?dit\.layers\.{INDEX}\."
 TTT = "ssm.ttt."
-_PROJECTIONS: dict[str, Axes] = {
-    f"{TTT}{name}.{part}": (MODEL_DIM,) * axes
-    for name in ("wq", "wk", "wv", "wo")
-    for part, axes in (("weight", 2), ("bias", 1))
-}
+
+
+def layer_tensors(prefix: str) -> dict[str, Axes]:
+    """Return what a TTT layer has beside its inner model: projections, rate gate and norms; Moshi took it over."""
+    found: dict[str, Axes] = {}
+    for name in ("wq", "wk", "wv", "wo"):
+        found |= {f"{name}.weight": (MODEL_DIM, MODEL_DIM), f"{name}.bias": (MODEL_DIM,)}
+    found |= {"learnable_ttt_lr_weight": (NUM_HEADS, 1, MODEL_DIM), "learnable_ttt_lr_bias": (NUM_HEADS, 1)}
+    found |= {f"ttt_norm_{part}": (NUM_HEADS, HEAD_DIM) for part in ("weight", "bias")}
+    found |= {f"post_norm.{part}": (MODEL_DIM,) for part in ("weight", "bias")}
+    return {prefix + name: axes for name, axes in found.items()}
+
+
 _GATES: dict[str, Axes] = {
     f"{way}_ssm_gating_{what}.gating_alpha": (MODEL_DIM,)
     for way in ("forward", "backward")
@@ -31,13 +39,7 @@ dialect = Dialect(
     block=LAYER + r"seq_modeling_block\.(?!(?:q|k|v|o|q_norm|k_norm)\.)",
     tensors={
         **_GATES,
-        **_PROJECTIONS,
-        f"{TTT}learnable_ttt_lr_weight": (NUM_HEADS, 1, MODEL_DIM),
-        f"{TTT}learnable_ttt_lr_bias": (NUM_HEADS, 1),
-        f"{TTT}ttt_norm_weight": (NUM_HEADS, HEAD_DIM),
-        f"{TTT}ttt_norm_bias": (NUM_HEADS, HEAD_DIM),
-        f"{TTT}post_norm.weight": (MODEL_DIM,),
-        f"{TTT}post_norm.bias": (MODEL_DIM,),
+        **layer_tensors(TTT),
     },
     inner=(Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1),),
 )
