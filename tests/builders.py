@@ -56,7 +56,7 @@ def write_json(path: Path, values: object) -> Path:
 def checkpoint(
     run: Path, document: dict[str, Any] | None = None, model: dict[str, Any] | None = MODEL, step: int = 1000
 ) -> Path:
-    """Make a checkpoint with empty weights in the run folder `run` and return its folder.
+    """Make a checkpoint without weights in the run folder `run` and return its folder.
 
     Args:
         document: Its training_config.json as plain values; None leaves the file out.
@@ -65,7 +65,6 @@ def checkpoint(
     folder = run / "checkpoints" / f"checkpoint_{step:06d}"
     inside = folder / "consolidated"
     inside.mkdir(parents=True, exist_ok=True)
-    (inside / "consolidated.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     if model is not None:
         write_json(inside / "config.json", model)
     if document is not None:

@@ -179,6 +179,24 @@ def test_save_takes_every_form(tmp_path: Path, form: str) -> None:
     assert other.read_bytes() == one.read_bytes()
 
 
+@pytest.mark.parametrize("value", [None, 3, ["seed"], Namespace(seed=1), OldTrainArgs()])
+def test_what_is_no_configuration_is_an_input_error(value: Any, tmp_path: Path) -> None:
+    for take in (tttcfg.save_document, tttcfg.bind):
+        if value is None and take is tttcfg.bind:
+            continue
+        with pytest.raises(InputError, match=f"is a {type(value).__name__}, not a TrainingArgs; give"):
+            take(tmp_path, value)
+    with pytest.raises(InputError, match="not a TrainingArgs"):
+        tttcfg.diff(value, TrainingArgs())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_no_configuration(tmp_path: Path) -> None:
+    for value in (tmp_path, "training_config.json"):
+        with pytest.raises(InputError, match=r"read a file with tttcfg\.load_document"):
+            tttcfg.save_document(tmp_path, value)
+
+
 def test_load_and_save_are_stable(tmp_path: Path) -> None:
     """Loading a document and saving it again gives the same bytes."""
     first = tttcfg.save_document(tmp_path / "first.json", TrainingArgs(seed=3), written_at=NOON)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 
-from tests.builders import checkpoint
+import tttcfg
+from tests.builders import MODEL, checkpoint, trained
+from tests.dialects.tensors import Size, consolidated
+from tests.weights.files import weights_file
 from tttcfg.checkpoint import find_checkpoint
 from tttcfg.errors import InputError
 
@@ -16,7 +23,7 @@ from tttcfg.errors import InputError
 def run(tmp_path: Path) -> Path:
     """A run folder with three checkpoints and a half-written fourth."""
     for step in (999_999, 1_000_000, 1000):
-        checkpoint(tmp_path / "run", {}, step=step)
+        (checkpoint(tmp_path / "run", {}, step=step) / "consolidated" / "consolidated.safetensors").touch()
     half = tmp_path / "run" / "checkpoints" / "checkpoint_2000000" / "tmp.consolidated"
     half.mkdir(parents=True)
     (half / "training_config.json").write_text("{}")
@@ -94,7 +101,8 @@ def test_a_relative_path_finds_it(run: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_files_that_are_not_there_are_none(tmp_path: Path) -> None:
-    found = find_checkpoint(checkpoint(tmp_path, model=None))
+    (tmp_path / "model.safetensors").touch()
+    found = find_checkpoint(tmp_path)
     assert (found.document, found.model_config) == (None, None)
 
 
@@ -117,3 +125,80 @@ def test_what_is_no_checkpoint_is_refused(name: str, message: str, run: Path) ->
     with pytest.raises(InputError) as caught:
         find_checkpoint(run.parent / name)
     assert message in str(caught.value)
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[Path]:
+    """A folder of files which are all at memory://run/ as well, from when a test asks for one."""
+    yield tmp_path
+    fsspec.filesystem("memory").rm("/run", recursive=True)
+
+
+def serve(folder: Path) -> None:
+    files = fsspec.filesystem("memory")
+    files.pipe("memory://run/notes.txt", b"x")
+    for path in folder.rglob("*.*"):
+        files.pipe(f"memory://run/{path.relative_to(folder)}", path.read_bytes())
+
+
+def bound(run: Path, **values: Any) -> Path:
+    """Return the files of a checkpoint whose weights and document are bound to each other."""
+    shapes = {name: ("F32", shape) for name, shape in consolidated(Size(), [1, 2], [64]).items()}
+    given = {"ttt.enable": True, "ttt.layers": [1, 2], "param_dtype": "float32", **values}
+    folder = trained(run, given, {**MODEL, "num_layers": 4}) / "consolidated"
+    weights_file(folder / "consolidated.safetensors", shapes)
+    assert tttcfg.bind(folder).state == "bound"
+    return folder
+
+
+def test_what_lies_beside_weights_at_a_url_is_read(remote: Path) -> None:
+    serve(bound(remote, **{"ttt.mini_batch_size": 8}))
+    found = tttcfg.verify("memory://run/consolidated.safetensors")
+    assert (found.binding, found.verdicts["ttt.num_layers"].verdict) == ("bound", "verified")
+    assert tttcfg.resolve("memory://run/consolidated.safetensors").training.ttt.mini_batch_size == 8
+
+
+def test_another_document_beside_weights_at_a_url_is_an_error(remote: Path) -> None:
+    folder = bound(remote / "a")
+    other = bound(remote / "b", **{"ttt.mini_batch_size": 8})
+    shutil.copy(other / "training_config.json", folder)
+    serve(folder)
+    with pytest.raises(tttcfg.ContradictionError) as caught:
+        tttcfg.verify("memory://run/consolidated.safetensors")
+    assert [problem.code for problem in caught.value.problems] == ["binding"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["step", "step/", "step/consolidated", "step/consolidated/config.json", "step/consolidated/training_config.json"],
+)
+def test_a_folder_at_a_url_is_a_checkpoint_by_the_names_in_it(given: str, remote: Path) -> None:
+    bound(remote).parent.rename(remote / "step")
+    serve(remote)
+    found = find_checkpoint(f"memory://run/{given}")
+    inside = "memory://run/step/consolidated"
+    assert found == (
+        inside,
+        f"{inside}/training_config.json",
+        f"{inside}/config.json",
+        (f"{inside}/consolidated.safetensors",),
+        (),
+    )
+
+
+@pytest.mark.parametrize("given", ["", "nothing/", "notes/", "nothing/config.json"])
+def test_a_url_where_nothing_is_is_refused(given: str, remote: Path) -> None:
+    serve(remote)
+    with pytest.raises(InputError, match=r"holds no checkpoint: none of training_config\.json"):
+        find_checkpoint(f"memory://run/{given}")
+
+
+def test_weights_of_any_name_may_be_at_a_url(remote: Path) -> None:
+    serve(remote)
+    found = find_checkpoint("memory://run/notes.txt")
+    assert (found.folder, found.weights) == ("memory://run", ("memory://run/notes.txt",))
+    assert found.document is None
+
+
+def test_a_url_of_this_machine_is_a_path(run: Path) -> None:
+    assert find_checkpoint(f"file://{run}") == find_checkpoint(run)

@@ -152,7 +152,7 @@ def test_yaml_reads_back_equal(tmp_path_factory: pytest.TempPathFactory, text: s
 def test_every_field_survives_the_yaml(tmp_path: Path) -> None:
     """The YAML of a configuration in which every field differs from its default reads back equal."""
     values = {name: alternatives(leaf)[0] for name, leaf in TTT_MOSHI.leaves.items() if leaf.role is not Role.SECRET}
-    values |= {"ttt.mlp.layers": 2, "lora.enable": False}
+    values |= {"ttt.mlp.layers": 2, "lora.enable": False, "ttt.tensor_parallel_size": 1}  # what goes together
     effective = tttcfg.resolve(overrides=values)
     assert read_back(tmp_path, effective_yaml(effective, [])) == effective.training
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.builders import SEED_EXCERPT, checkpoint, trained, write_json
 from tests.dialects import tensors
 from tests.dialects.tensors import Size
 from tests.weights.files import weights_file
-from tttcfg import ContradictionError, InputError, TrainingArgs
+from tttcfg import ContradictionError, InputError
 from tttcfg.effective import Verification
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -45,8 +45,14 @@ def saved(
 ) -> Path:
     """Make a checkpoint of a configuration, with tensors that need not be of it."""
     folder = trained(run, {**TTT, **(values or {})}, {**MODEL, **(model or {})})
-    (folder / "consolidated" / "consolidated.safetensors").unlink()
     weights_file(folder / "consolidated" / file, shapes)
+    return folder
+
+
+def bare(run: Path, shapes: Tensors) -> Path:
+    """Make a checkpoint without a configuration of its own."""
+    folder = checkpoint(run, None, MODEL)
+    weights_file(folder / "consolidated" / "consolidated.safetensors", shapes)
     return folder
 
 
@@ -170,15 +176,26 @@ def test_full_fine_tuning_is_not_in_an_adapter_file(tmp_path: Path) -> None:
     assert "no base model" in refused(folder)["full_finetuning"]
 
 
-@pytest.mark.parametrize("left", [5, 2000, -3], ids=["inside the length", "inside the header", "inside the data"])
-def test_a_file_that_was_cut_off_is_the_answer_no(tmp_path: Path, left: int) -> None:
+def test_a_file_whose_data_was_cut_off_is_the_answer_no(tmp_path: Path) -> None:
     folder = saved(tmp_path, consolidated(layers=[1, 2]))
     file = folder / "consolidated" / "consolidated.safetensors"
     with file.open("r+b") as stream:
-        stream.truncate(left if left > 0 else file.stat().st_size + left)
+        stream.truncate(file.stat().st_size - 3)
     with pytest.raises(ContradictionError) as caught:
         tttcfg.verify(folder)
     assert [problem.code for problem in caught.value.problems] == ["truncated"]
+    assert [one.code for one in tttcfg.inspect_weights(folder).findings if one.severity == "error"] == ["truncated"]
+
+
+@pytest.mark.parametrize("left", [0, 5, 2000], ids=["empty", "inside the length", "inside the header"])
+@pytest.mark.parametrize("ask", [tttcfg.verify, tttcfg.inspect_weights], ids=["verify", "inspect"])
+def test_a_header_that_was_cut_off_is_no_answer(tmp_path: Path, left: int, ask: Callable[[Path], Any]) -> None:
+    """Nothing is known of the tensors then, so there is no verdict: the file is what cannot be used."""
+    folder = saved(tmp_path, consolidated(layers=[1, 2]))
+    with (folder / "consolidated" / "consolidated.safetensors").open("r+b") as stream:
+        stream.truncate(left)
+    with pytest.raises(InputError, match="copy or download it again"):
+        ask(folder)
 
 
 def test_all_contradictions_come_at_once(tmp_path: Path) -> None:
@@ -191,6 +208,25 @@ def test_an_override_of_what_no_shape_depends_on_contradicts_nothing(tmp_path: P
     found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])), overrides=["param_dtype=bfloat16"])
     assert found.verdicts["param_dtype"].verdict == "unverifiable"
     assert "stored in float32" in found.verdicts["param_dtype"].shown
+
+
+@pytest.mark.parametrize("taken", ["!default", "!config"])
+def test_what_an_override_takes_from_a_lower_source_is_chosen_too(tmp_path: Path, taken: str) -> None:
+    folder = saved(tmp_path, consolidated(layers=[1, 2]))
+    found = tttcfg.verify(folder, {"param_dtype": "bfloat16"}, [f"param_dtype={taken}"])
+    assert found.verdicts["param_dtype"].verdict == "unverifiable"
+    assert "stored in float32" in found.verdicts["param_dtype"].shown
+
+
+def test_a_default_contradicts_no_type_that_nobody_can_give(tmp_path: Path) -> None:
+    """There is no param_dtype=float16 to ask for; who gave another one is contradicted all the same."""
+    shapes = consolidated(layers=[1, 2], dtype="F16")
+    (told,) = (one for one in tttcfg.verify(bare(tmp_path / "a", shapes)).findings if one.key == "param_dtype")
+    assert (told.severity, told.code) == ("warning", "unverifiable")
+    assert "stored in float16" in told.message
+    folder = saved(tmp_path / "b", shapes)
+    assert "override param_dtype=float32" in refused(folder)["param_dtype"]
+    assert verdicts(tttcfg.verify(folder, overrides=["param_dtype=float32"]))["param_dtype"] == "unverifiable"
 
 
 def test_tensors_that_are_missing_or_of_another_shape_are_named(tmp_path: Path) -> None:
@@ -207,18 +243,68 @@ def test_tensors_that_are_missing_or_of_another_shape_are_named(tmp_path: Path) 
     assert {problem.code for problem in caught.value.problems} == {"weights"}
 
 
-def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path) -> None:
-    """Nothing is guessed, and nothing is contradicted."""
-    found = tttcfg.verify(saved(tmp_path, {"model.blocks.0.w": ("F32", (4, 4))}))
+UNKNOWN: dict[str, Tensors] = {"unknown names": {"model.blocks.0.w": ("F32", (4, 4))}, "no tensors": {}}
+FOREIGN = {
+    "ttt-lm-pytorch": tensors.lm_pytorch(Size(), [64]),
+    "ttt-lm-kernels": tensors.lm_kernels(Size(), []),
+    "ttt-video-dit": tensors.video_dit(Size(), [64]),
+    "moshi_in_place": tensors.in_place(Size(), [1]),
+}
+
+
+@pytest.mark.parametrize("shapes", UNKNOWN.values(), ids=UNKNOWN)
+def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path, shapes: Tensors) -> None:
+    """Nothing is guessed; whoever asks what the weights are is told that nobody knows."""
+    folder = bare(tmp_path, shapes)
+    found = tttcfg.inspect_weights(folder)
     assert found.dialect is None
-    assert set(verdicts(found).values()) == {"unverifiable", "verified"}
+    assert set(verdicts(found).values()) <= {"unverifiable", "verified"}
     assert [one.severity for one in found.findings if one.code == "dialect"] == ["warning"]
-    assert set(found.proved) == {"param_dtype", "ttt.dtype"}
+    assert set(found.proved) <= {"param_dtype", "ttt.dtype"}
+    assert tttcfg.resolve(folder, {"batch_size": 2}).training.batch_size == 2
+
+
+@pytest.mark.parametrize("shapes", UNKNOWN.values(), ids=UNKNOWN)
+def test_nothing_of_a_configuration_is_in_weights_that_nobody_knows(tmp_path: Path, shapes: Tensors) -> None:
+    nothing = "nothing of this configuration is in these weights"
+    for folder in (saved(tmp_path / "a", shapes), bare(tmp_path / "b", shapes)):
+        with pytest.raises(ContradictionError, match=nothing):
+            tttcfg.verify(folder)
+    for config, overrides in (({"ttt": {"enable": True}}, []), (None, ["lora.enable=true"])):
+        with pytest.raises(ContradictionError, match=nothing):
+            tttcfg.resolve(bare(tmp_path / "c", shapes), config, overrides)
+
+
+@pytest.mark.parametrize("title", FOREIGN)
+def test_weights_of_another_program_are_told_and_are_no_configurations_own(tmp_path: Path, title: str) -> None:
+    """To ask what they are is fine; a configuration of this family is never theirs."""
+    folder = bare(tmp_path, {name: ("BF16", shape) for name, shape in FOREIGN[title].items()})
+    (told,) = (one for one in tttcfg.inspect_weights(folder).findings if one.code == "dialect")
+    assert (told.severity, f"are of {title}, which" in told.message) == ("info", True)
+    for ask in (tttcfg.verify, tttcfg.resolve):
+        with pytest.raises(ContradictionError, match=f"are of {title}, which a configuration of ttt_moshi does not"):
+            ask(folder, {"ttt": {"enable": False}})
+    with pytest.raises(ContradictionError, match="does not describe"):
+        tttcfg.verify(folder)
+
+
+def test_mixed_names_are_an_error_for_whoever_asks(tmp_path: Path) -> None:
+    mixed = {**FOREIGN["ttt-lm-pytorch"], **FOREIGN["ttt-video-dit"]}
+    found = tttcfg.inspect_weights(bare(tmp_path, {name: ("BF16", shape) for name, shape in mixed.items()}))
+    assert [one.code for one in found.findings if one.severity == "error"] == ["weights"]
+
+
+def test_ttt_under_names_that_nobody_knows_is_not_there(tmp_path: Path) -> None:
+    """A loader would leave those tensors out, and take random ones for what the configuration asks for."""
+    shapes = consolidated(layers=[])
+    for name, (dtype, shape) in consolidated(layers=[1, 2]).items():
+        if ".ttt_layer." in name:
+            shapes[name.replace("seq_modeling_block", "ttt_block")] = (dtype, shape)
+    assert "known to be of a TTT layer" in refused(saved(tmp_path, shapes))["ttt.enable"]
 
 
 def test_what_tensors_prove_beats_a_configuration_file_where_no_document_is(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, None, MODEL)
-    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2], hidden=[64, 32]))
+    folder = bare(tmp_path, consolidated(layers=[1, 2], hidden=[64, 32]))
     config = {"ttt": {"enable": False, "layers": "all", "base_lr": 0.5}, "lora": {"enable": True}}
     effective = tttcfg.resolve(folder, config)
     assert effective.training.ttt.enable
@@ -229,15 +315,46 @@ def test_what_tensors_prove_beats_a_configuration_file_where_no_document_is(tmp_
     winner, beaten, default = effective.origins["ttt.layers"]
     assert (winner.source, beaten.source, default.source) == ("weights", "config", "default")
     assert "consolidated.safetensors" in winner.where
-    assert {one.key for one in effective.findings if one.code == "restored"} >= {"ttt.enable", "ttt.layers"}
+    assert verdicts(tttcfg.verify(folder, config))["ttt.layers"] == "verified"
     doubtful = {one.key for one in effective.findings if one.code == "unvouched"}
     assert "ttt.base_lr" in doubtful
     assert "param_dtype" not in doubtful
 
 
+def test_what_a_file_says_and_tensors_refute_is_told_with_both_sides(tmp_path: Path) -> None:
+    folder = bare(tmp_path / "run", consolidated(layers=[1, 2]))
+    wrong = {"ttt": {"enable": True, "layers": "all", "mlp": {"layers": 5}}, "lora": {"enable": True, "rank": 8}}
+    config = write_json(tmp_path / "wrong.json", wrong)
+    told = {one.key: one for one in tttcfg.verify(folder, config).findings if one.code == "restored"}
+    assert told.keys() == {"ttt.layers", "ttt.mlp.layers", "lora.enable"}
+    assert {one.severity for one in told.values()} == {"warning"}
+    file = folder / "consolidated" / "consolidated.safetensors"
+    tensor = "transformer.layers.1.seq_modeling_block.ttt_layer.ttt.W1"
+    assert told["ttt.mlp.layers"].message == f"is 2, as {file} ({tensor}) proves, not 5 ({config}:1:51)"
+    assert set(told.values()) <= set(tttcfg.resolve(folder, config).findings)
+
+
+def test_what_a_file_says_in_other_words_than_the_tensors_is_not_refuted(tmp_path: Path) -> None:
+    folder = bare(tmp_path, consolidated(layers=[1, 2], hidden=[32, 32]))
+    config = {"ttt": {"enable": True, "layers": "middle", "mlp": {"layers": 3, "hidden_dims": [32, 32]}}}
+    found = tttcfg.verify(folder, config)
+    assert [one for one in found.findings if one.code == "restored"] == []
+    assert verdicts(found)["ttt.mlp.hidden_dims"] == verdicts(found)["ttt.layers"] == "verified"
+
+
+def test_a_file_by_itself_is_held_against_the_tensors(tmp_path: Path) -> None:
+    """Nothing of the checkpoint is a source then, its tensors no more than its document."""
+    folder = bare(tmp_path, consolidated(layers=[1, 2], dtype="BF16"))
+    wrong = {"ttt": {"enable": True, "layers": "all"}, "lora": {"enable": True}}
+    assert set(refused(folder, config=wrong, restore="none")) == {"ttt.layers", "lora.enable"}
+    right = {"ttt": {"enable": True, "layers": [1, 2]}}
+    effective = tttcfg.resolve(folder, right, restore="none")
+    assert [one.source for one in effective.origins["ttt.layers"]] == ["config", "default"]
+    assert set(refused(folder, restore="none")) == {"ttt.enable"}
+
+
 def test_an_override_beats_what_tensors_prove_and_is_contradicted(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, None, MODEL)
-    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
+    folder = bare(tmp_path, consolidated(layers=[1, 2]))
     assert set(refused(folder, "ttt.mlp.layers=4")) == {"ttt.mlp.layers"}
 
 
@@ -259,6 +376,8 @@ def test_tensors_fill_in_what_a_document_lacks(tmp_path: Path) -> None:
     assert effective.training.ttt.mlp.layers == 5
     assert not effective.training.lora.enable
     assert [one.source for one in effective.origins["ttt.mlp.layers"]] == ["weights", "config", "checkpoint", "default"]
+    told = {one.key for one in effective.findings if (one.code, one.severity) == ("restored", "warning")}
+    assert told == {"ttt.mlp.layers", "lora.enable"}
     assert effective.origins["ttt.layers"][0].source == "checkpoint"
 
 
@@ -270,10 +389,8 @@ def test_inspecting_says_what_is_proved_and_raises_no_contradiction(tmp_path: Pa
 
 
 def test_a_checkpoint_without_weights_cannot_be_verified(tmp_path: Path) -> None:
-    folder = trained(tmp_path)
-    (folder / "consolidated" / "consolidated.safetensors").unlink()
     with pytest.raises(InputError, match="holds no weights"):
-        tttcfg.verify(folder)
+        tttcfg.verify(trained(tmp_path))
 
 
 def test_a_weights_file_that_was_given_is_the_one_that_is_read(tmp_path: Path) -> None:
@@ -290,30 +407,3 @@ def test_weights_behind_a_url_are_verified(tmp_path: Path) -> None:
     file = weights_file(tmp_path / "any.safetensors", consolidated(layers=[1, 2]))
     found = tttcfg.inspect_weights(f"file://{file}")
     assert found.proved["ttt.layers"] == [1, 2]
-
-
-def test_a_checkpoint_is_adopted_from_what_is_proved_and_vouched_for(tmp_path: Path) -> None:
-    """The document says what rests on what; what is neither proved nor vouched for stays doubted."""
-    folder = checkpoint(tmp_path / "run", None, MODEL)
-    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
-    config = write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 8}, "run_dir": "runs/a"})
-    written = tttcfg.adopt(folder, config)
-    document = tttcfg.load_document(written)
-    training: TrainingArgs = document.training
-    assert (training.ttt.layers, training.ttt.mini_batch_size) == ((1, 2), 8)
-    proved, vouched = document.provenance["adopted"].values()
-    assert proved["ttt.layers"] == [1, 2]
-    assert vouched == {"ttt.mini_batch_size": 8, "run_dir": "runs/a"}
-    doubts = {one.key for one in tttcfg.resolve(folder).findings if one.code == "doubt"}
-    assert "ttt.base_lr" in doubts
-    assert "ttt.mini_batch_size" not in doubts
-    with pytest.raises(InputError, match="nothing to adopt"):
-        tttcfg.adopt(folder, config)
-
-
-def test_nothing_is_adopted_against_the_tensors(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, None, {**MODEL, "dim": 32})
-    weights_file(folder / "consolidated" / "consolidated.safetensors", consolidated(layers=[1, 2]))
-    with pytest.raises(ContradictionError):
-        tttcfg.adopt(folder)
-    assert not (folder / "consolidated" / "training_config.json").exists()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tttcfg.api import diff as diff
     from tttcfg.api import inspect_weights as inspect_weights
     from tttcfg.api import load_document as load_document
+    from tttcfg.api import mark_for as mark_for
     from tttcfg.api import migrate_document as migrate_document
     from tttcfg.api import resolve as resolve
     from tttcfg.api import save_document as save_document
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tttcfg.fields import Role as Role
     from tttcfg.ttt_moshi.family import TrainingArgs as TrainingArgs
     from tttcfg.ttt_moshi.family import TTTConfig as TTTConfig
+    from tttcfg.weights.rewriting import settle as settle
 
 _HOMES = {
     "tttcfg.api": (
@@ -45,6 +47,7 @@ _HOMES = {
         "diff",
         "inspect_weights",
         "load_document",
+        "mark_for",
         "migrate_document",
         "resolve",
         "save_document",
@@ -66,6 +69,7 @@ _HOMES = {
     ),
     "tttcfg.fields": ("Role",),
     "tttcfg.ttt_moshi.family": ("TTTConfig", "TrainingArgs"),
+    "tttcfg.weights.rewriting": ("settle",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 every entry is a name

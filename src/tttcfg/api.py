@@ -11,7 +11,7 @@ from typing import Any
 
 from tttcfg import document as documents
 from tttcfg import saving
-from tttcfg.adopting import adopted
+from tttcfg.adopting import adopted, refute_vouched
 from tttcfg.checkpoint import WEIGHT_NAMES, find_checkpoint
 from tttcfg.differences import Difference, differences
 from tttcfg.document import Document
@@ -80,13 +80,23 @@ def verify(
 ) -> Verification:
     """Hold what `resolve` would give against the checkpoint's tensors, before anything is loaded.
 
-    Arguments are those of `resolve`; the result has a verdict for every architecture and computation field.
+    Arguments are those of `resolve`; the result has a verdict for every architecture and computation field. Where the
+    checkpoint has no configuration of its own, what its tensors prove stands before what a file says; `restore="none"`
+    holds the files by themselves against the tensors.
 
     Raises:
-        InputError: Something that was given cannot be used, or the checkpoint holds no weights.
+        InputError: Something that was given cannot be used, or the checkpoint holds no weights that can be read.
         ContradictionError: The weights are not of this configuration; all contradictions at once.
     """
-    effective = resolve(checkpoint, config, overrides, restore=restore, model_config=model_config, family=family)
+    effective = resolve_family(
+        family,
+        checkpoint=checkpoint,
+        config=config,
+        overrides=overrides,
+        restore=restore,
+        model_config=model_config,
+        require_weights=True,
+    )
     return verified(effective, checkpoint)
 
 
@@ -123,7 +133,8 @@ def adopt(
 
     Raises:
         InputError: There is nothing to adopt, or something cannot be used; nothing was written.
-        ContradictionError: Tensors and configuration contradict each other; nothing was written.
+        ContradictionError: The tensors contradict the configuration, or refute what a file says; all of it at once,
+            and nothing was written.
     """
     effective = resolve(checkpoint, config, family=family)
     found = find_checkpoint(checkpoint)
@@ -134,8 +145,9 @@ def adopt(
     if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
         message = "carries its configuration; tttcfg.bind writes it beside the weights again"
         raise InputError(Problem("unwritable", message, place=verification.weights.header.name))
+    refute_vouched(effective)
     document = adopted(effective, verification, family)
-    return saving.save_document(found.folder, document, written_at=written_at)
+    return save_document(found.folder, document, written_at=written_at, family=family)
 
 
 def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
@@ -166,6 +178,9 @@ def save_document(
 ) -> Path:
     """Write a configuration at `path` (a folder takes training_config.json), atomically and durably.
 
+    A training_config.json says which weights it belongs to: of every weights file beside it that carries the mark of
+    this configuration (`mark_for`), it records the header's digest. Weights without a mark stay unbound.
+
     Args:
         configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
         written_at: The time that goes into the document; now where it is left out.
@@ -175,9 +190,33 @@ def save_document(
 
     Raises:
         InputError: It would not come back as it is; nothing was written.
+        ContradictionError: Weights beside it carry the mark of another configuration; nothing was written. To bind
+            them to this one on purpose, use `bind`.
         WriteError: The file could not be written; what stood there is untouched.
     """
-    return saving.save_document(path, as_document(configuration, family), written_at=written_at)
+    document, target = as_document(configuration, family), saving.target_of(path)
+    if target.name == documents.DOCUMENT_NAME and any((target.parent / name).is_file() for name in WEIGHT_NAMES):
+        document = import_module("tttcfg.binding").recorded(document, str(target))
+    return saving.save_document(target, document, written_at=written_at)
+
+
+def mark_for(configuration: Any, *, embed: bool = False, family: Family = TTT_MOSHI) -> dict[str, str]:
+    """Return the metadata that binds weights to a configuration: `save_file` of safetensors takes it as `metadata`.
+
+    It holds the digest of the architecture and computation fields, and `format: pt`. The library writes metadata in an
+    order that changes; `settle` gives the saved file the one order, so that equal weights have equal bytes.
+
+    Args:
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        embed: Put the whole configuration in as well, secrets apart, so that the file can be shared alone.
+
+    Raises:
+        InputError: It is no configuration, or too long to be embedded.
+    """
+    mark: dict[str, str] = import_module("tttcfg.weights.marking").mark_for(
+        as_document(configuration, family), embed=embed
+    )
+    return mark
 
 
 def bind(
@@ -192,18 +231,21 @@ def bind(
     The weights file gets the digest of the architecture and computation fields into its metadata, the document beside
     it the digest of the weights' header. The file is copied in constant memory, its tensors' bytes untouched and
     checked, and needs its own size of free disk for a while. What breaks off in between leaves the two unbound, and
-    binding again goes on from there. What stood in the document and is no longer in it is kept beside it.
+    binding again goes on from there. What stood in the document and is no longer in it is kept beside it, as
+    training_config.json.bak, and so is a configuration that the weights themselves carried and no longer do, as
+    training_config.json.embedded-….bak.
 
     Args:
-        path: Any path into a checkpoint, or a weights file; of several files, each is marked.
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values; left out, the
-            training_config.json that lies there.
+        path: Any path into a checkpoint, or a weights file; of a sharded checkpoint, each file is marked.
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values, which takes the
+            place of whatever the weights were bound to; left out, the training_config.json that lies there.
         embed: Put the whole configuration into the weights as well, secrets apart, so that the file can be shared
             alone; left out, weights that carry one keep one.
 
     Raises:
         InputError: Something cannot be used, or there are no weights; nothing was written.
-        ContradictionError: The tensors contradict the configuration; nothing was written.
+        ContradictionError: The tensors contradict the configuration; or none was given, and weights and document are
+            bound to others than each other. Nothing was written.
         WriteError: A file could not be written, or changed meanwhile; the weights are as they were.
     """
     document = None if configuration is None else as_document(configuration, family)
@@ -212,14 +254,25 @@ def bind(
 
 
 def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
-    """Return anything that holds a configuration as a document."""
+    """Return anything that holds a configuration as a document.
+
+    Raises:
+        InputError: It holds none.
+    """
     if isinstance(configuration, Document):
         return configuration
     if isinstance(configuration, Mapping):
         return documents.document_of(configuration, family)
     if isinstance(configuration, Effective):
         return Document(configuration.training, family, family.head, provenance=configuration.provenance)
-    return Document(configuration, family, family.head)
+    if isinstance(configuration, family.model):
+        return Document(configuration, family, family.head)
+    model = family.model.__name__
+    advice = f"give a {model}, an Effective, a Document, or a document as plain values"
+    if isinstance(configuration, (str, os.PathLike)):
+        advice = "read a file with tttcfg.load_document"
+    message = f"is a {type(configuration).__name__}, not a {model}; {advice}"
+    raise InputError(Problem("rejected", message, "configuration"))
 
 
 def migrate_document(

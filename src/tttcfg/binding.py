@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
+from tttcfg.checkpoint import WEIGHT_NAMES, Checkpoint, find_checkpoint, read_model_config
+from tttcfg.differences import differences
 from tttcfg.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, load_document, parse_document
-from tttcfg.effective import Binding, Origin, Weights
+from tttcfg.effective import Binding, Origin, Weights, digest
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
-from tttcfg.saving import document_bytes
-from tttcfg.sources.json import read_json
-from tttcfg.sources.text import decode
+from tttcfg.record import Tree
+from tttcfg.saving import WEIGHTS, document_bytes, weights_record
 from tttcfg.storage import read_bytes, write_atomically
+from tttcfg.urls import is_url
 from tttcfg.verification import verification, weights_of
-from tttcfg.weights.binding import PROVENANCE_KEY, REPLACES, binding_of
-from tttcfg.weights.header import HEADER_CAP, Header, read_header
-from tttcfg.weights.marking import EMBEDDED, KEY, embedded_document, fingerprint, mark_for, mark_of
+from tttcfg.weights.binding import REPLACES, binding_of, contradiction, marked, records_of
+from tttcfg.weights.header import Header
+from tttcfg.weights.marking import EMBEDDED, KEY, embedded_bytes, embedded_document, fingerprint, mark_for, mark_of
 from tttcfg.weights.rewriting import rewriting
-from tttcfg.weights.shards import is_index, is_remote
+from tttcfg.weights.shards import read_weights
 
 
 class _Standing(NamedTuple):
@@ -43,45 +45,88 @@ class _Standing(NamedTuple):
         return None if version == document.family.head else f"{self.path}.v{version}.bak"
 
 
-def bind(
-    path: str | os.PathLike[str], document: Document | None, family: Family, *, embed: bool | None = None
-) -> Binding:
-    """Bind a checkpoint's weights and `document`, or the document that lies there; `tttcfg.bind` tells the rest.
+def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *, embed: bool | None = None) -> Binding:
+    """Bind a checkpoint's weights and `given`, or the document that lies there; `tttcfg.bind` tells the rest.
 
-    The document is written first, naming the mark that it replaces, then the weights, then the document without that:
+    The document is written first, naming the marks that it replaces, then the weights, then the document without that:
     whatever stands there in between is not a contradiction, and binding again goes on from there.
     """
     found = find_checkpoint(path)
     weights = _weights(found, family)
     header = weights.header
-    standing = _standing(found, family, demanded=document is None)
-    document = document or standing.document or embedded_document(header, family)
+    standing = _standing(found, family, demanded=given is None)
+    document = given or standing.document or embedded_document(header, family)
     if document is None:
         message = f"there is no {DOCUMENT_NAME}; give the configuration that the weights belong to"
         raise InputError(Problem("missing", message, place=found.folder))
-    _refuse_contradictions(found, weights, document)
-    headers = [read_header(name) for name in _files(header.name)]
+    _refuse_contradictions(found, weights, document, on_purpose=given is not None)
+    files = sorted(header.parts or (header,), key=lambda one: -one.size)  # what a full disk would not take comes first
     if embed is None:
-        embed = any(EMBEDDED in (mark_of(one.metadata) or {}) for one in headers)
+        embed = any(EMBEDDED in (mark_of(one.metadata) or {}) for one in files)
     mark = mark_for(document, embed=embed)
-    recorded = {"file": os.path.basename(header.name), "header": header.digest}
-    replaced = fingerprint(header.metadata)
-    replacing = {} if replaced in (None, fingerprint(mark)) else {REPLACES: replaced}
-    writer = _Writer(standing, document)
-    unmarked = [one for one in headers if one.metadata != _metadata(one, mark)]
+    unmarked = [one for one in files if one.metadata != _metadata(one, mark)]
+    replaced = sorted({text for one in unmarked if (text := fingerprint(one.metadata))} - {fingerprint(mark)})
+    writer = _Writer(standing, document, header)
     for one in unmarked:
         with rewriting(one.name, _metadata(one, mark)) as put:
             if one is unmarked[0]:
-                writer.write({**recorded, **replacing})
+                _keep_embedded(unmarked, standing, document)
+                writer.write({REPLACES: replaced} if replaced else {})
             put()
-    writer.write(recorded)
+    writer.write({})
     return binding_of(weights_of((header.name,), family).header, load_document(standing.path, family), family)
+
+
+def recorded(document: Document, path: str) -> Document:
+    """Return `document`, to be saved at `path`, with a record of every weights file there that carries its mark.
+
+    Raises:
+        ContradictionError: A file there carries the mark of another configuration.
+    """
+    folder, document = os.path.dirname(path), replace(document, path=path)
+    own = []
+    for name in filter(os.path.lexists, (os.path.join(folder, name) for name in WEIGHT_NAMES)):
+        try:
+            header = read_weights(name)
+        except InputError:  # whoever reads the weights is told; here they are somebody else's
+            continue
+        found = marked(header, document, document.family)
+        if found.state == "contradicted":
+            raise ContradictionError([contradiction(found)])
+        if found.state == "bound":
+            own.append(weights_record(header))
+    return _with_records(document, folder, records_of(document), own) if own else document
+
+
+def _with_records(document: Document, folder: str, others: list[Tree], own: list[Tree]) -> Document:
+    """Return `document` with records of its own weights, and with others as far as their files are there."""
+    names = {one["file"] for one in own}
+    kept = [one for one in others if isinstance(one.get("file"), str) and one["file"] not in names]
+    kept = [one for one in kept if os.path.exists(os.path.join(folder, one["file"]))]
+    records = sorted([*kept, *own], key=lambda one: str(one["file"]))
+    return replace(document, provenance={**document.provenance, WEIGHTS: records})
+
+
+def _keep_embedded(headers: list[Header], standing: _Standing, document: Document) -> None:
+    """Keep, beside the document, every embedded configuration that neither of the two documents holds."""
+    family = document.family
+    known = [one.training for one in (document, standing.document) if one is not None]
+    for header in {fingerprint(one.metadata): one for one in headers}.values():
+        data = embedded_bytes(header, family)
+        if data is None:
+            continue
+        with contextlib.suppress(InputError):  # what cannot be read here is kept as it is
+            embedded = embedded_document(header, family)
+            if embedded is not None and not all(differences(embedded.training, one, family) for one in known):
+                continue
+        told = (fingerprint(header.metadata) or "").removeprefix("sha256:")
+        write_atomically(f"{standing.path}.embedded-{told[:8]}.bak", data)
 
 
 def _weights(found: Checkpoint, family: Family) -> Weights:
     if not found.weights:
         raise InputError(Problem("not_found", "holds no weights; there is nothing to bind", place=found.folder))
-    if is_remote(found.weights[0]):
+    if is_url(found.weights[0]):
         message = "is a URL, where nothing is written; bind the files where they are"
         raise InputError(Problem("unwritable", message, place=found.folder))
     weights = weights_of(found.weights, family)
@@ -103,33 +148,28 @@ def _standing(found: Checkpoint, family: Family, demanded: bool) -> _Standing:
     return _Standing(found.document, raw, document)
 
 
-def _files(name: str) -> list[str]:
-    """Return the files that hold the tensors, the largest first: it is the one that a full disk would not take."""
-    if not is_index(name):
-        return [name]
-    shards = read_json(decode(read_bytes(name, HEADER_CAP), name), name).values["weight_map"].values()
-    paths = {os.path.join(os.path.dirname(name), shard) for shard in shards}
-    return sorted(paths, key=lambda path: (-os.stat(path).st_size, path))
-
-
 def _metadata(header: Header, mark: Mapping[str, str]) -> dict[str, str]:
     """Return a file's metadata with the mark in it; everything else in it stays, its format included."""
     return {**mark, **header.metadata, KEY: mark[KEY]}
 
 
-def _refuse_contradictions(found: Checkpoint, weights: Weights, document: Document) -> None:
-    """Hold the configuration against tensors and model, whatever the weights were bound to before."""
+def _refuse_contradictions(found: Checkpoint, weights: Weights, document: Document, *, on_purpose: bool) -> None:
+    """Hold the configuration against tensors and model, and, unless on purpose, what they are bound to already."""
     family, training = document.family, document.training
     model = read_model_config(found.model_config) if found.model_config is not None else None
     name = found.model_config or ""
-    derived = family.derive(training, model, name)
+    derived = family.derive(training, model, name, weights.proved)
     where = document.path or "the configuration that was given"
     origins = {
         leaf.name: (Origin("checkpoint", plain(leaf.get(training)), where),) for leaf in family.public_leaves
     } | {key: (Origin("derived", None, place),) for key, place in derived.origins.items()}
-    checked = verification(family, weights, training, derived, (model, name), None, origins)
+    checked = verification(family, weights, training, derived, (model, name), document, origins)
     problems = [problem for problem in derived.problems if problem.code == "contradiction"]
-    problems += [Problem(one.code, one.message, one.key) for one in checked.findings if one.severity == "error"]
+    problems += [
+        Problem(one.code, one.message, one.key)
+        for one in checked.findings
+        if one.severity == "error" and not (on_purpose and one.code == "binding")
+    ]
     if problems:
         raise ContradictionError(problems)
 
@@ -137,14 +177,21 @@ def _refuse_contradictions(found: Checkpoint, weights: Weights, document: Docume
 class _Writer:
     """Writes the document beside the weights, as often as its record of them changes."""
 
-    def __init__(self, standing: _Standing, document: Document) -> None:
-        self.path, self.raw, self.document = standing.path, standing.raw, document
+    def __init__(self, standing: _Standing, document: Document, header: Header) -> None:
+        self.path, self.raw, self.document, self.header = standing.path, standing.raw, document, header
         self.backup = standing.backup(document)
         self.moment = datetime.now(timezone.utc)
+        before = standing.document
+        same = before is not None and digest(before.training, before.family) == digest(
+            document.training, document.family
+        )
+        self.others = records_of(before) if before is not None and same else []
 
-    def write(self, recorded: Mapping[str, Any]) -> None:
-        provenance = {**self.document.provenance, PROVENANCE_KEY: dict(recorded)}
-        data = document_bytes(replace(self.document, provenance=provenance), self.moment)
+    def write(self, replacing: Mapping[str, Any]) -> None:
+        """Write it with a record of the weights; records of other files stay where they are of this configuration."""
+        own = {**weights_record(self.header), **replacing}
+        document = _with_records(self.document, os.path.dirname(self.path), self.others, [own])
+        data = document_bytes(document, self.moment)
         if data != self.raw:
             write_atomically(self.path, data, expected=self.raw, backup=self.backup)
             self.raw, self.backup = data, None

@@ -17,12 +17,14 @@ from tttcfg.document import DOCUMENT_NAME, read_unplaced
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
-from tttcfg.storage import read_bytes
+from tttcfg.storage import read_bytes, remote
+from tttcfg.urls import Url, address
 
 CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors", "model.safetensors", "model.safetensors.index.json")
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
+_WANTED = ", ".join((DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
 _STEPS = "checkpoints"
 _STEP = re.compile(r"checkpoint_(\d+)")
 
@@ -30,31 +32,34 @@ _STEP = re.compile(r"checkpoint_(\d+)")
 class Checkpoint(NamedTuple):
     """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are.
 
-    `weights` are the files with tensors, the one that is read first; a file that was given is the only one.
+    `weights` are the files with tensors, the one that is read first; a file that was given is the only one. Of a URL,
+    `unread` says which files nobody may read, so that it is not known whether they are there.
     """
 
     folder: str
     document: str | None
     model_config: str | None
     weights: tuple[str, ...] = ()
+    unread: tuple[Problem, ...] = ()
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Return the checkpoint that `path` leads into.
 
     A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
-    `consolidated`; a file the folder it lies in; a URL the weights that it names. A config.json alone
-    makes a checkpoint of a folder only where nothing in it is one: run folders hold such files too.
+    `consolidated`; a file the folder it lies in. A config.json alone makes a checkpoint of a folder only
+    where nothing in it is one: run folders hold such files too. A URL means weights, or a checkpoint folder;
+    no folder is listed there, so a run folder's newest checkpoint is not found.
 
     Raises:
         InputError: There is no checkpoint; the problem says what was looked for.
     """
-    given = os.fspath(path)
+    given = address(path)
     if not given:
         message = "the path is empty; is it from a variable that is not set?"
         raise InputError(Problem("not_found", message, "checkpoint"))
-    if "://" in given:
-        return Checkpoint(given.rpartition("/")[0], None, None, (given,))
+    if isinstance(given, Url):
+        return _at_url(given)
     start = given.rstrip("/") or "/"
     try:
         if not stat.S_ISDIR(os.stat(start).st_mode):
@@ -67,9 +72,37 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise InputError(Problem("unreadable", f"cannot be read: {error.strerror}", place=Place(start))) from None
     except ValueError as error:
         raise error if isinstance(error, InputError) else _no_path(error) from None
-    wanted = ", ".join((DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
-    message = f"holds no checkpoint: no {CONSOLIDATED} folder, no checkpoint_NNNNNN folder, none of {wanted}"
+    message = f"holds no checkpoint: no {CONSOLIDATED} folder, no checkpoint_NNNNNN folder, none of {_WANTED}"
     raise InputError(Problem("not_found", message, place=Place(start)))
+
+
+def _at_url(url: Url) -> Checkpoint:
+    remote(url).check(url)
+    named = url.endswith((f"/{DOCUMENT_NAME}", f"/{MODEL_CONFIG_NAME}"))
+    if url.endswith(_WEIGHT_ENDINGS):
+        return _in_remote_folder(url.beside(""), weights=url)
+    for folder in (url.beside(""),) if named else (url.inside(""), url.inside(f"{CONSOLIDATED}/")):
+        found = _in_remote_folder(folder)
+        if found.document or found.weights:
+            return found
+    if named or url.endswith("/"):
+        raise InputError(
+            found.unread or Problem("not_found", f"holds no checkpoint: none of {_WANTED}", "", Place(url))
+        )
+    return _in_remote_folder(url.beside(""), weights=url)
+
+
+def _in_remote_folder(folder: Url, weights: Url | None = None) -> Checkpoint:
+    """Return what is there of a checkpoint's files, by the query of the URL that was given; nothing is listed."""
+    here = remote(folder)
+    document, model_config = (folder.beside(name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME))
+    found, unread = here.those_there((document, model_config))
+    tensors = (weights,) if weights else ()
+    if weights is None:
+        known, refused = here.those_there(folder.beside(name) for name in WEIGHT_NAMES)
+        tensors = tuple(known.values())
+        unread += [] if tensors else refused
+    return Checkpoint(folder.removesuffix("/"), found.get(document), found.get(model_config), tensors, tuple(unread))
 
 
 def _no_path(error: ValueError) -> InputError:
@@ -132,7 +165,7 @@ def _newest(folder: str) -> Checkpoint | None:
 
 
 def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Return a model's config.json."""
-    name = os.fspath(path)
+    """Return a model's config.json, which may be at a URL."""
+    name = address(path)
     data = read_bytes(name)
     return read_unplaced(data) or read_json(decode(data, name), name).values

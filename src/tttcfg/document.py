@@ -23,6 +23,7 @@ from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.storage import read_bytes
+from tttcfg.urls import address
 from tttcfg.validation import validate
 from tttcfg.versions import RESERVED, find_version
 
@@ -106,15 +107,15 @@ class _Current(NamedTuple):
 
 
 def load_document(path: str | os.PathLike[str], family: Family) -> Document:
-    """Read, upgrade and validate the document at `path`.
+    """Read, upgrade and validate the document at `path`, which may be a URL.
 
     Raises:
         NewerVersionError: A later tttcfg wrote it.
         ForeignDocumentError: Another program did.
         InputError: It cannot be read, or its values are refused.
     """
-    name = os.fspath(path)
-    return parse_document(read_bytes(name, DOCUMENT_CAP), family, name)
+    name = address(path)
+    return parse_document(read_bytes(name, DOCUMENT_CAP), family, str(name))
 
 
 def parse_document(data: bytes, family: Family, path: str = "document") -> Document:

@@ -15,9 +15,10 @@ from tttcfg.family import Family
 from tttcfg.fields import plain
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
-    from tttcfg.weights.evidence import Evidence, Proof
+    from tttcfg.weights.evidence import Evidence
     from tttcfg.weights.header import Header
     from tttcfg.weights.judgement import Judgement
+    from tttcfg.weights.readings import Proof
 
 Training = TypeVar("Training", default=Any)
 Layers = TypeVar("Layers", default=Any)
@@ -85,13 +86,16 @@ class Verification:
     Attributes:
         weights: The tensors that were read.
         model: What config.json says, by dotted path.
+        document: What the saved configuration says, by dotted path; empty where there is none.
         verdicts: For every architecture and computation field: verified, contradicted or unverifiable, and why.
         binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
-        findings: All contradictions, and why what is not verified cannot be.
+        findings: All contradictions, what a configuration file says and the tensors refute, and why what is not
+            verified cannot be.
     """
 
     weights: Weights
     model: Mapping[str, Any]
+    document: Mapping[str, Any]
     verdicts: Mapping[str, Judgement]
     binding: str
     binding_reason: str

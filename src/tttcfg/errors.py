@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from tttcfg.urls import without_secrets
+
 MAX_PROBLEMS = 20
 MAX_QUOTED = 120
 
@@ -15,6 +17,7 @@ CODES = {
     "alias_bomb": "Aliases or merge keys that expand beyond the cap.",
     "assumed": "The checkpoint's document lacks a field of its own version; a source or a default stands in.",
     "binding": "Weights and a saved configuration that do not belong together.",
+    "computation": "A restored model that does not compute what was saved.",
     "conflict": "Two spellings of one setting in the same source.",
     "contradiction": "The effective configuration contradicts the model it is for.",
     "cycle": "A YAML alias that contains itself.",
@@ -39,6 +42,7 @@ CODES = {
     "not_found": "A file or checkpoint that is not there.",
     "override": "An override that is not KEY=VALUE.",
     "padding": "A sequence length that is padded to whole mini-batches.",
+    "ranks": "Ranks of one run that hold different configurations, or of which one failed.",
     "rejected": "A value that the field does not accept.",
     "removed": "A setting that no longer exists; its value had no effect.",
     "renamed": "An old spelling that was read as the new one.",
@@ -90,6 +94,15 @@ class Problem(NamedTuple):
         hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
         return printable(f"{where}{key}{self.message}{hint}")
 
+    def without_secrets(self) -> Problem:
+        """Return the problem with every URL in it as it may be shown."""
+        if ":/" not in f"{self.message}{self.key}{self.place}{self.suggestion}":
+            return self
+        code, message, key, place, suggestion = self
+        file = without_secrets(place.file if isinstance(place, Place) else place)
+        place = place._replace(file=file) if isinstance(place, Place) else file
+        return Problem(code, without_secrets(message), without_secrets(key), place, without_secrets(suggestion))
+
 
 class TttcfgError(Exception):
     """The base of everything tttcfg raises on purpose; `problems` holds all that is wrong, not the first."""
@@ -97,7 +110,8 @@ class TttcfgError(Exception):
     exit_code = 2
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
-        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        given = (problems,) if isinstance(problems, Problem) else problems
+        self.problems = tuple(problem.without_secrets() for problem in given)
         super().__init__(self.problems)
 
     def __str__(self) -> str:
@@ -128,6 +142,10 @@ class WriteError(TttcfgError, OSError):
 
     def __str__(self) -> str:
         return TttcfgError.__str__(self)
+
+
+class RankError(TttcfgError):
+    """Another rank of the run failed, or the ranks do not hold the same configuration."""
 
 
 class ContradictionError(TttcfgError):

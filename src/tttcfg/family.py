@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tttcfg.errors import Problem
 from tttcfg.fields import Leaf, Role, Section, dig, leaves, sections
@@ -38,6 +38,14 @@ class Derived(NamedTuple):
     notes: tuple[Rule, ...] = ()
 
 
+class Derive(Protocol):
+    """The signature of `Family.derive`; `proved` is what tensors prove, by dotted path."""
+
+    def __call__(
+        self, training: Any, model: Mapping[str, Any] | None, name: str, proved: Mapping[str, Any] = ..., /
+    ) -> Derived: ...
+
+
 class Rule(NamedTuple):
     """One thing a check has to say about a configuration: how bad, and the problem."""
 
@@ -59,8 +67,8 @@ class Family:
         required_to_train: Fields without which no training run starts; loading never asks for them.
         derive: From a configuration and a model's config.json (or None) and its name: what the layers read.
         check: What is doubtful or impossible about a configuration by itself.
-        weights: Module that knows tensors: `proved`, what they prove by dotted path, and `Judge`, which holds a
-            configuration against it. Imported where there are weights.
+        weights: Module that knows tensors: `proved`, what they prove by dotted path; `alike`, which fields say the
+            same in other words; `Judge`, which holds a configuration against them. Imported where there are weights.
     """
 
     name: str
@@ -70,7 +78,7 @@ class Family:
     schemas: str
     strangers: tuple[Stranger, ...]
     required_to_train: tuple[str, ...]
-    derive: Callable[[Any, Mapping[str, Any] | None, str], Derived]
+    derive: Derive
     check: Callable[[Any], list[Rule]]
     weights: str
 

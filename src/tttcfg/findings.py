@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tttcfg.document import Document
+from tttcfg.document import DOCUMENT_NAME, Document
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import quote
 from tttcfg.family import Family
@@ -18,13 +18,15 @@ from tttcfg.sources.reading import Sources
 def source_findings(family: Family, sources: Sources, training: Any, unknown: Iterable[str]) -> list[Finding]:
     """Return what the sources give to know; `unknown` names what nobody can vouch for."""
     found = [*sources.config.notes, *sources.overrides.notes]
+    if sources.checkpoint is not None:
+        found += [finding("warning", problem) for problem in sources.checkpoint.unread]
     found += _other_model(sources)
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
         message = unvouched_reason(sources)
         doubtful = [Finding("warning", "unvouched", name, message) for name in unknown]
-        return found + (_fragment(family, sources.config) if alone else [*_shown(sources), *doubtful])
+        return found + (_fragment(family, sources.config) if alone else doubtful)
     found += _assumed(family, document, training)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
@@ -41,21 +43,6 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
             message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
             found.append(Finding("info", "restored", name, f"{message} ({sources.config.places[name]})"))
     return found
-
-
-def _shown(sources: Sources) -> list[Finding]:
-    """Say so where what the tensors prove stands although a configuration file says otherwise."""
-    proved, given = sources.weights.proved if sources.weights else {}, sources.config
-    return [
-        Finding(
-            "info",
-            "restored",
-            name,
-            f"is {quote(proved[name].value)} from the weights, not {quote(plain(value))} ({given.places[name]})",
-        )
-        for name, value in given.values.items()
-        if name in proved and plain(value) != proved[name].value
-    ]
 
 
 def _other_model(sources: Sources) -> list[Finding]:
@@ -103,8 +90,12 @@ def unvouched(family: Family, sources: Sources, training: Any) -> dict[str, Any]
 
 
 def unvouched_reason(sources: Sources) -> str:
-    folder = sources.checkpoint.folder if sources.checkpoint else ""
-    return f"nobody can vouch that the weights were trained with it: {folder} has no training_config.json"
+    """Return why nobody can vouch for values: no saved configuration is there, or nobody may read it."""
+    folder, unread = (sources.checkpoint.folder, sources.checkpoint.unread) if sources.checkpoint else ("", ())
+    told = f"{folder} has no {DOCUMENT_NAME}"
+    if any(str(problem.place).endswith(DOCUMENT_NAME) for problem in unread):
+        told = f"{DOCUMENT_NAME} in {folder} could not be read"
+    return f"nobody can vouch that the weights were trained with it: {told}"
 
 
 def _fragment(family: Family, config: Given) -> list[Finding]:

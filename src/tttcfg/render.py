@@ -11,7 +11,8 @@ from tttcfg.differences import Difference
 from tttcfg.effective import Effective, Finding, Origin, Verification
 from tttcfg.errors import printable
 from tttcfg.family import Family
-from tttcfg.fields import Leaf, plain
+from tttcfg.fields import Leaf, Role, plain
+from tttcfg.record import MISSING
 
 if TYPE_CHECKING:
     from tttcfg.fleet.plan import Change
@@ -226,7 +227,7 @@ def verification_text(verification: Verification, ink: Ink) -> str:
     """Return the verdicts: how many fields are verified, and those that are not, with the reason of each."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, one in verification.verdicts.items():
-        groups.setdefault((one.verdict, one.shown if one.verdict == "unverifiable" else ""), []).append(name)
+        groups.setdefault((one.verdict, "" if one.verdict == "contradicted" else one.shown), []).append(name)
     text = f"{weights_line(verification)}\n"
     for verdict, style in (("contradicted", "red"), ("verified", "green"), ("unverifiable", "dim")):
         for (kind, reason), names in groups.items():
@@ -246,13 +247,27 @@ def weights_line(verification: Verification) -> str:
     return printable(f"{header.name}: {len(header):,} tensors, {title}, {content}, {dtype}")
 
 
-def inspection_text(verification: Verification, effective: Effective, ink: Ink) -> str:
-    """Return what the tensors prove, field by field, beside what config.json and the saved configuration say."""
-    rows = [("KEY", "TENSORS", "CONFIG.JSON", "DOCUMENT", "SHOWN BY")]
-    for name, proof in verification.weights.proved.items():
-        said = {one.source: one.value for one in effective.origins.get(name, ())}
-        model = verification.model.get(name)
-        beside = (value_text(said["checkpoint"]) if "checkpoint" in said else "-", proof.tensor)
-        rows.append((name, value_text(proof.value), "-" if model is None else value_text(model), *beside))
+def inspection_text(verification: Verification, family: Family, ink: Ink) -> str:
+    """Return what tensors, config.json and the saved configuration say, field by field, and whether they agree."""
+    proved, model, document = verification.weights.proved, verification.model, verification.document
+    shaping = [leaf.name for leaf in family.decisive_leaves if leaf.role is Role.ARCHITECTURE and leaf.name in document]
+    rows = [("KEY", "TENSORS", "CONFIG.JSON", "DOCUMENT", "AGREE", "SHOWN BY")]
+    for name in dict.fromkeys((*proved, *model, *shaping)):
+        told = [one.get(name, MISSING) for one in (verification.proved, model, document)]
+        judgement = verification.verdicts.get(name)
+        verdict, why = (judgement.verdict, judgement.shown) if judgement is not None else ("", "no tensor shows it")
+        agree = _agreement(verdict, [one for one in told if one is not MISSING])
+        tensors, configured, saved = ("-" if one is MISSING else value_text(one) for one in told)
+        shown = proved[name].tensor if name in proved else f"- ({why})"
+        rows.append((name, tensors, configured, saved, agree, shown))
     binding = f"{verification.binding}: {printable(verification.binding_reason)}"
     return f"{weights_line(verification)}\n{table(rows, ink, ('cyan', 'bold'))}{binding}\n"
+
+
+def _agreement(verdict: str, said: Sequence[Any]) -> str:
+    """Return whether all who say something of a field agree; the verdict knows what means the same in other words."""
+    if verdict == "contradicted":
+        return "no"
+    if len(said) < 2:
+        return "-"
+    return "yes" if verdict == "verified" or all(one == said[0] for one in said) else "no"

@@ -7,7 +7,7 @@ differs from a default.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, get_args
@@ -36,8 +36,13 @@ def resolve_family(
     model_config: str | os.PathLike[str] | None = None,
     require_ttt: bool = False,
     require_training: bool = False,
+    require_weights: bool = False,
 ) -> Effective:
-    """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest."""
+    """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest.
+
+    Args:
+        require_weights: Raise where the weights are none that a configuration of `family` describes, given or not.
+    """
     if restore not in get_args(Restore):
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
@@ -45,7 +50,8 @@ def resolve_family(
     merge = _Merge(family, sources, restore)
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
-    derived = family.derive(training, sources.model, sources.model_name)
+    proved = sources.weights.proved if sources.weights is not None else {}
+    derived = family.derive(training, sources.model, sources.model_name, proved)
     for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
         winner, *beaten = origins[name]
         origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
@@ -60,7 +66,11 @@ def resolve_family(
     if sources.weights is not None:
         model = (sources.model, sources.model_name)
         verify = import_module("tttcfg.verification").verification
-        checked = verify(family, sources.weights, training, derived, model, sources.document, origins)
+        checked = verify(
+            *(family, sources.weights, training, derived, model, sources.document, origins),
+            chosen=merge.overrides.keys(),
+            demanded=require_weights,
+        )
         findings += checked.findings
     provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
     effective = Effective(
@@ -94,18 +104,22 @@ class _Merge:
         for override in sources.overrides.entries:
             self.overrides.setdefault(override.name, []).append(override)
         self.weights, self.no_document = sources.weights, sources.document is None
+        self.model = sources.model
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
         values: dict[str, Any] = {}
         origins: dict[str, tuple[Origin, ...]] = {}
         given, saved, shown, defaults = self.given(), self.saved(), self.shown(), _defaults(self.family)
+        alike = self.alike() if shown else ()
         yielding, assumed = Role.RUN if self.restore == "auto" else None, self.assumed
         for name, leaf in self.family.leaves.items():
             config, checkpoint = given.get(name), saved.get(name)
             config_first = leaf.role is yielding or name in assumed
             order = (config, checkpoint, defaults[name]) if config_first else (checkpoint, config, defaults[name])
             ranked = tuple(filter(None, (shown.get(name), *order)))
+            if config is not None and name in alike:
+                ranked = (config, *(one for one in ranked if one is not config))
             if name in self.overrides:
                 ranked = self.overridden(leaf, ranked)
             values[name] = ranked[0].value
@@ -135,7 +149,7 @@ class _Merge:
 
     def shown(self) -> dict[str, Origin]:
         """Return what the tensors prove of what the checkpoint's document does not say, if there is one."""
-        if self.weights is None:
+        if self.weights is None or self.restore == "none":
             return {}
         file, silent = self.weights.header.name, self.family.leaves if self.no_document else self.assumed
         return {
@@ -143,6 +157,12 @@ class _Merge:
             for name, proof in self.weights.proved.items()
             if name in silent
         }
+
+    def alike(self) -> Collection[str]:
+        """Return the fields that a configuration file says in other words than the tensors, and means the same by."""
+        if self.weights is None:
+            return ()
+        return set(import_module(self.family.weights).alike(self.weights.proved, self.config.values, self.model))
 
     def overridden(self, leaf: Leaf, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return what every source says with the overrides of `leaf` applied in turn, the winner first."""

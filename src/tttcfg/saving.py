@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -18,7 +18,12 @@ from tttcfg.record import Record, Tree, redacted
 from tttcfg.storage import write_atomically
 from tttcfg.version import __version__
 
-_OWN = ("written_by", "written_at", "weights")
+if TYPE_CHECKING:  # what only a checkpoint with weights needs
+    from tttcfg.weights.header import Header
+
+WEIGHTS = "weights"
+"""The key of a document's provenance that says which weights it belongs to: a list with a record of each file."""
+_OWN = ("written_by", "written_at", WEIGHTS)
 """What is true of one file and not of what is made of it."""
 ABSENT = "the document lacked them; these are its version's defaults"
 
@@ -124,6 +129,17 @@ def document_bytes(document: Document, written_at: datetime | None = None) -> by
     return data
 
 
+def weights_record(header: Header) -> Tree:
+    """Return what a document records of weights that it belongs to: the name of their file, and what it holds."""
+    return {"file": os.path.basename(header.name), "header": header.digest}
+
+
+def target_of(path: str | os.PathLike[str]) -> FilePath:
+    """Return the file that saving at `path` writes."""
+    target = FilePath(path)
+    return target / DOCUMENT_NAME if target.is_dir() else target
+
+
 def save_document(
     path: str | os.PathLike[str],
     document: Document,
@@ -140,9 +156,7 @@ def save_document(
         InputError: The document would not come back as it is; nothing was written.
         WriteError: The file could not be written; what stood there is untouched.
     """
-    target = FilePath(path)
-    if target.is_dir():
-        target = target / DOCUMENT_NAME
+    target = target_of(path)
     data = document_bytes(document, written_at)
     if not target.parent.is_dir():
         raise WriteError(Problem("unwritable", "there is no such folder", place=Place(str(target.parent))))

@@ -10,8 +10,11 @@ import stat
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
+from tttcfg.urls import Url
 
 CONFIGURATION_CAP = 1 << 16
 """Most bytes a configuration may have; real ones have about 4,000."""
@@ -23,16 +26,19 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EX
 
 
 def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> bytes:
-    """Read a regular file of at most `cap` bytes, without ever blocking on anything else.
+    """Read a regular file of at most `cap` bytes, without ever blocking on anything else; or what a `Url` leads to.
 
     Raises:
         InputError: The path is missing, no regular file, unreadable or too large.
     """
     name = os.fspath(path)
+    if isinstance(name, Url):
+        fetched: bytes = remote(name).fetch(name, cap)
+        return fetched
     descriptor, status = open_regular(name)
     try:
         if status.st_size > cap:
-            raise InputError(_too_large(name, status.st_size, cap))
+            raise InputError(too_large(name, status.st_size, cap))
         data = os.read(descriptor, status.st_size + 1)
         while len(data) != status.st_size and len(data) <= cap and (more := os.read(descriptor, cap + 1 - len(data))):
             data += more
@@ -41,8 +47,19 @@ def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> by
     finally:
         os.close(descriptor)
     if len(data) > cap:
-        raise InputError(_too_large(name, len(data), cap))
+        raise InputError(too_large(name, len(data), cap))
     return data
+
+
+def remote(url: Url) -> Any:
+    """Return the module that reads URLs, or raise an InputError where fsspec, which it needs, is not installed."""
+    try:
+        return import_module("tttcfg.weights.remote")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "fsspec":
+            raise
+        message = 'is a URL, which needs fsspec: pip install "tttcfg[remote]"'
+        raise InputError(Problem("unreadable", message, place=Place(url))) from None
 
 
 def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
@@ -75,7 +92,7 @@ def unreadable(name: str, error: Exception) -> Problem:
     return Problem("unreadable", f"cannot be read: {reason}", place=Place(name))
 
 
-def _too_large(name: str, size: int, cap: int) -> Problem:
+def too_large(name: str, size: int, cap: int) -> Problem:
     return Problem("too_large", f"has {size:,} bytes; a configuration may have {cap:,}", place=Place(name))
 
 

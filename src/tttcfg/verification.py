@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 from tttcfg.document import Document
 from tttcfg.effective import Finding, Origin, Verification, Weights, finding
-from tttcfg.errors import Problem
+from tttcfg.errors import Problem, quote
 from tttcfg.family import Derived, Family
-from tttcfg.fields import Role, leaves
+from tttcfg.fields import Role, leaves, plain
 from tttcfg.weights.binding import binding_of, contradiction
 from tttcfg.weights.evidence import gather
-from tttcfg.weights.judgement import NO_TENSOR, UNKNOWN_NAMES, Judgement
+from tttcfg.weights.judgement import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Judgement
 from tttcfg.weights.shards import read_weights
 
 _GRAVITY = ("unverifiable", "verified", "contradicted")
@@ -38,20 +38,25 @@ def verification(
     model: tuple[Mapping[str, Any] | None, str],
     document: Document | None,
     origins: Mapping[str, tuple[Origin, ...]],
+    *,
+    chosen: Collection[str] = (),
+    demanded: bool = False,
 ) -> Verification:
     """Hold a configuration against tensors.
 
     Args:
         model: The model's config.json, and what it is called.
         document: What the checkpoint carries, for the binding.
-        origins: Where each value comes from; an override of what no shape depends on contradicts nothing.
+        origins: Where each value comes from.
+        chosen: What overrides decided; where no shape depends on it, that contradicts nothing.
+        demanded: Whether weights that no configuration of the family describes are an error without one, too.
     """
 
-    def overridden(name: str) -> bool:
-        return origins[name][0].source == "override"
+    def source(name: str) -> str:
+        return "override" if name in chosen else origins[name][0].source
 
     module = import_module(family.weights)
-    judge = module.Judge(training, derived.config, weights.evidence, *model, overridden)
+    judge = module.Judge(training, derived.config, weights.evidence, *model, source)
     said: list[tuple[str, Judgement]] = list(judge.judgements())
     default = NO_TENSOR if weights.evidence.dialect else UNKNOWN_NAMES
     verdicts = dict.fromkeys(decisive(family, derived), default)
@@ -59,18 +64,28 @@ def verification(
         standing = verdicts.get(name)
         if standing is not None and _GRAVITY.index(judgement.verdict) >= _GRAVITY.index(standing.verdict):
             verdicts[name] = judgement
+    for name, one in verdicts.items():
+        if one == VERIFIED and name in origins and origins[name][0].source == "weights":
+            verdicts[name] = TAKEN
     binding = binding_of(weights.header, document, family)
-    found = [*_of_the_file(weights, family), *_contradictions(said, origins)]
+    described = demanded or document is not None or _is_described(family, origins)
+    found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
+    found += _refuted(family, training, origins)
     if binding.state == "contradicted":
         found.append(finding("error", contradiction(binding)))
     elif binding.state == "unbound":
         found.append(Finding("info", "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
-    found += [
-        Finding("info", "unverifiable", name, one.shown)
-        for name, one in verdicts.items()
-        if one.verdict == "unverifiable"
-    ]
-    return Verification(weights, module.in_model_config(model[0] or {}), verdicts, *binding, tuple(found))
+    found += [_unverifiable(name, one) for name, one in verdicts.items() if one.verdict == "unverifiable"]
+    stated = module.in_model_config(model[0] or {})
+    return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
+
+
+def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
+    """Return what a document says, by dotted path; what it lacks it does not say."""
+    if document is None:
+        return {}
+    said = (leaf for leaf in family.public_leaves if leaf.name not in document.assumed)
+    return {leaf.name: plain(leaf.get(document.training)) for leaf in said}
 
 
 def decisive(family: Family, derived: Derived) -> Iterator[str]:
@@ -84,16 +99,30 @@ def decisive(family: Family, derived: Derived) -> Iterator[str]:
                 yield name
 
 
-def _of_the_file(weights: Weights, family: Family) -> Iterator[Finding]:
-    """Yield what is wrong with the weights themselves."""
+def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> bool:
+    """Whether somebody said of any field that decides names or shapes what it is."""
+    shaping = (leaf.name for leaf in family.decisive_leaves if leaf.role is Role.ARCHITECTURE)
+    return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins[name])
+
+
+def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[Finding]:
+    """Yield what is wrong with the weights themselves; `described` where a configuration claims to be theirs."""
     header, evidence = weights.header, weights.evidence
     if header.truncated is not None:
         yield finding("error", header.truncated)
     for problem in evidence.problems:
-        yield finding("warning" if problem.code == "dialect" else "error", problem)
+        if problem.code != "dialect":
+            yield finding("error", problem)
+        elif not described:
+            yield finding("warning", problem)
+        else:
+            message = f"{problem.message}; nothing of this configuration is in these weights"
+            yield finding("error", problem._replace(message=message))
+    yield from (finding("warning", note) for note in evidence.notes)
     if evidence.dialect is not None and not evidence.dialect.trained_here:
         message = f"are of {evidence.dialect.title}, which a configuration of {family.name} does not describe"
-        yield finding("error", Problem("dialect", f"the weights {message}", place=header.name))
+        problem = Problem("dialect", f"the weights {message}", place=header.name)
+        yield finding("error" if described else "info", problem)
     if weights.beside:
         message = f"lies beside {header.name}, and was not read; give its path to hold the configuration against it"
         yield Finding("warning", "weights", "", f"{', '.join(weights.beside)} {message}")
@@ -107,6 +136,21 @@ def _contradictions(said: list[tuple[str, Judgement]], origins: Mapping[str, tup
         where = one.where or (_place(origin) if origin is not None else "")
         source = f" ({where})" if where else ""
         yield finding("error", Problem("contradiction", f"is {one.said}{source}, but {one.shown}; {one.advice}", name))
+
+
+def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
+    """Name everything that a configuration file says and the tensors refute, where the tensors were believed."""
+    for name, (winner, *beaten) in origins.items():
+        said = next((one for one in beaten if one.source == "config"), None)
+        if winner.source == "weights" and said is not None and said.value != family.leaves[name].get(training):
+            message = f"is {quote(winner.value)}, as {winner.where} proves, not {quote(plain(said.value))}"
+            yield Finding("warning", "restored", name, f"{message} ({said.where})")
+
+
+def _unverifiable(name: str, one: Judgement) -> Finding:
+    if not one.advice:
+        return Finding("info", "unverifiable", name, one.shown)
+    return Finding("warning", "unverifiable", name, f"{one.shown}; {one.advice}")
 
 
 def _place(origin: Origin) -> str:

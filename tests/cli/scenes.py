@@ -42,7 +42,9 @@ OUTPUT = {
     "verify": "verify held",
     "verify_contradiction": "verify held --config any.yaml --restore none ttt.layers=all lora.enable=true",
     "verify_json": "verify held --output json",
+    "verify_refuted": "verify lost --config wrong.yaml",
     "inspect": "inspect held",
+    "inspect_refuted": "inspect lost --write --config wrong.yaml",
     "inspect_unknown": "inspect strange/model.safetensors",
     "diff": "diff now seed=2 ttt.layers=[1,2] seed",
     "fields_key": "fields ttt.mlp.layers",
@@ -66,6 +68,12 @@ ttt:
   layers: [1, two]
 sed: 3
 """
+WRONG = """\
+ttt:
+  enable: true
+  layers: all
+  mini_batch_size: 64
+"""
 
 
 def prepare(folder: Path) -> None:
@@ -78,12 +86,14 @@ def prepare(folder: Path) -> None:
     hybrid = {"ttt.enable": True, "ttt.layers": [1, 2], "param_dtype": "float32"}
     held = trained(folder / "held", hybrid, {**MODEL, "num_layers": 4})
     shapes = tensors.consolidated(tensors.Size(), [1, 2], [64])
-    weights_file(
-        held / "consolidated" / "consolidated.safetensors", {name: ("F32", one) for name, one in shapes.items()}
-    )
+    lost = checkpoint(folder / "lost", None, {**MODEL, "num_layers": 4})
+    for made in (held, lost):
+        file = made / "consolidated" / "consolidated.safetensors"
+        weights_file(file, {name: ("F32", one) for name, one in shapes.items()})
     weights_file(folder / "strange" / "model.safetensors", {"blocks.0.w": ("F32", (4, 4))})
     (folder / "any.yaml").write_text(ANY)
     (folder / "mistakes.yaml").write_text(MISTAKES)
+    (folder / "wrong.yaml").write_text(WRONG)
     for name, text in (("foreign", '{"a": 1}'), ("newer", '{"schema_version": 99}'), ("text", "no json")):
         (folder / "broken" / name).mkdir(parents=True)
         (folder / "broken" / name / "training_config.json").write_text(text)

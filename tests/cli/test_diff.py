@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+import tttcfg
 from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
 from tests.cli.process import run
+from tests.weights.bound import made, sidecar
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("diff")
-    trained(made / "a", {"seed": 1})
+    (trained(made / "a", {"seed": 1}) / "consolidated" / "consolidated.safetensors").touch()
     trained(made / "b", {"seed": 1, "ttt.layers": [1], "ttt.base_lr": 0.5, "run_dir": "r"})
     write_json(made / "any.json", {"seed": 1, "wandb": {"key": SECRET}})
     write_json(made / "old.json", {"ttt": {"use_rope": False}, "seed": 1})
@@ -128,6 +130,28 @@ def test_old_document_is_compared_as_what_it_means(folder: Path) -> None:
     assert result.code == 1
     assert "ttt.kernel  auto  ->  torch" in result.out
     assert "use_rope" not in result.out
+
+
+def test_a_configuration_that_only_the_weights_carry_is_compared(tmp_path: Path) -> None:
+    weights = made(tmp_path / "a", {"ttt.base_lr": 0.25, "seed": 5})
+    tttcfg.bind(weights, embed=True)
+    training = tttcfg.load_document(sidecar(weights)).training
+    tttcfg.save_document(tmp_path / "b.json", training)
+    sidecar(weights).unlink()
+    for side in (tmp_path / "a", weights):
+        result = run("diff", side, tmp_path / "b.json")
+        assert (result.code, result.out) == (0, "")
+        assert "without training_config.json, as its weights carry it" in result.err
+
+
+def test_a_truncated_checkpoint_is_trouble_and_no_difference(tmp_path: Path) -> None:
+    weights = made(tmp_path)
+    sidecar(weights).unlink()
+    weights.write_bytes(weights.read_bytes()[:20])
+    result = run("diff", weights, weights)
+    assert result.code != 0
+    assert "Traceback" not in result.err
+    assert "ends inside its header" in result.err
 
 
 @pytest.mark.parametrize(

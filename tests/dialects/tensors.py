@@ -43,6 +43,7 @@ SIZES = st.builds(
     mini_batch=st.integers(1, 2048),
 )
 HIDDEN = st.lists(st.integers(1, 4096), max_size=5).map(tuple)
+FEW_HIDDEN = st.lists(st.integers(1, 4096), max_size=1).map(tuple)  # the other programs have no inner model of more
 
 
 def header_of(tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str] | None = None) -> Header:

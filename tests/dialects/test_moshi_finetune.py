@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +53,42 @@ def test_an_adapter_file_proves_its_rank_and_the_depth(size: Size, rank: int) ->
     proved = said(evidence)
     assert proved["lora.rank"] == rank
     assert proved["ttt.num_layers"] == size.layers
+    assert proved["ttt.model_dim"] == size.width
     assert proved["full_finetuning"] is False
+
+
+WIDE = [name for name, (_, given) in moshi_linears(Size(layers=1)).items() if given == 64]
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_every_adapter_on_the_models_width_shows_it(name: str) -> None:
+    linears = moshi_linears(SIZE)
+    (problem,) = problems(lora({**linears, name: [linears[name][0], 48]}, 8))
+    assert f"48 in {name}.lora_A.weight" in problem
+    assert problem.startswith("model_dim: ")
+
+
+def test_adapters_on_other_widths_say_nothing_of_the_models() -> None:
+    depth = {name: shape for name, shape in moshi_linears(SIZE).items() if name.startswith(("depformer.", "linears."))}
+    assert len({given for _, given in depth.values()}) > 1
+    evidence = evidence_of(lora(depth | {"transformer.layers.0.gating.linear_out": [64, 168]}, 8))
+    assert evidence.problems == ()
+    assert "model_dim" not in evidence.dimensions
+
+
+@pytest.mark.parametrize("name", ["weights.lora_A.default.weight", "weights.lora_magnitude_vector.weight"])
+def test_adapters_of_another_library_are_a_problem(name: str) -> None:
+    named = f"transformer.layers.0.gating.linear_in.{name}"
+    assert problems(moshi(SIZE) | {named: [8, 64]}) == [f"has {named}, and kyutai's moshi-finetune names no adapter so"]
+
+
+def test_the_parts_that_not_every_moshi_has_are_known() -> None:
+    """Moshi's own code builds them from its config.json: cross-attention, layer scales, conditions, further heads."""
+    layer = "transformer.layers.0."
+    parts = ("cross_attention.in_proj_weight", "norm_cross.weight", "layer_scale_1.scale", "layer_scale_cross.scale")
+    others = ("condition_provider.conditioners.x.embed.weight", "extra_heads.0.weight", "depformer_norms.0.alpha")
+    found = evidence_of(moshi(SIZE) | {name: [64, 64] for name in (*(layer + part for part in parts), *others)})
+    assert found.notes == ()
 
 
 def test_a_running_model_with_lora_holds_the_base_too() -> None:

@@ -52,6 +52,30 @@ def test_a_dialect_recognises_its_own_names_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_dialect_knows_every_tensor_of_its_model(name: str) -> None:
+    evidence = evidence_of(WHOLE[name])
+    assert (evidence.problems, evidence.notes) == ((), ())
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_tensor_that_no_such_model_has_is_named_and_proves_nothing(name: str) -> None:
+    evidence = evidence_of(WHOLE[name] | {"optimizer.state.0": [8], "ema.out_norm.alpha": [1, 1, 8]})
+    (note,) = evidence.notes
+    assert note.message.startswith("has optimizer.state.0, ema.out_norm.alpha, which ")
+    assert said(evidence) == said(evidence_of(WHOLE[name]))
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_tensor_of_a_layer_that_nobody_knows_may_be_of_its_ttt(name: str) -> None:
+    start = next(found.group() for one in WHOLE[name] if (found := re.match(dialects()[name].base.layer, one)))
+    evidence = evidence_of(WHOLE[name] | {f"{start}_orig_mod.W1": [4, 16, 16]})
+    (note,) = evidence.notes
+    assert "nor which layers have TTT" in note.message
+    assert evidence.layers is None
+    assert said(evidence).keys().isdisjoint({"ttt.enable", "ttt.layers"})
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
 def test_whatever_order_the_tensors_are_in_they_prove_the_same(name: str) -> None:
     forwards, backwards = WHOLE[name], dict(reversed(WHOLE[name].items()))
     assert said(evidence_of(forwards)) == said(evidence_of(backwards))
@@ -77,7 +101,7 @@ def test_mixed_dialects_prove_nothing_and_are_named(pair: tuple[str, str]) -> No
     evidence = evidence_of(WHOLE[pair[0]] | WHOLE[pair[1]])
     assert evidence.dialect is None
     (problem,) = evidence.problems
-    assert problem.code == "dialect"
+    assert problem.code == "weights"
     assert all(dialects()[name].title in problem.message for name in pair)
     assert said(evidence).keys() == {"param_dtype", "ttt.dtype"}
 

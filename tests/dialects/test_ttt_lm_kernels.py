@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.tensors import HIDDEN, SIZES, Size, evidence_of, lm_kernels, problems, said
+from tests.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_kernels, problems, said
 
 SIZE = Size()
 BLOCK = "model.layers.0.seq_modeling_block."
 
 
-@given(size=SIZES, hidden=HIDDEN, conv=st.booleans())
+@given(size=SIZES, hidden=FEW_HIDDEN, conv=st.booleans())
 def test_what_a_model_is_made_of_is_what_it_proves(size: Size, hidden: tuple[int, ...], conv: bool) -> None:
     evidence = evidence_of(lm_kernels(size, hidden, conv))
     assert evidence.dialect is not None
@@ -26,6 +27,12 @@ def test_what_a_model_is_made_of_is_what_it_proves(size: Size, hidden: tuple[int
     }
     assert evidence.widths is not None
     assert evidence.widths.value == (size.head_dim, *hidden, size.head_dim)
+
+
+@pytest.mark.parametrize("name", ["conv_q.weight", "conv_q.bias", "conv_k.weight", "conv_k.bias", "o_proj.weight"])
+def test_queries_and_keys_always_share_their_projection(name: str) -> None:
+    shapes = {one: shape for one, shape in lm_kernels(SIZE, ()).items() if one != f"{BLOCK}{name}"}
+    assert problems(shapes) == [f"lacks {name} in TTT layer 0"]
 
 
 def test_the_token_index_proves_the_mini_batch_from_its_third_axis() -> None:

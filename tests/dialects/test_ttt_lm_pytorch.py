@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.tensors import HIDDEN, SIZES, Size, evidence_of, lm_pytorch, problems, said
+from tests.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_pytorch, problems, said
 
 SIZE = Size()
+BLOCK = "model.layers.0.seq_modeling_block."
 
 
-@given(size=SIZES, hidden=HIDDEN, share_qk=st.booleans(), use_gate=st.booleans(), pre_conv=st.booleans())
+@given(size=SIZES, hidden=FEW_HIDDEN, share_qk=st.booleans(), use_gate=st.booleans(), pre_conv=st.booleans())
 def test_what_a_model_is_made_of_is_what_it_proves(
     size: Size, hidden: tuple[int, ...], share_qk: bool, use_gate: bool, pre_conv: bool
 ) -> None:
@@ -48,6 +50,28 @@ def test_projections_have_no_bias() -> None:
     assert problems(lm_pytorch(SIZE, ()) | {name: [64]}) == [
         f"has {name}, which no TTT layer of ttt-lm-pytorch has",
     ]
+
+
+@pytest.mark.parametrize("share_qk", [False, True])
+def test_keys_have_their_projection_or_share_that_of_queries(share_qk: bool) -> None:
+    """One of the two is there in full: a projection of their own, or both convolutions."""
+    shapes = lm_pytorch(SIZE, (), share_qk=share_qk)
+    names = ("conv_q.weight", "conv_q.bias", "conv_k.weight", "conv_k.bias") if share_qk else ("k_proj.weight",)
+    for name in names:
+        dropped = {one: shape for one, shape in shapes.items() if one != f"{BLOCK}{name}"}
+        assert problems(dropped) == [f"lacks {name} in TTT layer 0"]
+
+
+def test_keys_are_not_projected_in_both_ways() -> None:
+    both = lm_pytorch(SIZE, (), share_qk=True) | lm_pytorch(SIZE, ())
+    (problem,) = problems(both)
+    assert "conv_q.weight" in problem
+    assert "which no TTT layer of ttt-lm-pytorch has" in problem
+
+
+def test_an_inner_model_of_three_layers_is_none_of_this_program() -> None:
+    expected = "names 3 inner layers by WN, and ttt-lm-pytorch names 1 to 2 so: TTT layers 0, 1, 2, 3"
+    assert problems(lm_pytorch(SIZE, (64, 64))) == [expected]
 
 
 def test_a_convolution_in_front_of_a_layer_is_none_inside_it() -> None:

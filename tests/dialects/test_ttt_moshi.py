@@ -98,10 +98,14 @@ def test_adapters_prove_their_rank_and_that_not_everything_was_trained() -> None
         "lora.rank": 8,
         "lora.ft_embed": False,
         "full_finetuning": False,
-        "ttt.unfrozen_attention_layers": "none",
         "ttt.num_layers": 4,
     }
     assert expected.items() <= proved.items()
+    assert "ttt.unfrozen_attention_layers" not in proved  # beside an adapter, trained attention need not be saved
+
+
+def test_a_file_of_ttt_alone_proves_that_no_attention_was_trained() -> None:
+    assert said(evidence_of(moshi_ttt(SIZE, (1, 2), MLP)))["ttt.unfrozen_attention_layers"] == "none"
 
 
 def test_a_file_of_ttt_alone_does_not_tell_how_deep_the_model_is() -> None:
@@ -181,7 +185,7 @@ def test_our_builder_makes_the_names_and_shapes_of_a_real_model(name: str, share
 @pytest.mark.parametrize("name", sorted(REAL))
 def test_a_real_model_proves_what_it_was_built_with(name: str, shared_data: Path) -> None:
     evidence = evidence_of({tensor: entry["shape"] for tensor, entry in real(name, shared_data).items()}, "F32")
-    assert evidence.problems == ()
+    assert (evidence.problems, evidence.notes) == ((), ())
     expected = {**DIMENSIONS, "ttt.num_layers": 4, "param_dtype": "float32", **REAL[name][1]}
     assert expected.items() <= said(evidence).items()
 

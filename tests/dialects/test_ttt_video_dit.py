@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from tests.dialects.tensors import HIDDEN, SIZES, Size, evidence_of, problems, said, video_dit
+from tests.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, problems, said, video_dit
 
 
-@given(size=SIZES, hidden=HIDDEN)
+@given(size=SIZES, hidden=FEW_HIDDEN)
 def test_what_a_model_is_made_of_is_what_it_proves(size: Size, hidden: tuple[int, ...]) -> None:
     evidence = evidence_of(video_dit(size, hidden))
     assert evidence.dialect is not None

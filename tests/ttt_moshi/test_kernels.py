@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import tttcfg
 from tests.builders import checkpoint, old_document, write_json
-from tttcfg.ttt_moshi.kernels import KERNELS, choose, violations
+from tests.dialects.tensors import Size, consolidated
+from tests.weights.files import weights_file
+from tttcfg.ttt_moshi.kernels import KERNELS, Implementation, Limit, Violation, choose, declare, violations
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import Kernel
 
@@ -76,7 +78,7 @@ def test_what_fits_breaks_no_limit(kernel: str) -> None:
         ("triton", {"head_dim": 8}, "head_dim a power of two of at least 16 (not 8)"),
         ("triton", {"mini_batch_size": 40}, "mini_batch_size a power of two of at least 16 (not 40)"),
         ("triton", {"mini_batch_size": 1}, "mini_batch_size a power of two of at least 16 (not 1)"),
-        ("torch", {"tensor_parallel_size": 2}, "all heads on one rank, being unfused (not on 2)"),
+        ("torch", {"tensor_parallel_size": 2}, "all heads on one rank (not on 2)"),
     ],
 )
 def test_a_limit_speaks_alone_where_it_is_broken(kernel: str, changes: dict[str, Any], message: str) -> None:
@@ -144,13 +146,30 @@ def test_all_broken_limits_are_told_at_once() -> None:
         (
             {**MOSHI, "tensor_parallel_size": 2},
             "auto finds no kernel; thunderkittens needs head_dim 64 (not 128); "
-            "triton needs inner_model linear (not mlp); torch needs all heads on one rank, being unfused (not on 2)",
+            "triton needs inner_model linear (not mlp); torch needs all heads on one rank (not on 2)",
         ),
     ],
     ids=["mlp", "linear", "moshi", "multi", "none"],
 )
 def test_auto_explains_its_choice(values: dict[str, Any], sentence: str) -> None:
     assert str(choose(layers(values), TOKENS)) == sentence
+
+
+def test_what_does_not_run_here_is_passed_over_too() -> None:
+    reason = Violation("triton", "ttt.kernel", "a GPU (there is none)")
+    choice = choose(layers(LINEAR), TOKENS, lambda name: [reason] if name == "triton" else [])
+    assert choice.name == "torch"
+    assert str(choice).endswith("; triton needs a GPU (there is none)")
+
+
+def test_a_kernel_of_another_package_comes_first() -> None:
+    limit = Limit("an even number of tokens", lambda _, tokens: "odd" if tokens % 2 else "")
+    declare("mine", Implementation("a desk", (limit,)))
+    try:
+        assert str(choose(layers(MLP), TOKENS)) == "auto takes mine, which runs on a desk"
+        assert said("mine", layers(MLP), 641) == ["mine needs an even number of tokens (not odd)"]
+    finally:
+        del KERNELS["mine"]
 
 
 @st.composite
@@ -222,6 +241,86 @@ def test_ranks_that_no_kernel_can_serve_are_a_contradiction(tmp_path: Path, kern
     assert [one.key for one in caught.value.problems] == ["ttt.tensor_parallel_size"]
     notes = [("info", "kernel", "ttt.kernel")] if kernel == "auto" else []
     assert about_kernels(caught.value.effective)[1:] == notes
+
+
+def impossible(**given: Any) -> list[str]:
+    """Return why a configuration for a model that nobody knows is refused."""
+    with pytest.raises(tttcfg.ContradictionError) as caught:
+        tttcfg.resolve(**given)
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("ttt", "message"),
+    [
+        ({"kernel": "thunderkittens"}, "thunderkittens needs mini_batch_size 64 (not 16)"),
+        (
+            {"kernel": "thunderkittens", "mini_batch_size": 64, "inner_model": "linear"},
+            "thunderkittens needs an inner MLP of 2 layers (not TTT-Linear)",
+        ),
+        (
+            {"kernel": "thunderkittens", "mini_batch_size": 64, "mlp": {"layers": 3}},
+            "thunderkittens needs an inner MLP of 2 layers (not 3)",
+        ),
+        (
+            {"kernel": "thunderkittens", "mini_batch_size": 64, "mlp": {"expansion_factor": 2.0}},
+            "thunderkittens needs a hidden width of 4 times head_dim (not 128 for head_dim 64)",
+        ),
+        (
+            {"kernel": "thunderkittens", "mini_batch_size": 64, "mlp": {"hidden_dims": [512]}},
+            "thunderkittens needs a hidden width of 4 times head_dim (not 512 for head_dim 64)",
+        ),
+        (
+            {"kernel": "triton", "inner_model": "linear", "mini_batch_size": 8},
+            "triton needs mini_batch_size a power of two of at least 16 (not 8)",
+        ),
+        ({"kernel": "torch", "tensor_parallel_size": 2}, "torch needs all heads on one rank (not on 2)"),
+    ],
+)
+def test_what_the_configuration_alone_shows_needs_no_model(ttt: dict[str, Any], message: str) -> None:
+    config = {"duration_sec": 51.2, "ttt": {"enable": True, **ttt}}
+    assert impossible(config=config) == [message]
+
+
+def test_what_nobody_knows_breaks_no_limit() -> None:
+    ttt = {"enable": True, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
+    effective = tttcfg.resolve(config={"duration_sec": 51.2, "ttt": ttt})
+    assert {one.code for one in effective.findings if one.key.startswith("ttt")} == {"model_config"}
+
+
+def test_auto_tells_no_choice_that_a_model_may_change() -> None:
+    assert about_kernels(tttcfg.resolve(overrides={"ttt.enable": True})) == []
+
+
+def test_ranks_that_no_kernel_can_serve_need_no_model() -> None:
+    ttt = {"enable": True, "tensor_parallel_size": 2, "mini_batch_size": 8}
+    assert impossible(config={"ttt": ttt}) == ["torch needs all heads on one rank (not on 2)"]
+
+
+def test_a_model_that_lacks_something_else_says_what_it_can(tmp_path: Path) -> None:
+    model = write_json(tmp_path / "model.json", {"dim": 4096, "num_heads": 32, "num_layers": 0, "context": 3000})
+    ttt = {"enable": True, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
+    assert impossible(config={"duration_sec": 51.2, "ttt": ttt}, model_config=model) == [
+        "thunderkittens needs head_dim 64 (not 128)",
+        "thunderkittens needs the same number of heads on every rank (not 32 heads on 3 ranks)",
+    ]
+
+
+def test_dimensions_that_tensors_prove_are_held_against_the_kernel(tmp_path: Path) -> None:
+    """Even without a config.json; the heads are 4, of 16 channels."""
+    folder = checkpoint(tmp_path, None, model=None)
+    shapes = {name: ("BF16", shape) for name, shape in consolidated(Size(4, 16), [1, 2], [64]).items()}
+    weights_file(folder / "consolidated" / "consolidated.safetensors", shapes)
+    fitting = {"duration_sec": 51.2, "ttt.mini_batch_size": 64}
+    assert impossible(
+        checkpoint=folder, overrides={**fitting, "ttt.kernel": "thunderkittens", "ttt.tensor_parallel_size": 3}
+    ) == [
+        "thunderkittens needs head_dim 64 (not 16)",
+        "thunderkittens needs the same number of heads on every rank (not 4 heads on 3 ranks)",
+    ]
+    (note,) = [one for one in tttcfg.resolve(folder, overrides=fitting).findings if one.code == "kernel"]
+    assert "auto takes torch" in note.message
+    assert "thunderkittens needs head_dim 64 (not 16)" in note.message
 
 
 def test_an_old_checkpoint_ran_torch_and_nothing_is_said(tmp_path: Path) -> None:

@@ -10,18 +10,23 @@ import pytest
 
 import tttcfg
 from tests.builders import trained
-from tests.weights.files import weights_file
+from tests.dialects.tensors import Size, consolidated
+from tests.weights.files import Tensors, room_for, sharded, weights_file
 from tttcfg import ContradictionError
+from tttcfg.api import as_document
 from tttcfg.errors import Problem
+from tttcfg.saving import document_bytes
 
-TENSORS = {"a": ("BF16", [4]), "b": ("BF16", [2, 3])}
-DATA = bytes(range(20))
+SIZE = Size(heads=2, head_dim=4, layers=3)
+MODEL = {"dim": SIZE.width, "num_heads": SIZE.heads, "num_layers": SIZE.layers, "context": 3000}
+TENSORS = {name: ("BF16", shape) for name, shape in consolidated(SIZE, [1, 2], [16]).items()}
+DATA = bytes(number % 251 for number in range(room_for(TENSORS)))
 TRAINED = {"ttt.enable": True, "ttt.layers": [1, 2], "ttt.base_lr": 0.5}
 
 
 def made(run_folder: Path, values: dict[str, Any] | None = None, metadata: dict[str, str] | None = None) -> Path:
     """Make a checkpoint with weights that nothing binds, and return the weights."""
-    folder = trained(run_folder, {**TRAINED, **(values or {})})
+    folder = trained(run_folder, {**TRAINED, **(values or {})}, MODEL)
     return filled(folder / "consolidated" / "consolidated.safetensors", metadata)
 
 
@@ -31,6 +36,22 @@ def filled(path: Path, metadata: dict[str, str] | None = None) -> Path:
         file.seek(-len(DATA), os.SEEK_END)
         file.write(DATA)
     return path
+
+
+def in_shards(run_folder: Path, *files: str) -> Path:
+    """Make a sharded checkpoint that nothing binds, the tensors dealt out to `files`, and return its folder."""
+    folder = made(run_folder).parent
+    (folder / "consolidated.safetensors").unlink()
+    dealt: dict[str, Tensors] = {
+        file: {name: TENSORS[name] for name in list(TENSORS)[number :: len(files)]} for number, file in enumerate(files)
+    }
+    sharded(folder, dealt)
+    return folder
+
+
+def put(path: Path, configuration: Any) -> None:
+    """Put a document where it may not belong, as copying a file does."""
+    path.write_bytes(document_bytes(as_document(configuration)))
 
 
 def sidecar(weights: Path) -> Path:

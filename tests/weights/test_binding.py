@@ -11,14 +11,27 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import checkpoint, document_file, old_document, trained
+from tests.builders import checkpoint, document_file, old_document
 from tests.cli.process import run
-from tests.weights.bound import DATA, TENSORS, TRAINED, changed, contradicted, filled, made, sidecar, state
-from tests.weights.files import sharded, weights_file
+from tests.weights.bound import (
+    DATA,
+    MODEL,
+    TENSORS,
+    changed,
+    contradicted,
+    filled,
+    in_shards,
+    made,
+    put,
+    sidecar,
+    state,
+)
+from tests.weights.files import weights_file
 from tttcfg import ContradictionError, InputError, WriteError
 from tttcfg import binding as binding_module
 from tttcfg.weights.header import read_header
 from tttcfg.weights.marking import KEY, mark_of
+from tttcfg.weights.rewriting import rewrite
 
 # Binding
 
@@ -31,7 +44,7 @@ def test_binding_makes_weights_and_document_name_each_other(into: str, tmp_path:
     assert tttcfg.bind(paths[into]).state == "bound"
     assert state(tmp_path) == "bound"
     document, header = tttcfg.load_document(sidecar(weights)), read_header(weights)
-    assert document.provenance["weights"] == {"file": weights.name, "header": header.digest}
+    assert document.provenance["weights"] == [{"file": weights.name, "header": header.digest}]
     assert header.metadata["format"] == "pt"
     assert json.loads(header.metadata[KEY]) == {"digest": tttcfg.resolve(tmp_path).digest, "schema_version": 7}
     assert weights.read_bytes()[header.data_start :] == DATA
@@ -75,7 +88,7 @@ def test_any_form_of_a_configuration_can_be_bound(form: str, tmp_path: Path) -> 
 
 
 def test_a_document_of_an_older_version_is_upgraded_and_kept_beside(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, old_document(6))
+    folder = checkpoint(tmp_path, old_document(6, {"ttt.enable": True, "ttt.layers": "1,2"}), MODEL)
     filled(folder / "consolidated" / "consolidated.safetensors")
     before = document_file(folder).read_bytes()
     assert tttcfg.bind(tmp_path).state == "bound"
@@ -102,9 +115,7 @@ def test_a_broken_document_is_an_error_unless_another_takes_its_place(tmp_path: 
 
 
 def test_every_file_of_a_sharded_checkpoint_is_marked(tmp_path: Path) -> None:
-    folder = trained(tmp_path, TRAINED) / "consolidated"
-    (folder / "consolidated.safetensors").unlink()
-    sharded(folder, {"one.safetensors": {"a": ("BF16", [4])}, "two.safetensors": {"b": ("BF16", [2, 3])}})
+    folder = in_shards(tmp_path, "one.safetensors", "two.safetensors")
     assert tttcfg.bind(tmp_path, embed=True).state == "bound"
     metadata = [read_header(folder / name).metadata for name in ("one.safetensors", "two.safetensors")]
     assert metadata[0] == metadata[1]
@@ -117,7 +128,10 @@ def test_every_file_of_a_sharded_checkpoint_is_marked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tensors", "values", "key"),
-    [({"a": ("F32", [4])}, {}, "param_dtype"), (TENSORS, {"ttt.layers": [40]}, "ttt.layers")],
+    [
+        ({name: ("F32", shape) for name, (_, shape) in TENSORS.items()}, {}, "param_dtype"),
+        (TENSORS, {"ttt.layers": [40]}, "ttt.layers"),
+    ],
     ids=["tensors", "model"],
 )
 def test_a_configuration_that_the_tensors_contradict_is_not_bound(
@@ -176,20 +190,24 @@ def test_another_configuration_copied_beside_the_weights_is_an_error(bound: tupl
     """Equal shapes or not: of two bound checkpoints, or where only one of the two was."""
     here, there = made(tmp_path / "here"), made(tmp_path / "there", {"ttt.base_lr": 0.25})
     if not bound[0]:
-        weights_file(there, {"c": ("BF16", [4])})
+        weights_file(there, {**TENSORS, "text_emb.weight": ("BF16", [60, MODEL["dim"]])})
     for path, wanted in zip((here, there), bound, strict=True):
         if wanted:
             tttcfg.bind(path)
     shutil.copy(sidecar(there), sidecar(here))
     assert "put back the one that belongs there, or bind them on purpose" in contradicted(tmp_path / "here").message
-    assert tttcfg.bind(here).state == "bound"
+    before = {path: path.read_bytes() for path in here.parent.iterdir()}
+    with pytest.raises(ContradictionError, match=r"bind them on purpose: tttcfg\.bind\(path, configuration\)"):
+        tttcfg.bind(here)
+    assert {path: path.read_bytes() for path in here.parent.iterdir()} == before
+    assert tttcfg.bind(here, tttcfg.load_document(sidecar(here))).state == "bound"
     assert tttcfg.resolve(here).training.ttt.base_lr == 0.25
 
 
 def test_the_command_line_leaves_with_one(tmp_path: Path) -> None:
     weights = made(tmp_path)
     tttcfg.bind(tmp_path)
-    tttcfg.save_document(sidecar(weights), changed(sidecar(weights), {"ttt.base_lr": 0.75}))
+    put(sidecar(weights), changed(sidecar(weights), {"ttt.base_lr": 0.75}))
     done = run("resolve", "--checkpoint", tmp_path)
     assert done.code == 1
     assert "was saved with another configuration" in done.err
@@ -235,6 +253,35 @@ def test_a_mark_that_cannot_be_read_binds_nothing(text: str, tmp_path: Path) -> 
     assert tttcfg.bind(tmp_path).state == "bound"
 
 
+# Several files
+
+
+@pytest.mark.parametrize("sidecar_too", [True, False])
+def test_a_shard_of_another_configuration_is_an_error_and_named(sidecar_too: bool, tmp_path: Path) -> None:
+    here, there = (in_shards(tmp_path / name, "one.safetensors", "two.safetensors") for name in ("here", "there"))
+    tttcfg.bind(here)
+    tttcfg.bind(there, changed(there / "training_config.json", {"ttt.base_lr": 0.75}))
+    shutil.copy(there / "two.safetensors", here)
+    if not sidecar_too:
+        (here / "training_config.json").unlink()
+    assert f"{here / 'two.safetensors'}" in contradicted(here).message
+    with pytest.raises((ContradictionError, InputError)):
+        tttcfg.bind(here)
+    assert tttcfg.bind(here, tttcfg.load_document(there / "training_config.json")).state == "bound"
+
+
+def test_a_shard_without_a_mark_leaves_the_weights_unbound(tmp_path: Path) -> None:
+    folder = in_shards(tmp_path, "one.safetensors", "two.safetensors")
+    tttcfg.bind(folder)
+    rewrite(folder / "two.safetensors", {})
+    found = tttcfg.inspect_weights(folder)
+    assert (found.binding, found.binding_reason) == (
+        "unbound",
+        f"{folder / 'two.safetensors'} carries no digest of a configuration",
+    )
+    assert tttcfg.bind(folder).state == "bound"
+
+
 # Breaking off
 
 
@@ -268,28 +315,28 @@ def test_what_is_broken_off_is_never_a_contradiction_and_binding_again_repairs_i
     assert state(tmp_path) == ("unbound" if written == 1 else "bound")
     assert tttcfg.resolve(tmp_path).training.ttt.base_lr == (0.75 if written else 0.5)
     assert tttcfg.bind(tmp_path).state == "bound"
-    assert "replaces" not in tttcfg.load_document(sidecar(weights)).provenance["weights"]
+    assert "replaces" not in tttcfg.load_document(sidecar(weights)).provenance["weights"][0]
     assert state(tmp_path) == "bound"
     assert ("training" in (mark_of(read_header(weights).metadata) or {})) is embed
 
 
 def test_sharded_weights_that_are_half_marked_are_unbound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = trained(tmp_path, TRAINED) / "consolidated"
-    (folder / "consolidated.safetensors").unlink()
-    index = sharded(folder, {"one.safetensors": {"a": ("BF16", [4])}, "two.safetensors": {"b": ("BF16", [2, 3])}})
+    folder = in_shards(tmp_path, "one.safetensors", "two.safetensors", "three.safetensors")
     tttcfg.bind(tmp_path, embed=True)
-    new, real, calls = changed(sidecar(index), {"ttt.base_lr": 0.75}), binding_module.rewriting, []
+    real, left = binding_module.rewriting, [0]
 
     def dying(*arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) > 1:
+        left[0] -= 1
+        if left[0] < 0:
             raise _Died
         return real(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(binding_module, "rewriting", dying)
-        with pytest.raises(_Died):
-            tttcfg.bind(tmp_path, new)
-    assert state(tmp_path) == "unbound"
+    for base_lr, files in ((0.75, 2), (0.25, 1)):  # broken off twice, the files carry marks of three configurations
+        new, left[0] = changed(folder / "training_config.json", {"ttt.base_lr": base_lr}), files
+        with monkeypatch.context() as patch:
+            patch.setattr(binding_module, "rewriting", dying)
+            with pytest.raises(_Died):
+                tttcfg.bind(tmp_path, new)
+        assert state(tmp_path) == "unbound"
     assert tttcfg.bind(tmp_path).state == "bound"
     assert all("training" in (mark_of(read_header(path).metadata) or {}) for path in folder.glob("*.safetensors"))

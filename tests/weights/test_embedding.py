@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import MODEL, SECRET, checkpoint, document_file, old_document, write_json
-from tests.weights.bound import TRAINED, changed, contradicted, filled, made, sidecar, state
-from tttcfg import InputError
+from tests.builders import SECRET, checkpoint, document_file, old_document, write_json
+from tests.cli.process import run
+from tests.weights.bound import MODEL, TRAINED, changed, contradicted, filled, made, put, sidecar, state
+from tttcfg import ContradictionError, InputError
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.weights.marking import KEY, mark_for
 
@@ -44,7 +45,7 @@ def test_bound_alone_they_get_their_document_back(tmp_path: Path) -> None:
 
 
 def test_what_nobody_can_vouch_for_stays_so_in_the_embedded_configuration(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, old_document(3, {"ttt.enable": True, "ttt.layers": "1,2"}))
+    folder = checkpoint(tmp_path, old_document(3, {"ttt.enable": True, "ttt.layers": "1,2"}), MODEL)
     filled(folder / "consolidated" / "consolidated.safetensors")
     doubts = {(one.code, one.key) for one in tttcfg.resolve(tmp_path).findings if one.code in ("legacy", "doubt")}
     assert doubts
@@ -73,7 +74,7 @@ def test_an_embedded_configuration_that_departs_from_the_saved_one_is_an_error(
 ) -> None:
     weights = made(tmp_path)
     tttcfg.bind(tmp_path, embed=True)
-    tttcfg.save_document(sidecar(weights), changed(sidecar(weights), values))
+    put(sidecar(weights), changed(sidecar(weights), values))
     message = contradicted(tmp_path).message
     assert f"departs from {sidecar(weights)} in {next(iter(values))} (" in message
 
@@ -82,7 +83,7 @@ def test_many_departures_are_counted(tmp_path: Path) -> None:
     weights = made(tmp_path)
     tttcfg.bind(tmp_path, embed=True)
     values = {"seed": 7, "run_dir": "elsewhere", "max_steps": 9, "batch_size": 3, "log_freq": 77}
-    tttcfg.save_document(sidecar(weights), changed(sidecar(weights), values))
+    put(sidecar(weights), changed(sidecar(weights), values))
     assert contradicted(tmp_path).message.count("(") >= 3
     assert " and 2 more; put back" in contradicted(tmp_path).message
 
@@ -119,6 +120,62 @@ def test_a_configuration_too_long_to_be_embedded_is_refused(tmp_path: Path) -> N
         mark_for(long, embed=True)
 
 
+# What would be lost
+
+
+@pytest.mark.parametrize("embed", [True, False, None])
+def test_an_embedded_configuration_that_loses_its_place_is_kept_beside(embed: bool | None, tmp_path: Path) -> None:
+    weights = made(tmp_path, {"ttt.base_lr": 0.25})
+    training = tttcfg.resolve(weights).training
+    tttcfg.bind(weights, embed=True)
+    put(sidecar(weights), changed(sidecar(weights), {"ttt.base_lr": 0.75}))
+    with pytest.raises(ContradictionError):
+        tttcfg.bind(weights)
+    tttcfg.bind(weights, tttcfg.load_document(sidecar(weights)), embed=embed)
+    [kept] = weights.parent.glob("training_config.json.embedded-*.bak")
+    assert tttcfg.load_document(kept).training == training
+
+
+@pytest.mark.parametrize("training", [{"new": 1}, {"run_dir": "\ud800"}])
+def test_an_embedded_configuration_that_cannot_be_read_is_kept_as_it_is(training: Any, tmp_path: Path) -> None:
+    mark = {"digest": "sha256:x", "schema_version": 8, "training": training}
+    weights = made(tmp_path, metadata={KEY: json.dumps(mark)})
+    assert tttcfg.bind(weights).state == "bound"
+    [kept] = weights.parent.glob("training_config.json.embedded-*.bak")
+    tree = json.loads(kept.read_bytes())
+    assert (tree["schema_version"], {key: tree[key] for key in training}) == (8, training)
+
+
+def test_what_a_document_holds_as_well_is_not_kept_twice(tmp_path: Path) -> None:
+    weights = made(tmp_path)
+    tttcfg.bind(weights, embed=True)
+    tttcfg.bind(weights, embed=False)
+    tttcfg.bind(weights, embed=True)
+    tttcfg.bind(weights, changed(sidecar(weights), {"seed": 7}))
+    assert sorted(path.name for path in weights.parent.glob("*.bak")) == ["training_config.json.bak"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provenance": {"doubted": {"\ud800": {"ttt.base_lr": 1}}}},
+        {"provenance": {"note": "\ud800"}},
+        {"provenance": {"note": float("nan")}},
+        {"training": {"run_dir": "\ud800"}},
+        {"training": {"\ud800": 1}},
+    ],
+    ids=str,
+)
+def test_an_embedded_configuration_that_no_file_could_hold_is_refused(change: Any, tmp_path: Path) -> None:
+    document = tttcfg.load_document(sidecar(made(tmp_path)))
+    mark = {**json.loads(mark_for(document, embed=True)[KEY]), **change}
+    weights = filled(tmp_path / "alone" / "model.safetensors", {KEY: json.dumps(mark)})
+    done = run("resolve", "--checkpoint", weights, "--output", "json")
+    assert done.code == 2
+    assert f"{weights} (embedded)" in done.err
+    assert "Traceback" not in done.err
+
+
 @pytest.mark.parametrize("embed", [True, False])
 def test_a_trainer_can_bind_while_it_saves(embed: bool, tmp_path: Path) -> None:
     """It hands the mark to the format's library; the document does not have to know the tensors."""
@@ -128,5 +185,5 @@ def test_a_trainer_can_bind_while_it_saves(embed: bool, tmp_path: Path) -> None:
     filled(folder / "consolidated" / "consolidated.safetensors", mark_for(document, embed=embed))
     tttcfg.save_document(document_file(folder), training)
     assert state(tmp_path) == "bound"
-    write_json(document_file(folder), old_document(6))
+    write_json(document_file(folder), old_document(6, {"ttt.enable": True, "ttt.layers": "1,2"}))
     assert "was saved with another configuration" in contradicted(tmp_path).message

@@ -145,8 +145,15 @@ def test_a_gap_in_the_inner_layers_is_a_problem() -> None:
 def test_a_whole_model_without_one_of_its_layers_is_a_problem() -> None:
     shapes = {name: shape for name, shape in WHOLE.items() if not name.startswith("transformer.layers.2.")}
     evidence = evidence_of(shapes)
-    assert [problem.message for problem in evidence.problems] == ["has no tensor in layer 2, of 0 to 3"]
+    assert [problem.message for problem in evidence.problems] == ["has no base tensor in layer 2, of 0 to 3"]
     assert "num_layers" not in evidence.dimensions
+
+
+def test_adapters_with_a_norm_of_the_model_are_not_taken_for_the_whole_model() -> None:
+    """The norm comes with every base model, and the base model is more than its norm."""
+    shapes = adapters(SIZE, (1, 2), (64,), 8) | {"out_norm.alpha": [1, 1, 64]}
+    assert problems(shapes) == ["has no base tensor in layers 0, 1, 2, 3, of 0 to 3"]
+    assert "ttt.num_layers" not in said(evidence_of(shapes))
 
 
 def test_adapters_that_leave_out_a_layer_are_a_problem() -> None:
@@ -157,7 +164,7 @@ def test_adapters_that_leave_out_a_layer_are_a_problem() -> None:
 def test_an_absurd_layer_index_costs_no_time_and_is_a_problem() -> None:
     far = {"transformer.layers.99999.norm1.alpha": [1, 1, 64]}
     assert problems(moshi(SIZE) | far) == [
-        "has no tensor in layers 4, 5, 6, 7, 8, 9, 10, 11 and 99,987 more, of 0 to 99999"
+        "has no base tensor in layers 4, 5, 6, 7, 8, 9, 10, 11 and 99,987 more, of 0 to 99999"
     ]
 
 
@@ -214,9 +221,10 @@ def test_one_precision_is_proved_and_two_are_not() -> None:
     ids=["line break", "escape", "regular expression", "direction", "adapters"],
 )
 def test_a_hostile_name_is_shown_escaped_and_cut(name: str) -> None:
-    (problem,) = problems(WHOLE | {name: [8, 8]})
-    assert problem.isprintable()
-    assert len(problem) < 300
+    evidence = evidence_of(WHOLE | {name: [8, 8]})
+    (said,) = (*evidence.problems, *evidence.notes)
+    assert said.message.isprintable()
+    assert len(said.message) < 300
 
 
 @pytest.mark.parametrize(
@@ -260,3 +268,8 @@ def test_two_hundred_thousand_names_are_read_in_seconds_and_few_sentences(kind: 
     assert process_time() - start < 15
     assert len(evidence.problems) < 10
     assert all(len(problem.message) < 1000 for problem in evidence.problems)
+
+
+def test_a_norm_beside_nothing_that_is_known_is_read_without_an_error() -> None:
+    name = "transformer.layers.0.gating.linear_in.lora_magnitude"
+    assert len(problems({"out_norm.alpha": [1, 1, 64], name: [64]})) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.weights.files import framed, index_file, many, sharded, weights_file
 from tttcfg.errors import InputError
 from tttcfg.weights.header import HEADER_CAP, read_header
-from tttcfg.weights.shards import INDEX_NAME, is_remote, read_weights
+from tttcfg.weights.shards import INDEX_NAME, TOTAL_CAP, read_weights
 
 ONE, TWO = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 SHARDS = {ONE: {"a": ("F32", (2, 3)), "b": ("BF16", (4,))}, TWO: {"c": ("I64", ())}}
@@ -173,13 +174,47 @@ def test_more_tensors_than_the_cap_over_all_files_are_refused(tmp_path: Path) ->
     assert "names files of more than 200,000 tensors" in str(refused(index))
 
 
+def test_headers_that_are_too_long_together_are_refused(tmp_path: Path) -> None:
+    shards = {f"{shard}.safetensors": {f"{shard}": ("U8", (0,))} for shard in range(4)}
+    index = sharded(tmp_path, shards)
+    for name, tensors in shards.items():
+        weights_file(tmp_path / name, tensors, {"k": "x" * (HEADER_CAP - 1000)})
+    assert f"headers of {TOTAL_CAP:,} bytes together" in str(refused(index))
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_one_file_under_two_names_is_refused(link: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    """It could not be what the index says, and reading it once for each name would have no end."""
+    weights_file(tmp_path / ONE, {"0": ("U8", (0,))}, {"k": "x" * (1 << 20)})
+    names = [ONE, *(f"{number}.safetensors" for number in range(1, 500))]
+    for name in names[1:]:
+        link(tmp_path / ONE, tmp_path / name)
+    error = refused(index_file(tmp_path, {str(number): name for number, name in enumerate(names)}))
+    assert len(error.problems) == 499
+    assert f"{tmp_path / names[1]}: is the same file as '{ONE}'" in str(error)
+
+
+def test_reading_ends_where_enough_is_wrong(tmp_path: Path) -> None:
+    index = index_file(tmp_path, {str(number): f"{number}.safetensors" for number in range(5000)})
+    assert len(refused(index).problems) == 1000
+
+
+@pytest.mark.parametrize("before", [" ", "\n\t\r\n "])
+def test_an_index_may_begin_with_spaces(before: str, tmp_path: Path) -> None:
+    index = sharded(tmp_path, SHARDS)
+    index.write_text(before + index.read_text())
+    assert len(read_weights(index)) == 3
+
+
+def test_each_file_is_known_by_itself(tmp_path: Path) -> None:
+    parts = read_weights(sharded(tmp_path, SHARDS)).parts
+    assert {part.name: list(part.names) for part in parts} == {
+        str(tmp_path / name): list(tensors) for name, tensors in SHARDS.items()
+    }
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_an_index_that_is_no_file_is_refused_at_once(make: object, tmp_path: Path) -> None:
     path = tmp_path / INDEX_NAME
     make(path)  # type: ignore[operator]
     assert refused(path).problems[0].code == "unreadable"
-
-
-def test_a_url_is_told_from_a_path() -> None:
-    assert is_remote("s3://bucket/model.safetensors")
-    assert not is_remote("runs/model.safetensors")

@@ -12,8 +12,9 @@ from tttcfg import render
 from tttcfg.api import diff as diff_api
 from tttcfg.api import load_document, resolve
 from tttcfg.checkpoint import find_checkpoint
-from tttcfg.cli.terminal import Output, ink, say, say_json, tell
+from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
 from tttcfg.document import DOCUMENT_NAME, Document, read_unplaced
+from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, printable
 from tttcfg.fields import dig
 from tttcfg.record import MISSING, leaf_paths
@@ -21,6 +22,9 @@ from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes
 from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.urls import address, is_url
+
+_OF_CHECKPOINTS = (".safetensors", ".safetensors.index.json", ".pt")
 
 
 def diff(
@@ -60,7 +64,7 @@ def diff(
 def _split(words: list[str]) -> list[tuple[str, list[str]]]:
     sides: list[tuple[str, list[str]]] = []
     for word in words:
-        if sides and "=" in word and not os.path.exists(word):
+        if sides and "=" in word and not os.path.exists(word) and not is_url(word.partition("=")[0]):
             sides[-1][1].append(word)
         else:
             sides.append((word, []))
@@ -73,15 +77,18 @@ def _split(words: list[str]) -> list[tuple[str, list[str]]]:
 
 def _training(path: str, overrides: list[str]) -> tuple[Any, str]:
     """Return the configuration of a side, and how the side was read."""
-    if not path or os.path.isdir(path) or os.path.splitext(path)[1] in (".safetensors", ".pt"):
+    path = address(path)
+    if not path or os.path.isdir(path) or path.endswith(_OF_CHECKPOINTS):
         found = find_checkpoint(path)
         if found.document is None:
-            how = f"checkpoint {found.folder} without {DOCUMENT_NAME}, what its weights say completed with defaults"
-            return _resolved(None, overrides, path), how
+            effective = _resolved(None, overrides, path)
+            carried = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
+            how = "as its weights carry it" if carried else "what its weights say completed with defaults"
+            return effective.training, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
         return _saved(load_document(found.document), overrides, f"checkpoint {found.folder}")
     if os.path.basename(path) == DOCUMENT_NAME or _is_document(path):
         return _saved(load_document(path), overrides, "saved document")
-    return _resolved(path, overrides), "configuration file, completed with defaults"
+    return _resolved(path, overrides).training, "configuration file, completed with defaults"
 
 
 def _is_document(path: str) -> bool:
@@ -104,12 +111,12 @@ def _is_document(path: str) -> bool:
 def _saved(document: Document, overrides: list[str], what: str) -> tuple[Any, str]:
     training = document.training
     if overrides:
-        training = _resolved(training.model_dump(mode="json"), overrides)
+        training = _resolved(training.model_dump(mode="json"), overrides).training
     return training, f"{what}, version {document.version}"
 
 
-def _resolved(config: str | dict[str, Any] | None, overrides: list[str], checkpoint: str | None = None) -> Any:
+def _resolved(config: str | dict[str, Any] | None, overrides: list[str], checkpoint: str | None = None) -> Effective:
     try:
-        return resolve(checkpoint, config, overrides).training
-    except ContradictionError as error:
-        return getattr(error.effective, "training", None)
+        return resolve(checkpoint, config, overrides)
+    except ContradictionError as error:  # it differs or not, whatever contradicts it
+        return effective_of(error)

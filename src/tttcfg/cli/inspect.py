@@ -10,6 +10,7 @@ from tttcfg.api import adopt, resolve, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG
 from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
 def inspect(
@@ -24,8 +25,8 @@ def inspect(
     """Say what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
 
     No tensor is loaded. With --write, a checkpoint without training_config.json gets one: from what the
-    tensors prove, and the configuration files that you vouch for; it records which is which. The exit
-    code is 1 where the checkpoint contradicts itself.
+    tensors prove, and the configuration files that you vouch for; it records which is which, and writes
+    nothing where the tensors refute a file. The exit code is 1 where the checkpoint contradicts itself.
 
     \b
     Examples:
@@ -42,8 +43,9 @@ def inspect(
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)
-    text = render.inspection_text(verification, effective, ink(sys.stdout))
+    written = adopt(checkpoint, config) if write and not code else None
+    text = render.inspection_text(verification, TTT_MOSHI, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
-    if write and not code:
-        tell(f"wrote {adopt(checkpoint, config)}")
+    if written is not None:
+        tell(f"wrote {written}")
     raise typer.Exit(code)

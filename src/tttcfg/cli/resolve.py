@@ -20,6 +20,7 @@ from tttcfg.fields import Role
 from tttcfg.saving import document_bytes
 from tttcfg.storage import write_atomically
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
+from tttcfg.urls import address
 from tttcfg.version import __version__
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
@@ -108,7 +109,8 @@ def resolve(
 
 
 def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
-    sources = [*([f"checkpoint {checkpoint}"] if checkpoint else []), *(f"config {path}" for path in config or ())]
+    given = [*([("checkpoint", checkpoint)] if checkpoint else []), *(("config", path) for path in config or ())]
+    sources = [f"{kind} {address(path)}" for kind, path in given]
     return [f"resolved by tttcfg {__version__} from {', '.join(sources) or 'defaults'}"]
 
 

@@ -81,9 +81,10 @@ def effective_of(error: ContradictionError) -> Effective:
 
 
 def answer(effective: Effective, output: Output, value: Any, text: str) -> None:
-    """Give a command's result in the form that was asked for: `value` as JSON, or `text` with what is not just info."""
+    """Give a command's result in the form that was asked for: `value` as JSON, or `text` with what one must know."""
     if output is Output.json:
         say_json(value)
         return
     say(text)
-    tell(findings_text([one for one in effective.findings if one.severity != "info"], ink(sys.stderr)))
+    told = [one for one in effective.findings if one.severity != "info" or one.code in ("restored", "dialect")]
+    tell(findings_text(told, ink(sys.stderr)))

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from tttcfg import render
-from tttcfg.api import resolve, verified
+from tttcfg.api import verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import Output, answer, effective_of, ink
 from tttcfg.errors import ContradictionError
+from tttcfg.resolver import resolve_family
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
 OPTIONS = ("config", "set", "restore", "model-config", "output", "help")
@@ -28,7 +30,9 @@ def verify(
     """Hold the effective configuration against the names and shapes of the checkpoint's tensors.
 
     No tensor is loaded. Every architecture and computation field is verified, contradicted, or not
-    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted.
+    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted, or nobody
+    knows what the tensors are. A checkpoint's own configuration, or where it has none what its tensors prove,
+    stands before --config, and what that changes is told; --restore none holds --config by itself.
 
     \b
     Examples:
@@ -39,7 +43,15 @@ def verify(
     texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
     code = 0
     try:
-        effective = resolve(checkpoint, config, texts, restore=restore.value, model_config=model_config)
+        effective = resolve_family(
+            TTT_MOSHI,
+            checkpoint=checkpoint,
+            config=config,
+            overrides=texts,
+            restore=restore.value,
+            model_config=model_config,
+            require_weights=True,
+        )
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)

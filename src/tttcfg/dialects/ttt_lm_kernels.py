@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tttcfg.dialects.ttt_lm_pytorch import BLOCK, LANGUAGE_MODEL, SCAN
+from tttcfg.dialects.ttt_lm_pytorch import BLOCK, CONVOLUTIONS, LANGUAGE_MODEL, SCAN
 from tttcfg.weights.dialect import HEAD_DIM, MINI_BATCH_SIZE, MODEL_DIM, NUM_HEADS, Dialect
 
 dialect = Dialect(
@@ -18,10 +18,7 @@ dialect = Dialect(
         "qkv_learnable_ttt_lr_proj.weight": ("3 model_dim + num_heads", MODEL_DIM),
         "learnable_ttt_lr_bias": (1, 1, NUM_HEADS),
         "o_proj.weight": (MODEL_DIM, MODEL_DIM),
-        "conv_q.weight": (MODEL_DIM, 1, "conv_kernel"),
-        "conv_q.bias": (MODEL_DIM,),
-        "conv_k.weight": (MODEL_DIM, 1, "conv_kernel"),
-        "conv_k.bias": (MODEL_DIM,),
+        **CONVOLUTIONS,
         "ttt_norm_weight": (1, NUM_HEADS, 1, HEAD_DIM),
         "ttt_norm_bias": (1, NUM_HEADS, 1, HEAD_DIM),
         "post_norm.weight": (MODEL_DIM,),

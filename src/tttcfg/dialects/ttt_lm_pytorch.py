@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from tttcfg.weights.dialect import HEAD_DIM, INDEX, MINI_BATCH_SIZE, MODEL_DIM, NUM_HEADS, Base, Dialect, Inner
+from tttcfg.weights.dialect import HEAD_DIM, INDEX, MINI_BATCH_SIZE, MODEL_DIM, NUM_HEADS, Axes, Base, Dialect, Inner
 
 LAYER = rf"(?:model\.)?layers\.{INDEX}\."
 BLOCK = LAYER + r"seq_modeling_block\."
-LANGUAGE_MODEL = Base(layer=LAYER, whole=r"(?:model\.)?norm\.weight")
-SCAN = (Inner("W{}", "b{}", 1),)
+LANGUAGE_MODEL = Base(
+    layer=LAYER,
+    whole=r"(?:model\.)?norm\.weight",
+    known=rf"(?:model\.)?(?:embed_tokens|norm)\.|lm_head\.|{LAYER}(?:mlp|conv|(?:seq_|ffn_|conv_)norm)\.",
+)
+CONVOLUTIONS: dict[str, Axes] = {
+    "conv_q.weight": (MODEL_DIM, 1, "conv_kernel"),
+    "conv_q.bias": (MODEL_DIM,),
+    "conv_k.weight": (MODEL_DIM, 1, "conv_kernel"),
+    "conv_k.bias": (MODEL_DIM,),
+}
+SCAN = (Inner("W{}", "b{}", 1, 1, 2),)
 
 dialect = Dialect(
     name="ttt_lm_pytorch",
@@ -29,13 +39,10 @@ dialect = Dialect(
         "post_norm.weight": (MODEL_DIM,),
         "post_norm.bias": (MODEL_DIM,),
     },
-    optional={  # k_proj, or both convolutions where queries and keys share one projection; g_proj with a gate
-        "k_proj.weight": (MODEL_DIM, MODEL_DIM),
-        "g_proj.weight": (MODEL_DIM, MODEL_DIM),
-        "conv_q.weight": (MODEL_DIM, 1, "conv_kernel"),
-        "conv_q.bias": (MODEL_DIM,),
-        "conv_k.weight": (MODEL_DIM, 1, "conv_kernel"),
-        "conv_k.bias": (MODEL_DIM,),
-    },
+    either=(
+        {"k_proj.weight": (MODEL_DIM, MODEL_DIM)},
+        CONVOLUTIONS,
+    ),  # these where queries and keys are projected as one
+    optional={"g_proj.weight": (MODEL_DIM, MODEL_DIM)},
     inner=SCAN,
 )

@@ -21,8 +21,8 @@ dialect = Dialect(
         **layer_tensors(TTT),
     },
     inner=(
-        Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1),
-        Inner(f"{TTT}weights.{{}}", f"{TTT}biases.{{}}", 0),
+        Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1, 1, 2),
+        Inner(f"{TTT}weights.{{}}", f"{TTT}biases.{{}}", 0, 3, 0),
     ),
     trained_here=True,
 )

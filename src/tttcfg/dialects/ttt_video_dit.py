@@ -29,17 +29,23 @@ _GATES: dict[str, Axes] = {
     for what in ("video", "text")
 }
 
+_ATTENTION = r"(?:[qkvo]|[qk]_norm)"
+
 dialect = Dialect(
     name="ttt_video_dit",
     title="ttt-video-dit",
     source="test-time-training/ttt-video-dit, models/cogvideo/dit.py, models/ssm/ttt_layer.py; built and compared",
     mark=LAYER + r"seq_modeling_block\.(?:ssm\.ttt\.|(?:for|back)ward_ssm_gating_(?:video|text)\.).+",
     hint="dit.layers.",
-    base=Base(layer=LAYER, whole=r"(?:model\.)?dit\.transformer_norm\.weight"),
-    block=LAYER + r"seq_modeling_block\.(?!(?:q|k|v|o|q_norm|k_norm)\.)",
+    base=Base(
+        layer=LAYER,
+        whole=r"(?:model\.)?dit\.transformer_norm\.weight",
+        known=rf"(?:model\.)?dit\.(?!layers\.)|{LAYER}(?:mlp\.|pre_(?:seq|mlp)_|seq_modeling_block\.{_ATTENTION}\.)",
+    ),
+    block=LAYER + rf"seq_modeling_block\.(?!{_ATTENTION}\.)",
     tensors={
         **_GATES,
         **layer_tensors(TTT),
     },
-    inner=(Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1),),
+    inner=(Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1, 1, 2),),
 )

@@ -9,18 +9,19 @@ from typing import Any
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.sources.text import Tree, decode
 from tttcfg.storage import CONFIGURATION_CAP, read_bytes
+from tttcfg.urls import address
 
 YAML_CAP = 1 << 16
 """Most bytes a YAML file, or a value typed as YAML, may have: it is read far slower than JSON."""
 
 
 def read_file(path: str | os.PathLike[str]) -> Tree:
-    """Read a configuration file: JSON for `.json`, TOML for `.toml`, YAML for everything else.
+    """Read a configuration file, at a URL too: JSON for `.json`, TOML for `.toml`, YAML for everything else.
 
     Raises:
         InputError: The file cannot be read, or what it holds is no mapping of plain values.
     """
-    name = os.fspath(path)
+    name = address(path)
     kind = _kind(name)
     text = decode(read_bytes(name, YAML_CAP if kind == "yaml" else CONFIGURATION_CAP), name)
     tree: Tree = getattr(_module(kind), f"read_{kind}")(text, name)

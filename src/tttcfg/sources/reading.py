@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
 from tttcfg.document import Document, load_document
 from tttcfg.effective import Weights
-from tttcfg.errors import ContradictionError, InputError, Problem, TttcfgError
+from tttcfg.errors import InputError, Problem
 from tttcfg.family import Family
 from tttcfg.sources.config import Given, given, merged, read_config, tree_of
 from tttcfg.sources.overrides import Overrides, Overriding, read_overrides
+from tttcfg.urls import address
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | Given
 NOTHING = Given({}, {})
@@ -39,7 +40,7 @@ def read_sources(
     overrides: Overriding,
     model_config: str | os.PathLike[str] | None,
 ) -> Sources:
-    """Read every source, or raise one InputError with the problems of all of them; see `_refusal`."""
+    """Read every source, or raise one InputError with the problems of all of them."""
     problems: list[Problem] = []
 
     def attempt(read: Any, *arguments: Any) -> Any:
@@ -53,7 +54,7 @@ def read_sources(
     document = attempt(load_document, found.document, family) if found and found.document else None
     configs = [attempt(_read_one, one, family) for one in _listed(config)]
     overriding = attempt(read_overrides, overrides, family)
-    model_file = model_config if model_config is not None else found.model_config if found else None
+    model_file = address(model_config) if model_config is not None else found.model_config if found else None
     model = attempt(read_model_config, model_file) if model_file is not None else None
     beaten = found.model_config if found and model_config is not None else None
     own = attempt(read_model_config, beaten) if beaten is not None else None
@@ -61,15 +62,9 @@ def read_sources(
     if found is not None and found.document is None and weights is not None:
         document = attempt(_embedded_in, weights, family)
     if problems:
-        raise _refusal(problems)
+        raise InputError(problems)
     files = merged(configs) if configs else NOTHING
     return Sources(overriding, found, document, files, model, str(model_file or ""), own, weights)
-
-
-def _refusal(problems: list[Problem]) -> TttcfgError:
-    """Return what to raise: weights that are cut off were asked about and are the answer, everything else is input."""
-    cut_off = all(problem.code == "truncated" for problem in problems)
-    return ContradictionError(problems) if cut_off else InputError(problems)
 
 
 def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:

@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family import Derived, Rule
 from tttcfg.ttt_moshi.checks import sequence_tokens
-from tttcfg.ttt_moshi.kernels import choose, violations
+from tttcfg.ttt_moshi.kernels import TILE, choose, violations
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, TTTArgs
 from tttcfg.validation import validate
 
+if TYPE_CHECKING:  # what only a checkpoint with weights needs
+    from tttcfg.weights.readings import Proof
+
+NOTHING: Mapping[str, Proof] = MappingProxyType({})
 DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_layers"}
+KERNEL_DIMENSIONS = ("num_heads", "head_dim")
 CONTEXTS = ("ttt_layer_context", "non_ttt_layer_context")
 LARGEST = {"dim": 2**20, "num_heads": 2**20, "num_layers": 10_000, "context": 2**31}
 """Far beyond every model; what is larger is a mistake, and would cost memory before anybody saw it."""
 
 
-def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -> Derived:
-    """Return what the TTT layers of a model read, or why that is not known.
+def derive(
+    training: TrainingArgs, model: Mapping[str, Any] | None, name: str, proved: Mapping[str, Proof] = NOTHING
+) -> Derived:
+    """Return what the TTT layers of a model read, or why that is not known; and whether the kernel can run it.
 
     Args:
         model: The model's config.json: `dim`, `num_heads`, `num_layers`, and `context` where no context
             is set; None where there is none.
         name: Where it stands, for origins and problems.
+        proved: What tensors prove, by dotted path: dimensions for the kernel where the model says none.
     """
     if not training.ttt.enable or training.ttt.layers == "none":
         return Derived(None, {}, ())
+    found = _layers(training, model, name)
+    config = found.config if isinstance(found.config, TTTConfig) else _known(training, model or {}, proved)
+    broken, notes = _kernel(config, sequence_tokens(training))
+    return found._replace(problems=(*found.problems, *broken), notes=notes)
+
+
+def _layers(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -> Derived:
     if model is None:
         message = (
             "the model's dimensions are unknown, so the layers' configuration is not derived; give --model-config FILE"
@@ -39,13 +55,14 @@ def derive(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -
     needed = dict(DIMENSIONS)
     if any(getattr(training.ttt, field) is None for field in CONTEXTS):
         needed["context"] = "context"
-    problems = [problem for key in needed.values() if (problem := _unusable(model, key, name))]
+    problems = [problem for key in needed.values() if (problem := unusable(model, key, name))]
     if problems:
         return Derived(None, {}, tuple(problems))
     return _build(training, {ours: model[theirs] for ours, theirs in needed.items()}, name)
 
 
-def _unusable(model: Mapping[str, Any], key: str, name: str) -> Problem | None:
+def unusable(model: Mapping[str, Any], key: str, name: str) -> Problem | None:
+    """Return what is wrong with a dimension in a model's config.json, or that it is missing."""
     value = model.get(key)
     if key not in model:
         message = "is missing"
@@ -92,16 +109,32 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
         return Derived(
             None, {}, tuple(one._replace(code="model_config", key=f"ttt.{one.key}") for one in error.problems)
         )
-    return Derived(config, _origins(ttt, name), *_kernel(config, sequence_tokens(training)))
+    return Derived(config, _origins(ttt, name), ())
+
+
+def _known(training: TrainingArgs, model: Mapping[str, Any], proved: Mapping[str, Proof]) -> TTTConfig:
+    """Return what is known of the layers where not all is; what nobody knows is no attribute of it.
+
+    Widths without a known head_dim are those of the one head_dim that the kernel which limits them takes.
+    """
+    ttt = training.ttt
+    said = {ours: model[theirs] for ours, theirs in DIMENSIONS.items() if unusable(model, theirs, "") is None}
+    if {"model_dim", "num_heads"} <= said.keys() and not said["model_dim"] % said["num_heads"]:
+        said["head_dim"] = said["model_dim"] // said["num_heads"]
+    shown = {field: proved[f"ttt.{field}"].value for field in KERNEL_DIMENSIONS if f"ttt.{field}" in proved}
+    values = {field: getattr(ttt, field) for field in LayerSettings.model_fields} | shown | said
+    sizes = inner_layer_sizes(ttt, values.get("head_dim", TILE))
+    return TTTConfig.model_construct(None, **values, dtype=training.param_dtype, inner_layer_sizes=sizes)
 
 
 def _kernel(config: TTTConfig, tokens: int) -> tuple[tuple[Problem, ...], tuple[Rule, ...]]:
-    """Return the limits that the kernel breaks, and what to know about the choice of `auto`."""
+    """Return the limits that the kernel breaks, and what to know about the choice of `auto` where it is certain."""
     notes: tuple[Rule, ...] = ()
     if config.kernel == "auto":
         choice = choose(config, tokens)
         broken = choice.broken
-        notes = (Rule("info", Problem("kernel", str(choice), "ttt.kernel")),)
+        if broken or all(hasattr(config, field) for field in KERNEL_DIMENSIONS):
+            notes = (Rule("info", Problem("kernel", str(choice), "ttt.kernel")),)
     else:
         broken = violations(config.kernel, config, tokens)
     return tuple(Problem("contradiction", str(one), one.key) for one in broken), notes

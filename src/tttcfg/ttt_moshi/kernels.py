@@ -1,7 +1,8 @@
 """Which implementations of the inner scan can run a configuration, and which one `auto` takes.
 
 Only what a configuration decides is here. The hardware is not known when one is resolved, so each kernel says
-in words what it needs. `scan_checkpoint_group_size` is no limit: Video-DiT clamps it to what the kernels take.
+in words what it needs; `tttcfg.nn.kernels` looks at what is there. `scan_checkpoint_group_size` is no limit:
+Video-DiT clamps it to what the kernels take, 0 included. Neither is causality: none of them masks a mini-batch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 SHARED = "ttt.tensor_parallel_size"
+TILE = 64
+"""Channels of a head, and tokens of a mini-batch, that ThunderKittens is compiled for."""
 
 
 class Limit(NamedTuple):
@@ -63,22 +66,39 @@ class Choice(NamedTuple):
 
 
 def violations(kernel: str, config: TTTConfig, tokens: int) -> list[Violation]:
-    """Return every limit of `kernel` that `config` breaks, with sequences of `tokens` tokens."""
+    """Return every limit of `kernel` that `config` breaks, with sequences of `tokens` tokens.
+
+    `config` may lack dimensions that nobody knows; a limit on what is not known is not broken.
+    """
     return [
         Violation(kernel, limit.key, f"{limit.needs} (not {found})")
         for limit in KERNELS[kernel].limits
-        if (found := limit.found(config, tokens))
+        if (found := _found(limit, config, tokens))
     ]
 
 
-def choose(config: TTTConfig, tokens: int) -> Choice:
-    """Return the first of `KERNELS` whose limits `config` meets."""
+def _found(limit: Limit, config: TTTConfig, tokens: int) -> str:
+    try:
+        return limit.found(config, tokens)
+    except AttributeError:
+        return ""
+
+
+def choose(config: TTTConfig, tokens: int, unusable: Callable[[str], list[Violation]] = lambda _: []) -> Choice:
+    """Return the first of `KERNELS` whose limits `config` meets, and that `unusable` does not rule out by its name."""
     ruled_out: dict[str, list[Violation]] = {}
     for name in KERNELS:
-        if not (broken := violations(name, config, tokens)):
+        if not (broken := violations(name, config, tokens) or unusable(name)):
             break
         ruled_out[name] = broken
     return Choice(name, ruled_out)
+
+
+def declare(name: str, implementation: Implementation) -> None:
+    """Add what the kernel of another package can run; `auto` tries it before those that are known already."""
+    known = dict(KERNELS)
+    KERNELS.clear()
+    KERNELS.update({name: implementation, **known})
 
 
 def _exactly(field: str, value: int | str) -> Limit:
@@ -110,8 +130,8 @@ def _not_two_layers(config: TTTConfig, _tokens: int) -> str:
 def _other_width(config: TTTConfig, _tokens: int) -> str:
     if len(config.inner_layer_sizes) != 3:  # which `_not_two_layers` says
         return ""
-    width = config.inner_layer_sizes[1]
-    return "" if width == 4 * config.head_dim else f"{width} for head_dim {config.head_dim}"
+    head_dim, width, _ = config.inner_layer_sizes
+    return "" if width == 4 * head_dim else f"{width} for head_dim {head_dim}"
 
 
 def _rest(config: TTTConfig, tokens: int) -> str:
@@ -141,14 +161,14 @@ EVERY = (
 WHOLE = Limit("a sequence of whole mini-batches", _rest)
 """`TTTBase.forward` asserts it; only Moshi's block fills the last one with zeros, and it runs torch alone."""
 
-KERNELS: Mapping[str, Implementation] = {
+KERNELS: dict[str, Implementation] = {
     "thunderkittens": Implementation(
         "an H100 (sm_90a) with CUDA 12.3 or later",
         (
             Limit("an inner MLP of 2 layers", _not_two_layers),
             Limit("a hidden width of 4 times head_dim", _other_width),
-            _exactly("head_dim", 64),
-            _exactly("mini_batch_size", 64),
+            _exactly("head_dim", TILE),
+            _exactly("mini_batch_size", TILE),
             _exactly("dtype", "bfloat16"),
             WHOLE,
             *EVERY,
@@ -166,7 +186,7 @@ KERNELS: Mapping[str, Implementation] = {
     ),
     "torch": Implementation(
         "any device",
-        (Limit("all heads on one rank, being unfused", _shared, SHARED), *EVERY),
+        (Limit("all heads on one rank", _shared, SHARED), *EVERY),
     ),
 }
 """In the order in which `auto` tries them.

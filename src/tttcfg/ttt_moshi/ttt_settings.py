@@ -12,6 +12,7 @@ InnerModel = Literal["linear", "mlp"]
 RopeMode = Literal["off", "mini_batch", "legacy"]
 Kernel = Literal["auto", "torch", "triton", "thunderkittens"]
 Width = Annotated[Whole, Field(ge=1)]
+LARGEST_FACTOR = 10_000
 
 
 class LayerSettings(Section):
@@ -118,7 +119,7 @@ class MLPArgs(Section):
         role=Role.ARCHITECTURE,
         unit="1",
         gt=0,
-        le=10_000,
+        le=LARGEST_FACTOR,
         description="Hidden width as a multiple of head_dim, rounded down, where hidden_dims is null.",
     )
 

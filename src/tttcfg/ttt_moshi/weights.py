@@ -1,7 +1,8 @@
-"""What tensors prove of this family's fields, and whether a configuration agrees with them."""
+"""Whether a configuration of this family agrees with what tensors prove."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,78 +10,19 @@ from typing import Any
 from tttcfg.errors import quote
 from tttcfg.fields import plain
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes
-from tttcfg.ttt_moshi.layer_spec import concrete_layers
+from tttcfg.ttt_moshi.layer_spec import Word, concrete_layers
+from tttcfg.ttt_moshi.proving import STORED, alike, in_model_config, model_depth, proved
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
-from tttcfg.weights.evidence import Evidence, Proof
+from tttcfg.weights.evidence import Evidence
 from tttcfg.weights.judgement import VERIFIED, Judgement, unverifiable
+from tttcfg.weights.readings import Proof
+
+__all__ = ["Judge", "alike", "in_model_config", "proved"]
 
 MOST_SHOWN = 12
-STORED = {"bfloat16", "float32"}
-IN_MODEL_CONFIG = {
-    **{f"ttt.{ours}": theirs for ours, theirs in DIMENSIONS.items()},
-    "lora.enable": "lora",
-    "lora.rank": "lora_rank",
-    "lora.scaling": "lora_scaling",
-}
-"""Fields that the trainer also writes into config.json, and the keys that it gives them there."""
-
-
-def proved(evidence: Evidence) -> dict[str, Proof]:
-    """Return what tensors prove, by the dotted path of the field; values are plain, as JSON has them."""
-    if evidence.dialect is None:
-        return _stored(evidence)
-    if evidence.dialect.other_ttt:
-        return {name: proof for name, proof in _stored(evidence).items() if not name.startswith("ttt.")}
-    layers = evidence.layers
-    found = {"ttt.enable": layers._replace(value=bool(layers.value))}
-    if layers.value:
-        found["ttt.layers"] = found["ttt.layer_indices"] = layers._replace(value=list(layers.value))
-    if evidence.widths is not None:
-        found |= _inner_model(evidence.widths)
-    found |= {f"ttt.{name}": proof for name, proof in evidence.dimensions.items()}
-    if evidence.dialect.trained_here:
-        found |= _adapters(evidence)
-    return found | _stored(evidence)
-
-
-def in_model_config(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model's config.json says of this family's fields, by dotted path."""
-    return {name: model[key] for name, key in IN_MODEL_CONFIG.items() if key in model}
-
-
-def _inner_model(widths: Proof) -> dict[str, Proof]:
-    sizes = widths.value
-    found = {"ttt.inner_layer_sizes": widths._replace(value=list(sizes))}
-    found["ttt.inner_model"] = widths._replace(value="linear" if len(sizes) == 2 else "mlp")
-    if len(sizes) == 2:
-        return found
-    found["ttt.mlp.layers"] = widths._replace(value=len(sizes) - 1)
-    hidden, factor = list(sizes[1:-1]), sizes[1] / sizes[0]
-    alike = set(hidden) == {int(sizes[0] * factor)}  # a factor says it as well, and says it for any number of layers
-    found["ttt.mlp.hidden_dims"] = widths._replace(value=None if alike else hidden)
-    if alike:
-        found["ttt.mlp.expansion_factor"] = widths._replace(value=factor)
-    return found
-
-
-def _adapters(evidence: Evidence) -> dict[str, Proof]:
-    rank, layers = evidence.rank, evidence.layers
-    found = {"lora.enable": layers._replace(value=rank is not None, tensor=rank.tensor if rank else "no adapter")}
-    if rank is not None:
-        found["lora.rank"] = rank
-    if evidence.embeddings is not None and rank is not None:
-        found["lora.ft_embed"] = evidence.embeddings
-    if evidence.unfrozen is not None:
-        found["full_finetuning"] = evidence.unfrozen._replace(value=False, tensor="no base model in the file")
-        unfrozen = list(evidence.unfrozen.value) or "none"
-        found["ttt.unfrozen_attention_layers"] = evidence.unfrozen._replace(value=unfrozen)
-    return found
-
-
-def _stored(evidence: Evidence) -> dict[str, Proof]:
-    dtype = evidence.dtype
-    return {} if dtype is None or dtype.value not in STORED else {"param_dtype": dtype, "ttt.dtype": dtype}
+_WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")
+_OF_TTT_LAYERS = ("layers", "layer_indices", "inner_model", "inner_layer_sizes", *_WIDTHS)
 
 
 @dataclass(frozen=True)
@@ -90,7 +32,7 @@ class Judge:
     Attributes:
         config: What the layers read; None where it is not derived.
         model: The model's config.json, and its name; None where there is none.
-        overridden: Tells whether somebody chose a field on purpose, for this run.
+        source: Tells what decided a field; `override` where somebody chose it on purpose, for this run.
     """
 
     training: TrainingArgs
@@ -98,7 +40,7 @@ class Judge:
     evidence: Evidence
     model: Mapping[str, Any] | None
     model_name: str
-    overridden: Callable[[str], bool]
+    source: Callable[[str], str]
 
     def judgements(self) -> Iterator[tuple[str, Judgement]]:
         """Yield what is to be said of a field; a field of which nothing is said depends on no tensor."""
@@ -112,20 +54,23 @@ class Judge:
         yield from self.layers()
         if self.evidence.dialect.trained_here:
             yield from self.adapters()
+            yield from self.trained_too()
             yield from self.base()
 
     def stored(self) -> Iterator[tuple[str, Judgement]]:
-        dtype, name = self.evidence.dtype, self.training.param_dtype
+        dtype, name, source = self.evidence.dtype, self.training.param_dtype, self.source("param_dtype")
+        stored = f"the weights are stored in {dtype.value}" if dtype is not None else ""
         if dtype is None:
-            verdict = unverifiable("floating-point tensors are stored in several types, or there are none")
+            verdict = unverifiable("the tensors are not all stored in one floating-point type")
         elif dtype.value == name:
             verdict = VERIFIED
-        elif self.overridden("param_dtype"):
-            verdict = unverifiable(f"an override chose it; the weights are stored in {dtype.value}")
+        elif source == "override" or (source == "default" and dtype.value not in STORED):
+            advice = "" if source == "override" else f"override param_dtype={name} to run them in it on purpose"
+            verdict = unverifiable(f"{stored}, and the {source} is {name}")._replace(advice=advice)
         else:
-            shown = f"the weights are stored in {dtype.value} ({dtype.tensor})"
-            advice = f"override param_dtype={dtype.value}, or give the file that was saved with it"
-            verdict = Judgement("contradicted", quote(name), shown, advice)
+            advice = f"override param_dtype={dtype.value if dtype.value in STORED else name}"
+            advice += ", or give the file that was saved with it"
+            verdict = Judgement("contradicted", quote(name), f"{stored} ({dtype.tensor})", advice)
         yield "param_dtype", verdict
         if self.config is not None:
             yield "ttt.dtype", verdict._replace(advice="")
@@ -152,8 +97,18 @@ class Judge:
         ttt, found = self.training.ttt, self.evidence.layers
         wanted = self.wanted_layers()
         on = ttt.enable and wanted != ()
+        if found is None:
+            for name in ("enable", "layers", "layer_indices"):
+                yield f"ttt.{name}", unverifiable("layers have tensors that nobody knows")
+            if on and self.evidence.widths is None:
+                shown = "none of the tensors is known to be of a TTT layer"
+                advice = "override ttt.enable=false, or give weights whose names are known"
+                yield "ttt.enable", Judgement("contradicted", "true", shown, advice)
+            if on:
+                yield from self.inner_model()
+            return
         if on != bool(found.value):
-            yield from self.switched(on)
+            yield from self.switched(on, found)
             return
         yield "ttt.enable", VERIFIED
         if not on:
@@ -167,7 +122,7 @@ class Judge:
             given = "" if plain(ttt.layers) == list(wanted) else f", which means {_shown(wanted)}"
             said = f"{quote(plain(ttt.layers))}{given}"
             shown = f"the weights have TTT in layers {_shown(found.value)} ({found.tensor})"
-            advice = f"override ttt.layers={_listed(found.value)}"
+            advice = f"override ttt.layers={_typed(found.value)}"
             yield "ttt.layers", Judgement("contradicted", said, shown, advice)
             yield "ttt.layer_indices", Judgement("contradicted", said, shown)
         if "mini_batch_size" in self.evidence.dimensions:
@@ -176,18 +131,23 @@ class Judge:
 
     def wanted_layers(self) -> tuple[int, ...] | None:
         """Return the layers that the configuration means; None where that depends on an unknown depth."""
-        ttt, depth = self.training.ttt, self.evidence.dimensions.get("num_layers")
+        ttt = self.training.ttt
         if not ttt.enable or ttt.layers == "none":
             return ()
         if self.config is not None:
             return self.config.layer_indices
-        if isinstance(ttt.layers, str) and depth is None:
-            return None
-        return concrete_layers(ttt.layers, depth.value if depth else 0)
+        return self.meant(ttt.layers)
 
-    def switched(self, on: bool) -> Iterator[tuple[str, Judgement]]:
+    def meant(self, spec: Word | tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the layers that `spec` means; None where that depends on an unknown depth."""
+        depth = model_depth(self.evidence.dimensions.get("num_layers"), self.model)
+        if depth is None and spec in ("all", "middle"):
+            return None
+        return concrete_layers(spec, depth or 0)
+
+    def switched(self, on: bool, found: Proof) -> Iterator[tuple[str, Judgement]]:
         """Say that TTT is on in the configuration and not in the weights, or the reverse."""
-        ttt, found = self.training.ttt, self.evidence.layers
+        ttt = self.training.ttt
         if on:
             shown = "no tensor of a TTT layer is in the weights"
             advice = "override ttt.enable=false, or give the weights that were trained with TTT"
@@ -196,18 +156,19 @@ class Judge:
             return
         key, said = ("ttt.layers", quote(ttt.layers)) if ttt.enable else ("ttt.enable", "false")
         shown = f"the weights have TTT in layers {_shown(found.value)} ({found.tensor})"
-        better = f"ttt.layers={_listed(found.value)}" if ttt.enable else "ttt.enable=true"
+        better = f"ttt.layers={_typed(found.value)}" if ttt.enable else "ttt.enable=true"
         advice = f"override {better}; as it is, their tensors would be left out"
         yield key, Judgement("contradicted", said, shown, advice)
         yield from self.silent("TTT is off")
 
     def silent(self, reason: str) -> Iterator[tuple[str, Judgement]]:
-        for name in ("layers", "inner_model", "mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor"):
+        for name in _OF_TTT_LAYERS:
             yield f"ttt.{name}", unverifiable(reason)
 
     def inner_model(self) -> Iterator[tuple[str, Judgement]]:
         ttt, widths = self.training.ttt, self.evidence.widths
         if widths is None:
+            yield from self.silent("the tensors of the inner model cannot be read as one")
             return
         kind = "linear" if len(widths.value) == 2 else "mlp"
         yield self.equal("ttt.inner_model", ttt.inner_model, widths._replace(value=kind))
@@ -215,7 +176,7 @@ class Judge:
             agrees = self.config.inner_layer_sizes == widths.value
             sizes = self.contradicted(list(self.config.inner_layer_sizes), widths)
             yield "ttt.inner_layer_sizes", VERIFIED if agrees else sizes
-        names = ("ttt.mlp.layers", "ttt.mlp.hidden_dims", "ttt.mlp.expansion_factor")
+        names = [f"ttt.{name}" for name in _WIDTHS]
         if kind == "linear" or kind != ttt.inner_model:
             reason = "the inner model is linear" if kind == ttt.inner_model else "ttt.inner_model is contradicted"
             yield from ((name, unverifiable(reason)) for name in names)
@@ -266,6 +227,42 @@ class Judge:
         if model.get("lora") is True and "lora_rank" in model and model["lora_rank"] != rank.value:
             where = f"{self.model_name}, lora_rank"
             yield "lora.rank", self.contradicted(model["lora_rank"], rank, f"set it to {rank.value} there", where)
+        yield from self.scaling()
+
+    def scaling(self) -> Iterator[tuple[str, Judgement]]:
+        """Hold the adapters' scaling, which no tensor shows, against config.json."""
+        ours, model, source = self.training.lora.scaling, self.model or {}, self.source("lora.scaling")
+        if model.get("lora") is not True or model.get("lora_scaling", ours) == ours:
+            return
+        theirs = quote(model["lora_scaling"])
+        shown = f"{self.model_name} has lora_scaling {theirs}"
+        advice = f"override lora.scaling={theirs}"
+        if source == "override":
+            yield "lora.scaling", unverifiable(f"{shown}, and the override is {ours}")
+        elif source == "default":
+            yield "lora.scaling", unverifiable(f"{shown}, and the default is {ours}")._replace(advice=advice)
+        else:
+            shown += ", which a loader takes"
+            yield "lora.scaling", Judgement("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
+
+    def trained_too(self) -> Iterator[tuple[str, Judgement]]:
+        """Hold what else was trained against what lies beside the adapters; a run may train something else."""
+        training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
+        if training.full_finetuning:
+            return
+        embeddings, unfrozen, wanted = evidence.embeddings, evidence.unfrozen, training.ttt.unfrozen_attention_layers
+        if embeddings is not None and evidence.rank is not None and training.lora.enable and self.said("lora.ft_embed"):
+            yield self.equal("lora.ft_embed", training.lora.ft_embed, embeddings)
+        if unfrozen is None or not training.ttt.enable or not self.said(key):
+            return
+        unsaved = evidence.rank is not None and not unfrozen.value  # beside adapters it may not have been saved
+        if not unsaved and self.meant(wanted) not in (None, unfrozen.value):
+            proof = unfrozen._replace(value=list(unfrozen.value) or "none")
+            yield key, self.contradicted(plain(wanted), proof, f"override {key}={_typed(proof.value)}")
+
+    def said(self, name: str) -> bool:
+        """Whether somebody said what the weights were trained with; an override says what to train now."""
+        return self.source(name) not in ("override", "default")
 
     def base(self) -> Iterator[tuple[str, Judgement]]:
         """Say where adapters would have no base model to go onto."""
@@ -283,17 +280,18 @@ class Judge:
     def equal(self, key: str, value: Any, proof: Proof) -> tuple[str, Judgement]:
         if value == proof.value:
             return key, VERIFIED
-        return key, self.contradicted(value, proof, f"override {key}={proof.value}")
+        return key, self.contradicted(value, proof, f"override {key}={_typed(proof.value)}")
 
     def contradicted(self, said: Any, proof: Proof, advice: str = "", where: str = "") -> Judgement:
         shown = f"the weights have {quote(plain(proof.value))} ({proof.tensor})"
         return Judgement("contradicted", quote(said), shown, advice, where)
 
 
-def _listed(layers: tuple[int, ...]) -> str:
-    return f"[{','.join(map(str, layers))}]"
+def _typed(value: Any) -> str:
+    """Return a value as it is typed in an override."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def _shown(layers: tuple[int, ...]) -> str:
     """Return layers for a sentence, clipped; what is to be typed is never clipped."""
-    return _listed(layers) if len(layers) <= MOST_SHOWN else f"{layers[0]} to {layers[-1]} ({len(layers)} of them)"
+    return _typed(layers) if len(layers) <= MOST_SHOWN else f"{layers[0]} to {layers[-1]} ({len(layers)} of them)"

@@ -29,12 +29,15 @@ INDEX = r"(0|[1-9][0-9]{0,4})"
 class Inner(NamedTuple):
     """How the layers of the inner model are named: `{}` in `weight` and `bias` counts them from `first`.
 
-    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out.
+    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out. The program names so
+    inner models of `fewest` to `most` layers, or of any more where `most` is 0.
     """
 
     weight: str
     bias: str
     first: int
+    fewest: int
+    most: int
     bias_axes: tuple[int | str, ...] = (NUM_HEADS, 1)
 
 
@@ -45,15 +48,19 @@ class Base(NamedTuple):
         layer: The start of a layer's tensors, with its index as the only group.
         converted: The start of the base tensors of a layer that has TTT, likewise.
         whole: A tensor that every file with the base model has; its last axis is model_dim.
+        known: The start of every tensor that is none of a TTT layer's; what it leaves out is said to be unknown.
         attention: An attention weight of the base model that has no adapter, the layer's index as the group.
         embedding: An embedding that is only saved beside adapters where it was trained.
+        wide: A linear module whose input is model_dim wide, and so its adapter's.
     """
 
     layer: str
     whole: str
+    known: str
     converted: str = ""
     attention: str = ""
     embedding: str = ""
+    wide: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Dialect:
         hint: Plain text that every such name holds, which is looked for first, because that costs far less.
         block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
         tensors: What every TTT layer has: the rest of the name, and what the axes are.
+        either: Sets of tensors, of which every TTT layer has one.
         optional: The same for what some have.
         inner: The forms in which the inner model is saved.
         base: The model around the TTT layers.
@@ -83,11 +91,19 @@ class Dialect:
     base: Base
     block: str = ""
     tensors: Mapping[str, Axes] = field(default_factory=dict)
+    either: tuple[Mapping[str, Axes], ...] = ()
     optional: Mapping[str, Axes] = field(default_factory=dict)
     inner: tuple[Inner, ...] = ()
     yields_to: tuple[str, ...] = ()
     trained_here: bool = False
     other_ttt: bool = False
+
+    def needed(self, block: Collection[str]) -> Mapping[str, Axes]:
+        """Return what a TTT layer must have that has the tensors `block`."""
+        if not self.either:
+            return self.tensors
+        begun = next((one for one in self.either if any(suffix in block for suffix in one)), self.either[0])
+        return {**self.tensors, **begun}
 
 
 @cache

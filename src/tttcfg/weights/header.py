@@ -55,6 +55,7 @@ class Header:
         size: The bytes of the whole file, or of all files, as the headers promise.
         truncated: What to say where the file ends before its data does; else None.
         entries: dtype and shape by tensor; to be read only.
+        parts: Of several files, the header of each.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Header:
     size: int
     truncated: Problem | None
     entries: Mapping[str, Tensor] = field(repr=False)
+    parts: tuple[Header, ...] = field(default=(), repr=False)
 
     @property
     def names(self) -> Collection[str]:

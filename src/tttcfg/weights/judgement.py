@@ -12,8 +12,8 @@ class Judgement(NamedTuple):
 
     Attributes:
         said: What the configuration says, where it is contradicted.
-        shown: What the weights say then, and which tensor; or why nothing can be verified.
-        advice: What to do about a contradiction; empty where it follows from another one.
+        shown: What the weights say then, and which tensor; or what the verdict rests on.
+        advice: What to do about it; empty where that follows from another field, or nothing is to be done.
         where: Where that stands, if not in the configuration.
     """
 
@@ -29,6 +29,8 @@ def unverifiable(reason: str) -> Judgement:
 
 
 VERIFIED = Judgement("verified")
+TAKEN = Judgement("verified", shown="taken from the tensors themselves")
+"""Said of a field that no configuration decided."""
 NO_TENSOR = unverifiable("no tensor depends on it")
 UNKNOWN_NAMES = unverifiable("nobody knows what these tensors are")
 """Said of every field where the dialect is unknown."""

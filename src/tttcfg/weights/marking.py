@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from tttcfg.document import DOCUMENT_CAP, Document, document_of
+from tttcfg.document import DOCUMENT_CAP, Document, document_of, read_unplaced
 from tttcfg.effective import digest, digest_of
 from tttcfg.errors import InputError, Problem
 from tttcfg.family import Family
@@ -24,6 +24,7 @@ from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
 from tttcfg.saving import carried, document_tree
 from tttcfg.shapes import Shape, is_section
+from tttcfg.sources.json import read_json
 from tttcfg.versions import RESERVED
 from tttcfg.weights.header import Header
 
@@ -35,16 +36,7 @@ _DECISIVE = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 
 
 def mark_for(document: Document, *, embed: bool = False) -> dict[str, str]:
-    """Return the metadata for weights of `document`: what `safetensors.torch.save_file` takes as `metadata`.
-
-    That function writes metadata in an order that changes; `tttcfg.weights.rewriting.settle` gives it the one order.
-
-    Args:
-        embed: Put the whole configuration in as well, secrets apart.
-
-    Raises:
-        InputError: The configuration is too long to be embedded.
-    """
+    """Return the metadata for weights of `document`; `tttcfg.mark_for` tells the rest."""
     mark: Tree = {"digest": digest(document.training, document.family), "schema_version": document.family.head}
     if embed:
         own = carried(document, document.training, {}, "")  # without who wrote the file, and when
@@ -66,6 +58,7 @@ def mark_of(metadata: Mapping[str, str]) -> Tree | None:
         return None
     try:
         mark = json.loads(text)
+        json.dumps(mark)  # which may find it too deep where reading did not
     except (ValueError, RecursionError):
         return None
     if not isinstance(mark, dict) or not isinstance(mark.get("digest"), str):
@@ -87,15 +80,24 @@ def embedded_document(header: Header, family: Family) -> Document | None:
         NewerVersionError: A later tttcfg embedded it.
         InputError: Its values are refused.
     """
+    data, name = embedded_bytes(header, family), f"{header.name} (embedded)"
+    if data is None:
+        return None
+    values = read_unplaced(data) or read_json(data.decode(), name).values  # refuses what no file could hold
+    return document_of(values, family, name)
+
+
+def embedded_bytes(header: Header, family: Family) -> bytes | None:
+    """Return the document that weights carry in their own metadata, whatever it holds, as a file of its own."""
     mark = mark_of(header.metadata)
     if mark is None or not isinstance(mark.get(EMBEDDED), dict):
         return None
     version = mark["schema_version"]
     body = {key: value for key, value in mark[EMBEDDED].items() if key not in RESERVED}
-    reserved: Tree = {"$schema": f"urn:tttcfg:{family.name}:v{version:04d}", "schema_version": version}
+    tree: Tree = {"$schema": f"urn:tttcfg:{family.name}:v{version:04d}", "schema_version": version, **body}
     if isinstance(mark.get("provenance"), dict):
-        reserved["provenance"] = mark["provenance"]
-    return document_of({**reserved, **body}, family, f"{header.name} (embedded)")
+        tree["provenance"] = mark["provenance"]
+    return json.dumps(tree).encode() + b"\n"
 
 
 def digest_as(document: Document, version: int) -> str | None:

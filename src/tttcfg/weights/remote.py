@@ -1,22 +1,34 @@
-"""Weights behind a URL, by two range reads for each file; needs fsspec, and what fsspec needs for the protocol."""
+"""Files behind a URL: weights by two range reads each, and what lies beside them; needs fsspec, and what that needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import unquote
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from tttcfg.errors import InputError, Place, Problem
+from tttcfg.storage import too_large
+from tttcfg.urls import Url, without_secrets
 from tttcfg.weights.header import LENGTH_BYTES, Header, header_length, parse_header
-from tttcfg.weights.shards import check_index_size, is_index, merged, read_weights, shown
+from tttcfg.weights.shards import check_index_size, is_index, merged
 
+_PARTS = re.compile("[/?#&=:@]+")
 _TEMPLATES = ("reference",)
+_WEB = ("http", "https")
+_GONE = (404, 410)
+_FORBIDDEN = (401, 403)
 
 
-def read_remote(url: str) -> Header:
+class ForbiddenError(InputError):
+    """A file that may be there, and that is not ours to read."""
+
+
+def read_remote(url: Url) -> Header:
     """Read the header of the safetensors file at `url`, or the headers of all files that the index there names.
 
     Only ever for a URL that a person gave: one out of a configuration file must not be opened.
@@ -24,72 +36,140 @@ def read_remote(url: str) -> Header:
     Raises:
         InputError: It cannot be read, breaks a rule of the format, or would run more than a read.
     """
-    protocol = url.partition("://")[0].strip().lower()
-    name = shown(url)
-    if "::" in url:
-        raise _refused(name, "chains protocols, which can run code and read other places; give a plain URL")
-    if protocol in _TEMPLATES:
-        raise _refused(name, f"{protocol}:// runs templates out of what it reads; give the URL of the file itself")
-    with _told(url):
-        files, path = url_to_fs(url)
-    if isinstance(files, LocalFileSystem):
-        return read_weights(path)
-    start, query, rest = url.partition("?")
-    if not is_index(start):
+    if not is_index(url):
         return _read_file(url)
-    return merged(_read_index(files, path, url), name, lambda file: _read_file(_beside(start, file) + query + rest))
+    with _opened(url) as (file, size):
+        check_index_size(size, url)
+        data = _exactly(file, size, url)
+    return merged(data, str(url), lambda name: _read_file(url.beside(name)))
 
 
-def _refused(name: str, message: str) -> InputError:
-    return InputError(Problem("unreadable", message, place=Place(name)))
+def check(url: Url) -> None:
+    """Ask nothing of any server, and see whether it is a URL of a kind that is read.
+
+    Raises:
+        InputError: Nobody knows its protocol, or reading it would run more than a read.
+    """
+    with _told(url):
+        _file_system(url)
 
 
-def _beside(url: str, file: str) -> str:
-    return f"{url.rpartition('/')[0]}/{file}"
+def fetch(url: Url, cap: int) -> bytes:
+    """Read a whole file of at most `cap` bytes.
+
+    Raises:
+        InputError: It cannot be read, or is larger.
+    """
+    with _opened(url) as (file, size):
+        if size > cap:
+            raise InputError(too_large(url, size, cap))
+        return _exactly(file, size, url)
+
+
+def those_there(urls: Iterable[Url]) -> tuple[dict[str, Url], list[Problem]]:
+    """Return which of some files are there, by their shown URLs, and what keeps us from knowing it of others.
+
+    Raises:
+        InputError: A server does not answer as it should; what nobody may read is not that.
+    """
+    told = {url: _is_there(url) for url in urls}
+    found = {str(url): url for url, answer in told.items() if answer is True}
+    return found, [problem for answer in told.values() if not isinstance(answer, bool) for problem in answer]
+
+
+def _is_there(url: Url) -> bool | tuple[Problem, ...]:
+    try:
+        with _told(url):
+            files, path = _file_system(url)
+            return bool(files.info(path).get("type", "file") == "file")
+    except ForbiddenError as error:
+        return error.problems
+    except InputError as error:
+        if any(problem.code != "not_found" for problem in error.problems):
+            raise
+        return False
+
+
+def _read_file(url: Url) -> Header:
+    """Read one header: its length, then itself; nothing is read ahead."""
+    with _opened(url) as (file, size):
+        length = header_length(_exactly(file, min(LENGTH_BYTES, size), url), url, size)
+        with suppress(ValueError):  # a server without ranges gives a file from its beginning only, or a stream
+            file.seek(0)
+        data = _exactly(file, LENGTH_BYTES + length - file.tell(), url)
+    return parse_header(data[-length:] if length else b"", str(url), size)
+
+
+def _exactly(file: Any, size: int, url: Url) -> bytes:
+    """Read as many bytes as there must be."""
+    data: bytes = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    if len(data) != size:
+        raise _refused(url, f"cannot be read: {size:,} bytes were asked for and {len(data):,} came")
+    return data
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _opened(url: Url) -> Iterator[tuple[Any, int]]:
+    """Open a file, and say how long it is."""
+    with _told(url):
+        files, path = _file_system(url)
+        status = files.info(path)
+        if status.get("type", "file") != "file":
+            raise _refused(url, f"is a {status['type']}; give a file")
+        size = status.get("size")
+        if not isinstance(size, int):
+            raise _refused(url, "cannot be read: its server does not say how long the file is")
+        with files.open(path, "rb", cache_type="none") as file:
+            yield file, size
+
+
+def _file_system(url: Url) -> tuple[Any, str]:
+    protocol = url.whole.partition("://")[0].strip().lower()
+    if "::" in url.whole:
+        raise _refused(url, "chains protocols, which can run code and read other places; give a plain URL")
+    if protocol in _TEMPLATES:
+        raise _refused(url, f"{protocol}:// runs templates out of what it reads; give the URL of the file itself")
+    files, path = url_to_fs(url.whole)
+    if isinstance(files, LocalFileSystem):
+        raise _refused(url, f"{protocol}:// takes an absolute path and nothing else; give the path")
+    return files, path
+
+
+@contextmanager
+def _told(url: Url) -> Iterator[None]:
     """Turn whatever a file system raises into one problem: every protocol has errors of its own."""
-    name = shown(url)
     try:
         yield
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(Problem("not_found", "there is no such file", place=Place(name))) from None
     except Exception as error:
-        reason = (str(error) or type(error).__name__).replace(url, name)
-        raise _refused(name, f"cannot be read: {reason}") from None
+        cause = _cause(url, error)
+        status = getattr(cause, "status", None)
+        if status in _GONE or isinstance(cause, FileNotFoundError):
+            raise InputError(Problem("not_found", "there is no such file", place=Place(url))) from None
+        if status in _FORBIDDEN or isinstance(cause, PermissionError):
+            message = "could not be read: access is refused"
+            raise ForbiddenError(Problem("unreadable", message, place=Place(url))) from None
+        reason = without_secrets(str(cause).replace(url.whole, url))
+        if not reason or _leaks(url, reason):
+            reason = type(cause).__name__
+        raise _refused(url, f"cannot be read: {reason}") from None
 
 
-def _size(files: Any, path: str, name: str) -> int:
-    status = files.info(path)
-    if status.get("type", "file") != "file":
-        raise _refused(name, f"is a {status['type']}; give a file")
-    size = status.get("size")
-    if not isinstance(size, int):
-        raise _refused(name, "cannot be read: its server does not say how long the file is")
-    return size
+def _cause(url: Url, error: BaseException) -> BaseException:
+    """Return what went wrong: on the web, fsspec calls every failure a file that is not there, and keeps the cause."""
+    if isinstance(error, FileNotFoundError) and url.partition("://")[0].lower() in _WEB:
+        return error.__cause__ or error
+    return error
 
 
-def _read_index(files: Any, path: str, url: str) -> bytes:
-    with _told(url):
-        check_index_size(size := _size(files, path, shown(url)), shown(url))
-        with files.open(path, "rb", cache_type="none") as file:
-            data: bytes = file.read(size)
-            return data
+def _leaks(url: Url, reason: str) -> bool:
+    """Whether what somebody else says holds anything that is hidden of a URL."""
+    hidden = (part for part in _PARTS.split(url.whole) if part not in url)
+    return any(part in reason or unquote(part) in reason for part in hidden)
 
 
-def _read_file(url: str) -> Header:
-    """Read one header: its length, then itself; nothing is read ahead."""
-    name = shown(url)
-    with _told(url):
-        files, path = url_to_fs(url)
-        size = _size(files, path, name)
-        with files.open(path, "rb", cache_type="none") as file:
-            length = header_length(file.read(min(LENGTH_BYTES, size)), name, size)
-            data = file.read(length)
-    if len(data) != length:
-        raise _refused(name, f"cannot be read: {length:,} bytes were asked for and {len(data):,} came")
-    return parse_header(data, name, size)
+def _refused(url: Url, message: str) -> InputError:
+    return InputError(Problem("unreadable", message, place=Place(url)))

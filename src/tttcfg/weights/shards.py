@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.storage import open_regular, unreadable
+from tttcfg.storage import open_regular, remote, unreadable
+from tttcfg.urls import Url, address
 from tttcfg.weights.header import HEADER_CAP, MAX_TENSORS, Header, read_exactly, read_header
-from tttcfg.weights.violations import Tensor, read_object
+from tttcfg.weights.violations import MAX_VIOLATIONS, Tensor, read_object
 
 INDEX_NAME = "model.safetensors.index.json"
+TOTAL_CAP = 2 * HEADER_CAP
+"""Most bytes that the headers of all files may have together; those of the most tensors have some 27 MB."""
 _INDEX_SUFFIX = ".json"
 _MAP_KEY = "weight_map"
+_SPACE = b" \t\r\n"
 
 
 def read_weights(path: str | os.PathLike[str]) -> Header:
@@ -26,37 +28,15 @@ def read_weights(path: str | os.PathLike[str]) -> Header:
     Raises:
         InputError: A file cannot be read or breaks a rule of the format, or the index and its files disagree.
     """
-    name = os.fspath(path)
-    if is_remote(name):
-        remote: Header = _remote(name).read_remote(name)
-        return remote
+    name = address(path)
+    if isinstance(name, Url):
+        header: Header = remote(name).read_remote(name)
+        return header
     return read_index(name) if is_index(name) else read_header(name)
-
-
-def is_remote(path: str) -> bool:
-    """Return whether `path` is a URL."""
-    return "://" in path
-
-
-def shown(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query."""
-    protocol, mark, rest = url.partition("://")
-    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{protocol}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def is_index(path: str) -> bool:
     return path.endswith(_INDEX_SUFFIX)
-
-
-def _remote(url: str) -> Any:
-    try:
-        return import_module("tttcfg.weights.remote")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "fsspec":
-            raise
-        message = 'is a URL, which needs fsspec: pip install "tttcfg[remote]"'
-        raise InputError(Problem("unreadable", message, place=Place(shown(url)))) from None
 
 
 def read_index(name: str) -> Header:
@@ -75,6 +55,7 @@ def read_index(name: str) -> Header:
         os.close(descriptor)
     folder = os.path.dirname(name)
     homes = {os.path.realpath(folder), os.path.dirname(os.path.realpath(name))}
+    files: dict[tuple[int, int], str] = {}
 
     def read(file: str) -> Header:
         path = os.path.join(folder, file)
@@ -82,6 +63,11 @@ def read_index(name: str) -> Header:
         if os.path.dirname(real) not in homes:
             message = f"is a link to {quote(real)}, outside the folder of {os.path.basename(name)}"
             raise InputError(Problem("shards", message, place=Place(path)))
+        with contextlib.suppress(OSError):  # reading it says what is wrong
+            status = os.stat(path)
+            first = files.setdefault((status.st_dev, status.st_ino), file)
+            if first != file:
+                raise InputError(Problem("shards", f"is the same file as {quote(first)}", place=Place(path)))
         return read_header(path)
 
     return merged(data, name, read)
@@ -101,6 +87,7 @@ def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
     """
     homes, problems = _weight_map(data, name)
     headers: dict[str, Header] = {}
+    tensors = length = 0
     for file in dict.fromkeys(homes.values()):
         if not _is_plain_name(file):
             message = f"{_MAP_KEY} names the file {quote(file)}; a file of a checkpoint lies beside its index"
@@ -110,9 +97,13 @@ def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
             headers[file] = read(file)
         except InputError as error:
             problems += error.problems
-        total = sum(map(len, headers.values()))
-        if total > MAX_TENSORS:
-            message = f"names files of more than {MAX_TENSORS:,} tensors"
+            if len(problems) >= MAX_VIOLATIONS:
+                raise InputError(problems) from None
+            continue
+        tensors, length = tensors + len(headers[file]), length + headers[file].data_start
+        if tensors > MAX_TENSORS or length > TOTAL_CAP:
+            caps = f"{MAX_TENSORS:,} tensors, or of headers of {TOTAL_CAP:,} bytes together"
+            message = f"names files of more than {caps}"
             raise InputError([*problems, Problem("too_large", message, place=Place(name))])
     problems += _disagreements(homes, headers)
     if problems:
@@ -122,7 +113,7 @@ def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
 
 def _weight_map(data: bytes, name: str) -> tuple[dict[str, str], list[Problem]]:
     """Return which file holds each tensor, as the index says."""
-    values, problems = read_object(data, name, "the index", "shards")
+    values, problems = read_object(data.lstrip(_SPACE), name, "the index", "shards")
     found = values.get(_MAP_KEY)
     if not isinstance(found, dict) or not found:
         said = f"is {quote(found)}" if _MAP_KEY in values else "is missing"
@@ -175,4 +166,4 @@ def _joined(name: str, headers: list[Header]) -> Header:
         )
     first, *others = (header.metadata for header in headers)
     metadata = {key: text for key, text in first.items() if all(other.get(key) == text for other in others)}
-    return Header(name, metadata, 0, sum(header.size for header in headers), truncated, entries)
+    return Header(name, metadata, 0, sum(header.size for header in headers), truncated, entries, tuple(headers))

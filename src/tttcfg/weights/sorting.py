@@ -22,9 +22,14 @@ class Sorted:
         attention: An attention weight of the base model.
         adapters: The two halves of LoRA adapters: full names by that of what they are for.
         adapted: The layers that have adapters.
+        based: The layers that have tensors of the base model.
         whole: The tensor that only a file with the base model has; empty without.
         part: Another tensor of the base model, in a layer; empty without.
         embedding: An embedding; empty without.
+        wide: The first halves of adapters whose input is as wide as the model.
+        unknown: What is in a layer, and neither of its TTT nor of the base model.
+        strangers: What is in no layer, and not of the base model.
+        other_adapters: What calls itself LoRA, and is no half of an adapter.
     """
 
     def __init__(self, names: Iterable[str], dialect: Dialect) -> None:
@@ -35,9 +40,15 @@ class Sorted:
         self.attention: dict[int, str] = {}
         self.adapters: dict[str, dict[str, str]] = {"A": {}, "B": {}}
         self.adapted: set[int] = set()
+        self.based: set[int] = set()
         self.whole = self.part = self.embedding = ""
+        self.wide: set[str] = set()
+        self.unknown: list[str] = []
+        self.strangers: list[str] = []
+        self.other_adapters: list[str] = []
         base = dialect.base
         self._layer, self._whole = re.compile(base.layer), re.compile(base.whole)
+        self._known, self._wide = re.compile(base.known), re.compile(base.wide or _NEVER)
         self._block = re.compile(dialect.block or _NEVER)
         self._converted = re.compile(base.converted or _NEVER)
         self._attention = re.compile(base.attention or _NEVER)
@@ -55,17 +66,26 @@ class Sorted:
         return not (self.whole or self.part)
 
     def _sort(self, name: str) -> None:
+        layer = self._layer.match(name)
+        block = self._block.match(name) if layer else None
+        if block is None and self._known.match(name) is None:
+            (self.unknown if layer else self.strangers).append(name)
+            return
         adapter = ADAPTER.fullmatch(name) if name.endswith(".weight") else None
         if adapter:
             self.adapters[adapter.group(2)][adapter.group(1)] = name
-        layer = self._layer.match(name)
+            if adapter.group(2) == "A" and self._wide.fullmatch(adapter.group(1)):
+                self.wide.add(name)
+        elif ".lora_" in name:
+            self.other_adapters.append(name)
+            return
         if layer is None:
             self.whole = self.whole or (name if self._whole.fullmatch(name) else "")
             self.embedding = self.embedding or (name if self._embedding.fullmatch(name) else "")
             return
         index = int(layer.group(1))
         self.present.setdefault(index, name)
-        if block := self._block.match(name):
+        if block:
             first = self.blocks.setdefault(index, {}).setdefault(name[block.end() :], name)
             if first != name:
                 self.twice.append(name)
@@ -77,7 +97,9 @@ class Sorted:
             self.converted.setdefault(index, name)
         if adapter:
             self.adapted.add(index)
-        elif self._attention.fullmatch(name):
+            return
+        self.based.add(index)
+        if self._attention.fullmatch(name):
             self.attention.setdefault(index, name)
         else:
             self.part = self.part or name

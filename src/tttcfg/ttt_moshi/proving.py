@@ -1,0 +1,113 @@
+"""What tensors prove of this family's fields, and which ways of writing a value they do not tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
+from tttcfg.ttt_moshi.layer_spec import concrete_layers
+from tttcfg.ttt_moshi.ttt_settings import LARGEST_FACTOR, MLPArgs, TTTArgs
+from tttcfg.weights.evidence import Evidence
+from tttcfg.weights.readings import Proof
+
+STORED = {"bfloat16", "float32"}
+IN_MODEL_CONFIG = {
+    **{f"ttt.{ours}": theirs for ours, theirs in DIMENSIONS.items()},
+    "lora.enable": "lora",
+    "lora.rank": "lora_rank",
+    "lora.scaling": "lora_scaling",
+}
+"""Fields that the trainer also writes into config.json, and the keys that it gives them there."""
+
+
+def proved(evidence: Evidence) -> dict[str, Proof]:
+    """Return what tensors prove, by the dotted path of the field; values are plain, as JSON has them.
+
+    A value can be written in more than one way: see `alike`.
+    """
+    if evidence.dialect is None:
+        return _stored(evidence)
+    if evidence.dialect.other_ttt:
+        return {name: proof for name, proof in _stored(evidence).items() if not name.startswith("ttt.")}
+    found, layers = {}, evidence.layers
+    if layers is not None:
+        found["ttt.enable"] = layers._replace(value=bool(layers.value))
+    if layers is not None and layers.value:
+        found["ttt.layers"] = found["ttt.layer_indices"] = layers._replace(value=list(layers.value))
+    if evidence.widths is not None:
+        found |= _inner_model(evidence.widths)
+    found |= {f"ttt.{name}": proof for name, proof in evidence.dimensions.items()}
+    if evidence.dialect.trained_here:
+        found |= _adapters(evidence)
+    return found | _stored(evidence)
+
+
+def in_model_config(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model's config.json says of this family's fields, by dotted path."""
+    return {name: model[key] for name, key in IN_MODEL_CONFIG.items() if key in model}
+
+
+def alike(proved: Mapping[str, Proof], given: Mapping[str, Any], model: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the fields that `given`, by dotted path, says in other words than `proved`, and means the same by.
+
+    Tensors show indices, and not whether they were written as `middle`; they show widths, and not whether a factor
+    or a list said so.
+    """
+    depth = model_depth(proved.get("ttt.num_layers"), model)
+    for name in ("ttt.layers", "ttt.unfrozen_attention_layers"):
+        spec = given.get(name)
+        if name in proved and isinstance(spec, str) and depth is not None:
+            shown = () if proved[name].value == "none" else tuple(proved[name].value)
+            if concrete_layers(spec, depth) == shown:  # type: ignore[arg-type]
+                yield name
+    names = ("ttt.mlp.hidden_dims", "ttt.mlp.expansion_factor")
+    if "ttt.mlp.layers" in proved and any(given.get(name) is not None for name in names):
+        widths, layers = tuple(proved["ttt.inner_layer_sizes"].value), proved["ttt.mlp.layers"].value
+        said = {name.rpartition(".")[2]: given[name] for name in names if name in given}
+        mlp = MLPArgs().model_copy(update={**said, "layers": layers})
+        if inner_layer_sizes(TTTArgs().model_copy(update={"mlp": mlp}), widths[0]) == widths:
+            yield from (name for name in names if name in given)
+
+
+def model_depth(shown: Proof | None, model: Mapping[str, Any] | None) -> int | None:
+    """Return how many layers the model has, by its tensors or else by its config.json; None where neither says."""
+    if shown is not None:
+        return int(shown.value)
+    if model is None or unusable(model, "num_layers", "") is not None:
+        return None
+    return int(model["num_layers"])
+
+
+def _inner_model(widths: Proof) -> dict[str, Proof]:
+    sizes = widths.value
+    found = {"ttt.inner_layer_sizes": widths._replace(value=list(sizes))}
+    found["ttt.inner_model"] = widths._replace(value="linear" if len(sizes) == 2 else "mlp")
+    if len(sizes) == 2:
+        return found
+    found["ttt.mlp.layers"] = widths._replace(value=len(sizes) - 1)
+    hidden, factor = list(sizes[1:-1]), sizes[1] / sizes[0]
+    plain = set(hidden) == {int(sizes[0] * factor)} and factor <= LARGEST_FACTOR  # as most configurations say it
+    found["ttt.mlp.hidden_dims"] = widths._replace(value=None if plain else hidden)
+    if plain:
+        found["ttt.mlp.expansion_factor"] = widths._replace(value=factor)
+    return found
+
+
+def _adapters(evidence: Evidence) -> dict[str, Proof]:
+    rank, unfrozen = evidence.rank, evidence.unfrozen
+    found = {"lora.enable": Proof(rank is not None, rank.tensor if rank else "no adapter")}
+    if rank is not None:
+        found["lora.rank"] = rank
+    if evidence.embeddings is not None and rank is not None:
+        found["lora.ft_embed"] = evidence.embeddings
+    if unfrozen is not None:
+        found["full_finetuning"] = Proof(False, "no base model in the file")
+        if unfrozen.value or rank is None:  # beside adapters, no trained attention may mean that it was not saved
+            found["ttt.unfrozen_attention_layers"] = unfrozen._replace(value=list(unfrozen.value) or "none")
+    return found
+
+
+def _stored(evidence: Evidence) -> dict[str, Proof]:
+    dtype = evidence.dtype
+    return {} if dtype is None or dtype.value not in STORED else {"param_dtype": dtype, "ttt.dtype": dtype}

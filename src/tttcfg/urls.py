@@ -1,0 +1,76 @@
+"""URLs: what may be shown of one, and the type that keeps the rest out of everything that is shown or saved."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_MARK = "://"
+# Patterns are compiled when the first URL comes along: hardly a run has one.
+_LOCAL = r"(?i:file|local)://(?:localhost)?(/[^?]*)"
+_LOGIN = r"(?s)^(?:[^/?#]*@|[^/?#]*:(?![0-9]*(?:[/?#]|$)).*@)"
+"""User and password; one with a bare slash in it ends at the last @."""
+_START = r"(:/+)"
+"""One slash is what is left of a URL that was taken for a path."""
+_IN_TEXT = r"[A-Za-z][A-Za-z0-9+.:\-]+:/\S+?(?=['\"),;:.\]]*(?:\s|$))"
+
+
+class Url(str):
+    """What may be shown of a URL: no message, file or pickle made of it holds a user, password or query.
+
+    Attributes:
+        whole: The URL itself, for nobody but who reads it.
+    """
+
+    __slots__ = ("whole",)
+    whole: str
+
+    def __new__(cls, whole: str) -> Self:
+        url = super().__new__(cls, shown(whole))
+        url.whole = whole
+        return url
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
+
+    def beside(self, name: str) -> Url:
+        """Return the URL of the file `name` in the same folder, with the same query."""
+        start, query = self._parts()
+        return Url(f"{start.rpartition('/')[0]}/{name}{query}")
+
+    def inside(self, name: str) -> Url:
+        """Return the URL of what is called `name` in the folder that this one is of, with the same query."""
+        start, query = self._parts()
+        return Url(f"{start.rstrip('/')}/{name}{query}")
+
+    def _parts(self) -> tuple[str, str]:
+        start, mark, query = self.whole.partition("?")
+        return start, mark + query
+
+
+def address(path: str | os.PathLike[str]) -> str:
+    """Return a path as text: a `Url` where it is one, and the plain path where a URL names a file of this machine."""
+    text = os.fspath(path)
+    if isinstance(text, Url) or not is_url(text):
+        return text
+    local = re.fullmatch(_LOCAL, text)
+    return local[1] if local else Url(text)
+
+
+def is_url(path: str) -> bool:
+    return _MARK in path
+
+
+def shown(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query."""
+    *start, rest = re.split(_START, url, maxsplit=1)
+    return "".join((*start, re.split("[?#]", re.sub(_LOGIN, "", rest), maxsplit=1)[0]))
+
+
+def without_secrets(text: str) -> str:
+    """Return a sentence with every URL in it as it may be shown."""
+    return re.sub(_IN_TEXT, lambda found: shown(found[0]), text) if ":/" in text else text
