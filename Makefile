@@ -1,13 +1,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The tests' tensors are small, and their processes many: threads would only wait for each other.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test slow lint types bench docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt "pip>=25.1"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group test --group lint
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group test --group lint --group nn
 	touch $@
 
 demo: $(BIN)/.ready  ## the main job, on a bundled checkpoint

@@ -59,10 +59,13 @@ def test_a_leaf_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
 
 
 def test_field_names_of_the_model_are_listed_nowhere_else() -> None:
-    """No module outside the family spells the family's fields; what it needs follows from the declarations."""
+    """No module outside the family spells its fields; what it needs follows from the declarations.
+
+    The layers and the Checkpointer are the family's own: what they find wrong, they say of a field.
+    """
     names = {name for name in TTT_MOSHI.leaves if "." in name}
     for path in SOURCES.rglob("*.py"):
-        if "ttt_moshi" not in path.parts and "cli" not in path.parts:
+        if not {"ttt_moshi", "nn", "cli"} & set(path.parts):
             text = path.read_text("utf-8")
             listed = [name for name in names if f'"{name}"' in text]
             assert len(listed) < 2, f"{path.name} lists {listed}"

@@ -34,6 +34,7 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
 
 def test_what_a_crash_left_behind_is_not_entered(tmp_path: Path) -> None:
     write_json(tmp_path / "tmp.consolidated" / "training_config.json", {})
+    write_json(tmp_path / ".checkpoint_000001.7.a.tttcfg-tmp" / "consolidated" / "training_config.json", {})
     assert list(find_documents([tmp_path])) == []
 
 

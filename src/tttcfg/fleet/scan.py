@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tttcfg.document import DOCUMENT_NAME
 from tttcfg.errors import InputError, Place, Problem
+from tttcfg.storage import TEMPORARY_SUFFIX
 
 LEFT_BEHIND = "tmp.consolidated"
-"""A folder that a crash of the trainer leaves behind; what lies in it is not complete."""
+"""A folder that a crash of the trainer leaves behind; what lies in it is not complete. Ours end in a suffix."""
 
 
 def find_documents(
@@ -17,7 +18,8 @@ def find_documents(
 ) -> Iterator[str]:
     """Yield every file that is given, and every `training_config.json` below the folders that are given, once.
 
-    Links to folders are not followed, and `tmp.consolidated` folders, which a crash leaves behind, not entered.
+    Links to folders are not followed, and folders that a crash leaves behind (`tmp.consolidated`, `*.tttcfg-tmp`) not
+    entered.
 
     Args:
         unlisted: Told of every folder that cannot be listed, and the search goes on; without it, that ends the search.
@@ -55,14 +57,18 @@ def _is_found(path: str, folders: set[str]) -> bool:
     below, name = os.path.split(path)
     if path not in folders and name != DOCUMENT_NAME:
         return False
-    if path in folders and name == LEFT_BEHIND:
+    if path in folders and _is_left_behind(name):
         return False
     while below not in folders:
         above, name = os.path.split(below)
-        if name in ("", LEFT_BEHIND):
+        if not name or _is_left_behind(name):
             return False
         below = above
     return below != path
+
+
+def _is_left_behind(name: str) -> bool:
+    return name == LEFT_BEHIND or name.endswith(TEMPORARY_SUFFIX)
 
 
 def _documents(roots: Iterable[str], unlisted: Callable[[InputError], None]) -> Iterator[str]:
@@ -94,7 +100,7 @@ def _listed(folder: str) -> tuple[bool, list[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if entry.name != LEFT_BEHIND:
+                if not _is_left_behind(entry.name):
                     folders.append(entry.name)
             elif entry.name == DOCUMENT_NAME:
                 found = True

@@ -1,0 +1,59 @@
+"""The training side: TTT layers, adapters, checkpoints. The only part of tttcfg that imports torch."""
+
+try:
+    import torch as _torch
+except ImportError as error:
+    raise ImportError('tttcfg.nn needs torch: pip install "tttcfg[torch]"') from error
+
+from tttcfg.nn.checkpointer import Checkpointer
+from tttcfg.nn.fingerprint import Computation, check_computation, fingerprint
+from tttcfg.nn.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
+from tttcfg.nn.kernel_check import WrongKernelError, check_kernel
+from tttcfg.nn.kernels import Kernel, choose_kernel, register, unregister
+from tttcfg.nn.layer import TTTLayer
+from tttcfg.nn.loading import Loaded, load_checkpoint
+from tttcfg.nn.lora import LoRALinear, adapter_state_dict, add_lora, merged_state_dict
+from tttcfg.nn.ranks import agree, on_first, rank, resolve_together, together, world_size
+from tttcfg.nn.reference import reference_layer, reference_scan
+from tttcfg.nn.restoring import Restored, restore
+from tttcfg.nn.resuming import Resumed
+from tttcfg.nn.scan import ScanInputs, torch_scan
+
+del _torch
+
+__all__ = [
+    "Checkpointer",
+    "Computation",
+    "HybridLayer",
+    "Kernel",
+    "LoRALinear",
+    "Loaded",
+    "Restored",
+    "Resumed",
+    "ScanInputs",
+    "TTTLayer",
+    "WrongKernelError",
+    "adapter_state_dict",
+    "add_lora",
+    "add_ttt",
+    "agree",
+    "carrying_states",
+    "check_computation",
+    "check_kernel",
+    "choose_kernel",
+    "fingerprint",
+    "load_checkpoint",
+    "merged_state_dict",
+    "on_first",
+    "rank",
+    "reference_layer",
+    "reference_scan",
+    "register",
+    "reset_states",
+    "resolve_together",
+    "restore",
+    "together",
+    "torch_scan",
+    "unregister",
+    "world_size",
+]

@@ -1,0 +1,223 @@
+"""`Checkpointer`: every checkpoint with its configuration, written whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tttcfg.api import as_document, mark_for, save_document
+from tttcfg.checkpoint import MODEL_CONFIG_NAME
+from tttcfg.document import Document
+from tttcfg.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.nn.contents import Contents, selected, settle_contents
+from tttcfg.nn.fingerprint import FINGERPRINT_NAME, fingerprint, unavailable
+from tttcfg.nn.folders import STEPS, claim, prune, sweep, write_json, writing
+from tttcfg.nn.gathering import gathered, tensors_of, unwrapped
+from tttcfg.nn.ranks import agree, on_first, rank, together
+from tttcfg.nn.resuming import Resumed, resume
+from tttcfg.nn.tensor_file import write_tensors
+from tttcfg.nn.training_state import (
+    STATE_NAME,
+    STATE_TENSORS_NAME,
+    Run,
+    Stepped,
+    state_tensors,
+    state_values,
+)
+from tttcfg.record import Tree
+from tttcfg.ttt_moshi.family import TrainingArgs
+
+logger = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 60.0
+
+
+class Checkpointer:
+    """Saves a run's checkpoints, each with everything that is needed to use it and to go on with it.
+
+        run_dir/checkpoints/checkpoint_001000/consolidated/
+            lora.safetensors or consolidated.safetensors   what was trained, or the whole model with adapters merged
+            config.json                                    the model's
+            training_config.json                           the effective configuration; bound to the weights both ways
+            fingerprint.json                               what the model says of a fixed input
+            training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
+            manifest.json                                  what was written, by which pruning knows it
+
+    Constructing one tries a save of everything but tensors, so that none fails after hours for what could be known
+    before. Under torchrun every rank constructs it, once the model is wrapped or sharded, and every rank saves.
+
+    Args:
+        model: The model, in DistributedDataParallel, sharded by `fully_shard`, or as it is.
+        state: Anything with a whole number `step`.
+        run_dir: The folder of the run.
+        config: The model's config.json; it is not changed.
+        optimizer: What trains it; without one, the checkpoint holds no optimiser's state.
+        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all.
+        full_finetuning: Whether the whole model is trained; the configuration may say so as well.
+        training_args: What `tttcfg.resolve` returned; or a `Document`, a `TrainingArgs`, or the trainer's own.
+        scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
+        fingerprint: Whether checkpoints keep what the model says of a fixed input.
+
+    Raises:
+        InputError: Something that was given cannot be saved.
+        ContradictionError: The model is not of this configuration; every contradiction is named.
+        RankError: The ranks hold different configurations.
+        WriteError: The run's folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        state: Stepped,
+        run_dir: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        optimizer: torch.optim.Optimizer | None = None,
+        num_ckpt_keep: int | None = None,
+        full_finetuning: bool = False,
+        training_args: Any = None,
+        *,
+        scheduler: Any = None,
+        fingerprint: bool = True,
+    ) -> None:
+        self.run = Run(unwrapped(model), state, optimizer, scheduler)
+        self.folder = Path(run_dir) / STEPS
+        self.model_config = dict(config)
+        self.keep, self.fingerprinting = num_ckpt_keep, fingerprint
+        self.configuration = training_args
+        self.document = together(lambda: _document(training_args, full_finetuning, num_ckpt_keep))
+        agree(self.document)
+        self._try()
+
+    def save_checkpoint(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Path:
+        """Save a checkpoint of this step, and remove the oldest.
+
+        Args:
+            save_only_lora: Save what was trained and not the base model; False saves everything, adapters merged; None
+                takes the configuration's `save_adapters`, unless the whole model is trained.
+            dtype: The type of the weights in the file; None takes the configuration's `param_dtype`.
+
+        Returns:
+            The checkpoint's folder, which every rank then sees.
+
+        Raises:
+            ContradictionError: The model is not of this configuration any more; nothing was written.
+            WriteError: The disk would not take it, or something else stands there; nothing was changed.
+        """
+        contents = together(lambda: self._settled(save_only_lora, dtype))
+        marks = self._marks(contents)
+        tensors = tensors_of(self.run.model)
+        weights = gathered({name: tensors[name] for name in contents.sources})
+        state = gathered(state_tensors(self.run, contents))
+        values = state_values(self.run)
+        written = on_first(lambda: str(self._write(contents, weights, marks, state, values)))
+        together(lambda: _wait_for(Path(written)))
+        logger.info("saved %s: %d tensors in %s", written, len(contents.header), contents.dtype)
+        return Path(written)
+
+    def resume(self, path: str | os.PathLike[str]) -> Resumed:
+        """Load weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
+
+        The configuration's `reset_optimizer` leaves optimiser and schedule as they are, `reset_step` starts at step 0.
+        Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
+
+        Raises:
+            InputError: The checkpoint holds no training state, or it cannot be read.
+            ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
+                was changed.
+        """
+        return resume(self.run, self.configuration, path)
+
+    def _settled(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Contents:
+        step = self.run.state.step
+        if type(step) is not int or step < 0:
+            raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
+        return settle_contents(self.run.model, self.document, self.model_config, save_only_lora, dtype)
+
+    def _try(self) -> None:
+        """Do everything of a save but the tensors, on a folder that is removed again."""
+        contents = together(self._settled)
+        marks = self._marks(contents)
+        values = state_values(self.run)
+        on_first(lambda: self._write_settings(contents, marks, values))
+
+    def _marks(self, contents: Contents) -> Tree | None:
+        """Return the fingerprint; one that cannot be made never costs a checkpoint."""
+        if not self.fingerprinting:
+            return None
+        try:
+            found = fingerprint(self.run.model, contents.model_config, contents.ttt, dtype=contents.dtype)
+        except Exception as error:
+            found = unavailable(f"the model cannot be run on the probe's input: {error!r}")
+        if "unavailable" in found and rank() == 0:
+            logger.warning("checkpoints have no fingerprint: %s", found["unavailable"])
+        return {**found, "weights": contents.header.digest}
+
+    def _write_settings(self, contents: Contents, marks: Tree | None, values: Tree) -> str:
+        sweep(self.folder)
+        with writing(self.folder, self.run.state.step) as (inside, _):
+            self._write_small(inside, contents, marks, values)
+        return ""
+
+    def _write_small(self, inside: Path, contents: Contents, marks: Tree | None, values: Tree) -> None:
+        write_json(inside / MODEL_CONFIG_NAME, contents.model_config)
+        save_document(inside, contents.document, family=contents.document.family)
+        write_json(inside / STATE_NAME, values, indent=None)
+        if marks is not None:
+            write_json(inside / FINGERPRINT_NAME, marks)
+
+    def _write(
+        self,
+        contents: Contents,
+        weights: dict[str, torch.Tensor],
+        marks: Tree | None,
+        state: dict[str, torch.Tensor],
+        values: Tree,
+    ) -> Path:
+        step = self.run.state.step
+        claim(self.folder, step)
+        with writing(self.folder, step) as (inside, put):
+            mark = mark_for(contents.document, family=contents.document.family)
+            chosen = selected(self.run.model, weights, contents.adapters)
+            write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
+            write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
+            self._write_small(inside, contents, marks, values)
+            target = put()
+        prune(self.folder, step, self.keep)
+        sweep(self.folder)
+        return target
+
+
+def _document(training_args: Any, full_finetuning: bool, keep: int | None) -> Document:
+    """Return what was given as a document, having seen that it can be saved."""
+    if training_args is None:
+        message = (
+            "is missing: a checkpoint without its configuration cannot be restored; give what tttcfg.resolve returned"
+        )
+        raise InputError(Problem("missing", message, "training_args"))
+    if keep is not None and keep < 1:
+        raise InputError(
+            Problem("rejected", f"{keep} would keep no checkpoint; give 1 or more, or None", "num_ckpt_keep")
+        )
+    known = isinstance(training_args, (Effective, Document, TrainingArgs))
+    document = as_document(training_args if known else TrainingArgs.from_any(training_args))
+    if full_finetuning and not document.training.full_finetuning:
+        message = "is false in the configuration, but Checkpointer was told that the whole model is trained"
+        raise ContradictionError([Problem("contradiction", message, "full_finetuning")])
+    return document
+
+
+def _wait_for(folder: Path) -> None:
+    """Wait until this machine sees what rank 0 has put on a shared file system."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not folder.is_dir():
+        if time.monotonic() > end:
+            logger.warning("rank %d does not see %s; is run_dir on a shared file system?", rank(), folder)
+            return
+        time.sleep(0.05)

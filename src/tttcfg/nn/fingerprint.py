@@ -1,0 +1,186 @@
+"""A checkpoint's fingerprint: what its model said of a fixed input, to be compared with what a restored model says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tttcfg.checkpoint import find_checkpoint
+from tttcfg.errors import ContradictionError, InputError, Place, Problem
+from tttcfg.nn.gathering import unwrapped
+from tttcfg.nn.probe import Reading, Shape, jittered, read, rounded, shape_of, unseen
+from tttcfg.nn.ranks import together
+from tttcfg.record import Tree
+from tttcfg.storage import read_bytes
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
+from tttcfg.weights.shards import read_weights
+
+FINGERPRINT_NAME = "fingerprint.json"
+FORMAT = 1
+FACTOR, SHORT_FACTOR = 16.0, 2.0
+"""How much further than one unit in the last place of every module another machine's arithmetic may go: sums in full
+precision lose several units, those of short types are added up in full precision and rounded once."""
+_SHORT_EPS = 2.0**-12
+LEAST = 4.0
+"""The least tolerance, in units in the last place of the largest number."""
+
+
+@dataclass(frozen=True)
+class Computation:
+    """Whether a model computes what was saved.
+
+    Attributes:
+        agrees: None where nothing could be compared.
+        largest: The largest difference of a log-probability, in nats.
+        tolerance: What another machine's arithmetic may make of it, in nats.
+        compared: How many numbers there were.
+        reason: Why nothing was compared, or why a difference was to be expected; else empty.
+        unseen: What the comparison cannot see.
+    """
+
+    agrees: bool | None
+    largest: float = 0.0
+    tolerance: float = 0.0
+    compared: int = 0
+    reason: str = ""
+    unseen: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.agrees is None:
+            return f"not compared with what was saved: {self.reason}"
+        figures = f"{self.compared} log-probabilities differ by at most {self.largest:.2g} nats"
+        limit = f"arithmetic alone may make {self.tolerance:.2g}"
+        if self.agrees:
+            return f"computes what was saved: {figures}; {limit}"
+        return f"does not compute what was saved: {figures}; {limit}" + (f"; {self.reason}" if self.reason else "")
+
+
+def fingerprint(
+    model: nn.Module,
+    model_config: Mapping[str, Any],
+    ttt: TTTConfig | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Tree:
+    """Return what a checkpoint keeps of what its model computes, as JSON values.
+
+    Three forward passes over one short sequence, without gradients, in evaluation mode; the model stays as it is.
+
+    Args:
+        model: Takes codes [1, 1 + n_q, T] and returns `text_logits` [1, 1, T, text_card] and `logits` [1, K, T, card];
+            `text_mask` and `mask`, if there are any, say which positions are valid.
+        model_config: Its config.json; `n_q`, `card` and `text_card` say what the input is made of.
+        ttt: What its TTT layers read, so that the input is long enough for their mini-batches and contexts.
+        dtype: The type that the weights are saved in; they are rounded to it meanwhile.
+    """
+    shape = shape_of(model_config, ttt)
+    if shape is None:
+        return unavailable("the model's config.json has no n_q, card and text_card")
+    model = unwrapped(model)
+    with rounded(model, dtype or torch.float64):
+        reading = read(model, shape)
+        tolerance = _tolerance(model, shape, reading)
+    if not all(map(math.isfinite, [*reading.numbers, tolerance])):
+        return unavailable("the model's logits are not finite")
+    return {
+        "format": FORMAT,
+        "input": shape._asdict(),
+        "numbers": reading.numbers,
+        "tolerance": tolerance,
+        "computed_in": str(reading.dtype).removeprefix("torch."),
+        "unseen": unseen(shape, ttt),
+        "torch": torch.__version__,
+        "device": next(model.parameters()).device.type,
+    }
+
+
+def unavailable(reason: str) -> Tree:
+    """Return what a checkpoint keeps in place of a fingerprint that cannot be made."""
+    return {"format": FORMAT, "unavailable": reason}
+
+
+def check_computation(
+    model: nn.Module, path: str | os.PathLike[str], *, deviations: Collection[str] = ()
+) -> Computation:
+    """Show by one look that `model` computes what the model of a checkpoint did when it was saved.
+
+    Args:
+        path: Any path into the checkpoint.
+        deviations: Settings that were changed on purpose; then a difference is no error.
+
+    Raises:
+        InputError: The fingerprint cannot be read.
+        ContradictionError: The model computes something else, or the fingerprint is of other weights.
+    """
+    saved = together(lambda: _saved(path))
+    if saved is None or "unavailable" in saved:
+        return Computation(None, reason=saved["unavailable"] if saved else "the checkpoint has no fingerprint")
+    model, shape = unwrapped(model), Shape(**saved["input"])
+    reading, tolerance = read(model, shape), saved["tolerance"]
+    if _eps(reading.dtype) > _eps(getattr(torch, saved["computed_in"])):
+        tolerance = max(tolerance, _tolerance(model, shape, reading))
+    found = _compared(saved, reading, tolerance, deviations)
+    if found.agrees is False and not deviations:
+        raise ContradictionError([Problem("computation", str(found), place=Place(os.fspath(path)))])
+    return found
+
+
+def _compared(saved: Tree, reading: Reading, tolerance: float, deviations: Collection[str]) -> Computation:
+    if len(saved["numbers"]) != len(reading.numbers):
+        largest = math.inf
+    else:
+        pairs = zip(saved["numbers"], reading.numbers, strict=True)
+        largest = max(abs(one - other) if math.isfinite(other) else math.inf for one, other in pairs)
+    reason = f"changed on purpose: {', '.join(deviations)}" if deviations else ""
+    return Computation(
+        largest <= tolerance, largest, tolerance, len(reading.numbers), reason, tuple(saved.get("unseen", ()))
+    )
+
+
+def _saved(path: str | os.PathLike[str]) -> Tree | None:
+    """Return the fingerprint of a checkpoint, having seen that it is of the weights beside it."""
+    found = find_checkpoint(path)
+    name = Path(found.folder) / FINGERPRINT_NAME
+    if not name.exists():
+        return None
+    try:
+        saved = json.loads(read_bytes(name))
+        if saved["format"] != FORMAT:
+            raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
+        if "unavailable" not in saved:
+            Shape(**saved["input"])
+            getattr(torch, saved["computed_in"])
+            [float(one) for one in (saved["tolerance"], *saved["numbers"])]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(Problem("rejected", f"is no fingerprint: {error!r}", place=str(name))) from None
+    if found.weights and saved.get("weights") not in (None, read_weights(found.weights[0]).digest):
+        message = f"was made of weights of other names, shapes or dtypes than {found.weights[0]}"
+        raise ContradictionError([Problem("binding", message, place=str(name))])
+    checked: Tree = saved
+    return checked
+
+
+def _tolerance(model: nn.Module, shape: Shape, reading: Reading) -> float:
+    """Return what other arithmetic of the same dtype may make of a reading, from what its last digit makes of it."""
+    eps = _eps(reading.dtype)
+    with jittered(model, eps):
+        moved = read(model, shape).numbers
+    most = max(abs(one - other) for one, other in zip(reading.numbers, moved, strict=True))
+    factor = SHORT_FACTOR if eps > _SHORT_EPS else FACTOR
+    return max(factor * most, LEAST * eps * max(map(abs, reading.numbers)))
+
+
+def _eps(dtype: torch.dtype) -> float:
+    """Return the distance from 1 to the next number of a type, as matrices are multiplied in it here."""
+    tensor_cores = dtype == torch.float32 and torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32
+    return 2.0**-10 if tensor_cores else float(torch.finfo(dtype).eps)

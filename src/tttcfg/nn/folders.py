@@ -1,0 +1,207 @@
+"""Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
+
+Each holds a manifest of what was written, with the number that the file system gave the folder: whatever was copied,
+renamed or made by somebody else is thereby told from what was written here, and stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tttcfg.checkpoint import CONSOLIDATED
+from tttcfg.errors import Place, Problem, TttcfgError, WriteError
+from tttcfg.storage import TEMPORARY_SUFFIX, read_bytes, unwritable, write_all
+from tttcfg.version import __version__
+
+STEPS = "checkpoints"
+"""The folder of a run that holds its checkpoints."""
+MANIFEST_NAME = "manifest.json"
+_MANIFEST_CAP = 1 << 20
+_STEP = re.compile(r"checkpoint_(\d+)")
+_TEMPORARY = re.compile(r"\.(checkpoint_\d+)\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
+_STALE_SECONDS = 3600.0
+_AT_HERE, _EXCHANGE = -100, 2
+
+
+def checkpoint_name(step: int) -> str:
+    return f"checkpoint_{step:06d}"
+
+
+@contextlib.contextmanager
+def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[[], Path]]]:
+    """Make the folder of a checkpoint beside its place, and yield where its files go, and what puts it in its place.
+
+    What is not put in its place is removed. A checkpoint of the same step takes the place of one that was written here.
+
+    Raises:
+        WriteError: It could not be written, or something else stands in its place; what stood there is untouched.
+    """
+    target = parent / checkpoint_name(step)
+    temporary = _beside(target)
+    try:
+        inside = temporary / CONSOLIDATED
+        _make(inside)
+        yield inside, lambda: _put(temporary, claim(parent, step), step)
+    except TttcfgError:
+        raise
+    except OSError as error:
+        raise unwritable(str(target), error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            _discard(temporary)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    if not folder.parent.is_dir():
+        _make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def claim(parent: Path, step: int) -> Path:
+    """Return where the checkpoint of a step goes, having seen that nothing of somebody else's stands there.
+
+    Raises:
+        WriteError: Something does.
+    """
+    target = parent / checkpoint_name(step)
+    if os.path.lexists(target) and not is_ours(target):
+        message = "is there already, and is a copy or was written by another program; move it away"
+        raise WriteError(Problem("unwritable", message, place=Place(str(target))))
+    return target
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a new file, durably."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, values: object, indent: int | None = 2) -> None:
+    write_file(path, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
+
+
+def _put(temporary: Path, target: Path, step: int) -> Path:
+    """Let a finished folder take its place, and what stood there go."""
+    files = sorted(entry.name for entry in (temporary / CONSOLIDATED).iterdir())
+    made = {"written_by": f"tttcfg {__version__}", "step": step, "inode": temporary.stat().st_ino, "files": files}
+    write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
+    _sync(temporary / CONSOLIDATED)
+    _sync(temporary)
+    if not os.path.lexists(target):
+        os.rename(temporary, target)
+    elif not _exchanged(temporary, target):
+        aside = _beside(target)
+        os.rename(target, aside)
+        os.rename(temporary, target)
+        os.rename(aside, temporary)
+    _sync(target.parent)
+    return target
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; return whether this system can."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    return exchange is not None and exchange(_AT_HERE, bytes(one), _AT_HERE, bytes(other), _EXCHANGE) == 0
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what was written in a checkpoint's folder, as its manifest says it; empty where there is none."""
+    try:
+        found = json.loads(read_bytes(folder / CONSOLIDATED / MANIFEST_NAME, _MANIFEST_CAP))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("files"), list) else {}
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a checkpoint's folder was written here, and is neither a copy nor renamed."""
+    named = _STEP.fullmatch(folder.name)
+    if named is None or folder.is_symlink():
+        return False
+    made = manifest(folder)
+    return made.get("step") == int(named.group(1)) and made.get("inode") == folder.stat().st_ino
+
+
+def prune(parent: Path, step: int, keep: int | None) -> None:
+    """Remove what was written here before the checkpoint of `step`, but the newest: `keep` stay with that one.
+
+    Checkpoints of later steps, which an earlier attempt left, stay until this run comes to them.
+
+    Raises:
+        WriteError: One could not be removed.
+    """
+    if keep is None:
+        return
+    steps = [(int(named.group(1)), name) for name in os.listdir(parent) if (named := _STEP.fullmatch(name))]
+    earlier = [parent / name for number, name in sorted(steps) if number < step and is_ours(parent / name)]
+    for folder in earlier[: max(0, len(earlier) + 1 - keep)]:
+        temporary = _beside(folder)
+        try:
+            os.rename(folder, temporary)
+            _discard(temporary)
+        except OSError as error:
+            raise unwritable(str(folder), error) from None
+
+
+def sweep(parent: Path) -> None:
+    """Remove folders that a run which died left half-written over an hour ago, and nothing else."""
+    oldest = time.time() - _STALE_SECONDS
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            folder = parent / name
+            if _TEMPORARY.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
+                with contextlib.suppress(OSError):
+                    if max(path.lstat().st_mtime for path in (folder, *folder.rglob("*"))) < oldest:
+                        _discard(folder)
+
+
+def _discard(temporary: Path) -> None:
+    """Remove a folder of ours; of one that was finished, what others put there stays, in a folder without weights.
+
+    Its name is that of the checkpoint, or another one where that is taken.
+    """
+    files = manifest(temporary).get("files")
+    if files is None:  # it was never finished, so that nobody else has seen it
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        return
+    inside = temporary / CONSOLIDATED
+    for name in files:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(inside / os.path.basename(name))
+    others = [path for path in temporary.rglob("*") if path not in (inside, inside / MANIFEST_NAME)]
+    if not others:
+        shutil.rmtree(temporary)
+        return
+    named = _TEMPORARY.fullmatch(temporary.name)
+    home = temporary.with_name(named.group(1) if named else temporary.name)
+    free = home if not os.path.lexists(home) else home.with_name(f"{home.name}.left-{time.time_ns():x}")
+    os.rename(temporary, free)
+    os.unlink(free / CONSOLIDATED / MANIFEST_NAME)

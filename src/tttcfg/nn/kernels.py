@@ -1,0 +1,140 @@
+"""Implementations of the inner scan: how a kernel package registers one, and which one runs.
+
+What a kernel can run is declared once, in `tttcfg.ttt_moshi.kernels`; a name that is unknown there brings its limits
+along. A kernel package does this where it can run, and tests itself with the second line:
+
+    tttcfg.nn.register(Kernel("triton", run, devices=("cuda",)))
+    tttcfg.nn.check_kernel(Kernel("triton", run), device="cuda")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from tttcfg.errors import ContradictionError, Problem
+from tttcfg.nn.inner import State
+from tttcfg.nn.scan import ScanInputs, torch_scan
+from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, Violation, choose, declare, violations
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
+
+
+class Run(Protocol):
+    """The signature of a kernel: what `torch_scan` computes, differentiable by every tensor it is given.
+
+    All tensors are float32, the state contiguous or expanded over the batch; the results are to be float32.
+    """
+
+    def __call__(self, state: State, inputs: ScanInputs, group_size: int, /) -> tuple[torch.Tensor, State]: ...
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An implementation of the inner scan.
+
+    Args:
+        name: One of those that `ttt.kernel` takes; under another name only `auto` finds it.
+        devices: Types of device it runs on ("cuda"); none for every one.
+        limits: What it needs of a configuration, where `name` is not declared in `tttcfg.ttt_moshi.kernels`.
+        runs_on: The same in words, for `auto` to say.
+    """
+
+    name: str
+    run: Run
+    devices: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    runs_on: str = "any device"
+
+
+_BUILT_IN = frozenset(KERNELS)
+_registered: dict[str, Kernel] = {}
+
+
+def register(kernel: Kernel) -> None:
+    """Make a kernel known; `auto` tries those of unknown names first, the latest before all.
+
+    Layers choose when they are built, so register before building a model.
+
+    Raises:
+        ValueError: The name is taken, or its limits are declared already.
+    """
+    if kernel.name in _registered:
+        raise ValueError(f"a kernel named {kernel.name} is registered already; unregister it first")
+    if kernel.name not in KERNELS:
+        declare(kernel.name, Implementation(kernel.runs_on, kernel.limits))
+    elif kernel.limits and KERNELS[kernel.name].limits != kernel.limits:
+        raise ValueError(f"the limits of {kernel.name} are declared in tttcfg.ttt_moshi.kernels; register it without")
+    _registered[kernel.name] = kernel
+
+
+def unregister(name: str) -> None:
+    """Forget a registered kernel, and the limits that it brought along."""
+    del _registered[name]
+    if name not in _BUILT_IN:
+        del KERNELS[name]
+
+
+def candidates(config: TTTConfig) -> tuple[Kernel, ...]:
+    """Return the registered kernels whose limits `config` meets, in the order in which they are tried.
+
+    Raises:
+        ContradictionError: There is none.
+    """
+    names = KERNELS if config.kernel == "auto" else (config.kernel,)
+    found = {name: _broken(config, name) for name in names}
+    if not (fitting := tuple(_registered[name] for name, broken in found.items() if not broken)):
+        problems = [Problem("contradiction", str(one), one.key) for broken in found.values() for one in broken]
+        raise ContradictionError(problems)
+    return fitting
+
+
+def choose_kernel(config: TTTConfig, device: str | torch.device = "cpu") -> Choice:
+    """Return which kernel runs the scan on a device, and why those before it were passed over.
+
+    One that the configuration names is never replaced; `broken` of the choice says what keeps it from running.
+    """
+    kind = torch.device(device).type
+
+    def unusable(name: str) -> list[Violation]:
+        return _missing(name) or _elsewhere(name, kind)
+
+    if config.kernel == "auto":
+        return choose(config, config.mini_batch_size, unusable)
+    broken = _broken(config, config.kernel) or unusable(config.kernel)
+    return Choice(config.kernel, {config.kernel: broken} if broken else {})
+
+
+def running(kernels: tuple[Kernel, ...], device: torch.device) -> Kernel:
+    """Return the first of the kernels that runs on the device.
+
+    Raises:
+        ContradictionError: None does.
+    """
+    for kernel in kernels:
+        if not kernel.devices or device.type in kernel.devices:
+            return kernel
+    broken = [one for kernel in kernels for one in _elsewhere(kernel.name, device.type)]
+    raise ContradictionError(Problem("contradiction", str(one), one.key) for one in broken)
+
+
+def _broken(config: TTTConfig, name: str) -> list[Violation]:
+    """Return what rules a kernel out wherever it runs: the layers fill up mini-batches, so every one is whole."""
+    return violations(name, config, config.mini_batch_size) or _missing(name)
+
+
+def _missing(name: str) -> list[Violation]:
+    if name in _registered:
+        return []
+    return [Violation(name, "ttt.kernel", "an implementation registered with tttcfg.nn (there is none)")]
+
+
+def _elsewhere(name: str, kind: str) -> list[Violation]:
+    kernel = _registered[name]
+    if not kernel.devices or kind in kernel.devices:
+        return []
+    return [Violation(name, "ttt.kernel", f"a {' or '.join(kernel.devices)} device (not {kind})")]
+
+
+register(Kernel("torch", torch_scan))

@@ -1,0 +1,188 @@
+"""Loading a checkpoint's tensors into a model: verified first, strictly, one tensor at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tttcfg.api import as_document
+from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
+from tttcfg.document import Document, load_document
+from tttcfg.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
+from tttcfg.family import Derived
+from tttcfg.fields import plain
+from tttcfg.nn.agreement import contradictions, departures
+from tttcfg.nn.contents import ADAPTERS_NAME
+from tttcfg.nn.gathering import put, tensors_of, unwrapped
+from tttcfg.nn.ranks import together
+from tttcfg.nn.tensor_file import reading
+from tttcfg.urls import Url
+from tttcfg.weights.evidence import gather
+from tttcfg.weights.header import Header
+from tttcfg.weights.marking import embedded_document
+from tttcfg.weights.shards import read_weights
+
+logger = logging.getLogger(__name__)
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded.
+
+    Attributes:
+        path: The weights file, or the index of several.
+        adapters: Whether the file holds only what was trained, so that the base model stayed as it was built.
+        tensors: How many tensors were loaded.
+        groups: The same by what they belong to: ttt, lora, base.
+        kept: How many tensors of the model are not in the file.
+        dtype: What floating-point tensors are stored in; None where they differ.
+        deviations: Settings that somebody changed on purpose, and that decide what the model computes.
+    """
+
+    path: str
+    adapters: bool
+    tensors: int
+    groups: Mapping[str, int]
+    kept: int
+    dtype: str | None
+    deviations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{count} {group}" for group, count in sorted(self.groups.items()))
+        kept = f"; {self.kept} tensors of the base model stay as they were built" if self.kept else ""
+        changed = f"; changed on purpose: {', '.join(self.deviations)}" if self.deviations else ""
+        return f"{self.tensors} tensors ({parts}) in {self.dtype or 'several types'} from {self.path}{kept}{changed}"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    header: Header
+    adapters: bool
+    dtype: str | None
+    deviations: tuple[str, ...]
+
+
+def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: Any) -> Loaded:
+    """Load the tensors of a checkpoint into a model that was built of a configuration.
+
+    Before a tensor is read, the configuration is held against the tensors, against what the checkpoint was saved with,
+    and against the model; and the model's tensors against the file's. A file with the whole model must hold exactly the
+    tensors of the model; one of adapters all adapters and all of TTT, and nothing that the model has not.
+
+    Args:
+        path: Any path into a checkpoint.
+        effective: What `tttcfg.resolve` returned for this checkpoint; or a `Document`, or a `TrainingArgs`.
+
+    Raises:
+        InputError: There are no weights, or they cannot be read.
+        ContradictionError: Checkpoint, configuration and model contradict each other; every problem is named, and
+            the model is as it was.
+    """
+    model = unwrapped(model)
+    plan = together(lambda: _planned(model, find_checkpoint(path), effective))
+    tensors, done = tensors_of(model), set[int]()
+    for part in plan.header.parts or (plan.header,):
+        with reading(part.name) as tensor_of:
+            for name in part.names:
+                if id(tensors[name]) not in done:
+                    put(tensors[name], tensor_of(name))
+                    done.add(id(tensors[name]))
+    groups = Counter(group_of(name) for name in plan.header.names)
+    kept = len({id(one) for one in tensors.values()} - done)
+    name = plan.header.name
+    loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
+    logger.info("loaded %s", loaded)
+    return loaded
+
+
+def group_of(name: str) -> str:
+    """Return what a tensor belongs to: `lora`, `ttt`, or the `base` model."""
+    if ".lora_A." in name or ".lora_B." in name:
+        return "lora"
+    return "ttt" if "seq_modeling_block." in name and ".original_layer." not in name else "base"
+
+
+def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
+    header = _header(found)
+    evidence = gather(header)
+    adapters = os.path.basename(header.name) == ADAPTERS_NAME if evidence.dialect is None else not evidence.whole
+    given = as_document(effective)
+    training, family = given.training, given.family
+    saved = load_document(found.document, family) if found.document else embedded_document(header, family)
+    origins = effective.origins if isinstance(effective, Effective) else None
+    config = read_model_config(found.model_config) if found.model_config is not None else None
+    named, derived = (config, found.model_config or ""), None
+    if config is None and isinstance(effective, Effective):
+        derived = Derived(effective.ttt, {}, ())
+    problems, deviations = _changed(effective, given, saved)
+    problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
+    problems += departures(model, training, derived or family.derive(training, *named))
+    problems += _names(header, tensors_of(model), adapters)
+    if problems:
+        raise ContradictionError(dict.fromkeys(problems), effective)
+    return _Plan(header, adapters, evidence.dtype.value if evidence.dtype is not None else None, tuple(deviations))
+
+
+def _header(found: Checkpoint) -> Header:
+    if not found.weights:
+        raise InputError(Problem("not_found", "holds no weights; there is nothing to load", place=Place(found.folder)))
+    if isinstance(found.weights[0], Url):
+        message = "is a URL; download it, and load what was downloaded"
+        raise InputError(Problem("unreadable", message, place=found.weights[0]))
+    header = read_weights(found.weights[0])
+    if header.truncated is not None:
+        raise InputError(header.truncated)
+    return header
+
+
+def _changed(effective: Any, given: Document, saved: Document | None) -> tuple[list[Problem], list[str]]:
+    """Return where a configuration is not what the weights were saved with: by mistake, and on purpose."""
+    problems: list[Problem] = []
+    deviations: list[str] = []
+    for leaf in given.family.decisive_leaves if saved is not None else ():
+        now, then = leaf.get(given.training), leaf.get(saved.training)  # type: ignore[union-attr]
+        if now == then or leaf.name in saved.assumed:  # type: ignore[union-attr]
+            continue
+        origin = effective.origins[leaf.name][0] if isinstance(effective, Effective) else None
+        if origin is not None and origin.source == "override":
+            deviations.append(leaf.name)
+            continue
+        where = f" ({origin.where})" if origin is not None and origin.where else ""
+        message = f"is {quote(plain(now))}{where}, but the weights were saved with {quote(plain(then))}"
+        advice = "resolve the configuration with this checkpoint, or override it there on purpose"
+        problems.append(Problem("contradiction", f"{message}; {advice}", leaf.name))
+    return problems, deviations
+
+
+def _names(header: Header, tensors: Mapping[str, torch.Tensor], adapters: bool) -> Iterator[Problem]:
+    """Yield where the tensors of a file are not those that the model is to get."""
+    if adapters:
+        first: dict[int, str] = {}
+        for name, tensor in tensors.items():
+            first.setdefault(id(tensor), name)
+        known = {name: tensors[name] for name in first.values()}
+        wanted: Collection[str] = {name: one for name, one in known.items() if group_of(name) != "base"}
+    else:
+        known, wanted = dict(tensors), tensors
+    for names, said in (
+        ([name for name in wanted if name not in header], "the model has tensors that the file lacks"),
+        ([name for name in header.names if name not in known], "the file has tensors that the model lacks"),
+        ([name for name, one in known.items() if one.is_meta and name in wanted], "the model has tensors without data"),
+    ):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            message = f"{said}: {', '.join(names[:_SHOWN])}{more}"
+            yield Problem("contradiction", message, place=Place(header.name))
+    for name in header.names:
+        if name in known and tuple(known[name].shape) != header.shape(name):
+            shapes = f"has the shape {list(header.shape(name))} in the file and {list(known[name].shape)} in the model"
+            yield Problem("contradiction", shapes, name, Place(header.name))

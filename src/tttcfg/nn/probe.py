@@ -1,0 +1,169 @@
+"""Numbers that tell what a model computes: log-probabilities of a fixed input, and how far arithmetic moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tttcfg.nn.gathering import at_rest
+from tttcfg.nn.hybrid import carrying_states
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
+
+PIECES = 2
+"""The input is also given in so many pieces of one sequence, which shows whether states persist."""
+NUMBERS = 48
+"""Log-probabilities that are kept of each way of giving the input."""
+SHORTEST, LONGEST = 40, 256
+_MULTIPLIER, _INCREMENT, _MODULUS = 1103515245, 12345, 1 << 31
+
+
+class Shape(NamedTuple):
+    """The input of a probe: streams of `tokens` tokens each, text first, with so many different ones."""
+
+    tokens: int
+    text_card: int
+    card: int
+    audio_streams: int
+
+
+def shape_of(model_config: Mapping[str, Any], ttt: TTTConfig | None) -> Shape | None:
+    """Return the input for a model; None where its config.json has no n_q, card and text_card.
+
+    It is long enough to see two and a half mini-batches and past every attention context, up to a bound.
+    """
+    counts = [model_config.get(name) for name in ("text_card", "card", "n_q")]
+    if not all(type(count) is int and count > 0 for count in counts):
+        return None
+    wanted = [SHORTEST]
+    if ttt is not None:
+        wanted = [SHORTEST, 5 * ttt.mini_batch_size // 2, ttt.ttt_layer_context + 8, ttt.non_ttt_layer_context + 8]
+        wanted = [one for one in wanted if one <= LONGEST] + [LONGEST] * any(one > LONGEST for one in wanted[1:2])
+    return Shape(max(wanted), *counts)  # type: ignore[arg-type]  # whole numbers, as was just seen
+
+
+def unseen(shape: Shape, ttt: TTTConfig | None) -> list[str]:
+    """Return what a probe of this length cannot see of a model."""
+    if ttt is None:
+        return []
+    said = [
+        f"ttt.{name}: any of {shape.tokens} tokens and more, the length of the probe, computes the same"
+        for name in ("ttt_layer_context", "non_ttt_layer_context")
+        if getattr(ttt, name) >= shape.tokens
+    ]
+    if ttt.mini_batch_size >= shape.tokens:
+        said.append(
+            f"what an inner mini-batch of {ttt.mini_batch_size} tokens passes to the next: the probe is shorter"
+        )
+    return said
+
+
+def codes(shape: Shape, device: torch.device) -> torch.Tensor:
+    """Return the input [1, 1 + audio streams, tokens]: the upper half of x -> (1103515245 x + 12345) mod 2^31.
+
+    x starts at 1 and goes on token by token, stream by stream; each is taken modulo the tokens of its stream.
+    """
+    x, rows = 1, []
+    for stream in range(1 + shape.audio_streams):
+        row = []
+        for _ in range(shape.tokens):
+            x = (_MULTIPLIER * x + _INCREMENT) % _MODULUS
+            row.append((x >> 16) % (shape.card if stream else shape.text_card))
+        rows.append(row)
+    return torch.tensor([rows], device=device)
+
+
+class Reading(NamedTuple):
+    """What a model said: log-probabilities, of the whole input and then of it in pieces, and the coarsest dtype."""
+
+    numbers: list[float]
+    dtype: torch.dtype
+
+
+def read(model: nn.Module, shape: Shape) -> Reading:
+    """Run a model on the input, whole and in pieces, as it is when it is evaluated; nothing of it changes."""
+    parameters = list(model.parameters())
+    device = parameters[0].device
+    given = codes(shape, device)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(_evaluating(model))
+        outputs = [model(given)]
+        with carrying_states(model):
+            outputs += [model(piece.contiguous()) for piece in given.chunk(PIECES, dim=2)]
+    kinds = {one.dtype for one in parameters if one.is_floating_point()} | {outputs[0].text_logits.dtype}
+    at_rest(model)
+    numbers = [*_picked(outputs[:1]), *_picked(outputs[1:])]
+    return Reading(numbers, max(kinds, key=lambda kind: torch.finfo(kind).eps))
+
+
+def _picked(outputs: list[Any]) -> list[float]:
+    """Return log-probabilities spread evenly over streams and valid positions, of tokens that the place decides."""
+    found: list[torch.Tensor] = []
+    for output in outputs:
+        for logits, mask in ((output.text_logits, "text_mask"), (output.logits, "mask")):
+            valid = getattr(output, mask, None)
+            for stream in range(logits.shape[1]):
+                line = logits[0, stream].double()
+                found.append(line if valid is None else line[valid[0, stream]])
+    places = [(stream, place) for stream, line in enumerate(found) for place in range(len(line))]
+    step = max(1, len(places) // NUMBERS)
+    picked = []
+    for number, (stream, place) in enumerate(places[step - 1 :: step][:NUMBERS]):
+        line = torch.log_softmax(found[stream][place], dim=0)
+        picked.append(float(line[(7 * number + place) % len(line)]))
+    return picked
+
+
+@contextmanager
+def jittered(model: nn.Module, eps: float) -> Iterator[None]:
+    """Inside it, the output of every innermost module is off by one unit in the last place, up or down by turns.
+
+    That is the error that another machine's order of additions makes, as far as the model is made of modules.
+    """
+
+    def off(module: nn.Module, _: Any, output: Any) -> Any:
+        del module
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return output
+        signs = torch.arange(output.shape[-1], device=output.device) * 2654435761 % 4294967296 >> 31
+        return output * (1 + eps * (2 * signs - 1)).to(output.dtype)
+
+    handles = [one.register_forward_hook(off) for one in model.modules() if not list(one.children())]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def rounded(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside it, the parameters have the values that they come back with from a file of `dtype`."""
+    before = []
+    try:
+        with torch.no_grad():
+            for parameter in at_rest(model).parameters():
+                if parameter.is_floating_point() and torch.finfo(parameter.dtype).eps < torch.finfo(dtype).eps:
+                    before.append((parameter, parameter.detach().to("cpu", copy=True)))
+                    parameter.copy_(parameter.to(dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in before:
+                parameter.copy_(value)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

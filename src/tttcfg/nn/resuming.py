@@ -1,0 +1,133 @@
+"""Going on with a run from a checkpoint, bit for bit as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tttcfg.api import as_document
+from tttcfg.checkpoint import find_checkpoint
+from tttcfg.document import DOCUMENT_NAME, load_document
+from tttcfg.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Place, Problem
+from tttcfg.nn.contents import CHANGED
+from tttcfg.nn.gathering import put, tensors_of
+from tttcfg.nn.loading import Loaded, load_checkpoint
+from tttcfg.nn.ranks import rank, together, world_size
+from tttcfg.nn.tensor_file import reading
+from tttcfg.nn.training_state import (
+    FORMAT,
+    PARAMETERS,
+    STATE_NAME,
+    STATE_TENSORS_NAME,
+    Run,
+    check_optimizer,
+    restore_optimizer,
+    restore_random_state,
+)
+from tttcfg.record import Tree
+from tttcfg.storage import read_bytes
+from tttcfg.weights.header import Header, read_header
+
+logger = logging.getLogger(__name__)
+_CAP = 1 << 28
+
+
+class Resumed(NamedTuple):
+    """Where a run goes on.
+
+    Attributes:
+        step: The step that was done last.
+        loaded: The weights that were loaded; None of merged ones, where the adapters came from the training state.
+        optimizer: Whether the optimiser goes on from its state.
+        random: Whether this rank's random generators go on from theirs.
+    """
+
+    step: int
+    loaded: Loaded | None
+    optimizer: bool
+    random: bool
+
+
+def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
+    """Bring a run to where it was when a checkpoint was saved; `Checkpointer.resume` tells the rest."""
+    training = as_document(configuration).training
+    folder = Path(find_checkpoint(path).folder)
+    saved = together(lambda: _checked(run, training, folder))
+    merged, configuration = together(lambda: _as_saved(configuration, folder))
+    loaded = None if merged else load_checkpoint(run.model, path, configuration)
+    tensors, targets = str(folder / STATE_TENSORS_NAME), tensors_of(run.model)
+    with reading(tensors) as tensor_of:
+        names = read_header(tensors).names
+        for name in (name for name in names if name.startswith(PARAMETERS)):
+            put(targets[name.removeprefix(PARAMETERS)], tensor_of(name))
+        optimizer = run.optimizer is not None and not training.reset_optimizer
+        if optimizer and run.optimizer is not None:
+            restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, tensor_of)
+    if run.scheduler is not None and not training.reset_optimizer:
+        run.scheduler.load_state_dict(saved["scheduler"])
+    known = rank() < len(saved["random"])
+    if known:
+        restore_random_state(saved["random"][rank()])
+    if not known or len(saved["random"]) != world_size():
+        message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
+        logger.warning(message, len(saved["random"]), world_size())
+    run.state.step = 0 if training.reset_step else saved["step"]
+    logger.info("resumed from %s at step %d", folder, run.state.step)
+    return Resumed(run.state.step, loaded, optimizer, known)
+
+
+def _checked(run: Run, training: Any, folder: Path) -> Tree:
+    """Return the training state of a checkpoint, having seen that all of it can be restored."""
+    name = folder / STATE_NAME
+    if not name.exists():
+        message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
+        raise InputError(Problem("not_found", message, place=Place(str(folder))))
+    saved = json.loads(read_bytes(name, _CAP))
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise InputError(
+            Problem("version", "is of another tttcfg; pip install --upgrade tttcfg", place=Place(str(name)))
+        )
+    problems = []
+    if run.optimizer is not None and not training.reset_optimizer:
+        if saved["optimizer"] is None:
+            problems.append(Problem("missing", "none was saved; reset_optimizer=true starts afresh", "optimizer"))
+        else:
+            problems += check_optimizer(run.model, run.optimizer, saved["optimizer"])
+    if run.scheduler is not None and saved["scheduler"] is None and not training.reset_optimizer:
+        problems.append(Problem("missing", "none was saved; reset_optimizer=true starts afresh", "scheduler"))
+    problems += _strangers(run, read_header(folder / STATE_TENSORS_NAME))
+    if problems:
+        raise ContradictionError(problems)
+    return saved
+
+
+def _strangers(run: Run, header: Header) -> Iterator[Problem]:
+    """Yield what was saved unrounded and is no tensor of the model."""
+    targets = tensors_of(run.model)
+    for name in (name for name in header.names if name.startswith(PARAMETERS)):
+        own, shape = name.removeprefix(PARAMETERS), header.shape(name)
+        if own not in targets or tuple(targets[own].shape) != shape:
+            yield Problem("contradiction", f"is no tensor of the model of shape {list(shape)}", own)
+
+
+def _as_saved(configuration: Any, folder: Path) -> tuple[bool, Any]:
+    """Return whether a checkpoint's weights are merged, and the configuration as it was when they were saved.
+
+    Saving changes settings that the saved weights no longer have; training goes on with those that it had.
+    """
+    saved = load_document(folder / DOCUMENT_NAME, as_document(configuration).family)
+    changed = saved.provenance.get(CHANGED) or {}
+    if not changed:
+        return False, configuration
+    document = as_document(configuration)
+    sections = {name.partition(".")[0] for name in changed}
+    training = document.training.model_copy(update={name: getattr(saved.training, name) for name in sections})
+    if isinstance(configuration, Effective):
+        return "lora.enable" in changed, replace(configuration, training=training)
+    return "lora.enable" in changed, replace(document, source=training)

@@ -1,0 +1,257 @@
+"""The fingerprint: other arithmetic passes, other computations do not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import tttcfg
+from tests.nn.language import LORA, MODEL, Training, build, resolved, stirred
+from tttcfg.errors import ContradictionError, InputError
+from tttcfg.nn import check_computation, fingerprint
+from tttcfg.nn.fingerprint import FINGERPRINT_NAME
+from tttcfg.nn.probe import LONGEST, SHORTEST, codes, shape_of, unseen
+
+SILENT: dict[str, dict[str, Any]] = {
+    "mini_batch_size 8 to 16": {"ttt.mini_batch_size": 16},
+    "mini_batch_size 8 to 64": {"ttt.mini_batch_size": 64},
+    "base_lr / 10": {"ttt.base_lr": 1.6},
+    "base_lr x 10": {"ttt.base_lr": 160.0},
+    "base_lr to 1e-4": {"ttt.base_lr": 1e-4},
+    "rotary on": {"ttt.rope_mode": "mini_batch"},
+    "attention context of TTT layers to 64": {"ttt.ttt_layer_context": 64},
+    "attention context of other layers to 64": {"ttt.non_ttt_layer_context": 64},
+    "attention context one longer": {"ttt.ttt_layer_context": 25},
+    "lora.scaling 2 to 4": {"lora.scaling": 4.0},
+    "states not carried": {"ttt.persistent_states": False},
+    "reconstruction_eps x 100": {"ttt.reconstruction_eps": 1e-3},
+}
+"""Settings that no strict loading notices: every row of a trainer's silent mistakes that a setting makes."""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
+    run = Training(tmp_path_factory.mktemp("run"), LORA)
+    return run.model, run.save()
+
+
+def other(
+    model: nn.Module, folder: Path, changes: Mapping[str, Any], model_config: Mapping[str, Any] = MODEL
+) -> nn.Module:
+    """Return a model of other settings that has, by strict loading, the same weights."""
+    found = build(model_config, resolved(folder, {**LORA, **changes}, model_config))
+    found.load_state_dict(model.state_dict(), strict=True)
+    return found
+
+
+def test_the_same_model_computes_the_same(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    model, folder = saved
+    found = check_computation(other(model, tmp_path, {}), folder)
+    assert (found.agrees, found.largest, found.compared, found.unseen) == (True, 0.0, 96, ())
+    assert str(found).startswith("computes what was saved: 96 log-probabilities differ by at most 0 nats")
+
+
+@pytest.mark.parametrize("changes", SILENT.values(), ids=SILENT)
+def test_a_setting_that_loads_silently_is_caught(
+    changes: dict[str, Any], saved: tuple[nn.Module, Path], tmp_path: Path
+) -> None:
+    model, folder = saved
+    with pytest.raises(
+        ContradictionError, match="does not compute what was saved: 96 log-probabilities differ"
+    ) as error:
+        check_computation(other(model, tmp_path, changes), folder)
+    assert error.value.problems[0].code == "computation"
+
+
+@pytest.mark.parametrize("changes", SILENT.values(), ids=SILENT)
+def test_comparing_configurations_catches_it_as_well(
+    changes: dict[str, Any], saved: tuple[nn.Module, Path], tmp_path: Path
+) -> None:
+    document = tttcfg.load_document(saved[1] / "consolidated" / "training_config.json")
+    found = tttcfg.diff(document, resolved(tmp_path, {**LORA, **changes}))
+    assert [difference.key for difference in found] == list(changes)
+
+
+def test_delays_of_the_model_are_caught_by_the_fingerprint_alone(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    """They stand in config.json, of which the configuration knows nothing."""
+    model, folder = saved
+    wrong = {**MODEL, "delays": [0, 1, 1, 1, 1]}
+    assert not tttcfg.diff(resolved(tmp_path, LORA), resolved(tmp_path, LORA, wrong))
+    with pytest.raises(ContradictionError, match="does not compute"):
+        check_computation(other(model, tmp_path, {}, wrong), folder)
+
+
+def test_alpha_that_was_overwritten_is_caught(saved: tuple[nn.Module, Path]) -> None:
+    model = copy.deepcopy(saved[0])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "forward_ssm_gating" in name:
+                parameter.fill_(0.1)
+    with pytest.raises(ContradictionError, match="does not compute"):
+        check_computation(model, saved[1])
+
+
+def test_an_output_that_is_normalised_is_caught(saved: tuple[nn.Module, Path]) -> None:
+    model = copy.deepcopy(saved[0])
+
+    def normalised(module: nn.Module, _: Any, output: tuple[torch.Tensor, Any]) -> Any:
+        del module
+        return output[0] / output[0].norm(dim=-1, keepdim=True), output[1]
+
+    for layer in (1, 2):
+        model.transformer.layers[layer].seq_modeling_block.ttt_layer.register_forward_hook(normalised)
+    with pytest.raises(ContradictionError, match="does not compute"):
+        check_computation(model, saved[1])
+
+
+@pytest.mark.parametrize("changes", [{"initial_gating_alpha": 0.5}, {"scan_checkpoint_group_size": 4}])
+def test_what_changes_no_saved_model_is_not_seen(
+    changes: dict[str, Any], saved: tuple[nn.Module, Path], tmp_path: Path
+) -> None:
+    """Where alpha starts and how activations are kept decide nothing once there are weights."""
+    model, folder = saved
+    found = other(model, tmp_path, {f"ttt.{name}": value for name, value in changes.items()})
+    assert check_computation(found, folder).largest == 0
+
+
+def test_a_difference_on_purpose_is_told_and_no_error(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    model = other(saved[0], tmp_path, {"ttt.base_lr": 1.0})
+    found = check_computation(model, saved[1], deviations=["ttt.base_lr"])
+    assert found.agrees is False
+    assert str(found).endswith("changed on purpose: ttt.base_lr")
+
+
+def test_other_arithmetic_of_the_same_weights_passes(saved: tuple[nn.Module, Path]) -> None:
+    model, folder = saved
+    assert check_computation(copy.deepcopy(model).double(), folder).agrees
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        assert check_computation(model, folder).agrees
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_tolerance_is_far_from_both_sides(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    """Rounding stays below a fifth of it, the smallest silent mistake is at five times of it at least."""
+    model, folder = saved
+    rounding = check_computation(copy.deepcopy(model).double(), folder)
+    mistake = check_computation(
+        other(model, tmp_path, {"ttt.reconstruction_eps": 1e-3}), folder, deviations=["ttt.reconstruction_eps"]
+    )
+    assert rounding.largest < rounding.tolerance / 5
+    assert mistake.largest > mistake.tolerance * 5
+
+
+def test_merged_weights_compute_what_the_adapters_did(tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA)
+    folder = run.save(save_only_lora=False)
+    merged = build(MODEL, tttcfg.resolve(checkpoint=folder))
+    merged.load_state_dict(tttcfg.nn.merged_state_dict(run.model))
+    found = check_computation(merged, folder)
+    assert found.agrees
+    assert found.largest > 0
+
+
+@pytest.mark.parametrize("running", [torch.bfloat16, torch.float32])
+def test_weights_in_bfloat16_pass_whatever_they_are_run_in(running: torch.dtype, tmp_path: Path) -> None:
+    """The rounding of the file is in the fingerprint; the type that a model is run in is beyond what it can see."""
+    run = Training(tmp_path)
+    folder = run.save(dtype=torch.bfloat16)
+    restored = copy.deepcopy(run.model).bfloat16().to(running)
+    found = check_computation(restored, folder)
+    assert found.agrees
+    assert found.tolerance < (1e-3 if running == torch.float32 else 1.0)
+
+
+def test_large_mistakes_are_caught_in_bfloat16(tmp_path: Path) -> None:
+    run = Training(tmp_path, {**LORA, "param_dtype": "bfloat16"})
+    folder = run.save()
+    for changes in ({"lora.scaling": 4.0}, {"ttt.base_lr": 1e-4}, {"ttt.mini_batch_size": 64}):
+        wrong = other(run.model, tmp_path, {"param_dtype": "bfloat16", **changes})
+        with pytest.raises(ContradictionError, match="does not compute"):
+            check_computation(wrong, folder)
+
+
+def test_logits_that_are_not_finite_make_none(tmp_path: Path) -> None:
+    model = stirred(build(MODEL, resolved(tmp_path)))
+    with torch.no_grad():
+        model.text_linear.weight.fill_(torch.nan)
+    assert fingerprint(model, MODEL)["unavailable"] == "the model's logits are not finite"
+    assert fingerprint(model, {})["unavailable"] == "the model's config.json has no n_q, card and text_card"
+
+
+def test_a_model_that_has_gone_mad_does_not_agree(saved: tuple[nn.Module, Path]) -> None:
+    model = copy.deepcopy(saved[0])
+    with torch.no_grad():
+        model.text_linear.frozen_W.weight.fill_(torch.nan)
+    with pytest.raises(ContradictionError, match="differ by at most inf nats"):
+        check_computation(model, saved[1])
+
+
+def test_a_checkpoint_without_a_fingerprint_is_not_compared(tmp_path: Path) -> None:
+    run = Training(tmp_path, fingerprint=False)
+    found = check_computation(run.model, run.save())
+    assert found.agrees is None
+    assert str(found) == "not compared with what was saved: the checkpoint has no fingerprint"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"weights": "sha256:0"}, ContradictionError, "was made of weights of other names, shapes or dtypes"),
+        ({"format": 2}, InputError, "is of a later tttcfg"),
+        ({"numbers": "none"}, InputError, "is no fingerprint"),
+        ({"input": {"tokens": 1}}, InputError, "is no fingerprint"),
+    ],
+)
+def test_a_fingerprint_that_is_none_is_refused(
+    changes: dict[str, Any], kind: type[Exception], message: str, saved: tuple[nn.Module, Path]
+) -> None:
+    model, folder = saved
+    path = folder / "consolidated" / FINGERPRINT_NAME
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), **changes}))
+    try:
+        with pytest.raises(kind, match=message):
+            check_computation(model, folder)
+    finally:
+        path.write_text(before)
+
+
+def test_the_input_is_long_enough_for_mini_batches_and_contexts_up_to_a_bound(tmp_path: Path) -> None:
+    def length(**changes: Any) -> int:
+        shape = shape_of(MODEL, resolved(tmp_path, {f"ttt.{name}": value for name, value in changes.items()}).ttt)
+        assert shape is not None
+        return shape.tokens
+
+    assert length() == SHORTEST
+    assert length(mini_batch_size=32) == 80
+    assert length(ttt_layer_context=100) == 108
+    assert length(mini_batch_size=500) == LONGEST
+
+
+def test_what_the_input_is_too_short_for_is_said(tmp_path: Path) -> None:
+    ttt = resolved(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512}).ttt
+    shape = shape_of(MODEL, ttt)
+    assert shape is not None
+    context, mini_batch = unseen(shape, ttt)
+    assert context.startswith("ttt.ttt_layer_context: any of 256 tokens and more")
+    assert mini_batch.startswith("what an inner mini-batch of 512 tokens passes to the next")
+
+
+def test_the_input_is_the_same_everywhere(tmp_path: Path) -> None:
+    """The recipe is part of the format: other numbers would make all fingerprints worthless."""
+    shape = shape_of(MODEL, resolved(tmp_path).ttt)
+    assert shape is not None
+    found = codes(shape, torch.device("cpu"))
+    assert found.shape == (1, 5, 40)
+    assert found[0, 0, :6].tolist() == [38, 8, 13, 15, 1, 27]
+    assert found[0, 4, -3:].tolist() == [2, 5, 8]

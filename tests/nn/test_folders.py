@@ -1,0 +1,189 @@
+"""Checkpoint folders: there whole or not at all, pruned by step, and nothing of anybody else's is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tttcfg.errors import WriteError
+from tttcfg.nn.folders import claim, is_ours, prune, sweep, write_file, writing
+from tttcfg.storage import TEMPORARY_SUFFIX
+
+
+def written(parent: Path, step: int, content: bytes = b"tensors") -> Path:
+    with writing(parent, step) as (inside, put):
+        write_file(inside / "lora.safetensors", content)
+        return put()
+
+
+def names(parent: Path) -> list[str]:
+    return sorted(os.listdir(parent))
+
+
+def aged(folder: Path) -> Path:
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (time.time() - 7200,) * 2)
+    return folder
+
+
+def test_a_folder_is_there_once_it_is_put_in_its_place(tmp_path: Path) -> None:
+    with writing(tmp_path, 7) as (inside, put):
+        write_file(inside / "lora.safetensors", b"tensors")
+        assert not (tmp_path / "checkpoint_000007").exists()
+        assert put() == tmp_path / "checkpoint_000007"
+    assert (tmp_path / "checkpoint_000007" / "consolidated" / "lora.safetensors").read_bytes() == b"tensors"
+    assert names(tmp_path) == ["checkpoint_000007"]
+
+
+def test_what_is_not_put_in_its_place_leaves_nothing(tmp_path: Path) -> None:
+    with writing(tmp_path, 7) as (inside, _):
+        write_file(inside / "lora.safetensors", b"tens")
+    assert names(tmp_path) == []
+
+
+def test_an_error_of_the_disk_says_where(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="checkpoint_000007: cannot be written"), writing(tmp_path, 7) as (inside, _):
+        write_file(inside / "no" / "such", b"")
+
+
+def test_a_checkpoint_of_ours_is_replaced_by_one_of_the_same_step(tmp_path: Path) -> None:
+    written(tmp_path, 7)
+    folder = written(tmp_path, 7, b"later")
+    assert (folder / "consolidated" / "lora.safetensors").read_bytes() == b"later"
+    assert names(tmp_path) == ["checkpoint_000007"]
+    assert is_ours(folder)
+
+
+@pytest.mark.parametrize("kind", ["empty", "copy", "link", "file"])
+def test_what_somebody_else_put_there_is_never_replaced(kind: str, tmp_path: Path) -> None:
+    target, other = tmp_path / "checkpoint_000007", tmp_path / "other"
+    other.mkdir()
+    if kind == "empty":
+        target.mkdir()
+    elif kind == "copy":
+        shutil.copytree(written(other, 7), target)
+    elif kind == "link":
+        target.symlink_to(written(other, 7))
+    else:
+        target.write_text("mine")
+    with pytest.raises(WriteError, match="is a copy or was written by another program"):
+        claim(tmp_path, 7)
+    with pytest.raises(WriteError, match="is there already"):
+        written(tmp_path, 7)
+    assert names(tmp_path) == ["checkpoint_000007", "other"]
+
+
+def test_the_newest_by_step_stay(tmp_path: Path) -> None:
+    for step in (1, 2, 10, 9):
+        written(tmp_path, step)
+    prune(tmp_path, 10, 2)
+    assert names(tmp_path) == ["checkpoint_000009", "checkpoint_000010"]
+
+
+def test_none_keeps_all(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        written(tmp_path, step)
+    prune(tmp_path, 3, None)
+    assert len(names(tmp_path)) == 3
+
+
+def test_checkpoints_of_later_steps_stay_until_the_run_comes_to_them(tmp_path: Path) -> None:
+    """A run that was resumed from an earlier step never removes what it has just written."""
+    for step in (100, 200, 300, 50, 60):
+        written(tmp_path, step)
+    prune(tmp_path, 60, 1)
+    assert names(tmp_path) == ["checkpoint_000060", "checkpoint_000100", "checkpoint_000200", "checkpoint_000300"]
+
+
+def test_only_what_was_written_here_is_pruned(tmp_path: Path) -> None:
+    first = written(tmp_path, 1)
+    shutil.copytree(first, tmp_path / "checkpoint_000002")
+    shutil.copytree(first, tmp_path / "checkpoint_000001_keep")
+    (tmp_path / "checkpoint_000003").mkdir()
+    (tmp_path / "checkpoint_000004").symlink_to(first)
+    written(tmp_path, 5).rename(tmp_path / "checkpoint_000006")
+    written(tmp_path, 9)
+    prune(tmp_path, 9, 1)
+    kept = ["checkpoint_000001_keep", *(f"checkpoint_00000{step}" for step in (2, 3, 4, 6, 9))]
+    assert names(tmp_path) == kept
+
+
+def test_a_run_that_was_moved_is_still_ours(tmp_path: Path) -> None:
+    written(tmp_path / "run", 1)
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    assert is_ours(moved / "checkpoint_000001")
+
+
+def test_what_others_put_into_a_checkpoint_stays(tmp_path: Path) -> None:
+    """Results of an evaluation outlive the weights that they are of."""
+    results = written(tmp_path, 1) / "consolidated" / "results.json"
+    results.write_text("{}")
+    written(tmp_path, 2)
+    prune(tmp_path, 2, 1)
+    assert names(tmp_path) == ["checkpoint_000001", "checkpoint_000002"]
+    assert os.listdir(results.parent) == ["results.json"]
+    assert not is_ours(tmp_path / "checkpoint_000001")
+
+
+def test_what_others_put_into_a_checkpoint_that_is_replaced_stays_beside_it(tmp_path: Path) -> None:
+    (written(tmp_path, 1) / "notes.txt").write_text("mine")
+    written(tmp_path, 1, b"later")
+    kept, left = names(tmp_path)
+    assert kept == "checkpoint_000001"
+    assert left.startswith("checkpoint_000001.left-")
+    assert (tmp_path / left / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_dead_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
+    stale = tmp_path / f".checkpoint_000001.123.abc{TEMPORARY_SUFFIX}"
+    fresh = tmp_path / f".checkpoint_000002.123.abc{TEMPORARY_SUFFIX}"
+    for folder in (stale, fresh):
+        (folder / "consolidated").mkdir(parents=True)
+        (folder / "consolidated" / "lora.safetensors").write_bytes(b"ten")
+    aged(stale)
+    sweep(tmp_path)
+    assert names(tmp_path) == [fresh.name]
+
+
+def test_a_folder_whose_files_still_grow_is_not_swept(tmp_path: Path) -> None:
+    folder = tmp_path / f".checkpoint_000001.123.abc{TEMPORARY_SUFFIX}"
+    (folder / "consolidated").mkdir(parents=True)
+    aged(folder)
+    (folder / "consolidated" / "lora.safetensors").write_bytes(b"ten")
+    for path in (folder, folder / "consolidated"):
+        os.utime(path, (1, 1))
+    sweep(tmp_path)
+    assert names(tmp_path) == [folder.name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoint_000001",
+        ".checkpoint_000001",
+        "tmp.consolidated",
+        f"checkpoint_000001{TEMPORARY_SUFFIX}",
+        f".mine.123.abc{TEMPORARY_SUFFIX}",
+        f".checkpoint_000001.123.abc{TEMPORARY_SUFFIX}.bak",
+    ],
+)
+def test_nothing_else_is_ever_swept(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    aged(tmp_path / name)
+    sweep(tmp_path)
+    assert names(tmp_path) == [name]
+
+
+def test_a_link_with_our_name_is_not_swept(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "weights").write_bytes(b"mine")
+    (tmp_path / f".checkpoint_000001.1.a{TEMPORARY_SUFFIX}").symlink_to(precious)
+    aged(precious)
+    sweep(tmp_path)
+    assert len(names(tmp_path)) == 2
+    assert (precious / "weights").exists()

@@ -1,0 +1,115 @@
+"""Which kernel runs: what is registered, what the configuration meets, and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from tests.nn.models import LINEAR, MLP, layer, tokens, ttt_config
+from tttcfg.errors import ContradictionError
+from tttcfg.nn import Kernel, TTTLayer, choose_kernel, register, torch_scan, unregister
+from tttcfg.ttt_moshi.kernels import KERNELS, Limit
+
+Register = Callable[..., list[int]]
+NOT_LONG = Limit("mini-batches of 8 tokens at most", lambda config, _: str(config.mini_batch_size // 9 or ""))
+
+
+@pytest.fixture
+def registered() -> Iterator[Register]:
+    """Register a kernel that counts its calls, for the length of a test."""
+    names = []
+
+    def add(name: str, **more: Any) -> list[int]:
+        calls: list[int] = []
+        register(Kernel(name, lambda *given: calls.append(given[2]) or torch_scan(*given), **more))
+        names.append(name)
+        return calls
+
+    yield add
+    for name in names:
+        unregister(name)
+
+
+def test_torch_is_always_there_and_the_rest_only_where_it_is_registered() -> None:
+    missing = "an implementation registered with tttcfg.nn (there is none)"
+    config = ttt_config(LINEAR, mini_batch_size=16)
+    assert str(choose_kernel(config)) == (
+        "auto takes torch, which runs on any device; thunderkittens needs an inner MLP of 2 layers (not TTT-Linear), "
+        f"head_dim 64 (not 16), mini_batch_size 64 (not 16), dtype bfloat16 (not float32); triton needs {missing}"
+    )
+
+
+def test_auto_takes_a_registered_kernel_whose_limits_are_met(registered: Register) -> None:
+    calls = registered("triton")
+    TTTLayer(ttt_config(LINEAR, mini_batch_size=16))(tokens(2, 20))
+    TTTLayer(ttt_config(MLP, mini_batch_size=16))(tokens(2, 20))
+    TTTLayer(ttt_config(LINEAR, mini_batch_size=16, kernel="torch"))(tokens(2, 20))
+    assert calls == [16]
+
+
+def test_another_package_brings_a_name_and_limits_of_its_own(registered: Register) -> None:
+    calls = registered("mine", limits=(NOT_LONG,), runs_on="a desk")
+    short, long = ttt_config(mini_batch_size=8), ttt_config(mini_batch_size=16)
+    assert str(choose_kernel(short)) == "auto takes mine, which runs on a desk"
+    assert "mine needs mini-batches of 8 tokens at most (not 1)" in str(choose_kernel(long))
+    for config in (short, long):
+        TTTLayer(config)(tokens(1, 32))
+    assert len(calls) == 1
+
+
+def test_a_kernel_is_passed_over_on_a_device_where_it_does_not_run(registered: Register) -> None:
+    calls = registered("triton", devices=("cuda",))
+    config = ttt_config(LINEAR, mini_batch_size=16)
+    assert choose_kernel(config, "cuda").name == "triton"
+    assert str(choose_kernel(config, "cpu")).endswith("triton needs a cuda device (not cpu)")
+    TTTLayer(config)(tokens(1, 4))
+    assert calls == []
+
+
+def test_a_kernel_that_was_asked_for_is_never_replaced(registered: Register) -> None:
+    config = ttt_config(LINEAR, mini_batch_size=16, kernel="triton")
+    with pytest.raises(ContradictionError, match="triton needs an implementation registered") as caught:
+        TTTLayer(config)
+    assert [one.key for one in caught.value.problems] == ["ttt.kernel"]
+    registered("triton", devices=("cuda",))
+    with pytest.raises(ContradictionError, match=r"triton needs a cuda device \(not cpu\)"):
+        TTTLayer(config)(tokens(1, 4))
+    assert choose_kernel(config).broken
+    with pytest.raises(ContradictionError, match="needs mini_batch_size a power of two of at least 16"):
+        TTTLayer(ttt_config(LINEAR, kernel="triton"))
+
+
+def test_what_a_kernel_is_given_is_float32_whatever_the_model_is() -> None:
+    dtypes = set()
+
+    def run(state: Any, inputs: Any, group_size: int) -> Any:
+        dtypes.update(one.dtype for one in (*state, *inputs))
+        return torch_scan(state, inputs, group_size)
+
+    register(Kernel("mine", run))
+    try:
+        made = layer(ttt_config(dtype="bfloat16"))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            made(tokens(1, 4).bfloat16())
+            made(tokens(1, 4))
+    finally:
+        unregister("mine")
+    assert dtypes == {torch.float32}
+
+
+def test_a_name_is_registered_once_and_its_limits_are_declared_once() -> None:
+    with pytest.raises(ValueError, match="a kernel named torch is registered already"):
+        register(Kernel("torch", torch_scan))
+    with pytest.raises(ValueError, match="the limits of triton are declared in"):
+        register(Kernel("triton", torch_scan, limits=(NOT_LONG,)))
+
+
+def test_a_kernel_that_is_forgotten_takes_its_limits_along() -> None:
+    before = list(KERNELS)
+    register(Kernel("mine", torch_scan))
+    assert list(KERNELS) == ["mine", *before]
+    unregister("mine")
+    assert list(KERNELS) == before

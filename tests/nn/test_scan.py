@@ -1,0 +1,75 @@
+"""The scan over mini-batches: order, activation checkpoints, and the dtype it computes in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.nn.models import LINEAR, MLP, MULTI
+from tttcfg.nn import ScanInputs, torch_scan
+from tttcfg.nn.inner import State, inner_shapes, read_out, step
+
+
+def made(sizes: tuple[int, ...], count: int, size: int, grad: bool = False) -> tuple[State, ScanInputs]:
+    """Return a random state of 2 sequences with 4 heads, and `count` mini-batches of `size` tokens, in float64."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
+
+    state = tuple(normal(2, *shape) for shape in inner_shapes(4, sizes))
+    tokens = [normal(2, 4, count, size, sizes[0]) for _ in range(3)]
+    eta = torch.rand(2, 4, count, size, generator=generator, dtype=torch.float64).requires_grad_(grad)
+    return state, ScanInputs(*tokens, eta, normal(4, sizes[0]), normal(4, sizes[0]))
+
+
+def test_each_mini_batch_updates_the_state_before_it_is_read_out() -> None:
+    state, inputs = made(MLP, 3, 5)
+    outputs, last = torch_scan(state, inputs, 0)
+    norm = inputs.norm_weight.unsqueeze(-2), inputs.norm_bias.unsqueeze(-2)
+    for index in range(3):
+        keys, targets = inputs.keys[:, :, index], inputs.targets[:, :, index]
+        state = step(state, keys, targets, inputs.eta[:, :, index, :, None], *norm)
+        torch.testing.assert_close(outputs[:, :, index], read_out(state, inputs.queries[:, :, index], *norm))
+    torch.testing.assert_close(last, state)
+
+
+@given(
+    sizes=st.sampled_from([LINEAR, MLP, MULTI]),
+    count=st.integers(1, 5),
+    size=st.integers(1, 4),
+    group=st.integers(1, 6),
+)
+def test_activation_checkpoints_change_neither_values_nor_gradients(
+    sizes: tuple[int, ...], count: int, size: int, group: int
+) -> None:
+    found = []
+    for group_size in (0, group):
+        state, inputs = made(sizes, count, size, grad=True)
+        outputs, last = torch_scan(state, inputs, group_size)
+        results = [outputs, *last]
+        slopes = torch.autograd.grad(sum(one.sin().sum() for one in results), [*state, *inputs])
+        found.append([*results, *slopes])
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize(("group", "expected"), [(0, 6), (2, 12)])
+def test_activation_checkpoints_compute_again_instead_of_keeping(
+    monkeypatch: pytest.MonkeyPatch, group: int, expected: int
+) -> None:
+    steps = []
+    monkeypatch.setattr("tttcfg.nn.scan.step", lambda *given: steps.append(1) or step(*given))
+    outputs, _ = torch_scan(*made(MLP, 6, 2, grad=True), group)
+    assert len(steps) == 6
+    outputs.sum().backward()
+    assert len(steps) == expected
+
+
+def test_without_gradients_there_is_nothing_to_keep() -> None:
+    state, inputs = made(MLP, 4, 2, grad=True)
+    with torch.no_grad():
+        outputs, _ = torch_scan(state, inputs, 2)
+    torch.testing.assert_close(outputs, torch_scan(state, inputs, 0)[0])
+    assert not outputs.requires_grad
