@@ -9,7 +9,11 @@ import pytest
 
 import tttcfg
 from tests.builders import write_json
-from tests.weights.bound import MODEL, made, sidecar
+from tests.cli.process import run
+from tests.dialects import tensors
+from tests.dialects.tensors import Size
+from tests.weights.bound import MODEL, SIZE, made, sidecar
+from tests.weights.files import weights_file
 from tttcfg import ContradictionError, InputError, TrainingArgs
 
 
@@ -71,3 +75,76 @@ def test_a_file_that_says_the_same_in_any_words_is_vouched_for(folder: Path, wor
     written = tttcfg.adopt(folder, {"ttt": words})
     assert tttcfg.verify(folder).binding == "unbound"
     assert tttcfg.load_document(written).training.ttt.layers == (1, 2)
+
+
+def as_file(path: Path, shapes: tensors.Shapes, dtype: str = "BF16") -> Path:
+    return weights_file(path, {name: (dtype, shape) for name, shape in shapes.items()})
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dtype", "said"),
+    [
+        ({"foo.bar": [3, 3]}, "BF16", "names its tensors as no program that is known"),
+        (tensors.in_place(SIZE, [1, 2]), "BF16", "are of moshi_in_place"),
+        (tensors.video_dit(SIZE, [16]), "BF16", "are of ttt-video-dit"),
+        (tensors.lm_pytorch(SIZE, [16]), "BF16", "are of ttt-lm-pytorch"),
+        (tensors.consolidated(SIZE, [1, 2], [16]), "F16", "is 'bfloat16'.*the weights are stored in float16"),
+    ],
+    ids=["unknown", "moshi_in_place", "ttt-video-dit", "ttt-lm-pytorch", "float16"],
+)
+def test_no_document_is_written_that_its_own_weights_would_refuse(
+    shapes: tensors.Shapes, dtype: str, said: str, tmp_path: Path
+) -> None:
+    weights = as_file(tmp_path / "consolidated.safetensors", shapes, dtype)
+    with pytest.raises(ContradictionError, match=said):
+        tttcfg.adopt(weights)
+    assert not sidecar(weights).exists()
+
+
+def test_one_document_is_not_written_for_weights_of_two_configurations(folder: Path) -> None:
+    beside = as_file(folder / "lora.safetensors", tensors.adapters(SIZE, [1, 2], [16], 8))
+    with pytest.raises(
+        ContradictionError, match=r"of another configuration \(lora\.enable\).* a folder of its own"
+    ) as caught:
+        tttcfg.adopt(folder)
+    assert [problem.place for problem in caught.value.problems] == [str(beside)]
+    assert not (folder / "training_config.json").exists()
+
+
+def test_a_base_model_beside_the_weights_is_none_of_them(folder: Path) -> None:
+    base = as_file(folder / "model.safetensors", tensors.moshi(SIZE))
+    tttcfg.adopt(folder)
+    assert tttcfg.verify(folder).proved["ttt.layers"] == [1, 2]
+    assert base.is_file()
+
+
+UNKNOWN = {"transformer.layers.0.extra.weight": [8]}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "key", "known"),
+    [
+        (tensors.consolidated(Size(2, 4, layers=4), [1, 2], [16]), "ttt.layers", {"enable": True, "layers": [1, 2]}),
+        (tensors.moshi(SIZE), "ttt.enable", {"enable": False}),
+    ],
+    ids=["some", "none"],
+)
+def test_layers_that_may_have_ttt_are_left_to_whoever_knows(
+    shapes: tensors.Shapes, key: str, known: dict[str, Any], tmp_path: Path
+) -> None:
+    """One tensor that nobody knows, and which layers have TTT is not proved any more."""
+    weights = as_file(tmp_path / "consolidated.safetensors", {**shapes, **UNKNOWN})
+    with pytest.raises(InputError, match=rf"{key}: is not proved: layers have tensors that nobody knows; vouch"):
+        tttcfg.adopt(weights)
+    assert not sidecar(weights).exists()
+    tttcfg.adopt(weights, write_json(tmp_path / "mine.json", {"ttt": known}))
+    assert tttcfg.verify(weights).document["ttt.enable"] is known["enable"]
+
+
+def test_what_is_doubted_for_one_reason_is_said_in_one_line(folder: Path) -> None:
+    tttcfg.adopt(folder)
+    doubts = [line for line in run("verify", folder).err.splitlines() if "[doubt]" in line]
+    assert len(doubts) == 1
+    assert "ttt.mini_batch_size, ttt.base_lr" in doubts[0]
+    override = run("verify", folder, "ttt.base_lr=0.5").err
+    assert "[doubt] ttt.base_lr: is 0.5, recorded as 1.0: no tensor proves it" in override

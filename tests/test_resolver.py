@@ -100,6 +100,29 @@ def test_doubted_value(tmp_path: Path) -> None:
     assert (doubt.severity, doubt.key) == ("warning", "ttt.ttt_layer_context")
 
 
+def test_a_value_that_was_doubted_and_is_another_now(tmp_path: Path) -> None:
+    document = old_document(6, {"ttt.enable": True, "ttt.ttt_layer_context": 100})
+    folder = checkpoint(tmp_path, document)
+    (doubt,) = found(tttcfg.resolve(folder), "doubt")
+    (overridden,) = found(tttcfg.resolve(folder, overrides={"ttt.ttt_layer_context": 50}), "doubt")
+    assert overridden.message == f"is 50, recorded as 100: {doubt.message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("https://me:hunter2@host/model", True),
+        ("https://host/model?signature=hunter2", True),
+        ("https://host/model", False),
+        ("what?/a@b", False),
+    ],
+)
+def test_a_setting_that_may_give_access_away_is_named_and_not_repeated(value: str, told: bool) -> None:
+    warned = found(tttcfg.resolve(overrides={"moshi_paths.moshi_path": value}), "secret")
+    assert [(one.severity, one.key) for one in warned] == [("warning", "moshi_paths.moshi_path")] * told
+    assert not any("hunter2" in one.message for one in warned)
+
+
 def test_assumed_values(tmp_path: Path) -> None:
     """Of what a document lacks, each setting that decides what is computed is named by itself, the others together."""
     effective = tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32}))

@@ -9,6 +9,7 @@ import pytest
 from tttcfg import InputError, TrainingArgs
 from tttcfg.errors import Problem
 from tttcfg.fields import Path
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.validation import validate
 
 
@@ -59,6 +60,21 @@ def test_old_spellings_are_suggested_too() -> None:
 )
 def test_a_refused_value_is_shown_with_what_is_wanted(tree: Any, words: str) -> None:
     assert any(words in problem.message for problem in problems(tree))
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {}, {"a": {"b": [1]}}])
+@pytest.mark.parametrize("key", ["layers", "unfrozen_attention_layers"])
+def test_a_mapping_where_none_belongs_is_named_by_its_own_key(key: str, value: dict[str, Any]) -> None:
+    """pydantic names every way in which the value could have been meant."""
+    (problem,) = problems({"ttt": {key: value}})
+    assert (problem.code, problem.key, problem.place) == ("rejected", f"ttt.{key}", f"file:ttt/{key}")
+    assert problem.message == "must be 'all', 'middle' or 'none', or must be a list"
+
+
+def test_what_is_missing_is_named_by_its_key() -> None:
+    with pytest.raises(InputError) as caught:
+        validate(TTTConfig, {"mlp": {"layers": 3}}, "/".join)
+    assert ("model_dim", "model_dim") in {(problem.key, problem.place) for problem in caught.value.problems}
 
 
 def test_a_secret_is_never_shown() -> None:

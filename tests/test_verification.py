@@ -15,7 +15,9 @@ from tests.dialects.tensors import Size
 from tests.weights.files import weights_file
 from tttcfg import ContradictionError, InputError
 from tttcfg.effective import Verification
+from tttcfg.fields import Role, leaves
 from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 MODEL = {"dim": 64, "num_heads": 4, "num_layers": 4, "context": 3000}
 Tensors = dict[str, tuple[str, Sequence[int]]]
@@ -81,9 +83,42 @@ def test_a_checkpoint_of_its_own_configuration_is_verified(tmp_path: Path) -> No
     assert {one.key for one in found.findings if one.code == "unverifiable"} >= {"ttt.mini_batch_size", "ttt.rope_mode"}
 
 
-def test_every_architecture_and_computation_field_has_a_verdict(tmp_path: Path) -> None:
-    found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])))
-    assert {leaf.name for leaf in TTT_MOSHI.decisive_leaves} <= found.verdicts.keys()
+OF_LAYERS = {f"ttt.{leaf.name}" for leaf in leaves(TTTConfig).values() if leaf.role is not Role.RUN}
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["config.json", "no config.json"])
+@pytest.mark.parametrize("on", [True, False], ids=["TTT", "no TTT"])
+def test_every_architecture_and_computation_field_has_a_verdict(tmp_path: Path, on: bool, described: bool) -> None:
+    """Whatever is proved has one too, whether or not the layers' configuration can be derived."""
+    shapes = consolidated(layers=[1, 2]) if on else {name: ("F32", one) for name, one in tensors.moshi(Size()).items()}
+    folder = saved(tmp_path, shapes, {"ttt.enable": on})
+    if not described:
+        (folder / "consolidated" / "config.json").unlink()
+    found = tttcfg.verify(folder)
+    expected = {leaf.name for leaf in TTT_MOSHI.decisive_leaves} | OF_LAYERS | found.proved.keys()
+    assert expected <= found.verdicts.keys()
+    assert {found.verdicts[name].verdict for name in found.proved} == {"verified"}
+
+
+@pytest.mark.parametrize("shapes", [{"a": ("F32", (4, 4))}, None], ids=["unknown", "of another program"])
+def test_fields_have_a_verdict_of_weights_that_no_configuration_describes(
+    tmp_path: Path, shapes: Tensors | None
+) -> None:
+    foreign = {name: ("F32", shape) for name, shape in tensors.in_place(Size(), [1]).items()}
+    found = tttcfg.inspect_weights(bare(tmp_path, shapes or foreign)).verdicts
+    assert found.keys() >= OF_LAYERS
+    reason = "nobody knows what these tensors are" if shapes else "the TTT of moshi_in_place is another one"
+    assert {found[f"ttt.{name}"].shown for name in ("enable", "layers", "model_dim", "inner_model")} == {reason}
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["TTT", "no TTT"])
+def test_every_contradiction_is_a_verdict_too(tmp_path: Path, on: bool) -> None:
+    shapes = consolidated(layers=[1, 2]) if on else {name: ("F32", one) for name, one in tensors.moshi(Size()).items()}
+    folder = saved(tmp_path, shapes, {"ttt.enable": on}, model={"dim": 128, "num_layers": 9})
+    found = tttcfg.inspect_weights(folder)
+    told = {one.key for one in found.findings if one.code == "contradiction"}
+    assert told >= {"ttt.model_dim", "ttt.num_layers"}
+    assert {found.verdicts[key].verdict for key in told} == {"contradicted"}
 
 
 @pytest.mark.parametrize(

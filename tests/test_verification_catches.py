@@ -228,8 +228,154 @@ def test_a_layer_that_was_compiled_by_itself_leaves_it_open_which_layers_have_tt
         names = {name: name.replace(".seq_modeling_block.", "._orig_mod.seq_modeling_block.") for name in shapes}
         compiled = {names[name] if name.startswith(start) else name: shape for name, shape in shapes.items()}
         found = tttcfg.inspect_weights(saved(tmp_path / hidden_in, compiled, None))
-        assert found.proved.keys().isdisjoint({"ttt.enable", "ttt.layers"})
+        assert found.proved["ttt.enable"] is True
+        assert "ttt.layers" not in found.proved
         assert any("nor which layers have TTT" in one.message for one in found.findings if one.severity == "warning")
+
+
+UNKNOWN = {"transformer.layers.0.my_extra.weight": [64]}
+COMPILED = {name.replace(".layers.1.", ".layers.1._orig_mod."): shape for name, shape in ONLY_TTT.items()}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "values", "key", "advice"),
+    [
+        (WHOLE | UNKNOWN, {"ttt.enable": False}, "ttt.enable", "override ttt.enable=true"),
+        (WHOLE | UNKNOWN, {"ttt.layers": "none"}, "ttt.layers", "override ttt.layers=[1,2] and what else has TTT"),
+        (WHOLE | UNKNOWN, {"ttt.layers": [0]}, "ttt.layers", "override ttt.layers=[1,2] and what else has TTT"),
+        (ONLY_TTT | UNKNOWN, {"ttt.enable": False}, "ttt.enable", "override ttt.enable=true"),
+        (COMPILED, {"ttt.enable": False}, "ttt.enable", "override ttt.enable=true"),
+        (COMPILED, {"ttt.layers": [0]}, "ttt.layers", "override ttt.layers=[2] and what else has TTT"),
+        (COMPILED, {}, "ttt.layers", "or give weights whose names are all known"),
+    ],
+)
+def test_layers_that_are_known_count_beside_tensors_that_nobody_knows(
+    tmp_path: Path, shapes: Shapes, values: dict[str, Any], key: str, advice: str
+) -> None:
+    """One tensor more does not make a wrong set of layers right."""
+    folder = saved(tmp_path, shapes, {**OF_TTT, **values})
+    found = refused(folder)
+    assert list(found) == [key]
+    assert "as far as they are known" in found[key]
+    assert advice in found[key]
+
+
+def test_layers_are_not_verified_where_more_of_them_may_have_ttt(tmp_path: Path) -> None:
+    found = tttcfg.verify(saved(tmp_path / "a", WHOLE | UNKNOWN, OF_TTT)).verdicts
+    assert {found[f"ttt.{name}"].verdict for name in ("enable", "inner_model", "inner_layer_sizes")} == {"verified"}
+    assert {found[f"ttt.{name}"].verdict for name in ("layers", "layer_indices")} == {"unverifiable"}
+    plain = tttcfg.verify(
+        saved(tmp_path / "b", tensors.moshi(SIZE) | UNKNOWN, {**OF_TTT, "ttt.enable": False})
+    ).verdicts
+    assert plain["ttt.enable"].shown == "TTT may be among the tensors that nobody knows"
+    assert plain["ttt.inner_model"].shown == "TTT is off"
+
+
+@pytest.mark.parametrize("others", [tensors.moshi(SIZE), ONLY_LORA], ids=["base", "adapters"])
+def test_ttt_behind_a_prefix_leaves_it_open_whether_ttt_is_on(tmp_path: Path, others: Shapes) -> None:
+    shapes = others | {f"ema.{name}": shape for name, shape in ONLY_TTT.items()}
+    values = OF_LORA if others is ONLY_LORA else {**OF_TTT, "ttt.enable": False}
+    found = tttcfg.verify(saved(tmp_path / "off", shapes, values))
+    assert "ttt.enable" not in found.proved
+    assert found.verdicts["ttt.enable"].verdict == "unverifiable"
+    on = refused(saved(tmp_path / "on", shapes, {**values, "ttt.enable": True}))
+    assert "none of the tensors is known to be of a TTT layer" in on["ttt.enable"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_adapters_under_names_that_nobody_knows_leave_it_open_whether_lora_is_on(tmp_path: Path, on: bool) -> None:
+    shapes = ONLY_TTT | {f"base_model.model.{name}": shape for name, shape in ONLY_LORA.items()}
+    found = tttcfg.verify(saved(tmp_path, shapes, {**OF_TTT, "lora.enable": on}))
+    assert found.proved.keys().isdisjoint({"lora.enable", "lora.rank", "ttt.unfrozen_attention_layers"})
+    (told,) = (one for one in found.findings if one.key == "lora.enable")
+    assert (told.severity, told.code) == ("warning", "unverifiable")
+    assert "lora_A.weight calls itself LoRA, and is not read" in told.message
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (tensors.moshi(SIZE), "has transformer.layers.1.self_attn.in_projs.0.weight, transformer.layers.2.self_attn"),
+        (ONLY_LORA, "has transformer.layers.1.self_attn.in_projs.0.lora_A.weight, transformer.layers.2.self_attn"),
+        (tensors.unfrozen(SIZE, (1,), ()), "has transformer.layers.1.self_attn.in_projs.0.weight, and the Moshi TTT"),
+    ],
+    ids=["base", "adapters", "trained attention"],
+)
+def test_what_a_layer_with_ttt_has_under_a_plain_layers_name_is_caught(
+    tmp_path: Path, extra: Shapes, words: str
+) -> None:
+    values = {**OF_TTT, "lora.enable": extra is ONLY_LORA}
+    if len(extra) < 5:
+        values["ttt.unfrozen_attention_layers"] = [1]
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(saved(tmp_path, ONLY_TTT | extra, values))
+    (problem,) = caught.value.problems
+    assert words in problem.message
+    assert "names no tensor of a layer with TTT so: a loader leaves them out" in problem.message
+
+
+@pytest.mark.parametrize("other", [[10, 10], [192, 65], [192]])
+def test_one_tensor_of_two_shapes_is_caught(tmp_path: Path, other: list[int]) -> None:
+    """The trainer registers the layer that it converts under two names, and saves both."""
+    name = "seq_modeling_block.original_layer.self_attn.in_projs.0.weight"
+    shapes = WHOLE | {f"transformer.layers.{layer}.{name}": other for layer in (1, 2)}
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.verify(saved(tmp_path, shapes, OF_TTT))
+    (problem,) = caught.value.problems
+    assert (
+        "has one tensor under two names that differ: transformer.layers.1.original_layer.self_attn" in problem.message
+    )
+    assert (
+        f"as BF16 [192, 64] and transformer.layers.1.{name} as BF16 {other}, and 1 more tensors so" in problem.message
+    )
+
+
+@pytest.mark.parametrize("repository", [None, "", " "])
+@pytest.mark.parametrize("path", [None, ""])
+def test_an_empty_name_is_no_base_model(tmp_path: Path, repository: str | None, path: str | None) -> None:
+    paths = {"moshi_paths.hf_repo_id": repository, "moshi_paths.moshi_path": path}
+    found = refused(saved(tmp_path, ADAPTERS, {**OF_ADAPTERS, **paths}))
+    assert list(found) == ["moshi_paths.hf_repo_id"]
+    assert "name the base model" in found["moshi_paths.hf_repo_id"]
+
+
+def test_a_file_is_a_base_model_too(tmp_path: Path) -> None:
+    paths = {"moshi_paths.hf_repo_id": "", "moshi_paths.moshi_path": "/models/moshi.safetensors"}
+    assert warned(saved(tmp_path, ADAPTERS, {**OF_ADAPTERS, **paths})) == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "key", "value", "words"),
+    [
+        ({"lora": "true"}, "lora.enable", "is 'true' (", "lora must be true or false, not text; set it to true there"),
+        ({"lora": 1}, "lora.enable", "is 1 (", "lora must be true or false; set it to true there"),
+        ({"lora_rank": "8"}, "lora.rank", "is '8' (", "lora_rank must be a number, not text; set it to 8 there"),
+        ({"lora_rank": None}, "lora.rank", "is null (", "lora_rank must be a number; set it to 8 there"),
+        ({"lora_rank": True}, "lora.rank", "is true (", "lora_rank must be a number; set it to 8 there"),
+        (
+            {"lora_scaling": "2.0"},
+            "lora.scaling",
+            "is '2.0' (",
+            "lora_scaling must be a number, not text; set it to 2.0",
+        ),
+        ({"num_heads": "4"}, "ttt.num_heads", "is '4' (", "num_heads must be a number, not text; set it to 4 there"),
+        ({"dim": [64]}, "ttt.model_dim", "is [64] (", "dim must be a number; set it to 64 there"),
+    ],
+)
+def test_what_config_json_says_in_another_type_is_told_as_that(
+    tmp_path: Path, stated: dict[str, Any], key: str, value: str, words: str
+) -> None:
+    """How a loader reads it is anyone's guess, also where it looks right."""
+    found = refused(saved(tmp_path, ADAPTERS, OF_ADAPTERS, {**MODEL, **LORA, **stated}))
+    assert list(found) == [key]
+    assert value in found[key]
+    assert words in found[key]
+
+
+def test_text_for_a_switch_beside_merged_weights_is_caught(tmp_path: Path) -> None:
+    """A loader takes any text for true, and adds random adapters."""
+    found = refused(saved(tmp_path, WHOLE, OF_TTT, {**MODEL, "lora": "yes"}))
+    assert "set it to false there" in found["lora.enable"]
 
 
 def test_tensors_beside_the_model_are_named_and_change_nothing(tmp_path: Path) -> None:

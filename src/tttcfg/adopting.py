@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
-from tttcfg.document import Document
+from tttcfg.binding import held, readable, recorded
+from tttcfg.checkpoint import WEIGHT_NAMES, Checkpoint
+from tttcfg.document import DOCUMENT_NAME, Document
 from tttcfg.effective import Effective, Verification
-from tttcfg.errors import ContradictionError, Problem
+from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
-from tttcfg.saving import WEIGHTS, weights_record
+from tttcfg.urls import is_url
+from tttcfg.verification import weights_of
 
 PROVED = "the tensors prove it"
 VOUCHED = "a configuration file says so, which was vouched for"
 DOUBTED = "no tensor proves it, and no configuration file that was vouched for says so"
 
 
-def refute_vouched(effective: Effective) -> None:
+def adopted(effective: Effective, verification: Verification, found: Checkpoint, family: Family) -> Document:
+    """Return the document of a result that no document stands behind, as it can be saved at its path.
+
+    Raises:
+        InputError: There is nothing to adopt, or nobody says which layers have TTT.
+        ContradictionError: The weights refute what a file says, or would refute the document.
+    """
+    header = verification.weights.header
+    if found.document is not None or is_url(found.folder):
+        message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
+        raise InputError(Problem("unwritable", message, place=found.document or found.folder))
+    if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
+        message = "carries its configuration; tttcfg.bind writes it beside the weights again"
+        raise InputError(Problem("unwritable", message, place=header.name))
+    _refute_vouched(effective)
+    _refuse_unknown_layers(effective, verification, family)
+    document = Document(effective.training, family, family.head, provenance=_rests(effective, family))
+    path = os.path.join(found.folder, DOCUMENT_NAME)
+    problems = _refusals(replace(document, path=f"{path} as it would be written"), verification, found)
+    if problems:
+        raise ContradictionError(problems, effective)
+    return recorded(document, path, header)
+
+
+def _refute_vouched(effective: Effective) -> None:
     """Raise a ContradictionError with everything that files were vouched for and tensors refute."""
     refuted = [one for one in effective.findings if (one.code, one.severity) == ("restored", "warning")]
     if refuted:
@@ -25,8 +56,19 @@ def refute_vouched(effective: Effective) -> None:
         raise ContradictionError(problems, effective)
 
 
-def adopted(effective: Effective, verification: Verification, family: Family) -> Document:
-    """Return the document of a result that no document stands behind, with what each value rests on."""
+def _refuse_unknown_layers(effective: Effective, verification: Verification, family: Family) -> None:
+    """Raise where tensors that nobody knows could be a layer's TTT, and no file says which layers have it."""
+    header, evidence = verification.weights.header, verification.weights.evidence
+    for name in import_module(family.weights).left_open(evidence, effective.training):
+        if effective.origins[name][0].source == "default":
+            message = (
+                "is not proved: layers have tensors that nobody knows; vouch for a configuration file that says it"
+            )
+            raise InputError(Problem("missing", message, name, header.name))
+
+
+def _rests(effective: Effective, family: Family) -> dict[str, Any]:
+    """Return what each value of a result rests on, as a document's provenance holds it."""
     rests: dict[str, dict[str, Any]] = {PROVED: {}, VOUCHED: {}}
     doubted: dict[str, Any] = {}
     for leaf in family.public_leaves:
@@ -37,9 +79,30 @@ def adopted(effective: Effective, verification: Verification, family: Family) ->
             rests[VOUCHED][leaf.name] = value
         elif leaf in family.decisive_leaves:
             doubted[leaf.name] = value
-    provenance = {
+    return {
         "adopted": {reason: values for reason, values in rests.items() if values},
         **({"doubted": {DOUBTED: doubted}} if doubted else {}),
-        WEIGHTS: [weights_record(verification.weights.header)],
     }
-    return Document(effective.training, family, family.head, provenance=provenance)
+
+
+def _refusals(document: Document, verification: Verification, found: Checkpoint) -> list[Problem]:
+    """Return what the weights would hold against `document`, the others of the folder included."""
+    advice = "no document is written that its own weights refute"
+    names = [leaf.name for leaf in document.family.public_leaves]
+    problems = held(found, verification.weights, document, dict.fromkeys(names, advice))
+    return problems or list(_beside(document, verification, found))
+
+
+def _beside(document: Document, verification: Verification, found: Checkpoint) -> Iterator[Problem]:
+    """Yield the other weights of the folder that were trained by this program, and by another configuration."""
+    read = os.path.basename(verification.weights.header.name)
+    for header in readable(found.folder, (name for name in WEIGHT_NAMES if name != read)):
+        weights = weights_of((header.name,), document.family)
+        evidence = weights.evidence
+        trained_here = evidence.dialect is not None and evidence.dialect.trained_here
+        if not trained_here or (evidence.layers is not None and not evidence.layers.value and evidence.rank is None):
+            continue  # a base model, for one, is no checkpoint of its own
+        problems = held(found, weights, document, {})
+        if keys := dict.fromkeys(one.key for one in problems if one.code == "contradiction"):
+            message = f"is of another configuration ({', '.join(keys)}), and the folder can have one {DOCUMENT_NAME}"
+            yield Problem("contradiction", f"{message}; move one of the two to a folder of its own", place=header.name)

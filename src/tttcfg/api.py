@@ -11,7 +11,6 @@ from typing import Any
 
 from tttcfg import document as documents
 from tttcfg import saving
-from tttcfg.adopting import adopted, refute_vouched
 from tttcfg.checkpoint import WEIGHT_NAMES, find_checkpoint
 from tttcfg.differences import Difference, differences
 from tttcfg.document import Document
@@ -132,22 +131,15 @@ def adopt(
         The file that was written.
 
     Raises:
-        InputError: There is nothing to adopt, or something cannot be used; nothing was written.
-        ContradictionError: The tensors contradict the configuration, or refute what a file says; all of it at once,
-            and nothing was written.
+        InputError: There is nothing to adopt, something cannot be used, or neither tensors nor `config` tell which
+            layers have TTT; nothing was written.
+        ContradictionError: The tensors contradict the configuration, or refute what a file says, or would refute the
+            document; all of it at once, and nothing was written.
     """
     effective = resolve(checkpoint, config, family=family)
-    found = find_checkpoint(checkpoint)
     verification = verified(effective, checkpoint)
-    if found.document is not None or "://" in found.folder:
-        message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
-        raise InputError(Problem("unwritable", message, place=found.document or found.folder))
-    if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
-        message = "carries its configuration; tttcfg.bind writes it beside the weights again"
-        raise InputError(Problem("unwritable", message, place=verification.weights.header.name))
-    refute_vouched(effective)
-    document = adopted(effective, verification, family)
-    return save_document(found.folder, document, written_at=written_at, family=family)
+    document = import_module("tttcfg.adopting").adopted(effective, verification, find_checkpoint(checkpoint), family)
+    return saving.save_document(document.path, document, written_at=written_at)
 
 
 def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
@@ -191,13 +183,23 @@ def save_document(
     Raises:
         InputError: It would not come back as it is; nothing was written.
         ContradictionError: Weights beside it carry the mark of another configuration; nothing was written. To bind
-            them to this one on purpose, use `bind`.
+            them to this one on purpose, use `bind`. The mark of a newer tttcfg is an InputError.
         WriteError: The file could not be written; what stood there is untouched.
     """
-    document, target = as_document(configuration, family), saving.target_of(path)
-    if target.name == documents.DOCUMENT_NAME and any((target.parent / name).is_file() for name in WEIGHT_NAMES):
-        document = import_module("tttcfg.binding").recorded(document, str(target))
-    return saving.save_document(target, document, written_at=written_at)
+    target = saving.target_of(path)
+    return saving.save_document(target, placed(as_document(configuration, family), target), written_at=written_at)
+
+
+def placed(document: Document, target: Path) -> Document:
+    """Return `document` as it is saved at `target`: as a training_config.json, with a record of the weights there.
+
+    What it records of weights elsewhere is left out. Raises what `save_document` does.
+    """
+    there = any((target.parent / name).is_file() for name in (documents.DOCUMENT_NAME, *WEIGHT_NAMES))
+    if target.name != documents.DOCUMENT_NAME or not (there or saving.WEIGHTS in document.provenance):
+        return document
+    recorded: Document = import_module("tttcfg.binding").recorded(document, str(target))
+    return recorded
 
 
 def mark_for(configuration: Any, *, embed: bool = False, family: Family = TTT_MOSHI) -> dict[str, str]:
@@ -243,7 +245,8 @@ def bind(
             alone; left out, weights that carry one keep one.
 
     Raises:
-        InputError: Something cannot be used, or there are no weights; nothing was written.
+        InputError: Something cannot be used, or there are no weights; or no configuration was given, and the weights
+            carry a mark that this tttcfg cannot read. Nothing was written.
         ContradictionError: The tensors contradict the configuration; or none was given, and weights and document are
             bound to others than each other. Nothing was written.
         WriteError: A file could not be written, or changed meanwhile; the weights are as they were.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -17,11 +17,12 @@ from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.record import Tree
+from tttcfg.resolver import stories
 from tttcfg.saving import WEIGHTS, document_bytes, weights_record
 from tttcfg.storage import read_bytes, write_atomically
 from tttcfg.urls import is_url
 from tttcfg.verification import verification, weights_of
-from tttcfg.weights.binding import REPLACES, binding_of, contradiction, marked, records_of
+from tttcfg.weights.binding import REPLACES, binding_of, contradiction, marked, records_of, strayed, unread_mark
 from tttcfg.weights.header import Header
 from tttcfg.weights.marking import EMBEDDED, KEY, embedded_bytes, embedded_document, fingerprint, mark_for, mark_of
 from tttcfg.weights.rewriting import rewriting
@@ -59,7 +60,14 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
     if document is None:
         message = f"there is no {DOCUMENT_NAME}; give the configuration that the weights belong to"
         raise InputError(Problem("missing", message, place=found.folder))
-    _refuse_contradictions(found, weights, document, on_purpose=given is not None)
+    advice = "bind what resolving makes of the two: tttcfg.bind(path, tttcfg.resolve(path))"
+    problems = held(found, weights, document, dict.fromkeys(document.assumed, advice))
+    if given is not None:
+        problems = [problem for problem in problems if problem.code != "binding"]
+    if problems:
+        raise ContradictionError(problems)
+    if given is None:
+        _refuse_to_guess(header, document)
     files = sorted(header.parts or (header,), key=lambda one: -one.size)  # what a full disk would not take comes first
     if embed is None:
         embed = any(EMBEDDED in (mark_of(one.metadata) or {}) for one in files)
@@ -74,28 +82,72 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
                 writer.write({REPLACES: replaced} if replaced else {})
             put()
     writer.write({})
-    return binding_of(weights_of((header.name,), family).header, load_document(standing.path, family), family)
+    bound = load_document(standing.path, family)
+    result = binding_of(weights_of((header.name,), family).header, bound, family)
+    return result._replace(reason=result.reason + _left_behind(bound, standing.document))
 
 
-def recorded(document: Document, path: str) -> Document:
-    """Return `document`, to be saved at `path`, with a record of every weights file there that carries its mark.
+def _refuse_to_guess(header: Header, document: Document) -> None:
+    """Raise where nobody here can tell whether the document that lies there is the weights' own."""
+    unread = unread_mark(header, document)
+    if unread is not None:
+        message = f"{unread.message}; nothing was written; to replace it on purpose: tttcfg.bind(path, configuration)"
+        raise InputError(unread._replace(message=message))
+    found = binding_of(header, document, document.family)
+    if found.state == "unbound" and strayed(header, document):
+        raise ContradictionError([contradiction(found)])
+
+
+def _left_behind(document: Document, before: Document | None) -> str:
+    """Return which other weights of the folder `document` contradicts now, as the end of a sentence."""
+    named = (str(one.get("file")) for one in records_of(before)) if before is not None else ()
+    there = readable(os.path.dirname(document.path), dict.fromkeys((*WEIGHT_NAMES, *named)))
+    others = [one.name for one in there if marked(one, document, document.family).state == "contradicted"]
+    advice = "bind that as well, or move it away"
+    return f"; {', '.join(others)} beside it was saved with another configuration: {advice}" if others else ""
+
+
+def readable(folder: str, names: Iterable[str]) -> Iterator[Header]:
+    """Yield the headers of weights in a folder, as far as they can be read; whoever reads the others is told."""
+    for path in (os.path.join(folder, name) for name in names):
+        with contextlib.suppress(InputError):
+            if os.path.lexists(path):
+                yield read_weights(path)
+
+
+def recorded(document: Document, path: str, *headers: Header) -> Document:
+    """Return `document`, to be saved at `path`, with a record of `headers` and of all weights there with its mark.
+
+    Of other weights, records stay that a document of the same configuration holds which lies there.
 
     Raises:
+        InputError: A file there carries the mark of a newer tttcfg.
         ContradictionError: A file there carries the mark of another configuration.
     """
     folder, document = os.path.dirname(path), replace(document, path=path)
-    own = []
-    for name in filter(os.path.lexists, (os.path.join(folder, name) for name in WEIGHT_NAMES)):
-        try:
-            header = read_weights(name)
-        except InputError:  # whoever reads the weights is told; here they are somebody else's
-            continue
+    own = {one["file"]: one for one in map(weights_record, headers)}
+    for header in readable(folder, WEIGHT_NAMES):
+        unread = unread_mark(header, document)
+        if unread is not None and unread.code == "newer":
+            message = f"{unread.message}; to replace it on purpose: tttcfg.bind(path, configuration)"
+            raise InputError(unread._replace(message=message))
         found = marked(header, document, document.family)
         if found.state == "contradicted":
             raise ContradictionError([contradiction(found)])
         if found.state == "bound":
-            own.append(weights_record(header))
-    return _with_records(document, folder, records_of(document), own) if own else document
+            one = weights_record(header)
+            own[one["file"]] = one
+    before = None
+    with contextlib.suppress(InputError):
+        before = load_document(path, document.family)
+    return _with_records(document, folder, _records_of_the_same(before, document), list(own.values()))
+
+
+def _records_of_the_same(before: Document | None, document: Document) -> list[Tree]:
+    """Return what a document that stood there records of weights, where it is of the configuration of `document`."""
+    if before is None or digest(before.training, before.family) != digest(document.training, document.family):
+        return []
+    return records_of(before)
 
 
 def _with_records(document: Document, folder: str, others: list[Tree], own: list[Tree]) -> Document:
@@ -104,7 +156,8 @@ def _with_records(document: Document, folder: str, others: list[Tree], own: list
     kept = [one for one in others if isinstance(one.get("file"), str) and one["file"] not in names]
     kept = [one for one in kept if os.path.exists(os.path.join(folder, one["file"]))]
     records = sorted([*kept, *own], key=lambda one: str(one["file"]))
-    return replace(document, provenance={**document.provenance, WEIGHTS: records})
+    provenance = {key: value for key, value in document.provenance.items() if key != WEIGHTS}
+    return replace(document, provenance={**provenance, WEIGHTS: records} if records else provenance)
 
 
 def _keep_embedded(headers: list[Header], standing: _Standing, document: Document) -> None:
@@ -153,25 +206,31 @@ def _metadata(header: Header, mark: Mapping[str, str]) -> dict[str, str]:
     return {**mark, **header.metadata, KEY: mark[KEY]}
 
 
-def _refuse_contradictions(found: Checkpoint, weights: Weights, document: Document, *, on_purpose: bool) -> None:
-    """Hold the configuration against tensors and model, and, unless on purpose, what they are bound to already."""
+def held(found: Checkpoint, weights: Weights, document: Document, advice: Mapping[str, str]) -> list[Problem]:
+    """Return what contradicts a configuration of tensors, model and what they are bound to, as if it lay beside them.
+
+    Args:
+        advice: What to do about a field, by its dotted path, where an override is nothing that could be given.
+    """
     family, training = document.family, document.training
     model = read_model_config(found.model_config) if found.model_config is not None else None
     name = found.model_config or ""
     derived = family.derive(training, model, name, weights.proved)
-    where = document.path or "the configuration that was given"
+    where, absent = document.path or "the configuration that was given", stories(document)
     origins = {
-        leaf.name: (Origin("checkpoint", plain(leaf.get(training)), where),) for leaf in family.public_leaves
+        leaf.name: (Origin("checkpoint", plain(leaf.get(training)), absent.get(leaf.name, where)),)
+        for leaf in family.public_leaves
     } | {key: (Origin("derived", None, place),) for key, place in derived.origins.items()}
     checked = verification(family, weights, training, derived, (model, name), document, origins)
     problems = [problem for problem in derived.problems if problem.code == "contradiction"]
-    problems += [
-        Problem(one.code, one.message, one.key)
-        for one in checked.findings
-        if one.severity == "error" and not (on_purpose and one.code == "binding")
-    ]
-    if problems:
-        raise ContradictionError(problems)
+    for one in checked.findings:
+        judged = checked.verdicts.get(one.key)
+        message = one.message
+        if one.code == "contradiction" and one.key in advice and judged is not None and not judged.where:
+            message = f"is {judged.said} ({origins[one.key][0].where}), but {judged.shown}; {advice[one.key]}"
+        if one.severity == "error":
+            problems.append(Problem(one.code, message, one.key))
+    return problems
 
 
 class _Writer:
@@ -181,11 +240,7 @@ class _Writer:
         self.path, self.raw, self.document, self.header = standing.path, standing.raw, document, header
         self.backup = standing.backup(document)
         self.moment = datetime.now(timezone.utc)
-        before = standing.document
-        same = before is not None and digest(before.training, before.family) == digest(
-            document.training, document.family
-        )
-        self.others = records_of(before) if before is not None and same else []
+        self.others = _records_of_the_same(standing.document, document)
 
     def write(self, replacing: Mapping[str, Any]) -> None:
         """Write it with a record of the weights; records of other files stay where they are of this configuration."""

@@ -48,7 +48,7 @@ CODES = {
     "renamed": "An old spelling that was read as the new one.",
     "restored": "The checkpoint's value was kept although a configuration file says otherwise.",
     "safetensors": "A weights file that breaks a rule of the safetensors format.",
-    "secret": "A secret in a saved document.",
+    "secret": "A secret in a saved document, or a URL with a login or a query in a setting.",
     "shards": "A sharded checkpoint whose index and files disagree.",
     "syntax": "Text that is not valid YAML, JSON or TOML.",
     "tag": "A YAML tag; configurations hold plain data only.",

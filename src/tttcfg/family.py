@@ -68,7 +68,8 @@ class Family:
         derive: From a configuration and a model's config.json (or None) and its name: what the layers read.
         check: What is doubtful or impossible about a configuration by itself.
         weights: Module that knows tensors: `proved`, what they prove by dotted path; `alike`, which fields say the
-            same in other words; `Judge`, which holds a configuration against them. Imported where there are weights.
+            same in other words; `left_open`, which fields unknown tensors leave to be said; `Judge`, which holds a
+            configuration against them. Imported where there are weights.
     """
 
     name: str

@@ -13,6 +13,7 @@ from tttcfg.fields import Leaf, Role, plain
 from tttcfg.record import LEGACY
 from tttcfg.sources.config import Given
 from tttcfg.sources.reading import Sources
+from tttcfg.urls import is_url, shown
 
 
 def source_findings(family: Family, sources: Sources, training: Any, unknown: Iterable[str]) -> list[Finding]:
@@ -21,6 +22,7 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
     if sources.checkpoint is not None:
         found += [finding("warning", problem) for problem in sources.checkpoint.unread]
     found += _other_model(sources)
+    found += _revealing(family, training)
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
@@ -54,6 +56,17 @@ def _other_model(sources: Sources) -> list[Finding]:
     shown = ", ".join(f"{key} {quote(given[key])} for {quote(own[key])}" for key in differing[:5])
     return [
         Finding("warning", "model_config", "", f"{sources.model_name} is not the checkpoint's own config.json: {shown}")
+    ]
+
+
+def _revealing(family: Family, training: Any) -> list[Finding]:
+    """Warn of URLs among the settings that may give access away: settings are shown and saved as they stand."""
+    told = ((leaf.name, leaf.get(training)) for leaf in family.public_leaves if leaf.is_free_text)
+    message = "is a URL with a login or a query, and is shown and saved as it stands; keep what gives access out of it"
+    return [
+        Finding("warning", "secret", name, message)
+        for name, value in told
+        if isinstance(value, str) and is_url(value) and shown(value) != value
     ]
 
 
@@ -121,11 +134,9 @@ def _unknown(leaf: Leaf, document: Document, training: Any) -> list[Finding]:
         message = f"is unknown for this checkpoint: {reason}; override it if you know"
         return [Finding("warning", "legacy", leaf.name, message)]
     doubt = document.record.doubted[leaf.name]["reason"]
-    return [
-        Finding(
-            "warning", "doubt", leaf.name, f"is {quote(plain(effective))}, recorded as {quote(plain(value))}: {doubt}"
-        )
-    ]
+    if effective != value:
+        doubt = f"is {quote(plain(effective))}, recorded as {quote(plain(value))}: {doubt}"
+    return [Finding("warning", "doubt", leaf.name, doubt)]
 
 
 def training_uses(leaf: Leaf, training: Any) -> bool:

@@ -142,7 +142,7 @@ class _Merge:
             return {}
         training, path = document.training, document.path
         found = {leaf.name: Origin("checkpoint", leaf.get(training), path) for leaf in self.family.public_leaves}
-        for name, story in _stories(document).items():
+        for name, story in stories(document).items():
             if name in found:
                 found[name] = found[name]._replace(where=story)
         return found
@@ -196,7 +196,7 @@ def _defaults(family: Family) -> dict[str, Origin]:
     return {name: Origin("default", leaf.default, "default") for name, leaf in family.leaves.items()}
 
 
-def _stories(document: Document) -> dict[str, str]:
+def stories(document: Document) -> dict[str, str]:
     """Return where values stand that did not come into the document as they are."""
     record, path = document.record, document.path
     found = dict.fromkeys(document.assumed, f"{path} (absent; the default of version {document.version})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -54,13 +54,14 @@ def problems_of(
 ) -> list[Problem]:
     """Return one problem per path of a ValidationError, never with a value that the error itself holds."""
     found: dict[Path, list[dict[str, Any]]] = {}
+    names_of_model = list(_names(model))
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        path = _real_path(tree, detail["loc"])
+        path = _real_path(tree, detail["loc"], names_of_model)
         found.setdefault(path, []).append(dict(detail))
     inner = {path[:depth] for path in found for depth in range(len(path))}
     found = {path: details for path, details in found.items() if path not in inner}  # an item says it better
     old = list(names)
-    valid = [*_names(model), *old]
+    valid = [*names_of_model, *old]
     problems: list[Problem] = []
     for path, details in found.items():
         if details[0]["type"] == "extra_forbidden":
@@ -92,14 +93,14 @@ def _unknown(path: Path, place: Place | str, valid: Sequence[str], old: Sequence
     return Problem("unknown_key", "no setting has this name", key, place, nearest_key(key, list(valid)))
 
 
-def _real_path(tree: Any, location: tuple[int | str, ...]) -> Path:
-    """Cut pydantic's location down to what stands in the tree: it names branches of unions as well."""
+def _real_path(tree: Any, location: tuple[int | str, ...], names: Collection[str]) -> Path:
+    """Cut pydantic's location down to what stands in the tree, or is missing there: it names branches of unions too."""
     path: Path = ()
     for part in location:
         found = _child(tree, part)
         if found is not MISSING:
             tree = found
-        elif isinstance(tree, dict):
+        elif isinstance(tree, dict) and ".".join((*path, str(part))) in names:
             return (*path, str(part))
         else:
             continue

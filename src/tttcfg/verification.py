@@ -10,8 +10,8 @@ from tttcfg.document import Document
 from tttcfg.effective import Finding, Origin, Verification, Weights, finding
 from tttcfg.errors import Problem, quote
 from tttcfg.family import Derived, Family
-from tttcfg.fields import Role, leaves, plain
-from tttcfg.weights.binding import binding_of, contradiction
+from tttcfg.fields import Role, plain
+from tttcfg.weights.binding import binding_of, contradiction, strayed
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.judgement import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Judgement
 from tttcfg.weights.shards import read_weights
@@ -59,10 +59,9 @@ def verification(
     judge = module.Judge(training, derived.config, weights.evidence, *model, source)
     said: list[tuple[str, Judgement]] = list(judge.judgements())
     default = NO_TENSOR if weights.evidence.dialect else UNKNOWN_NAMES
-    verdicts = dict.fromkeys(decisive(family, derived), default)
+    verdicts = {leaf.name: default for leaf in family.decisive_leaves}
     for name, judgement in said:
-        standing = verdicts.get(name)
-        if standing is not None and _GRAVITY.index(judgement.verdict) >= _GRAVITY.index(standing.verdict):
+        if _GRAVITY.index(judgement.verdict) >= _GRAVITY.index(verdicts.get(name, default).verdict):
             verdicts[name] = judgement
     for name, one in verdicts.items():
         if one == VERIFIED and name in origins and origins[name][0].source == "weights":
@@ -74,7 +73,8 @@ def verification(
     if binding.state == "contradicted":
         found.append(finding("error", contradiction(binding)))
     elif binding.state == "unbound":
-        found.append(Finding("info", "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
+        severity = "warning" if document is not None and strayed(weights.header, document) else "info"
+        found.append(Finding(severity, "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
     found += [_unverifiable(name, one) for name, one in verdicts.items() if one.verdict == "unverifiable"]
     stated = module.in_model_config(model[0] or {})
     return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
@@ -86,17 +86,6 @@ def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
         return {}
     said = (leaf for leaf in family.public_leaves if leaf.name not in document.assumed)
     return {leaf.name: plain(leaf.get(document.training)) for leaf in said}
-
-
-def decisive(family: Family, derived: Derived) -> Iterator[str]:
-    """Yield the dotted path of every architecture and computation field, the layers' own ones included."""
-    known = {leaf.name for leaf in family.decisive_leaves}
-    yield from (leaf.name for leaf in family.decisive_leaves)
-    if derived.config is not None:
-        for leaf in leaves(type(derived.config)).values():
-            name = f"ttt.{leaf.name}"
-            if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION) and name not in known:
-                yield name
 
 
 def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> bool:

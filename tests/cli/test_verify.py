@@ -89,6 +89,12 @@ def test_weights_that_nobody_knows_are_verified_by_nothing(tmp_path: Path) -> No
     assert [one["code"] for one in result.json["findings"] if one["severity"] == "error"] == ["dialect"]
 
 
+def test_a_path_that_does_not_come_first_is_told_where_it_goes(weights: Path) -> None:
+    result = run("verify", "--checkpoint", weights)
+    assert (result.code, result.out) == (2, "")
+    assert "the checkpoint's path comes first, without an option, and files go after --config" in result.err
+
+
 def test_without_weights_there_is_nothing_to_verify(weights: Path) -> None:
     weights.unlink()
     result = run("verify", sidecar(weights).parent, "--output", "json")

@@ -72,7 +72,11 @@ def test_a_tensor_of_a_layer_that_nobody_knows_may_be_of_its_ttt(name: str) -> N
     (note,) = evidence.notes
     assert "nor which layers have TTT" in note.message
     assert evidence.layers is None
-    assert said(evidence).keys().isdisjoint({"ttt.enable", "ttt.layers"})
+    assert evidence.known_layers == evidence_of(WHOLE[name]).layers
+    proved = said(evidence)
+    assert proved.keys().isdisjoint({"ttt.layers", "ttt.layer_indices"})
+    has_ttt = name not in ("moshi_finetune", "moshi_in_place")
+    assert proved.get("ttt.enable") is (True if has_ttt else None)
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))

@@ -146,6 +146,23 @@ def test_a_configuration_that_the_tensors_contradict_is_not_bound(
     assert {path: path.read_bytes() for path in weights.parent.iterdir()} == before
 
 
+def test_what_a_document_lacks_is_not_bound_as_if_it_said_so(tmp_path: Path) -> None:
+    """The tensors refute a default that stands in; resolving takes what they prove, and that can be bound."""
+    weights = made(tmp_path)
+    tree = json.loads(sidecar(weights).read_bytes())
+    del tree["ttt"]["enable"], tree["ttt"]["layers"]
+    sidecar(weights).write_text(json.dumps(tree))
+    assert tttcfg.verify(tmp_path).verdicts["ttt.enable"].verdict == "verified"
+    with pytest.raises(ContradictionError) as caught:
+        tttcfg.bind(tmp_path)
+    [problem] = caught.value.problems
+    assert problem.key == "ttt.enable"
+    assert problem.message.startswith(f"is false ({sidecar(weights)} (absent; the default of version 7)), but")
+    assert problem.message.endswith("tttcfg.bind(path, tttcfg.resolve(path))")
+    assert tttcfg.bind(tmp_path, tttcfg.resolve(tmp_path)).state == "bound"
+    assert tttcfg.load_document(sidecar(weights)).training.ttt.layers == (1, 2)
+
+
 def test_truncated_weights_are_refused(tmp_path: Path) -> None:
     weights = made(tmp_path)
     os.truncate(weights, weights.stat().st_size - 1)
@@ -228,16 +245,38 @@ def test_an_override_contradicts_no_binding(tmp_path: Path) -> None:
 
 def test_a_mark_of_a_newer_version_is_no_verdict(tmp_path: Path) -> None:
     mark = {"digest": "sha256:x", "schema_version": 8, "training": {"new": 1}}
-    made(tmp_path, metadata={KEY: json.dumps(mark)})
+    weights = made(tmp_path, metadata={KEY: json.dumps(mark)})
     found = tttcfg.inspect_weights(tmp_path)
     assert found.binding == "unbound"
     assert "pip install --upgrade tttcfg" in found.binding_reason
+    refuses_to_replace(weights)
+
+
+def refuses_to_replace(weights: Path) -> None:
+    """Whose configuration the weights are, only the mark says; it goes where somebody says so on purpose."""
+    before = {path: path.read_bytes() for path in weights.parent.iterdir()}
+    with pytest.raises(InputError, match=r"nothing was written; to replace it on purpose: tttcfg\.bind\(path, conf"):
+        tttcfg.bind(weights)
+    assert {path: path.read_bytes() for path in weights.parent.iterdir()} == before
+    assert tttcfg.bind(weights, tttcfg.load_document(sidecar(weights))).state == "bound"
+
+
+def test_beside_a_mark_of_a_newer_version_no_document_is_written(tmp_path: Path) -> None:
+    weights = made(tmp_path, metadata={KEY: json.dumps({"digest": "sha256:x", "schema_version": 8})})
+    document = tttcfg.load_document(sidecar(weights))
+    sidecar(weights).unlink()
+    with pytest.raises(InputError, match="pip install --upgrade tttcfg"):
+        tttcfg.save_document(weights.parent, document)
+    with pytest.raises(InputError, match="pip install --upgrade tttcfg"):
+        tttcfg.adopt(weights)
+    assert not sidecar(weights).exists()
 
 
 @pytest.mark.parametrize("version", range(7))
 def test_a_mark_of_a_version_that_bound_nothing_is_no_verdict(version: int, tmp_path: Path) -> None:
-    made(tmp_path, metadata={KEY: json.dumps({"digest": "sha256:x", "schema_version": version})})
+    weights = made(tmp_path, metadata={KEY: json.dumps({"digest": "sha256:x", "schema_version": version})})
     assert state(tmp_path) == "unbound"
+    refuses_to_replace(weights)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +287,9 @@ def test_a_mark_of_a_version_that_bound_nothing_is_no_verdict(version: int, tmp_
     ids=str,
 )
 def test_a_mark_that_cannot_be_read_binds_nothing(text: str, tmp_path: Path) -> None:
-    made(tmp_path, metadata={KEY: text})
+    weights = made(tmp_path, metadata={KEY: text})
     assert "a mark that cannot be read" in tttcfg.inspect_weights(tmp_path).binding_reason
-    assert tttcfg.bind(tmp_path).state == "bound"
+    refuses_to_replace(weights)
 
 
 # Several files

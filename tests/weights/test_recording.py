@@ -12,6 +12,7 @@ import pytest
 
 import tttcfg
 from tests.builders import write_json
+from tests.cli.process import run
 from tests.weights.bound import MODEL, TENSORS, TRAINED, changed, contradicted, filled, made, put, sidecar, state
 from tests.weights.files import weights_file
 from tttcfg import ContradictionError, InputError
@@ -43,6 +44,45 @@ def test_two_files_of_one_folder_are_bound_each_by_itself(tmp_path: Path) -> Non
     assert tttcfg.bind(other).state == "bound"
     assert (state(one), state(other)) == ("bound", "bound")
     assert records(one) == [record(one), record(other)]
+    found = tttcfg.bind(one, changed(sidecar(one), {"ttt.base_lr": 0.75}))
+    assert found.state == "bound"
+    assert f"{other} beside it was saved with another configuration: bind that as well" in found.reason
+    assert tttcfg.bind(other, tttcfg.load_document(sidecar(one))).reason.count("beside it") == 0
+
+
+def test_a_document_of_which_no_file_is_there_may_be_anothers(tmp_path: Path) -> None:
+    """Copied beside weights of another name: a warning, and nothing is bound to it but on purpose."""
+    there = made(tmp_path / "there")
+    tttcfg.bind(there)
+    here = weights_file(tmp_path / "here" / "lora.safetensors", OTHER)
+    shutil.copy(sidecar(there), sidecar(here))
+    shutil.copy(there.with_name("config.json"), here.parent)
+    [found] = [one for one in tttcfg.resolve(here).findings if one.code == "unbound"]
+    assert found.severity == "warning"
+    assert "was saved with other weights ('consolidated.safetensors'), and none of those is there" in found.message
+    before = here.read_bytes()
+    with pytest.raises(ContradictionError, match="none of those is there; put back the one that belongs there"):
+        tttcfg.bind(here)
+    assert here.read_bytes() == before
+    assert tttcfg.bind(here, tttcfg.load_document(sidecar(here))).state == "bound"
+    assert records(here) == [record(here)]
+
+
+@pytest.mark.parametrize("name", ["consolidated.safetensors", "lora.safetensors"])
+@pytest.mark.parametrize("first", ["weights", "document"])
+def test_what_is_made_of_a_document_says_nothing_of_its_weights(name: str, first: str, tmp_path: Path) -> None:
+    """A trainer that goes on from a checkpoint saves the configuration that it read, beside weights of its own."""
+    there = made(tmp_path / "there")
+    tttcfg.bind(there)
+    document, here = tttcfg.load_document(sidecar(there)), tmp_path / "here" / name
+    here.parent.mkdir()
+    if first == "weights":
+        weights_file(here, OTHER, tttcfg.mark_for(document))
+    tttcfg.save_document(here.parent, document)
+    weights_file(here, OTHER, tttcfg.mark_for(document) if first == "weights" else None)
+    assert tttcfg.load_document(sidecar(here)).provenance.get("weights", []) == [record(here)] * (first == "weights")
+    assert tttcfg.bind(here).state == "bound"
+    assert records(here) == [record(here)]
 
 
 def test_a_record_leaves_with_its_file_and_with_its_configuration(tmp_path: Path) -> None:
@@ -204,6 +244,34 @@ def test_adopting_beside_weights_of_another_configuration_is_refused(tmp_path: P
     config = write_json(tmp_path / "any.json", {"ttt": {"enable": True, "layers": [1, 2], "base_lr": 0.25}})
     with pytest.raises(ContradictionError, match="was saved with another configuration"):
         tttcfg.adopt(weights, config)
+    assert not sidecar(weights).exists()
+
+
+def test_what_is_recorded_stays_as_long_as_the_configuration_does(tmp_path: Path) -> None:
+    """Of weights without a mark, too, which an adopted document knows by their header alone."""
+    weights = made(tmp_path)
+    sidecar(weights).unlink()
+    tttcfg.adopt(weights)
+    tttcfg.save_document(weights.parent, tttcfg.resolve(weights))
+    assert records(weights) == [record(weights)]
+    tttcfg.save_document(weights.parent, tttcfg.resolve(weights, overrides={"ttt.base_lr": 0.75}))
+    assert "weights" not in tttcfg.load_document(sidecar(weights)).provenance
+
+
+def test_the_command_line_writes_a_document_as_it_is_saved(tmp_path: Path) -> None:
+    """Over a bound checkpoint's own, with its records; and none of another configuration."""
+    weights = made(tmp_path)
+    tttcfg.bind(weights)
+    again = ("resolve", "--checkpoint", weights, "--write", sidecar(weights))
+    assert run(*again).code == 0
+    assert (records(weights), state(weights)) == ([record(weights)], "bound")
+    before = sidecar(weights).read_bytes()
+    refused = run(*again, "ttt.base_lr=0.125")
+    assert refused.code == 1
+    assert "bind them on purpose" in refused.err
+    assert sidecar(weights).read_bytes() == before
+    sidecar(weights).unlink()
+    assert run(*again, "ttt.base_lr=0.125").code == 1
     assert not sidecar(weights).exists()
 
 

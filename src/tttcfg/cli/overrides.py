@@ -15,6 +15,9 @@ def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[st
         InputError: A word is neither; all of them at once.
     """
     texts, problems, rest = [], [], list(words)
+    places = "paths go after --checkpoint and --config"
+    if "checkpoint" not in options:
+        places = "the checkpoint's path comes first, without an option, and files go after --config"
     while rest:
         word = rest.pop(0)
         if meant := _meant_option(word, options):
@@ -30,8 +33,7 @@ def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[st
             name, _, value = word.removeprefix("--").partition("=")
             texts.append(f"{name.replace('-', '_') if word.startswith('--') else name}={value}")
         else:
-            message = f"{quote(word)} is neither KEY=VALUE nor an option; paths go after --checkpoint and --config"
-            problems.append(Problem("override", message))
+            problems.append(Problem("override", f"{quote(word)} is neither KEY=VALUE nor an option; {places}"))
     if problems:
         raise InputError(problems)
     return texts

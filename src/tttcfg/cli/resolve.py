@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tttcfg import render
-from tttcfg.api import as_document
+from tttcfg.api import as_document, placed
 from tttcfg.api import resolve as resolve_api
 from tttcfg.cli.options import CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
 from tttcfg.cli.overrides import override_texts
@@ -154,5 +154,5 @@ def _names(effective: Effective, key: str) -> list[str]:
 
 def _file_bytes(effective: Effective, path: Path, checkpoint: str | None, config: list[str] | None) -> bytes:
     if path.suffix == ".json":
-        return document_bytes(as_document(effective))
+        return document_bytes(placed(as_document(effective), path))
     return render.effective_yaml(effective, _header(checkpoint, config)).encode()

@@ -15,7 +15,7 @@ dialect = Dialect(
     source="its classes, read; the prefix is inferred",
     mark=LAYER + r"gating\.(?:w_down|w_down_pretrained|target_generator\..+)",
     hint=".gating.",
-    base=MOSHI,
+    base=MOSHI._replace(converted=""),
     block=rf"{LAYER}gating\.(?=w_down|target_generator\.)",
     tensors={"w_down": (MODEL_DIM, "hidden")},
     optional={

@@ -7,6 +7,7 @@ from typing import Any
 
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
+from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_settings import LARGEST_FACTOR, MLPArgs, TTTArgs
 from tttcfg.weights.evidence import Evidence
 from tttcfg.weights.readings import Proof
@@ -30,9 +31,9 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
         return _stored(evidence)
     if evidence.dialect.other_ttt:
         return {name: proof for name, proof in _stored(evidence).items() if not name.startswith("ttt.")}
-    found, layers = {}, evidence.layers
-    if layers is not None:
-        found["ttt.enable"] = layers._replace(value=bool(layers.value))
+    found, layers, known = {}, evidence.layers, evidence.known_layers
+    if layers is not None or known.value:
+        found["ttt.enable"] = known._replace(value=bool(known.value))
     if layers is not None and layers.value:
         found["ttt.layers"] = found["ttt.layer_indices"] = layers._replace(value=list(layers.value))
     if evidence.widths is not None:
@@ -41,6 +42,13 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
     if evidence.dialect.trained_here:
         found |= _adapters(evidence)
     return found | _stored(evidence)
+
+
+def left_open(evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
+    """Return the fields that somebody has to say, because tensors that nobody knows could be a layer's TTT."""
+    if evidence.dialect is None or not evidence.dialect.trained_here or evidence.layers is not None:
+        return ()
+    return ("ttt.enable", "ttt.layers") if training.ttt.enable else ("ttt.enable",)
 
 
 def in_model_config(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,14 +104,15 @@ def _inner_model(widths: Proof) -> dict[str, Proof]:
 
 def _adapters(evidence: Evidence) -> dict[str, Proof]:
     rank, unfrozen = evidence.rank, evidence.unfrozen
-    found = {"lora.enable": Proof(rank is not None, rank.tensor if rank else "no adapter")}
+    without = rank is None and not evidence.unread_adapter
+    found = {"lora.enable": Proof(False, "no adapter")} if without else {}
     if rank is not None:
-        found["lora.rank"] = rank
+        found |= {"lora.enable": rank._replace(value=True), "lora.rank": rank}
     if evidence.embeddings is not None and rank is not None:
         found["lora.ft_embed"] = evidence.embeddings
     if unfrozen is not None:
         found["full_finetuning"] = Proof(False, "no base model in the file")
-        if unfrozen.value or rank is None:  # beside adapters, no trained attention may mean that it was not saved
+        if unfrozen.value or without:  # beside adapters, no trained attention may mean that it was not saved
             found["ttt.unfrozen_attention_layers"] = unfrozen._replace(value=list(unfrozen.value) or "none")
     return found
 

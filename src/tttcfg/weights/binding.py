@@ -3,7 +3,8 @@
 The weights carry a mark; the document's provenance holds, under `weights`, a record of each file with tensors: its
 name and the digest of its header. While weights are bound anew, which takes two files, the record also names the marks
 that are being replaced: a program that dies in between leaves weights and document unbound, never contradicted, and
-binding again repairs it. A file may be renamed: a record of a file of another name contradicts nothing.
+binding again repairs it. A file may be renamed: a record of a file of another name contradicts nothing, and is worth a
+warning where none of the files that a document records is there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.record import Tree
 from tttcfg.saving import WEIGHTS
+from tttcfg.urls import is_url
 from tttcfg.weights.header import Header
 from tttcfg.weights.marking import EMBEDDED, KEY, digest_as, embedded_document, fingerprint, mark_of
 
@@ -30,17 +32,36 @@ def binding_of(header: Header, document: Document | None, family: Family) -> Bin
     """Return whether `header` is of the weights that `document` was saved with."""
     if document is None:
         return _without_document(header)
-    records = [one for one in records_of(document) if isinstance(one.get("header"), str)]
-    known = not records or any(one["header"] == header.digest for one in records)
-    file = os.path.basename(header.name)
-    if not known and any(one.get("file", file) == file for one in records):
+    others, file = _records_of_others(header, document), os.path.basename(header.name)
+    if any(one.get("file", file) == file for one in others):
         message = "was saved with weights of other names, shapes or dtypes; it belongs to another checkpoint"
         return Binding("contradicted", f"{document.path} {message}")
     found = marked(header, document, family)
-    if known or found.state != "unbound":
+    if not others or found.state != "unbound":
         return found
-    others = ", ".join(sorted(quote(one["file"]) for one in records))
-    return Binding("unbound", f"{found.reason}, and {document.path} was saved with other weights ({others})")
+    message = f"was saved with other weights ({', '.join(sorted(quote(one['file']) for one in others))})"
+    message += ", and none of those is there" if strayed(header, document) else ""
+    return Binding("unbound", f"{found.reason}, and {document.path} {message}")
+
+
+def _records_of_others(header: Header, document: Document) -> list[Tree]:
+    """Return what a document records of weights, if none of it is of `header`."""
+    records = [one for one in records_of(document) if isinstance(one.get("header"), str)]
+    return [] if any(one["header"] == header.digest for one in records) else records
+
+
+def strayed(header: Header, document: Document) -> bool:
+    """Whether `document` was saved with weights of which none lies beside it; at a URL, nobody knows."""
+    others, folder = _records_of_others(header, document), os.path.dirname(document.path)
+    names = [one["file"] for one in others if isinstance(one.get("file"), str)]
+    if not names or not document.path or is_url(document.path):
+        return False
+    return not any(os.path.lexists(os.path.join(folder, name)) for name in names)
+
+
+def unread_mark(header: Header, document: Document) -> Problem | None:
+    """Return what the first of the weights' marks is that nobody here can hold against `document`; None without one."""
+    return next(filter(None, (_told(one, document)[1] for one in _differing(header))), None)
 
 
 def marked(header: Header, document: Document, family: Family) -> Binding:
@@ -69,18 +90,12 @@ def _without_document(header: Header) -> Binding:
 
 
 def _of_file(header: Header, document: Document, family: Family) -> Binding:
+    told, unread = _told(header, document)
+    if unread is not None:
+        return Binding("unbound", f"{header.name} {unread.message}")
     mark = mark_of(header.metadata)
     if mark is None:
-        said = "a mark that cannot be read" if KEY in header.metadata else "no digest of a configuration"
-        return Binding("unbound", f"{header.name} carries {said}")
-    version = mark["schema_version"]
-    if version > family.head:
-        message = f"was bound under schema version {version}, and this tttcfg knows versions up to {family.head}"
-        return Binding("unbound", f"{header.name} {message}; install a newer one: pip install --upgrade tttcfg")
-    told, why = _told(document, version)
-    if told is None:
-        message = f"was bound under schema version {version}, in which {document.path} cannot be compared"
-        return Binding("unbound", f"{header.name} {message}: {why}")
+        return Binding("unbound", f"{header.name} carries no digest of a configuration")
     if told == mark["digest"]:
         disagreement = _disagreement(header, mark, document, family)
     else:
@@ -94,12 +109,25 @@ def _of_file(header: Header, document: Document, family: Family) -> Binding:
     return Binding("contradicted", disagreement)
 
 
-def _told(document: Document, version: int) -> tuple[str | None, str]:
-    """Return the digest of `document` under a schema version, or why there is none."""
+def _told(header: Header, document: Document) -> tuple[str | None, Problem | None]:
+    """Return the digest of `document` under the schema version of a file's mark, or why there is none to compare."""
+    if KEY not in header.metadata:
+        return None, None
+    mark, head = mark_of(header.metadata), document.family.head
+    if mark is None:
+        return None, Problem("binding", "carries a mark that cannot be read", place=header.name)
+    version = mark["schema_version"]
+    if version > head:
+        message = f"was bound under schema version {version}, and this tttcfg knows versions up to {head}"
+        advice = "install a newer one: pip install --upgrade tttcfg"
+        return None, Problem("newer", f"{message}; {advice}", place=header.name)
+    why = "no tttcfg bound weights under it"
     try:
-        return digest_as(document, version), "no tttcfg bound weights under it"
+        told = digest_as(document, version)
     except InputError as error:
-        return None, str(error)
+        told, why = None, str(error)
+    message = f"was bound under schema version {version}, in which {document.path} cannot be compared"
+    return told, None if told is not None else Problem("binding", f"{message}: {why}", place=header.name)
 
 
 def _disagreement(header: Header, mark: Tree, document: Document, family: Family) -> str:

@@ -46,7 +46,8 @@ class Base(NamedTuple):
 
     Attributes:
         layer: The start of a layer's tensors, with its index as the only group.
-        converted: The start of the base tensors of a layer that has TTT, likewise.
+        converted: The start of the base tensors of a layer that has TTT, likewise; empty where they are named as
+            those of every layer.
         whole: A tensor that every file with the base model has; its last axis is model_dim.
         known: The start of every tensor that is none of a TTT layer's; what it leaves out is said to be unknown.
         attention: An attention weight of the base model that has no adapter, the layer's index as the group.

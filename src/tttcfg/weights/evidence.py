@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from tttcfg.weights.readings import Proof, Readings, shown, some
 from tttcfg.weights.sorting import Sorted
 
 FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
+NO_LAYERS = Proof((), "no tensor of a TTT layer")
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Evidence:
 
     Attributes:
         dialect: How the tensors are named; None where nobody knows.
-        layers: The layers that have TTT, ascending; None where a layer has tensors that nobody knows.
+        layers: The layers that have TTT, ascending; None where more may be among the tensors that nobody knows.
+        known_layers: Those of them whose TTT is known; with tensors that nobody knows there may be more.
         dimensions: model_dim, num_heads, head_dim, num_layers, mini_batch_size: those that a tensor shows.
         widths: The widths through the inner model, input and output included; None without TTT.
         rank: Rank of the LoRA adapters; None where there are none.
@@ -31,10 +34,12 @@ class Evidence:
         embeddings: A trained embedding that an adapter file holds; None in a file with everything.
         problems: Where the tensors contradict each other, or some are missing.
         notes: Which tensors nobody knows in a file whose others are known.
+        unread_adapter: A tensor that calls itself LoRA, and is not read as an adapter; empty without.
     """
 
     dialect: Dialect | None
     layers: Proof | None
+    known_layers: Proof
     dimensions: Mapping[str, Proof]
     widths: Proof | None
     rank: Proof | None
@@ -44,6 +49,7 @@ class Evidence:
     embeddings: Proof | None
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...] = ()
+    unread_adapter: str = ""
 
 
 def gather(header: Header) -> Evidence:
@@ -62,7 +68,7 @@ def _unknown(header: Header, known: tuple[Dialect, ...]) -> Evidence:
         titles = "; ".join(one.title for one in dialects().values())
         message = f"names its tensors as no program that is known ({shown}); known are {titles}"
     problem = Problem("weights" if known else "dialect", message, place=header.name)
-    return Evidence(None, None, {}, None, None, True, _dtype(header), None, None, (problem,))
+    return Evidence(None, None, NO_LAYERS, {}, None, None, True, _dtype(header), None, None, (problem,))
 
 
 def _dtype(header: Header) -> Proof | None:
@@ -93,6 +99,7 @@ class _Reader(Readings):
             self.problem(f"has tensors that are there under another name too: {some(names.twice)}")
         if names.other_adapters:
             self.problem(f"has {some(names.other_adapters)}, and {self.dialect.title} names no adapter so")
+        self.base_of_ttt_layers()
         widths = self.inner_widths()
         rank = self.adapter_rank()
         self.base_dimensions()
@@ -104,10 +111,11 @@ class _Reader(Readings):
         attention = shown(next(iter(names.attention.values()), "")) or "no base attention weight"
         unfrozen = Proof(tuple(sorted(names.attention)), attention)
         embeddings = Proof(bool(names.embedding), shown(names.embedding) or "no embedding")
-        layers = Proof(tuple(names.layers), self.first_of_ttt())
+        layers = Proof(tuple(names.layers), self.first_of_ttt()) if names.layers else NO_LAYERS
         return Evidence(
             self.dialect,
-            None if names.unknown else layers,
+            None if self.hidden() else layers,
+            layers,
             dimensions,
             widths,
             rank,
@@ -117,6 +125,7 @@ class _Reader(Readings):
             embeddings if base is not None and base.embedding else None,
             tuple(self.problems),
             tuple(self.notes()),
+            shown(names.unread_adapter),
         )
 
     def notes(self) -> Iterator[Problem]:
@@ -131,10 +140,26 @@ class _Reader(Readings):
     def first_of_ttt(self) -> str:
         """Return a tensor that shows that the first layer with TTT has it."""
         names = self.sorted
-        if not names.layers:
-            return "no tensor of a TTT layer"
         first = names.layers[0]
         return shown(next(iter(names.blocks.get(first, {}).values()), "") or names.converted[first])
+
+    def base_of_ttt_layers(self) -> None:
+        """Hold the base tensors of layers with TTT against their own names, of which one tensor may have two."""
+        names = self.sorted
+        if plain := [names.plain[index] for index in names.layers if index in names.plain]:
+            why = f"and {self.dialect.title} names no tensor of a layer with TTT so: a loader leaves them out"
+            self.problem(f"has {some(plain)}, {why}")
+        dtypes, shapes = self.header.dtype, self.header.shape
+        if differing := [pair for pair in names.shared if len({(dtypes(one), shapes(one)) for one in pair}) > 1]:
+            said = " and ".join(f"{shown(one)} as {dtypes(one)} {quote(list(shapes(one)))}" for one in differing[0])
+            more = f", and {len(differing) - 1:,} more tensors so" if len(differing) > 1 else ""
+            self.problem(f"has one tensor under two names that differ: {said}{more}")
+
+    def hidden(self) -> bool:
+        """Whether TTT may be among what is not read: in a layer, or as a TTT layer's tensors behind a prefix."""
+        names = self.sorted
+        text = "" if names.layers else "\n".join(names.strangers)
+        return bool(names.unknown) or any(one.block and re.search(one.block, text) for one in dialects().values())
 
     def inner_widths(self) -> Proof | None:
         """Hold every TTT layer against the declaration, and return the widths that all inner models have."""

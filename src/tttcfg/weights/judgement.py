@@ -31,6 +31,8 @@ def unverifiable(reason: str) -> Judgement:
 VERIFIED = Judgement("verified")
 TAKEN = Judgement("verified", shown="taken from the tensors themselves")
 """Said of a field that no configuration decided."""
+UNDISPUTED = Judgement("verified", shown="the tensors show it, and nothing says otherwise")
+"""Said of a field that only a model's config.json would decide, where there is none or it does not say it."""
 NO_TENSOR = unverifiable("no tensor depends on it")
 UNKNOWN_NAMES = unverifiable("nobody knows what these tensors are")
 """Said of every field where the dialect is unknown."""

@@ -18,6 +18,8 @@ class Sorted:
         blocks: The tensors of TTT layers: full names by the rest of the name.
         twice: Names of tensors of TTT layers that are in `blocks` under another name.
         converted: A base tensor of a layer that has TTT.
+        plain: A base tensor that is named as those of layers without TTT are.
+        shared: The two names of one base tensor, of each that a layer with TTT has twice.
         present: The first tensor of each layer, whatever it is.
         attention: An attention weight of the base model.
         adapters: The two halves of LoRA adapters: full names by that of what they are for.
@@ -30,12 +32,15 @@ class Sorted:
         unknown: What is in a layer, and neither of its TTT nor of the base model.
         strangers: What is in no layer, and not of the base model.
         other_adapters: What calls itself LoRA, and is no half of an adapter.
+        unread_adapter: A tensor that calls itself LoRA, and is not read as an adapter; empty without.
     """
 
     def __init__(self, names: Iterable[str], dialect: Dialect) -> None:
         self.blocks: dict[int, dict[str, str]] = {}
         self.twice: list[str] = []
         self.converted: dict[int, str] = {}
+        self.plain: dict[int, str] = {}
+        self.shared: list[tuple[str, str]] = []
         self.present: dict[int, str] = {}
         self.attention: dict[int, str] = {}
         self.adapters: dict[str, dict[str, str]] = {"A": {}, "B": {}}
@@ -53,6 +58,7 @@ class Sorted:
         self._converted = re.compile(base.converted or _NEVER)
         self._attention = re.compile(base.attention or _NEVER)
         self._embedding = re.compile(base.embedding or _NEVER)
+        self._first: dict[tuple[int, str], str] = {}
         for name in names:
             self._sort(name)
 
@@ -64,6 +70,11 @@ class Sorted:
     @property
     def adapters_only(self) -> bool:
         return not (self.whole or self.part)
+
+    @property
+    def unread_adapter(self) -> str:
+        unread = (*self.other_adapters, *self.unknown, *self.strangers)
+        return next((name for name in unread if "lora_" in name), "")
 
     def _sort(self, name: str) -> None:
         layer = self._layer.match(name)
@@ -93,8 +104,13 @@ class Sorted:
             self._sort_base(name, index, adapter is not None)
 
     def _sort_base(self, name: str, index: int, adapter: bool) -> None:
-        if self._converted.match(name):
+        if converted := self._converted.match(name):
             self.converted.setdefault(index, name)
+            first = self._first.setdefault((index, name[converted.end() :]), name)
+            if first != name:
+                self.shared.append((first, name))
+        elif self._converted.pattern != _NEVER:
+            self.plain.setdefault(index, name)
         if adapter:
             self.adapted.add(index)
             return

@@ -1,0 +1,105 @@
+"""Whether LoRA, and what else was trained beside it, agrees with what tensors prove."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tttcfg.fields import plain
+from tttcfg.ttt_moshi.holding import Holding, is_number, typed
+from tttcfg.weights.judgement import NO_TENSOR, VERIFIED, Judgement, unverifiable
+from tttcfg.weights.readings import Proof
+
+
+class AdapterJudge(Holding):
+    """Holds what a configuration and config.json say of adapters against the tensors."""
+
+    def adapters(self) -> Iterator[tuple[str, Judgement]]:
+        """Hold LoRA in the configuration and in config.json against the adapters in the file."""
+        rank, lora, model = self.evidence.rank, self.training.lora, self.model or {}
+        stated, unread = model.get("lora"), self.evidence.unread_adapter
+        if stated is not None and not isinstance(stated, bool):
+            yield "lora.enable", self.mistyped("lora", stated, "true or false", rank is not None)
+        if rank is None and unread:
+            advice = "give weights that name every adapter as the trainer does"
+            said = unverifiable(f"{unread} calls itself LoRA, and is not read")
+            yield from (("lora.enable", said._replace(advice=advice)), ("lora.rank", said))
+            return
+        yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
+        if isinstance(stated, bool):
+            yield "lora.enable", self.enabled(stated, "set it to {} there", f"{self.model_name}, lora")
+        if rank is None or not lora.enable:
+            yield "lora.rank", unverifiable("LoRA is off" if not lora.enable else "the weights have no adapter")
+            return
+        yield self.equal("lora.rank", lora.rank, rank)
+        if stated is True and "lora_rank" in model:
+            yield "lora.rank", self.stated_rank(model["lora_rank"], rank)
+        if stated is True and "lora_scaling" in model:
+            yield "lora.scaling", self.scaling(model["lora_scaling"])
+
+    def enabled(self, on: bool, advice: str, where: str = "") -> Judgement:
+        """Say whether LoRA is on in the weights too; `advice` has a place for what it should be."""
+        rank = self.evidence.rank
+        if on == (rank is not None):
+            return VERIFIED
+        if rank is None:
+            absent = "no adapter is among the weights"
+            absent += " (LoRA was merged into the model, or never on)" if self.evidence.whole else ""
+            why = "; a loader that believes it adds random adapters"
+            return Judgement("contradicted", "true", absent, advice.format("false") + why, where)
+        shown = f"the weights have adapters ({rank.tensor})"
+        why = "; without, the adapters are left out"
+        return Judgement("contradicted", "false", shown, advice.format("true") + why, where)
+
+    def stated_rank(self, stated: Any, rank: Proof) -> Judgement:
+        if not is_number(stated):
+            return self.mistyped("lora_rank", stated, "a number", rank.value)
+        if stated == rank.value:
+            return VERIFIED
+        return self.contradicted(stated, rank, f"set it to {rank.value} there", f"{self.model_name}, lora_rank")
+
+    def scaling(self, stated: Any) -> Judgement:
+        """Hold the adapters' scaling, which no tensor shows, against config.json."""
+        ours, source = self.training.lora.scaling, self.source("lora.scaling")
+        if not is_number(stated):
+            return self.mistyped("lora_scaling", stated, "a number", ours)
+        if stated == ours:
+            return NO_TENSOR
+        shown, advice = f"{self.model_name} has lora_scaling {stated}", f"override lora.scaling={stated}"
+        if source == "override":
+            return unverifiable(f"{shown}, and the override is {ours}")
+        if source == "default":
+            return unverifiable(f"{shown}, and the default is {ours}")._replace(advice=advice)
+        shown += ", which a loader takes"
+        return Judgement("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
+
+    def trained_too(self) -> Iterator[tuple[str, Judgement]]:
+        """Hold what else was trained against what lies beside the adapters; a run may train something else."""
+        training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
+        if training.full_finetuning:
+            return
+        embeddings, unfrozen, wanted = evidence.embeddings, evidence.unfrozen, training.ttt.unfrozen_attention_layers
+        if embeddings is not None and evidence.rank is not None and training.lora.enable and self.said("lora.ft_embed"):
+            yield self.equal("lora.ft_embed", training.lora.ft_embed, embeddings)
+        if unfrozen is None or not training.ttt.enable or not self.said(key):
+            return
+        beside_adapters = evidence.rank is not None or evidence.unread_adapter
+        unsaved = beside_adapters and not unfrozen.value  # it may be there, and not have been saved
+        if not unsaved and self.meant(wanted) not in (None, unfrozen.value):
+            proof = unfrozen._replace(value=list(unfrozen.value) or "none")
+            yield key, self.contradicted(plain(wanted), proof, f"override {key}={typed(proof.value)}")
+
+    def base(self) -> Iterator[tuple[str, Judgement]]:
+        """Say where adapters would have no base model to go onto."""
+        if self.evidence.whole:
+            return
+        shown = "the file holds adapters only, and no base model"
+        if self.training.full_finetuning:
+            advice = "give the file with the whole model, or override full_finetuning=false"
+            yield "full_finetuning", Judgement("contradicted", "true", shown, advice)
+        repository, path = self.training.moshi_paths.hf_repo_id, self.training.moshi_paths.moshi_path
+        if not (repository or "").strip() and not (path or "").strip():
+            said = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)},"
+            advice = "name the base model by moshi_paths.hf_repo_id or moshi_paths.moshi_path"
+            yield "moshi_paths.hf_repo_id", Judgement("contradicted", said, shown, advice)
