@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-bench"
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src", "migrations", "schemas")
 PEERS = ("hydra-core>=1.3,<1.4", "numpy>=2", "safetensors>=0.8,<0.9")
+TORCH = ("torch>=2.6",)
+TORCH_PARTS = {"saving", "layers"}
+"""What needs torch, which is large, and installed where one of these is asked for."""
 
 
 def main() -> int:
@@ -28,7 +31,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=HOME, prefix="work-") as work:
         checkout = _copied(Path(work) / "checkout")
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, str(checkout), *PEERS], env=environment, check=True)
+        subprocess.run(
+            [*pip, str(checkout), *PEERS, *(TORCH if TORCH_PARTS & set(sys.argv) else ())], env=environment, check=True
+        )
         subprocess.run([*pip, "--force-reinstall", "--no-deps", str(checkout)], env=environment, check=True)
         suite = [str(python), str(ROOT / "benchmarks" / "suite.py"), "--work", work, *sys.argv[1:]]
         return subprocess.run(suite, env={**environment, "PYTHONHASHSEED": "0"}, check=False).returncode

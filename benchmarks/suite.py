@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import cold
@@ -21,6 +22,11 @@ PARTS: dict[str, Callable[[Path, int], Iterator[Figure]]] = {
     "fleet": fleet.figures,
     "weights": weights.figures,
 }
+if find_spec("torch"):  # which is installed where one of these is asked for
+    import layers
+    import saving
+
+    PARTS |= {"saving": saving.figures, "layers": layers.figures}
 NAMES = ("tttcfg", "pydantic", "typer", "ruamel.yaml", "hydra-core", "safetensors")
 
 
