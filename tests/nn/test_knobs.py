@@ -75,8 +75,10 @@ def test_each_class_reads_what_concerns_it() -> None:
     assert of_a_layer.read == of_a_hybrid.read - around
 
 
-def results(changes: dict[str, Any]) -> tuple[dict[str, list[int]], torch.Tensor]:
-    """Return a model's tensor shapes, and what it computes in pieces while training and while evaluating."""
+def results(
+    changes: dict[str, Any], weights: dict[str, torch.Tensor] | None = None
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return a model's weights, its own or those given, and what it computes in pieces, training and evaluating."""
     torch.manual_seed(0)
     model = Skeleton()
     config = ttt_config(**{**BASE, **changes})
@@ -84,22 +86,28 @@ def results(changes: dict[str, Any]) -> tuple[dict[str, list[int]], torch.Tensor
     for hybrid in config.layer_indices:
         stir(model.transformer.layers[hybrid].seq_modeling_block.ttt_layer, size=0.2)
     found = []
+    if weights is not None:
+        model.load_state_dict(weights)
     for mode in (True, False):
         with torch.no_grad() if not mode else torch.enable_grad(), carrying_states(model.train(mode)):
             found += [model(piece).detach() for piece in tokens(1, 24).split(16, dim=1)]
-    return {name: list(one.shape) for name, one in model.state_dict().items()}, torch.cat(found, dim=1)
+    return model.state_dict(), torch.cat(found, dim=1)
+
+
+def shapes_of(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: one.shape for name, one in weights.items()}
 
 
 @pytest.mark.parametrize("field", CHANGES)
 def test_every_field_does_what_its_role_says(field: str) -> None:
-    (shapes, logits), (changed_shapes, changed_logits) = results({}), results(CHANGES[field])
-    difference = (changed_logits - logits).norm() / logits.norm()
+    (weights, logits), (changed_weights, changed_logits) = results({}), results(CHANGES[field])
     role = leaves(TTTConfig)[field].role
-    assert (changed_shapes != shapes) == (role is Role.ARCHITECTURE)
-    if role is Role.COMPUTATION:
-        assert difference > 1e-4
-    elif role is Role.RUN:
-        assert difference == 0
+    assert (shapes_of(changed_weights) != shapes_of(weights)) == (role is Role.ARCHITECTURE)
+    if role is not Role.ARCHITECTURE:
+        difference = (results(CHANGES[field], weights)[1] - logits).norm() / logits.norm()
+        assert difference > 1e-4 if role is Role.COMPUTATION else difference == 0
+    if role is Role.TRAINING:  # it says where training starts
+        assert not torch.equal(changed_logits, logits)
 
 
 @pytest.mark.parametrize("field", REFUSED)

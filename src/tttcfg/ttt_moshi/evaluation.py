@@ -65,7 +65,6 @@ class EvaluationArgs(Section):
     freq: Whole = _run(0, "steps", "Steps between two evaluations; 0 is never.", ge=0)
     use_silence: bool = _run(False, "switch", "Fill the silent stream with Moshi's silence codes.")
     use_user_stream: bool = _run(False, "switch", "Play the audio into the user stream instead of Moshi's own.")
-    inner_loop_plot_dir: Text = _run("./evaluation_plots/inner_loop", "path", "Folder for plots of the inner loss.")
     sblimp: PairsWithGold = PairsWithGold()
     swuggy: PairsWithGold = PairsWithGold()
     tstory: Pairs = Pairs()

@@ -139,7 +139,7 @@ class TrainingArgs(Section):
         False, role=Role.RUN, unit="switch", description="Evaluate on data.eval_data while training."
     )
     gradient_checkpointing: bool = setting(
-        True, role=Role.TRAINING, unit="switch", description="Recompute activations of the base model to save memory."
+        True, role=Role.RUN, unit="switch", description="Recompute activations of the base model to save memory."
     )
     world_size: Whole | None = setting(
         None, role=Role.TRAINING, unit="ranks", ge=1, description="Ranks that trained; set by the launcher."

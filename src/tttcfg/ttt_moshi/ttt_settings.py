@@ -47,9 +47,9 @@ class LayerSettings(Section):
     )
     initial_gating_alpha: float = setting(
         0.1,
-        role=Role.COMPUTATION,
+        role=Role.TRAINING,
         unit="1",
-        description="Gating alpha at the start; a TTT layer's output is scaled by tanh(alpha).",
+        description="Gating alpha where training starts; a TTT layer's output is scaled by tanh(alpha).",
     )
     persistent_states: bool = setting(
         True,
