@@ -156,6 +156,20 @@ def resolving(folder: Path, _: object) -> Said:
     }
 
 
+def leaving(folder: Path, _: object) -> Said:
+    """Drop a model after its group of processes, right after a collective, as programs do at their end."""
+    number, size = rank(), world_size()
+    dist.destroy_process_group()
+    times = 20  # once, it hung in one time of three to six
+    for time in range(times):
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store{time}", rank=number, world_size=size)
+        model = replicated(nn.Linear(1, 1))
+        on_first(lambda: "done")
+        dist.destroy_process_group()
+        del model
+    return {"left": times}
+
+
 def main() -> None:
     what, folder, number, size = sys.argv[1:]
     torch.set_num_threads(1)
@@ -163,7 +177,7 @@ def main() -> None:
     if int(size) > 1:
         store = f"file://{folder}/store"
         dist.init_process_group("gloo", init_method=store, rank=int(number), world_size=int(size))
-    scenario = {"errors": errors, "resolving": resolving}.get(what, saving)
+    scenario = {"errors": errors, "resolving": resolving, "leaving": leaving}.get(what, saving)
     said = scenario(Path(folder), WRAPPED.get(what, alone))
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()

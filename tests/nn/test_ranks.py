@@ -101,3 +101,8 @@ def test_rank_0_resolves_for_all(tmp_path: Path) -> None:
     assert (first["seed"], first["betas"], first["layers"]) == (0, [0.5, 0.75], [1, 2])
     assert [{**one, "secret": None} for one in said] == [{**first, "secret": None}] * 3
     assert [one["secret"] for one in said] == [True, False, False]
+
+
+def test_a_model_can_outlive_its_group_of_processes(tmp_path: Path) -> None:
+    """Gloo's threads hold no tensor of ours by then, so that nobody waits for them in vain."""
+    assert launch("leaving", tmp_path, 2) == [{"left": 20}] * 2

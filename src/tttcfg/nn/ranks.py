@@ -7,6 +7,8 @@ on the CPU or, under nccl, on the rank's own GPU.
 from __future__ import annotations
 
 import json
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
 
 Result = TypeVar("Result")
 _SHOWN = 3
+_PATIENCE_SECONDS = 1.0
 
 
 def rank() -> int:
@@ -45,16 +48,30 @@ def gather_texts(text: str) -> list[str]:
     """Return the text that every rank gave, by rank."""
     if world_size() == 1:
         return [text]
+    data = list(text.encode())
+    sizes = [size for (size,) in _gathered([len(data)], torch.int64)]
+    parts = _gathered(data + [0] * (max(1, *sizes) - len(data)), torch.uint8)
+    return [bytes(part[:size]).decode() for part, size in zip(parts, sizes, strict=True)]
+
+
+def _gathered(values: list[int], dtype: torch.dtype) -> list[list[int]]:
+    """Return the numbers that every rank gave, by rank, once no thread of gloo holds their tensors any more.
+
+    Such a thread frees a collective's tensors a moment after its end, for which it needs the interpreter. A process
+    that drops its DistributedDataParallel after `destroy_process_group` waits for the thread's end without letting go
+    of the interpreter: if the thread comes that late, both wait for ever.
+    """
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
-    data = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
-    length = torch.tensor([len(data)], device=device)
-    lengths = [torch.empty_like(length) for _ in range(world_size())]
-    dist.all_gather(lengths, length)
-    filled = torch.zeros(max(1, *map(int, lengths)), dtype=torch.uint8, device=device)
-    filled[: len(data)] = data
-    parts = [torch.empty_like(filled) for _ in lengths]
-    dist.all_gather(parts, filled)
-    return [bytes(part[: int(size)].tolist()).decode() for part, size in zip(parts, lengths, strict=True)]
+    own = torch.tensor(values, dtype=dtype, device=device)
+    parts = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(parts, own)
+    found = [part.tolist() for part in parts]
+    held = [weakref.ref(tensor) for tensor in (own, *parts)]
+    del own, parts
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while device.type == "cpu" and any(tensor() is not None for tensor in held) and time.monotonic() < end:
+        time.sleep(0)  # lets the thread have the interpreter
+    return found
 
 
 def together(action: Callable[[], Result]) -> Result:
