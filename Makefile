@@ -4,16 +4,22 @@ BIN := $(VENV)/bin
 # The tests' tensors are small, and their processes many: threads would only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test slow lint types bench docs clean
+.PHONY: demo story experiment test slow lint types bench docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt "pip>=25.1"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group test --group lint --group nn
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group test --group lint --group nn --group examples
 	touch $@
 
 demo: $(BIN)/.ready  ## the main job, on a bundled checkpoint
 	$(BIN)/python examples/demo.py
+
+story: $(BIN)/.ready  ## train, evaluate with any configuration, override, benchmarks: two minutes
+	$(BIN)/python examples/ttt_moshi/story.py
+
+experiment: $(BIN)/.ready  ## the table in the README, on three seeds: about a minute for each
+	$(BIN)/python examples/ttt_moshi/experiment.py
 
 test: $(BIN)/.ready lint types  ## lint, types and all tests
 	$(BIN)/python -m pytest -q -n auto

@@ -1,0 +1,237 @@
+"""The results file: what was evaluated, under which configuration, and what came out.
+
+    results_version   1; a change of this layout counts it up
+    tttcfg            the version that wrote it
+    configuration     `digest` of all architecture and computation fields, as tttcfg has it, the `schema_version` it was
+                      taken under, and those `fields` with their values
+    checkpoint        `path`, `step`, and `weights_header_digest`, of the names, shapes and dtypes of the weights; null
+                      where the model was of no checkpoint
+    standard          the standard evaluation; null where it was not asked for
+    paper_metrics     null where they were not asked for, else
+        tokenizer       what made the audio into tokens, with its configuration
+        scoring         normalisation, codebook weights, what the streams held, how ties count
+        benchmarks      by section of the configuration, each with the `layout` of its data and a `status`:
+                        `done`      `name` that the data declare, figures, `data` with digests of what was scored, and
+                                    `causal`: false where TTT layers took mini-batches of several positions, which see
+                                    one another, so that the likelihoods are not strict ones
+                        `not run`   `reason`
+                        `error`     `problems`, all of them
+
+A figure that is missing is not there; it is never 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tttcfg import Effective, InputError, Place, Problem, __version__
+from tttcfg.checkpoint import find_checkpoint
+from tttcfg.family import family_of
+from tttcfg.fields import plain
+
+from .benchmarks import DONE, ERROR, NOT_RUN
+
+RESULTS_VERSION = 1
+_STEP = re.compile(r"checkpoint_(\d+)")
+
+
+def assemble(
+    effective: Effective,
+    *,
+    checkpoint: str | os.PathLike[str] | None,
+    standard: Mapping[str, Any] | None = None,
+    paper_metrics: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the results of one evaluation as they are written."""
+    family = family_of(type(effective.training))
+    fields = {leaf.name: plain(leaf.get(effective.training)) for leaf in family.decisive_leaves}
+    return {
+        "results_version": RESULTS_VERSION,
+        "tttcfg": __version__,
+        "configuration": {"digest": effective.digest, "schema_version": family.head, "fields": fields},
+        "checkpoint": None if checkpoint is None else _checkpoint(effective, os.fspath(checkpoint)),
+        "standard": None if standard is None else dict(standard),
+        "paper_metrics": None if paper_metrics is None else dict(paper_metrics),
+    }
+
+
+def _checkpoint(effective: Effective, path: str) -> dict[str, Any]:
+    folder = find_checkpoint(path).folder
+    steps = _STEP.findall(folder)
+    verification = effective.verification
+    return {
+        "path": folder,
+        "step": int(steps[-1]) if steps else None,
+        "weights_header_digest": verification.weights.header.digest if verification else None,
+    }
+
+
+def write(results: Mapping[str, Any], path: Path) -> None:
+    """Write results as JSON; a number that is not finite is refused with a ValueError."""
+    text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the results in a file.
+
+    Raises:
+        InputError: It cannot be read, or is none, or of a version that this program does not know.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(Problem("unreadable", f"cannot be read: {error}", place=Place(str(path)))) from None
+    version = found.get("results_version") if isinstance(found, dict) else None
+    if version != RESULTS_VERSION:
+        message = f"is {version!r}, and this program reads version {RESULTS_VERSION}"
+        raise InputError(Problem("version", message, "results_version", Place(str(path))))
+    return dict(found)
+
+
+def exit_code(results: Mapping[str, Any]) -> int:
+    """Return 0 where everything that was asked for is there, else 1; benchmarks of which none ran are missing."""
+    standard, paper = results["standard"], results["paper_metrics"]
+    if standard is None and paper is None:
+        return 1
+    failed = standard is not None and standard.get("status", DONE) != DONE
+    statuses = [] if paper is None else [entry["status"] for entry in paper["benchmarks"].values()]
+    nothing_ran = paper is not None and DONE not in statuses
+    return int(failed or nothing_ran or ERROR in statuses)
+
+
+def describe(results: Mapping[str, Any]) -> list[str]:
+    """Return the benchmarks' results as lines to be logged."""
+    paper = results["paper_metrics"]
+    if paper is None:
+        return []
+    lines = [f"tokenizer: {json.dumps(paper['tokenizer'])}"]
+    for entry in paper["benchmarks"].values():
+        lines += _lines(entry)
+    if all(entry["status"] == NOT_RUN for entry in paper["benchmarks"].values()):
+        lines.append("no benchmark ran: the configuration names no data (evaluation.*.audio_dir)")
+    return lines
+
+
+def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
+    if entry["status"] == NOT_RUN:
+        yield f"{entry['layout']}: not run: {entry['reason']}"
+    elif entry["status"] == ERROR:
+        yield from (f"{entry['layout']}: error: {problem}" for problem in entry["problems"])
+    elif "accuracy" in entry:
+        figures = f"accuracy {_figure(entry['accuracy'], entry['standard_error'])}, {entry['pairs']} pairs"
+        yield f"{entry['name']}: {figures}, {entry['ties']} ties, {entry['unequal_lengths']} of unequal length"
+    else:
+        for place, found in entry["loss"].items():
+            longest = f"too short ({found.get('longest')} positions)"
+            figure = _figure(found["mean"], found["standard_error"]) if found["status"] == DONE else longest
+            yield f"{entry['name']}: loss at {place} {figure}"
+        slope = entry["slope"]
+        if slope:
+            yield f"{entry['name']}: slope {_figure(slope['mean'], slope['standard_error'])} {slope['definition']}"
+        yield f"{entry['name']}: figure {entry['figure']}"
+
+
+def _figure(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
+
+
+class Comparison(NamedTuple):
+    """Whether two results can be held against each other, why not, and what both have.
+
+    `figures` has, by benchmark, the main figure of each: the accuracy, or the mean loss over all sequences. It is there
+    where both scored the same data in the same way, also where their configurations differ.
+    """
+
+    comparable: bool
+    reasons: tuple[str, ...]
+    figures: Mapping[str, tuple[float, float]]
+
+
+def compare(left: Mapping[str, Any], right: Mapping[str, Any]) -> Comparison:
+    """Return whether `left` and `right` are comparable: same configuration, same data, scored in the same way.
+
+    Only what decides the tensors and what they compute counts of a configuration; checkpoints may differ, that being
+    what is compared. `reasons` names everything that stands in the way, whole results first.
+    """
+    parts = ("standard", "paper_metrics")
+    reasons = list(_configuration_reasons(left, right))
+    reasons += [f"{part}: in one only" for part in parts if (left[part] is None) != (right[part] is None)]
+    figures: dict[str, tuple[float, float]] = {}
+    if left["standard"] and right["standard"]:
+        reasons += [f"standard: {reason}" for reason in _standard_reasons(left["standard"], right["standard"])]
+    if left["paper_metrics"] and right["paper_metrics"]:
+        found, figures = _compare_papers(left["paper_metrics"], right["paper_metrics"])
+        reasons += found
+    if not any(left[part] and right[part] for part in parts):
+        reasons.append("nothing was evaluated in both")
+    return Comparison(not reasons, tuple(reasons), figures)
+
+
+def _compare_papers(
+    left: Mapping[str, Any], right: Mapping[str, Any]
+) -> tuple[list[str], dict[str, tuple[float, float]]]:
+    reasons = scoring = list(_scoring_reasons(left, right))
+    figures: dict[str, tuple[float, float]] = {}
+    for name, ours in left["benchmarks"].items():
+        theirs = right["benchmarks"].get(name, {"status": NOT_RUN})
+        found = list(_benchmark_reasons(ours, theirs))
+        reasons = [*reasons, *(f"{ours['layout']}: {reason}" for reason in found)]
+        if ours["status"] == theirs["status"] == DONE and not found and not scoring:
+            figures[name] = main_figure(ours), main_figure(theirs)
+    if not any(entry["status"] == DONE for entry in left["benchmarks"].values()):
+        reasons.append("paper_metrics: no benchmark ran")
+    return reasons, figures
+
+
+def main_figure(entry: Mapping[str, Any]) -> float:
+    """Return the one figure of a benchmark that is done: its accuracy, or the mean loss over all sequences."""
+    if "accuracy" in entry:
+        return float(entry["accuracy"])
+    means = [sequence["mean"] for sequence in entry["sequences"]]
+    return float(sum(means) / len(means))
+
+
+def _configuration_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
+    ours, theirs = left["configuration"], right["configuration"]
+    if ours["digest"] == theirs["digest"]:
+        return
+    if ours["schema_version"] != theirs["schema_version"]:
+        versions = f"{ours['schema_version']} and {theirs['schema_version']}"
+        yield f"the configurations' digests are of schema versions {versions}; evaluate again with one tttcfg"
+    for key in sorted({*ours["fields"], *theirs["fields"]}):
+        one, other = ours["fields"].get(key), theirs["fields"].get(key)
+        if one != other:
+            yield f"{key} is {json.dumps(one)} in one and {json.dumps(other)} in the other"
+
+
+def _standard_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
+    if "data" not in left or "data" not in right:
+        yield "does not say which data it is of"
+    elif left["data"] != right["data"]:
+        yield "the data are not the same"
+
+
+def _scoring_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
+    if left["tokenizer"] != right["tokenizer"]:
+        yield f"the tokenizers differ: {json.dumps(left['tokenizer'])} and {json.dumps(right['tokenizer'])}"
+    for key in sorted({*left["scoring"], *right["scoring"]}):
+        one, other = left["scoring"].get(key), right["scoring"].get(key)
+        if one != other:
+            yield f"scoring: {key} is {json.dumps(one)} in one and {json.dumps(other)} in the other"
+
+
+def _benchmark_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
+    if left["status"] != DONE or right["status"] != DONE:
+        if left["status"] != NOT_RUN or right["status"] != NOT_RUN:
+            yield f"{left['status']} in one and {right['status']} in the other"
+        return
+    for key, what in (("data", "data"), ("piece", "pieces"), ("window", "windows"), ("max_positions", "lengths")):
+        if left.get(key) != right.get(key):
+            yield f"the {what} are not the same"

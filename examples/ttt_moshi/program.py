@@ -1,0 +1,102 @@
+"""What the two programs share: overrides as they are typed, what is said of a configuration, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+import tttcfg
+from tttcfg import Effective, TttcfgError
+from tttcfg.cli.overrides import override_texts
+from tttcfg.family import family_of
+from tttcfg.fields import Role, plain
+
+logger = logging.getLogger("ttt_moshi")
+
+
+def run(main: Callable[[list[str]], int]) -> None:
+    """Run a program and leave: 0 fine, 1 the answer is no, 2 wrong use or input that cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        code = main(sys.argv[1:])
+    except TttcfgError as error:
+        logger.error("error: %s", error)
+        code = error.exit_code
+    except OSError as error:
+        logger.error("error: %s: %s", error.filename or "output", error.strerror or error)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def overrides_of(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return words such as `ttt.base_lr=2` and `--ttt.base_lr 2` as overrides; `options` are the program's own."""
+    return override_texts(words, [option.lstrip("-") for option in options])
+
+
+def deterministic() -> torch.device:
+    """Make every computation repeatable to the last bit on this machine, and return where it runs."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def ttt_lines(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
+    """Yield every setting of the `ttt` section that decides what the layers are and compute, and its value."""
+    for name, value in decisive(effective):
+        section, _, rest = name.partition(".")
+        if section == "ttt" and effective.training.ttt.enable:
+            yield rest, value
+
+
+def decisive(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
+    """Yield every architecture and computation field by its dotted name, and its value as text."""
+    for leaf in family_of(type(effective.training)).decisive_leaves:
+        yield leaf.name, shown(leaf.get(effective.training))
+
+
+def shown(value: Any) -> str:
+    """Return a value as the programs print it: layers as 28,29,30."""
+    value = plain(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
+    """Log what is to be known of the result: what was restored, what departs from training, what is doubtful."""
+    for finding in effective.findings:
+        if finding.code in ("unverifiable", "kernel"):
+            continue  # nearly all settings are; and the layers say which kernel they took
+        level = logging.INFO if finding.severity == "info" else logging.WARNING
+        logger.log(level, "%s [%s] %s", finding.severity, finding.code, _sentence(finding.key, finding.message))
+
+
+def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
+    """Log every setting that was overridden, and the value that it had otherwise."""
+    for name, origins in effective.origins.items():
+        if origins[0].source == "override":
+            leaf = family_of(type(effective.training)).leaves[name]
+            if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING):
+                before = next((one for one in origins if one.source != "override"), None)
+                value, instead = shown(leaf.get(effective.training)), ""
+                if before:
+                    other = shown(before.value)
+                    instead = (
+                        f", as without it ({before.source})"
+                        if other == value
+                        else f" instead of {other} ({before.source})"
+                    )
+                logger.info("🔧 Overridden: %s: %s%s", name, value, instead)
+
+
+def _sentence(key: str, message: str) -> str:
+    return f"{key}: {message}" if key else message

@@ -1,0 +1,90 @@
+"""The standard evaluation: loss and perplexity of every stream, over all of the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tttcfg import TrainingArgs
+
+from .data import Dataset
+from .losses import token_losses, token_weights
+from .model import TinyMoshi
+
+
+def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[str, Any]:
+    """Return the losses of a model on data, as JSON values, in nats.
+
+    `loss` is what training minimises, with its weights; everything else counts every token once. A perplexity is the
+    exponential of a mean in nats. `per_sequence` is `loss` of each piece of `duration_sec`, in the order of the data,
+    so that two results can be compared piece by piece.
+    """
+    device = next(model.parameters()).device
+    sums = _Sums(1 + model.dep_q)
+    with _evaluating(model), torch.no_grad():
+        for batch in data.batches(training.batch_size):
+            codes = batch.codes.to(device)
+            losses = token_losses(model(codes), codes)
+            sums.add(losses.nats, losses.mask, token_weights(losses, codes, model, training))
+    return {"data": dict(data.description), **sums.result()}
+
+
+@contextmanager
+def _evaluating(model: TinyMoshi) -> Iterator[None]:
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+class _Sums:
+    """Adds up over the batches in float64, sequence by sequence, so that the batch size changes no rounding here."""
+
+    def __init__(self, streams: int) -> None:
+        self.nats = torch.zeros(streams, dtype=torch.float64)
+        self.tokens = torch.zeros(streams, dtype=torch.int64)
+        self.weighted: list[Tensor] = []  # by sequence: nats and weights of text and audio [2, 2]
+
+    def add(self, nats: Tensor, mask: Tensor, weights: Tensor) -> None:
+        nats, mask, weights = nats.double().cpu(), mask.cpu(), weights.double().cpu()
+        for row in range(len(nats)):
+            self.nats += nats[row].sum(dim=-1)
+            self.tokens += mask[row].sum(dim=-1)
+            pairs = torch.stack([(nats[row] * weights[row]).sum(dim=-1), weights[row].sum(dim=-1)])
+            self.weighted.append(torch.stack([pairs[:, 0], pairs[:, 1:].sum(dim=-1)]))
+
+    def result(self) -> dict[str, Any]:
+        weighted = torch.stack(self.weighted)
+        losses = _objective(weighted)
+        codebooks = [_stream(nats, tokens) for nats, tokens in zip(self.nats[1:], self.tokens[1:], strict=True)]
+        spread = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else None
+        return {
+            "loss": _objective(weighted.sum(dim=0, keepdim=True)).item(),
+            "loss_standard_error": spread,
+            "sequences": len(losses),
+            "text": _stream(self.nats[0], self.tokens[0]),
+            "audio": _stream(self.nats[1:].sum(), self.tokens[1:].sum()),
+            "codebooks": codebooks,
+            "per_sequence": losses.tolist(),
+        }
+
+
+def _objective(weighted: Tensor) -> Tensor:
+    """Return the training loss of sums [N, 2 (text, audio), 2 (nats, weights)]."""
+    nats, weights = weighted.unbind(dim=-1)
+    return (nats / weights.clamp(min=1e-9)).sum(dim=-1)
+
+
+def _stream(nats: Tensor, tokens: Tensor) -> dict[str, Any]:
+    """Return loss and perplexity of so many tokens; null where there are none."""
+    if not tokens:
+        return {"loss": None, "perplexity": None, "tokens": 0}
+    loss = nats.item() / int(tokens)
+    return {"loss": loss, "perplexity": math.exp(loss), "tokens": int(tokens)}

@@ -1,0 +1,119 @@
+"""Train the model of a configuration file; every checkpoint carries its configuration.
+
+    python examples/ttt_moshi/train.py --config examples/ttt_moshi/configs/train.yaml [run_dir=runs/mine ...]
+    torchrun --nproc-per-node 2 examples/ttt_moshi/train.py --config ...
+
+Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint that is resumed; 2 wrong use or input
+that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch.distributed as dist
+
+import tttcfg
+from ttt_moshi.program import deterministic, logger, overrides_of, run, say_findings, say_overrides
+from ttt_moshi.training import Run
+from tttcfg import InputError, Problem
+from tttcfg import nn as tttnn
+from tttcfg.checkpoint import find_checkpoint, read_model_config
+from tttcfg.nn.ranks import on_first, rank
+
+CONFIG_PATH = "moshi_paths.config_path"
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description="Train the model of a configuration file.",
+        epilog="Every other KEY=VALUE, --KEY=VALUE or --KEY VALUE overrides a setting.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="append", required=True, metavar="FILE", help="may be repeated")
+    options, rest = parser.parse_known_args(words)
+    train(options.config, overrides_of(rest, ("config",)))
+    return 0
+
+
+def train(config: Sequence[str], overrides: Sequence[str]) -> None:
+    """Do one training run.
+
+    Raises:
+        InputError: Something that was given cannot be used.
+        ContradictionError: The configuration cannot be true of the model, or of the checkpoint that is resumed.
+    """
+    device = deterministic()
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        effective, model_config = configured(config, overrides, ranks)
+        training = effective.training
+        on_first(lambda: prepare(training))
+        if rank() == 0:
+            say_overrides(effective)
+            say_findings(effective)
+        one = Run(effective, model_config, device)
+        if training.resume_from is not None:
+            one.resume(training.resume_from)
+        one.train()
+    finally:
+        if ranks > 1:
+            dist.destroy_process_group()
+
+
+def configured(config: Sequence[str], overrides: Sequence[str], ranks: int) -> tuple[Any, Mapping[str, Any]]:
+    """Return the effective configuration and the model's.
+
+    A run that resumes goes on with what its checkpoint was trained with, like an evaluation: other values take an
+    override. `world_size` is what was launched, whatever was given.
+    """
+    first = tttnn.resolve_together(config=config, overrides=overrides).training
+    checkpoint, path = first.resume_from, first.moshi_paths.config_path
+    if checkpoint is not None:
+        path = find_checkpoint(checkpoint).model_config
+    if path is None:
+        message = "names no config.json, which says how large the model is"
+        raise InputError(Problem("missing", message, CONFIG_PATH))
+    try:
+        model_config = read_model_config(path)
+    except InputError as error:
+        raise InputError(one._replace(key=one.key or CONFIG_PATH) for one in error.problems) from None
+    effective = tttnn.resolve_together(
+        checkpoint, config, overrides, model_config=None if checkpoint else path, require_training=True
+    )
+    if (effective.training.world_size or 1) != ranks:
+        return configured(config, [*overrides, f"world_size={ranks}"], ranks)
+    return effective, model_config
+
+
+def prepare(training: tttcfg.TrainingArgs) -> str:
+    """Make the run's folder; one that exists is deleted with `overwrite_run_dir`, and kept to resume into it.
+
+    Raises:
+        InputError: It exists, or is no run's folder; nothing was deleted.
+    """
+    folder = Path(training.run_dir or "")
+    if folder.exists() and any(folder.iterdir()) and training.resume_from is None:
+        if not training.overwrite_run_dir:
+            message = "exists; name another, or set overwrite_run_dir=true to delete it"
+            raise InputError(Problem("unwritable", message, "run_dir", str(folder)))
+        if not any((folder / name).exists() for name in ("metrics.train.jsonl", "checkpoints")):
+            raise InputError(Problem("unwritable", "is no run's folder, so it is not deleted", "run_dir", str(folder)))
+        logger.info("Deleting %s", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return ""
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,184 @@
+"""A checkpoint gives the same numbers with any configuration file; what is changed on purpose is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ttt_moshi import eval_from_checkpoint, standard
+from ttt_moshi.data import open_dataset
+from ttt_moshi.losses import token_losses
+from ttt_moshi.make_miniature import make
+from ttt_moshi.model import build
+
+import tttcfg
+from tttcfg import InputError
+
+from .conftest import CONFIGS, MODEL, TrainRun
+
+FOREIGN = sorted((CONFIGS / "foreign").glob("*.yaml"))
+PROGRAM = CONFIGS.parent / "eval_from_checkpoint.py"
+
+
+def evaluate(
+    checkpoint: Path, *overrides: str, config: Path | None = None, eval_type: str = "standard"
+) -> dict[str, Any]:
+    return eval_from_checkpoint.evaluate(str(checkpoint), [str(config)] if config else [], overrides, eval_type)
+
+
+@pytest.fixture(scope="session")
+def own(trained: Path) -> dict[str, Any]:
+    """What the run's own configuration gives."""
+    return evaluate(trained)
+
+
+@pytest.mark.parametrize("config", FOREIGN, ids=lambda path: path.stem)
+def test_a_foreign_configuration_gives_the_same_numbers_to_the_last_bit(
+    here: Path, trained: Path, own: dict[str, Any], config: Path
+) -> None:
+    found = evaluate(trained, f"data.eval_data={here / 'eval.jsonl'}", config=config)
+    assert found["standard"] == own["standard"]
+    assert found["configuration"] == own["configuration"]
+
+
+def test_any_path_into_a_checkpoint_is_that_checkpoint(trained: Path, own: dict[str, Any]) -> None:
+    checkpoint = trained / "checkpoints" / "checkpoint_000004"
+    for path in (checkpoint, checkpoint / "consolidated", checkpoint / "consolidated" / "training_config.json"):
+        assert evaluate(path)["standard"] == own["standard"]
+
+
+def test_it_says_what_it_uses_and_what_was_restored(
+    here: Path, trained: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        evaluate(trained, f"data.eval_data={here / 'eval.jsonl'}", config=CONFIGS / "foreign" / "inner_loop.yaml")
+    said = caplog.messages
+    assert said.index("📋 Loading training config from checkpoint") < said.index(
+        "🔧 Using TTT configuration from checkpoint..."
+    )
+    assert {"   TTT mini_batch_size: 8", "   TTT layers: 0", "   TTT base_lr: 16.0"} <= set(said)
+    assert "🔧 Using original training batch_size: 2" in said
+    assert any(
+        line.startswith("info [restored] ttt.mini_batch_size: is 8 from the checkpoint, not 32") for line in said
+    )
+
+
+def test_an_override_counts_and_is_told(trained: Path, own: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        found = evaluate(trained, "ttt.mini_batch_size=4")
+    assert found["standard"]["loss"] != own["standard"]["loss"]
+    assert found["configuration"]["digest"] != own["configuration"]["digest"]
+    assert "🔧 Overridden: ttt.mini_batch_size: 4 instead of 8 (checkpoint)" in caplog.messages
+    assert any(line.startswith("warning [deviation] ttt.mini_batch_size") for line in caplog.messages)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_batch_size_that_is_given_counts_even_where_it_is_one(trained: Path, own: dict[str, Any], size: int) -> None:
+    command = [sys.executable, PROGRAM, "--checkpoint_dir", trained, "--batch_size", str(size)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == 0
+    assert f"🔧 Using overridden batch_size: {size}" in done.stderr
+    assert json.loads(done.stdout)["standard"]["loss"] == pytest.approx(own["standard"]["loss"], rel=1e-5)
+
+
+def test_the_numbers_are_what_they_say(here: Path, own: dict[str, Any]) -> None:
+    found = own["standard"]
+    assert found["sequences"] == len(found["per_sequence"]) == 5
+    assert (found["text"]["tokens"], found["audio"]["tokens"]) == (5 * 32, 5 * (32 + 31 + 31))
+    for stream in (found["text"], found["audio"], *found["codebooks"]):
+        assert stream["perplexity"] == pytest.approx(math.exp(stream["loss"]))
+    spread = torch.tensor(found["per_sequence"], dtype=torch.float64).std().item() / math.sqrt(5)
+    assert found["loss_standard_error"] == pytest.approx(spread)
+    effective = tttcfg.resolve(config=here / "config.json", model_config=here / "model.json")
+    data = open_dataset(effective.training.data.eval_data, "data.eval_data", MODEL, effective.training)
+    model = build(MODEL, effective).eval()
+    (batch,) = data.batches(5)
+    losses = token_losses(model(batch.codes), batch.codes)
+    result = standard.evaluate(model, data, effective.training)
+    assert result["text"]["loss"] == pytest.approx(losses.nats[:, 0].mean().item(), rel=1e-5)
+    silent = effective.training.model_copy(update={"text_padding_weight": 0.0, "first_codebook_weight_multiplier": 9.0})
+    assert standard.evaluate(model, data, silent)["text"] == result["text"]
+    assert standard.evaluate(model, data, silent)["loss"] != result["loss"]
+
+
+def test_an_old_checkpoint_takes_what_the_configuration_file_gives(
+    here: Path, trained: Path, own: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of before tttcfg: weights and config.json alone."""
+    old = tmp_path / "checkpoint_000004" / "consolidated"
+    old.mkdir(parents=True)
+    for name in ("consolidated.safetensors", "config.json"):
+        shutil.copy(trained / "checkpoints" / "checkpoint_000004" / "consolidated" / name, old)
+    strip_metadata(old / "consolidated.safetensors")
+    with caplog.at_level(logging.INFO):
+        found = evaluate(old, config=here / "config.json")
+    assert "📋 No training config in the checkpoint: using the given configuration" in caplog.messages
+    assert "🔧 Using given batch_size: 2" in caplog.messages
+    assert found["standard"] == own["standard"]
+
+
+def strip_metadata(path: Path) -> None:
+    """Write a weights file again as the old trainer did: with its tensors and nothing else."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    save_file(tensors, path)
+
+
+def test_data_that_is_missing_is_an_error_and_no_number(trained: Path) -> None:
+    for value, said in (("", "names no data"), ("gone.jsonl", "cannot be read")):
+        with pytest.raises(InputError, match=rf"data\.eval_data: {said}"):
+            evaluate(trained, f"data.eval_data={value}")
+
+
+def test_adapters_need_the_base_model_that_they_are_for(here: Path, train_run: TrainRun) -> None:
+    base = train_run("eval_base", "ttt.enable=false", "max_steps=2")
+    path = base / "checkpoints/checkpoint_000002/consolidated/consolidated.safetensors"
+    options = ("full_finetuning=false", "lora.enable=true", "lora.rank=2", "max_steps=2")
+    run = train_run("eval_adapters", *options, f"moshi_paths.moshi_path={path}")
+    alone = evaluate(run)
+    elsewhere = evaluate(run, f"moshi_paths.moshi_path={shutil.copy(path, here / 'moved.safetensors')}")
+    assert alone["standard"] == elsewhere["standard"]
+    with pytest.raises(InputError, match=r"moshi_paths\.moshi_path: names no base model"):
+        evaluate(run, "moshi_paths.moshi_path=null", "moshi_paths.hf_repo_id=kyutai/moshiko-pytorch-bf16")
+
+
+def test_both_evaluations_in_one_result(trained: Path, own: dict[str, Any], tmp_path: Path) -> None:
+    config = make(tmp_path / "miniature", speech="tones", minutes=0.1)
+    results = eval_from_checkpoint.evaluate(str(trained), [str(config)], [], "both", tmp_path / "results.json")
+    assert results["standard"] == own["standard"]
+    assert any(entry["status"] == "done" for entry in results["paper_metrics"]["benchmarks"].values())
+
+
+def test_benchmarks_without_data_are_no_success(trained: Path) -> None:
+    command = [sys.executable, PROGRAM, "--checkpoint_dir", trained, "--eval_type", "paper_metrics"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == 1
+    assert "not run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("ttt.layers=[1]",), 1, "the weights have TTT in layers [0]"),
+        (("--batch_size", "0"), 2, "batch_size: 0 is refused"),
+        (("--config", "gone.yaml"), 2, "gone.yaml"),
+        (("--eval_typ", "both"), 2, "eval_type"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(
+    trained: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    command = [sys.executable, PROGRAM, "--checkpoint_dir", trained, *words]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,237 @@
+"""Training is repeatable, saves what it was configured with, and goes on from a checkpoint as if never stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from ttt_moshi import train
+from ttt_moshi.evaluation import read
+from ttt_moshi.make_miniature import make
+from ttt_moshi.model import TinyMoshi, build
+from ttt_moshi.trained import optimiser_of, schedule_of
+
+import tttcfg
+from tttcfg import InputError
+
+from .conftest import CONFIGS, MODEL, TrainRun, write_json
+
+EXAMPLES = CONFIGS.parent.parent
+REFUSED = [
+    ("ttt.layers=[7]", 1, "layers [7] do not exist"),
+    ("optim.lr=fast", 2, "optim.lr"),
+    ("frobnicate", 2, "KEY=VALUE"),
+]
+
+
+def weights(run: Path, step: int = 4) -> dict[str, torch.Tensor]:
+    (file,) = (run / "checkpoints" / f"checkpoint_{step:06d}" / "consolidated").glob("*[a-d].safetensors")
+    return load_file(file)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def figures(run: Path, kind: str = "train") -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / f"metrics.{kind}.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_every_checkpoint_carries_its_configuration_and_its_tensors_prove_it(trained: Path) -> None:
+    for step in (2, 4):
+        checkpoint = trained / "checkpoints" / f"checkpoint_{step:06d}"
+        verification = tttcfg.verify(checkpoint)
+        verdicts = {verdict.verdict for name, verdict in verification.verdicts.items() if name in verification.proved}
+        assert (verification.dialect, verification.binding, verdicts) == ("ttt_moshi", "bound", {"verified"})
+        assert tttcfg.resolve(checkpoint).training.ttt.base_lr == 16.0
+
+
+def test_training_again_gives_the_same_weights_to_the_last_bit(trained: Path, train_run: TrainRun) -> None:
+    assert same(weights(trained), weights(train_run("again")))
+    assert not same(weights(trained), weights(train_run("seed", "seed=1")))
+
+
+def test_a_resumed_run_ends_where_it_would_have_ended(trained: Path, train_run: TrainRun) -> None:
+    resumed = train_run("resumed", f"resume_from={trained / 'checkpoints' / 'checkpoint_000002'}")
+    assert [one["step"] for one in figures(resumed)] == [3, 4]
+    assert same(weights(resumed), weights(trained))
+
+
+def test_resuming_can_start_the_steps_and_the_gates_anew(trained: Path, train_run: TrainRun) -> None:
+    options = ("reset_step=true", "reset_optimizer=true", "ttt.override_gating_alpha_on_resume=true", "optim.lr=0")
+    run = train_run("anew", f"resume_from={trained}", *options)
+    assert [one["step"] for one in figures(run)] == [1, 2, 3, 4]
+    assert weights(run)["transformer.layers.0.seq_modeling_block.forward_ssm_gating.gating_alpha"].eq(1.0).all()
+
+
+def test_a_resumed_run_follows_its_own_learning_rates_and_schedule(trained: Path, train_run: TrainRun) -> None:
+    """What the optimiser's state was saved with is not what an override asks for."""
+    start = f"resume_from={trained / 'checkpoints' / 'checkpoint_000002'}"
+    options = ("max_steps=6", "optim.lr=0.001", "optim.weight_decay=0.2", "do_ckpt=false")
+    whole, resumed = train_run("whole_schedule", *options), train_run("resumed_schedule", start, *options)
+    rates = {one["step"]: one["lr"] for one in figures(whole)}
+    assert {one["step"]: one["lr"] for one in figures(resumed)} == {step: rates[step] for step in (3, 4, 5, 6)}
+
+
+def test_ranks_that_were_not_launched_are_not_saved(train_run: TrainRun, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        run = train_run("typed_ranks", "world_size=8", "max_steps=1")
+    assert tttcfg.resolve(run).training.world_size == 1
+    assert "🔧 Overridden: world_size: 1 instead of None (default)" in caplog.messages
+
+
+def test_microbatches_add_up_to_one_batch(train_run: TrainRun) -> None:
+    whole, parts = train_run("whole", "batch_size=4"), train_run("parts", "num_microbatches=2")
+    losses = [[one["loss"] for one in figures(run)] for run in (whole, parts)]
+    torch.testing.assert_close(*map(torch.tensor, losses), rtol=1e-4, atol=1e-4)
+
+
+def test_recomputing_activations_changes_nothing(trained: Path, train_run: TrainRun) -> None:
+    assert same(weights(trained), weights(train_run("kept", "gradient_checkpointing=false")))
+
+
+def test_states_go_on_inside_a_file_only(here: Path, train_run: TrainRun) -> None:
+    """One file of four pieces: the second loss differs where the state of the first piece is carried on."""
+    voices = {"seed": 1, "sequences": 1, "words": 3, "sounds": 8}
+    data = f"data.train_data={write_json(here / 'long.jsonl', {'voices': voices, 'duration': 10.24})}"
+    common = (data, "batch_size=1", "do_ckpt=false", "max_steps=2", "optim.lr=0")
+    carried, anew = (
+        figures(train_run(f"states_{on}", *common, f"ttt.persistent_states={on}")) for on in ("true", "false")
+    )
+    assert carried[0]["loss"] == anew[0]["loss"]
+    assert carried[1]["loss"] != anew[1]["loss"]
+    across = figures(train_run("across", *common, "duration_sec=10.24", "ttt.reset_on_new_file=false"))
+    assert across[0]["loss"] != across[1]["loss"]
+
+
+def test_lora_trains_adapters_and_ttt_on_a_base_model(trained: Path, train_run: TrainRun) -> None:
+    base = train_run("base", "ttt.enable=false", "max_steps=2")
+    path = base / "checkpoints/checkpoint_000002/consolidated/consolidated.safetensors"
+    options = ("full_finetuning=false", "lora.enable=true", "lora.rank=2", f"moshi_paths.moshi_path={path}")
+    adapters = weights(train_run("adapters", *options))
+    assert any("lora_A" in name for name in adapters)
+    assert any("seq_modeling_block.ttt_layer" in name for name in adapters)
+    assert not any("frozen_W" in name for name in adapters)
+    merged = weights(train_run("merged", *options, "save_adapters=false"))
+    assert merged.keys() == weights(trained).keys()
+    unfrozen = weights(train_run("unfrozen", *options, "ttt.unfrozen_attention_layers=[1]", "lora.ft_embed=true"))
+    assert unfrozen.keys() - adapters.keys() == {
+        "text_emb.weight",
+        *(f"emb.{index}.weight" for index in range(3)),
+        *(f"transformer.layers.1.self_attn.{way}_projs.0.frozen_W.weight" for way in ("in", "out")),
+    }
+
+
+def test_groups_have_their_own_learning_rates_and_betas_stay(here: Path) -> None:
+    overrides = ["ttt.weight_lr_multiplier=10", "ttt.alpha_lr_multiplier=100", "optim.betas=[0.8,0.9]"]
+    effective = tttcfg.resolve(config=here / "config.json", model_config=here / "model.json", overrides=overrides)
+    model = build(MODEL, effective)
+    optimiser = optimiser_of(model, effective.training)
+    schedule = schedule_of(optimiser, effective.training)
+    highest: dict[str, float] = {}
+    for _ in range(4):
+        for group in optimiser.param_groups:
+            highest[group["name"]] = max(highest.get(group["name"], 0.0), group["lr"])
+            assert group["betas"] == (0.8, 0.9)
+        optimiser.step()
+        schedule.step()
+    assert {name: round(rate / highest["base"], 6) for name, rate in highest.items()} == {
+        "base": 1.0,
+        "ttt_weights": 10.0,
+        "ttt_alpha": 100.0,
+    }
+
+
+def test_it_evaluates_while_it_trains_and_says_how_it_goes(
+    train_run: TrainRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    diagnostics = ("ttt.enable_training_diagnostics=true", "ttt.training_diagnostic_frequency=2")
+    with caplog.at_level(logging.INFO):
+        run = train_run("talking", "do_eval=true", "eval_freq=2", *diagnostics)
+    assert [one["step"] for one in figures(run, "eval")] == [2, 4]
+    said = caplog.messages
+    assert "✅ TTT mini_batch_size saved: 8" in said
+    assert "✅ Batch size saved: 2" in said
+    assert "Saved training config to training_config.json" in said
+    assert sum(line.startswith("gradient norms: ") for line in said) == 2
+
+
+def test_it_runs_the_benchmarks_while_it_trains(here: Path, tmp_path: Path) -> None:
+    miniature = make(tmp_path / "miniature", speech="tones", minutes=0.1)
+    overrides = [f"run_dir={tmp_path / 'run'}", "evaluation.enable=true", "evaluation.freq=2", "do_ckpt=false"]
+    train.train([str(here / "config.json"), str(miniature)], overrides)
+    for step in (2, 4):
+        results = read(tmp_path / "run" / f"evaluation_{step:06d}" / "results.json")
+        assert results["paper_metrics"]["benchmarks"]["sblimp"]["status"] == "done"
+
+
+def test_a_run_folder_is_deleted_only_on_purpose(here: Path, train_run: TrainRun) -> None:
+    run = train_run("twice", "do_ckpt=false")
+    with pytest.raises(InputError, match="run_dir: exists"):
+        train_run("twice", "do_ckpt=false")
+    train_run("twice", "do_ckpt=false", "overwrite_run_dir=true")
+    assert len(figures(run)) == 4
+    (here / "precious").mkdir()
+    (here / "precious" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="is no run's folder"):
+        train_run("precious", "overwrite_run_dir=true")
+    assert (here / "precious" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.train_data=gone.jsonl", r"gone\.jsonl: data\.train_data: cannot be read"),
+        ("moshi_paths.config_path=null", "moshi_paths.config_path: names no config.json"),
+        ("moshi_paths.moshi_path=gone", "moshi_paths.moshi_path: cannot be read"),
+        ("wandb.project=mine", "wandb.project: names a project"),
+        ("resume_from=gone", "there is no such checkpoint"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_is_trained(train_run: TrainRun, override: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        train_run("missing", override, "overwrite_run_dir=true")
+
+
+def test_nothing_to_train_is_refused(train_run: TrainRun) -> None:
+    with pytest.raises(InputError, match="nothing would be trained"):
+        train_run("nothing", "full_finetuning=false", "ttt.enable=false")
+
+
+def test_two_ranks_agree_with_one(here: Path, train_run: TrainRun) -> None:
+    """Two ranks with a sequence each take the steps that one rank takes with both."""
+    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", EXAMPLES / "ttt_moshi" / "train.py"]
+    words = ["--config", here / "config.json", f"run_dir={here / 'ranks'}", "batch_size=1", "max_steps=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *command, *words], env=environment, capture_output=True, check=True, timeout=120)
+    alone, together = weights(train_run("alone", "max_steps=2"), 2), weights(here / "ranks", 2)
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-3)
+    assert tttcfg.resolve(here / "ranks").training.world_size == 2
+
+
+@pytest.mark.parametrize(("word", "code", "said"), REFUSED)
+def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(here: Path, word: str, code: int, said: str) -> None:
+    command = [sys.executable, EXAMPLES / "ttt_moshi" / "train.py", "--config", here / "config.json"]
+    done = subprocess.run(
+        [*command, f"run_dir={here / 'refused'}", word], capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_bundled_configuration_is_one_that_trains() -> None:
+    effective = tttcfg.resolve(
+        config=CONFIGS / "train.yaml", model_config=CONFIGS / "model.json", require_training=True
+    )
+    assert not [one for one in effective.findings if one.severity != "info"]
+    model = TinyMoshi(json.loads((CONFIGS / "model.json").read_text("utf-8")))
+    assert sum(parameter.numel() for parameter in model.parameters()) < 200_000
