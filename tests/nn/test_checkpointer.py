@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -228,6 +229,51 @@ def test_the_newest_stay_by_step_and_not_by_age(tmp_path: Path) -> None:
         folder = run.save()
         os.utime(folder, (1, 1))
     assert sorted(os.listdir(tmp_path / STEPS)) == ["checkpoint_000003", "checkpoint_000004"]
+
+
+def test_a_run_that_was_copied_saves_and_keeps_the_copies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Training(tmp_path / "first", num_ckpt_keep=1, fingerprint=False)
+    before = {path.name: path.read_bytes() for path in (first.save(1) / "consolidated").iterdir()}
+    assert "copies" not in caplog.text
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = Training(tmp_path / "second", num_ckpt_keep=1, fingerprint=False)
+    assert "checkpoint_000001 are copies or were written by another program; they are not pruned" in caplog.text
+    folder = second.save(1)
+    saved, left = sorted(os.listdir(tmp_path / "second" / STEPS))
+    assert (folder.name, saved) == ("checkpoint_000001", "checkpoint_000001")
+    assert f"{folder} is a copy or was written by another program; it is {folder.with_name(left)} now" in caplog.text
+    kept = folder.with_name(left) / "consolidated"
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert content(folder, "manifest.json")["inode"] != content(folder.with_name(left), "manifest.json")["inode"]
+
+
+@pytest.mark.parametrize("part", ["", "seq_modeling_block.ttt_layer", "lora_A", "text_emb"])
+def test_a_model_that_has_rounded_its_parameters_is_not_saved(part: str, tmp_path: Path) -> None:
+    effective = resolved(tmp_path, LORA)
+    model = build(MODEL, effective)
+    for name, parameter in model.named_parameters():
+        if part in name:
+            parameter.data = parameter.data.bfloat16()
+    with pytest.raises(ContradictionError, match=r"param_dtype: is float32, but \d+ of the model's \d+ .* bfloat16"):
+        Checkpointer(model, State(), tmp_path, MODEL, training_args=effective)
+
+
+def test_a_model_wider_than_what_is_saved_is_rounded_as_stated(tmp_path: Path) -> None:
+    """Trainers of mixed precision keep parameters in float32 whatever `param_dtype` says."""
+    effective = resolved(tmp_path, {**LORA, "param_dtype": "bfloat16"})
+    model = build(MODEL, effective).float()
+    folder = Checkpointer(model, State(), tmp_path, MODEL, training_args=effective).save_checkpoint()
+    header = read_header(folder / "consolidated" / "lora.safetensors")
+    assert {header.dtype(name) for name in header.names} == {"BF16"}
+
+
+def test_a_type_that_was_asked_for_is_the_models_own_choice(tmp_path: Path) -> None:
+    run = Training(tmp_path)
+    run.model.bfloat16()
+    with pytest.raises(ContradictionError, match="param_dtype: is float32"):
+        run.save()
+    folder = run.save(dtype=torch.bfloat16)
+    assert tttcfg.resolve(checkpoint=folder).training.param_dtype == "bfloat16"
 
 
 def test_a_model_that_is_no_language_model_is_saved_without_a_fingerprint(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tttcfg.errors import WriteError
-from tttcfg.nn.folders import claim, is_ours, prune, sweep, write_file, writing
+from tttcfg.nn.folders import foreign, is_ours, prune, sweep, write_file, writing
 from tttcfg.storage import TEMPORARY_SUFFIX
 
 
@@ -59,7 +59,9 @@ def test_a_checkpoint_of_ours_is_replaced_by_one_of_the_same_step(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["empty", "copy", "link", "file"])
-def test_what_somebody_else_put_there_is_never_replaced(kind: str, tmp_path: Path) -> None:
+def test_what_somebody_else_put_there_is_kept_under_another_name(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     target, other = tmp_path / "checkpoint_000007", tmp_path / "other"
     other.mkdir()
     if kind == "empty":
@@ -70,11 +72,32 @@ def test_what_somebody_else_put_there_is_never_replaced(kind: str, tmp_path: Pat
         target.symlink_to(written(other, 7))
     else:
         target.write_text("mine")
-    with pytest.raises(WriteError, match="is a copy or was written by another program"):
-        claim(tmp_path, 7)
-    with pytest.raises(WriteError, match="is there already"):
-        written(tmp_path, 7)
-    assert names(tmp_path) == ["checkpoint_000007", "other"]
+    weights = Path("consolidated", "lora.safetensors")
+    before = (target / weights).read_bytes() if kind in ("copy", "link") else None
+    assert written(tmp_path, 7, b"trained") == target
+    assert is_ours(target)
+    assert (target / weights).read_bytes() == b"trained"
+    made, left, _ = names(tmp_path)
+    assert (made, left[:23]) == ("checkpoint_000007", "checkpoint_000007.left-")
+    assert f"{target} is a copy or was written by another program; it is {tmp_path / left} now" in caplog.text
+    if before is not None:
+        assert (tmp_path / left / weights).read_bytes() == before
+    assert (tmp_path / left).is_symlink() == (kind == "link")
+
+
+def test_what_was_not_written_whole_leaves_what_somebody_else_put_there(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_000007").mkdir()
+    with pytest.raises(WriteError), writing(tmp_path, 7) as (inside, _):
+        write_file(inside / "no" / "such", b"")
+    assert names(tmp_path) == ["checkpoint_000007"]
+
+
+def test_copies_that_a_run_may_come_to_are_known(tmp_path: Path) -> None:
+    first = written(tmp_path, 1)
+    for step in (2, 10, 9):
+        shutil.copytree(first, tmp_path / f"checkpoint_{step:06d}")
+    assert foreign(tmp_path, 9) == ["checkpoint_000009", "checkpoint_000010"]
+    assert foreign(tmp_path, 0) == ["checkpoint_000002", "checkpoint_000009", "checkpoint_000010"]
 
 
 def test_the_newest_by_step_stay(tmp_path: Path) -> None:

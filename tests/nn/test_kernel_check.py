@@ -52,6 +52,38 @@ def _nan(state: Any, inputs: Any, group_size: int) -> Any:
     return outputs * float("nan"), last
 
 
+def _as_if_contiguous(state: Any, inputs: Any, group_size: int) -> Any:
+    """Read memory as a kernel does that takes pointers and no strides."""
+    read = [one.as_strided(one.shape, torch.empty(one.shape).stride()) for one in inputs]
+    return torch_scan(state, type(inputs)(*read), group_size)
+
+
+def _targets_strided_as_queries(state: Any, inputs: Any, group_size: int) -> Any:
+    targets = inputs.targets.as_strided(inputs.targets.shape, inputs.queries.stride())
+    return torch_scan(state, inputs._replace(targets=targets), group_size)
+
+
+def _zeros_beyond_three(state: Any, inputs: Any, group_size: int) -> Any:
+    outputs, last = torch_scan(state, inputs, group_size)
+    return outputs * (outputs.shape[2] <= 3), last
+
+
+def _first_sequence_for_all(state: Any, inputs: Any, group_size: int) -> Any:
+    return torch_scan(tuple(one[:1].expand_as(one) for one in state), inputs, group_size)
+
+
+def _wrong_without_gradients(state: Any, inputs: Any, group_size: int) -> Any:
+    start = state if torch.is_grad_enabled() else tuple(0 * one for one in state)
+    return torch_scan(start, inputs, group_size)
+
+
+def _changes_its_inputs(state: Any, inputs: Any, group_size: int) -> Any:
+    result = torch_scan(state, inputs, group_size)
+    if not torch.is_grad_enabled():
+        inputs.eta.mul_(2)
+    return result
+
+
 @pytest.mark.parametrize(
     ("run", "tensor"),
     [
@@ -59,7 +91,11 @@ def _nan(state: Any, inputs: Any, group_size: int) -> Any:
         (_read_too_early, "outputs"),
         (_no_gradient_by_keys, "gradient by keys"),
         (_no_gradient, "gradient by W1"),
-        (_other_shape, "outputs"),
+        (_as_if_contiguous, "outputs"),
+        (_zeros_beyond_three, "outputs"),
+        (_first_sequence_for_all, "outputs"),
+        (_wrong_without_gradients, "outputs"),
+        (_changes_its_inputs, "last W1"),
         (_nan, "outputs"),
     ],
 )
@@ -70,6 +106,44 @@ def test_a_wrong_kernel_is_told_what_is_off_and_by_how_much(run: Any, tensor: st
     assert any(f"{tensor} is off by" in one.message and "is allowed (float32" in one.message for one in problems)
     assert {one.key for one in problems} == {"wrong"}
     assert len([one for one in caught.value.measured if not one.passes]) == len(problems)
+
+
+def test_only_the_pass_that_is_wrong_is_named() -> None:
+    with pytest.raises(WrongKernelError) as caught:
+        check_kernel(Kernel("wrong", _wrong_without_gradients), trials=QUICK)
+    assert all("under no_grad)" in one.message for one in caught.value.problems)
+    with pytest.raises(WrongKernelError) as caught:
+        check_kernel(Kernel("wrong", _zeros_beyond_three), trials=QUICK)
+    assert all("9 mini-batches" in one.message for one in caught.value.problems)
+
+
+def test_rotary_positions_give_queries_and_targets_other_strides() -> None:
+    with pytest.raises(WrongKernelError, match="outputs is off by"):
+        check_kernel(Kernel("wrong", _targets_strided_as_queries))
+
+
+def _float64(state: Any, inputs: Any, group_size: int) -> Any:
+    outputs, last = torch_scan(state, inputs, group_size)
+    return outputs.double(), tuple(one.double() for one in last)
+
+
+def _float64_state(state: Any, inputs: Any, group_size: int) -> Any:
+    outputs, last = torch_scan(state, inputs, group_size)
+    return outputs, (last[0].double(), *last[1:])
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (_float64, "outputs is torch.float64 [2, 2, 1, 5, 16], and has to be torch.float32 [2, 2, 1, 5, 16] (float32"),
+        (_float64_state, "last W1 is torch.float64 [2, 2, 16, 64], and has to be torch.float32 [2, 2, 16, 64]"),
+        (_other_shape, "outputs is torch.float32 [2, 1, 1, 5, 16], and has to be torch.float32 [2, 2, 1, 5, 16]"),
+    ],
+)
+def test_results_of_another_dtype_or_shape_are_refused(run: Any, message: str) -> None:
+    with pytest.raises(WrongKernelError) as caught:
+        check_kernel(Kernel("wrong", run), trials=QUICK)
+    assert any(message in one.message for one in caught.value.problems)
 
 
 def test_a_kernel_is_tried_on_what_it_can_run() -> None:

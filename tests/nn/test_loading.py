@@ -56,6 +56,27 @@ def test_a_model_in_another_type_gets_the_values(tmp_path: Path) -> None:
     assert equal(values(model), wanted)
 
 
+def test_a_model_that_would_round_the_values_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+    folder = Training(tmp_path, LORA).save()
+    effective = tttcfg.resolve(checkpoint=folder)
+    model = fresh(effective).bfloat16()
+    before = values(model)
+    with pytest.raises(ContradictionError, match=r"param_dtype: is float32, but (\d+) of the model's \1 parameters"):
+        load_checkpoint(model, folder, effective)
+    assert equal(values(model), before)
+    meant = tttcfg.resolve(checkpoint=folder, overrides={"param_dtype": "bfloat16"})
+    assert "param_dtype" in load_checkpoint(model, folder, meant).deviations
+
+
+def test_a_model_in_which_some_parameters_are_rounded_is_refused(tmp_path: Path) -> None:
+    folder = Training(tmp_path).save()
+    effective = tttcfg.resolve(checkpoint=folder)
+    model = fresh(effective)
+    model.text_emb.half()  # type: ignore[operator, union-attr]
+    with pytest.raises(ContradictionError, match=r"but 1 of the model's \d+ parameters are float16"):
+        load_checkpoint(model, folder, effective)
+
+
 def test_sharded_weights_are_loaded(tmp_path: Path) -> None:
     run = Training(tmp_path, {"full_finetuning": True})
     folder = run.save() / "consolidated"

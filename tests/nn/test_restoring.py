@@ -61,6 +61,14 @@ def test_another_base_model_is_caught(tmp_path: Path) -> None:
         restore(folder, build=wrong)
 
 
+def test_a_model_that_was_not_compared_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = Training(tmp_path, fingerprint=False).save()
+    restored = restore(folder, build=build)
+    assert restored.computation.agrees is None
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warned == ["the model was not compared with what was saved: the checkpoint has no fingerprint"]
+
+
 def test_merged_weights_are_restored_without_adapters(tmp_path: Path) -> None:
     folder = Training(tmp_path, LORA).save(save_only_lora=False)
     restored = restore(folder, ANY, build=build)

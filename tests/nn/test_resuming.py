@@ -40,8 +40,9 @@ def shaken() -> None:
         (LORA, {"dtype": torch.bfloat16}),
         ({"full_finetuning": True}, {"dtype": torch.bfloat16}),
         ({"param_dtype": "bfloat16"}, {}),
+        ({"param_dtype": "bfloat16"}, {"dtype": torch.float32}),
     ],
-    ids=["ttt", "adapters", "merged", "whole", "adapters rounded", "whole rounded", "bfloat16"],
+    ids=["ttt", "adapters", "merged", "whole", "adapters rounded", "whole rounded", "bfloat16", "widened"],
 )
 def test_twice_n_steps_are_n_steps_a_resume_and_n_steps(
     changes: dict[str, Any], options: dict[str, Any], tmp_path: Path
@@ -82,6 +83,58 @@ def test_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> 
     (folder / "consolidated" / "training_state.json").unlink()
     with pytest.raises(InputError, match="load_checkpoint loads its weights alone"):
         Training(tmp_path).checkpointer.resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (b"", "is no JSON"),
+        (b"{", "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "is no training state"),
+        (b"{}", "is of another tttcfg"),
+    ],
+)
+def test_a_training_state_that_cannot_be_read_says_so(broken: bytes, message: str, tmp_path: Path) -> None:
+    folder = Training(tmp_path).save()
+    (folder / "consolidated" / "training_state.json").write_bytes(broken)
+    with pytest.raises(InputError, match=rf"training_state\.json: {message}"):
+        Training(tmp_path).checkpointer.resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, "gone") for key in ("step", "optimizer", "scheduler", "random", "optimizer.groups", "optimizer.state")),
+        *(("step", value) for value in ("7", -1, None)),
+        *(("optimizer", value) for value in (7, [])),
+        *(("optimizer.groups", value) for value in (7, ["text"], [{}])),
+        *(("optimizer.state", value) for value in ([], {"a": 1})),
+        *(("scheduler", value) for value in (7, [])),
+        *(("random", value) for value in ({"a": 1}, [[]], [{"python": [3, [1], None], "torch": "00"}])),
+    ],
+)
+def test_a_training_state_of_another_form_is_refused_and_nothing_is_changed(
+    key: str, value: Any, tmp_path: Path
+) -> None:
+    folder = Training(tmp_path, fingerprint=False).save()
+    path = folder / "consolidated" / "training_state.json"
+    state = json.loads(path.read_bytes())
+    inside = state
+    *outer, last = key.split(".")
+    for name in outer:
+        inside = inside[name]
+    inside.pop(last)
+    if value != "gone":
+        inside[last] = value
+    path.write_text(json.dumps(state))
+    run = Training(tmp_path, fingerprint=False)
+    before, drawn = values(run.model), torch.get_rng_state()
+    with pytest.raises(InputError, match=r"training_state\.json: is no training state .*; resume from another"):
+        run.checkpointer.resume(folder)
+    assert equal(values(run.model), before)
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_another_optimiser_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:

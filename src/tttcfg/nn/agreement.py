@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -54,11 +55,37 @@ def contradictions(
     return problems + [Problem(one.code, one.message, one.key) for one in checked.findings if one.severity == "error"]
 
 
-def departures(model: nn.Module, training: Any, derived: Derived) -> Iterator[Problem]:
-    """Yield where a live model is not what a configuration builds: TTT layers, contexts, adapters."""
+def departures(
+    model: nn.Module, training: Any, derived: Derived, dtype: torch.dtype | None = None
+) -> Iterator[Problem]:
+    """Yield where a live model is not what a configuration builds: TTT layers, contexts, adapters, types.
+
+    Args:
+        dtype: The type that the parameters may have on purpose, beside the configuration's `param_dtype`.
+    """
     if not derived.problems:  # else it builds nothing
         yield from _of_layers(model, derived.config)  # type: ignore[arg-type]  # the only family has a TTTConfig
     yield from _of_adapters(model, training)
+    wanted: torch.dtype = getattr(torch, training.param_dtype)
+    yield from _of_types(model, (wanted,) if dtype is None else (wanted, dtype))
+
+
+def _of_types(model: nn.Module, wanted: tuple[torch.dtype, ...]) -> Iterator[Problem]:
+    """Yield the types of parameters that round each of the types that were wanted; wider ones lose nothing."""
+    live = Counter(one.dtype for one in model.parameters() if one.is_floating_point())
+    name = str(wanted[0]).removeprefix("torch.")
+    for dtype, count in live.items():
+        if not any(_holds(dtype, one) for one in wanted):
+            found = str(dtype).removeprefix("torch.")
+            counted = f"{count} of the model's {live.total()} parameters are {found}, which rounds them"
+            advice = f"build the model in {name}, or override param_dtype={found} on purpose"
+            yield Problem("contradiction", f"is {name}, but {counted}; {advice}", "param_dtype")
+
+
+def _holds(wide: torch.dtype, narrow: torch.dtype) -> bool:
+    """Whether every number of a type is one of another type."""
+    one, other = torch.finfo(wide), torch.finfo(narrow)
+    return one.eps <= other.eps and one.max >= other.max
 
 
 def _of_layers(model: nn.Module, config: TTTConfig | None) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.nn.contents import Contents, selected, settle_contents
 from tttcfg.nn.fingerprint import FINGERPRINT_NAME, fingerprint, unavailable
-from tttcfg.nn.folders import STEPS, claim, prune, sweep, write_json, writing
+from tttcfg.nn.folders import STEPS, foreign, prune, sweep, write_json, writing
 from tttcfg.nn.gathering import gathered, tensors_of, unwrapped
 from tttcfg.nn.ranks import agree, on_first, rank, together
 from tttcfg.nn.resuming import Resumed, resume
@@ -108,7 +108,7 @@ class Checkpointer:
 
         Raises:
             ContradictionError: The model is not of this configuration any more; nothing was written.
-            WriteError: The disk would not take it, or something else stands there; nothing was changed.
+            WriteError: The disk would not take it; nothing was changed.
         """
         contents = together(lambda: self._settled(save_only_lora, dtype))
         marks = self._marks(contents)
@@ -163,6 +163,9 @@ class Checkpointer:
         sweep(self.folder)
         with writing(self.folder, self.run.state.step) as (inside, _):
             self._write_small(inside, contents, marks, values)
+        if copies := foreign(self.folder, self.run.state.step):
+            message = "%s: %s are copies or were written by another program; they are not pruned, and are renamed %s"
+            logger.warning(message, self.folder, ", ".join(copies), "where this run saves the same step")
         return ""
 
     def _write_small(self, inside: Path, contents: Contents, marks: Tree | None, values: Tree) -> None:
@@ -181,7 +184,6 @@ class Checkpointer:
         values: Tree,
     ) -> Path:
         step = self.run.state.step
-        claim(self.folder, step)
         with writing(self.folder, step) as (inside, put):
             mark = mark_for(contents.document, family=contents.document.family)
             chosen = selected(self.run.model, weights, contents.adapters)

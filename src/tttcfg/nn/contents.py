@@ -81,13 +81,13 @@ def settle_contents(
     if not tensors or (adapters and training.full_finetuning):
         message = "trains no parameter that an adapter file would hold" if not tensors else "is trained in full"
         raise InputError(Problem("rejected", f"the model {message}; save with save_only_lora=False", "save_adapters"))
-    dtype = dtype or getattr(torch, training.param_dtype)
+    given, dtype = dtype, dtype or getattr(torch, training.param_dtype)
     header = header_of(ADAPTERS_NAME if adapters else WHOLE_NAME, tensors, dtype)
     saved = _as_saved(document, adapters, dtype)
     config = _model_config(model_config, saved.training)
     derived = family.derive(training, model_config, "config.json")
     problems = [*_given(model_config, training)]
-    problems += departures(model, training, derived)
+    problems += departures(model, training, derived, given)
     problems += contradictions(saved.training, family, header, (config, "config.json"))
     if problems:
         raise ContradictionError(dict.fromkeys(problems))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,21 +17,36 @@ from torch import nn
 from tttcfg.checkpoint import find_checkpoint
 from tttcfg.errors import ContradictionError, InputError, Place, Problem
 from tttcfg.nn.gathering import unwrapped
-from tttcfg.nn.probe import Reading, Shape, jittered, read, rounded, shape_of, unseen
+from tttcfg.nn.probe import (
+    SHORT_EPS,
+    Reading,
+    Shape,
+    can_be_widened,
+    closed,
+    is_short,
+    jittered,
+    read,
+    rounded,
+    shape_of,
+    unseen,
+    widened,
+)
 from tttcfg.nn.ranks import together
 from tttcfg.record import Tree
 from tttcfg.storage import read_bytes
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.weights.shards import read_weights
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
 FINGERPRINT_NAME = "fingerprint.json"
 FORMAT = 1
 FACTOR, SHORT_FACTOR = 16.0, 2.0
 """How much further than one unit in the last place of every module another machine's arithmetic may go: sums in full
 precision lose several units, those of short types are added up in full precision and rounded once."""
-_SHORT_EPS = 2.0**-12
 LEAST = 4.0
-"""The least tolerance, in units in the last place of the largest number."""
+"""The least tolerance, in units in the last place of the largest number; in short types it would hide settings."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,12 @@ def fingerprint(
 ) -> Tree:
     """Return what a checkpoint keeps of what its model computes, as JSON values.
 
-    Three forward passes over one short sequence, without gradients, in evaluation mode; the model stays as it is.
+    It runs one short sequence, whole and in two pieces, without gradients, in evaluation mode, three times: as the
+    model is, with its rounding moved, and with every gate of TTT closed. The model stays as it is.
+
+    In bfloat16 rounding hides most settings of TTT. So a model of up to `WIDENED_BYTES` of parameters in 16 bits that
+    is not sharded is read with float32 copies of them, where it runs so, and `computed_in` says float32. Of others
+    `unseen` says how large a change goes unseen, and whether all that TTT computes is as small.
 
     Args:
         model: Takes codes [1, 1 + n_q, T] and returns `text_logits` [1, 1, T, text_card] and `logits` [1, K, T, card];
@@ -86,8 +107,7 @@ def fingerprint(
         return unavailable("the model's config.json has no n_q, card and text_card")
     model = unwrapped(model)
     with rounded(model, dtype or torch.float64):
-        reading = read(model, shape)
-        tolerance = _tolerance(model, shape, reading)
+        reading, tolerance, hidden = _finest(model, lambda: _measured(model, shape))
     if not all(map(math.isfinite, [*reading.numbers, tolerance])):
         return unavailable("the model's logits are not finite")
     return {
@@ -95,8 +115,9 @@ def fingerprint(
         "input": shape._asdict(),
         "numbers": reading.numbers,
         "tolerance": tolerance,
-        "computed_in": str(reading.dtype).removeprefix("torch."),
-        "unseen": unseen(shape, ttt),
+        "computed_in": _named(reading.dtype),
+        "parameters_in": _named(_coarsest(model, dtype)),
+        "unseen": [*unseen(shape, ttt), *hidden],
         "torch": torch.__version__,
         "device": next(model.parameters()).device.type,
     }
@@ -112,6 +133,9 @@ def check_computation(
 ) -> Computation:
     """Show by one look that `model` computes what the model of a checkpoint did when it was saved.
 
+    A model in 16 bits is read in float32 where that was done when weights in 16 bits were saved. Of weights in float32
+    it is not: that it has them in 16 bits is rounding, and `tolerance` allows for it.
+
     Args:
         path: Any path into the checkpoint.
         deviations: Settings that were changed on purpose; then a difference is no error.
@@ -124,8 +148,11 @@ def check_computation(
     if saved is None or "unavailable" in saved:
         return Computation(None, reason=saved["unavailable"] if saved else "the checkpoint has no fingerprint")
     model, shape = unwrapped(model), Shape(**saved["input"])
-    reading, tolerance = read(model, shape), saved["tolerance"]
-    if _eps(reading.dtype) > _eps(getattr(torch, saved["computed_in"])):
+    computed_in, tolerance = getattr(torch, saved["computed_in"]), saved["tolerance"]
+    parameters_in = getattr(torch, saved["parameters_in"] if "parameters_in" in saved else saved["computed_in"])
+    was_widened = is_short(parameters_in) and not is_short(computed_in)
+    reading = _finest(model, lambda: read(model, shape)) if was_widened else read(model, shape)
+    if _eps(reading.dtype) > _eps(computed_in):
         tolerance = max(tolerance, _tolerance(model, shape, reading))
     found = _compared(saved, reading, tolerance, deviations)
     if found.agrees is False and not deviations:
@@ -157,7 +184,7 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
             raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
         if "unavailable" not in saved:
             Shape(**saved["input"])
-            getattr(torch, saved["computed_in"])
+            [getattr(torch, one) for one in (saved["computed_in"], saved.get("parameters_in", "float32"))]
             [float(one) for one in (saved["tolerance"], *saved["numbers"])]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
@@ -170,14 +197,53 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
     return checked
 
 
+def _finest(model: nn.Module, measured: Callable[[], T]) -> T:
+    """Return what is measured of a model in float32 where it is in 16 bits, small enough and runs so; else as it is."""
+    if can_be_widened(model):
+        try:
+            with widened(model):
+                return measured()
+        except RuntimeError as error:  # it casts to a type of its own somewhere, or memory is short
+            logger.info("the fingerprint is read in the model's own type, not in float32: %s", error)
+    return measured()
+
+
+def _measured(model: nn.Module, shape: Shape) -> tuple[Reading, float, list[str]]:
+    """Return a reading, its tolerance, and what hides behind the tolerance."""
+    reading = read(model, shape)
+    tolerance = _tolerance(model, shape, reading)
+    with closed(model) as gates:
+        without = read(model, shape).numbers if gates else []
+    most = max((abs(one - other) for one, other in zip(reading.numbers, without, strict=bool(gates))), default=0.0)
+    hidden = []
+    if is_short(reading.dtype):
+        limit = f"{tolerance:.2g} nats, as rounding in {_named(reading.dtype)} may"
+        hidden.append(f"what moves no log-probability by more than {limit}")
+    if gates and most <= tolerance:
+        message = "what TTT computes is within rounding here: closing every gate moves the log-probabilities by"
+        hidden.append(f"{message} {most:.2g} nats at most")
+    return reading, tolerance, hidden
+
+
 def _tolerance(model: nn.Module, shape: Shape, reading: Reading) -> float:
     """Return what other arithmetic of the same dtype may make of a reading, from what its last digit makes of it."""
     eps = _eps(reading.dtype)
     with jittered(model, eps):
         moved = read(model, shape).numbers
     most = max(abs(one - other) for one, other in zip(reading.numbers, moved, strict=True))
-    factor = SHORT_FACTOR if eps > _SHORT_EPS else FACTOR
-    return max(factor * most, LEAST * eps * max(map(abs, reading.numbers)))
+    factor = SHORT_FACTOR if eps > SHORT_EPS else FACTOR
+    least = 0.0 if is_short(reading.dtype) else LEAST * eps * max(map(abs, reading.numbers))
+    return max(factor * most, least)
+
+
+def _coarsest(model: nn.Module, dtype: torch.dtype | None) -> torch.dtype:
+    """Return the coarsest type that weights come back in from a file of `dtype`, or of each one's own."""
+    kinds = {one.dtype for one in model.parameters() if one.is_floating_point()} | ({dtype} if dtype else set())
+    return max(kinds, key=lambda kind: torch.finfo(kind).eps)
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _eps(dtype: torch.dtype) -> float:

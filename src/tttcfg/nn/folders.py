@@ -1,7 +1,8 @@
 """Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
 
 Each holds a manifest of what was written, with the number that the file system gave the folder: whatever was copied,
-renamed or made by somebody else is thereby told from what was written here, and stays.
+renamed or made by somebody else is thereby told from what was written here, and stays; under another name, where a
+checkpoint takes its place.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import re
 import shutil
@@ -18,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from tttcfg.checkpoint import CONSOLIDATED
-from tttcfg.errors import Place, Problem, TttcfgError, WriteError
+from tttcfg.errors import TttcfgError
 from tttcfg.storage import TEMPORARY_SUFFIX, read_bytes, unwritable, write_all
 from tttcfg.version import __version__
 
+logger = logging.getLogger(__name__)
 STEPS = "checkpoints"
 """The folder of a run that holds its checkpoints."""
 MANIFEST_NAME = "manifest.json"
@@ -40,17 +43,18 @@ def checkpoint_name(step: int) -> str:
 def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[[], Path]]]:
     """Make the folder of a checkpoint beside its place, and yield where its files go, and what puts it in its place.
 
-    What is not put in its place is removed. A checkpoint of the same step takes the place of one that was written here.
+    What is not put in its place is removed. A checkpoint of the same step takes the place of one that was written here;
+    anything else that stands there, a copy say, is renamed, and a warning tells how: training is never lost over it.
 
     Raises:
-        WriteError: It could not be written, or something else stands in its place; what stood there is untouched.
+        WriteError: It could not be written; what stood in its place is untouched.
     """
     target = parent / checkpoint_name(step)
     temporary = _beside(target)
     try:
         inside = temporary / CONSOLIDATED
         _make(inside)
-        yield inside, lambda: _put(temporary, claim(parent, step), step)
+        yield inside, lambda: _put(temporary, target, step)
     except TttcfgError:
         raise
     except OSError as error:
@@ -68,21 +72,13 @@ def _make(folder: Path) -> None:
     _sync(folder.parent)
 
 
-def claim(parent: Path, step: int) -> Path:
-    """Return where the checkpoint of a step goes, having seen that nothing of somebody else's stands there.
-
-    Raises:
-        WriteError: Something does.
-    """
-    target = parent / checkpoint_name(step)
-    if os.path.lexists(target) and not is_ours(target):
-        message = "is there already, and is a copy or was written by another program; move it away"
-        raise WriteError(Problem("unwritable", message, place=Place(str(target))))
-    return target
-
-
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
+
+
+def _left(folder: Path) -> Path:
+    """Return the name under which what is not ours stays beside a checkpoint that has its name."""
+    return folder.with_name(f"{folder.name}.left-{time.time_ns():x}")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -106,6 +102,10 @@ def _put(temporary: Path, target: Path, step: int) -> Path:
     write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
     _sync(temporary / CONSOLIDATED)
     _sync(temporary)
+    if os.path.lexists(target) and not is_ours(target):
+        left = _left(target)
+        os.rename(target, left)
+        logger.warning("%s is a copy or was written by another program; it is %s now", target, left)
     if not os.path.lexists(target):
         os.rename(temporary, target)
     elif not _exchanged(temporary, target):
@@ -149,6 +149,15 @@ def is_ours(folder: Path) -> bool:
     return made.get("step") == int(named.group(1)) and made.get("inode") == folder.stat().st_ino
 
 
+def foreign(parent: Path, step: int) -> list[str]:
+    """Return the names of checkpoints from `step` on that were not written here, by step."""
+    return [name for number, name in _by_step(parent) if number >= step and not is_ours(parent / name)]
+
+
+def _by_step(parent: Path) -> list[tuple[int, str]]:
+    return sorted((int(named.group(1)), name) for name in os.listdir(parent) if (named := _STEP.fullmatch(name)))
+
+
 def prune(parent: Path, step: int, keep: int | None) -> None:
     """Remove what was written here before the checkpoint of `step`, but the newest: `keep` stay with that one.
 
@@ -159,8 +168,7 @@ def prune(parent: Path, step: int, keep: int | None) -> None:
     """
     if keep is None:
         return
-    steps = [(int(named.group(1)), name) for name in os.listdir(parent) if (named := _STEP.fullmatch(name))]
-    earlier = [parent / name for number, name in sorted(steps) if number < step and is_ours(parent / name)]
+    earlier = [parent / name for number, name in _by_step(parent) if number < step and is_ours(parent / name)]
     for folder in earlier[: max(0, len(earlier) + 1 - keep)]:
         temporary = _beside(folder)
         try:
@@ -202,6 +210,6 @@ def _discard(temporary: Path) -> None:
         return
     named = _TEMPORARY.fullmatch(temporary.name)
     home = temporary.with_name(named.group(1) if named else temporary.name)
-    free = home if not os.path.lexists(home) else home.with_name(f"{home.name}.left-{time.time_ns():x}")
+    free = home if not os.path.lexists(home) else _left(home)
     os.rename(temporary, free)
     os.unlink(free / CONSOLIDATED / MANIFEST_NAME)

@@ -10,6 +10,7 @@ import torch
 from tttcfg.errors import Problem, TttcfgError
 from tttcfg.nn.inner import State, inner_names, inner_shapes
 from tttcfg.nn.kernels import Kernel
+from tttcfg.nn.layer import TTTLayer
 from tttcfg.nn.reference import reference_scan
 from tttcfg.nn.scan import ScanInputs
 from tttcfg.ttt_moshi.kernels import KERNELS
@@ -29,12 +30,16 @@ class Measured(NamedTuple):
     tensor: str
     error: float
     limit: float
+    unlike: str = ""
+    """What is wrong with its dtype or shape; the error is infinite then."""
 
     @property
     def passes(self) -> bool:
         return self.error <= self.limit  # false for NaN
 
     def __str__(self) -> str:
+        if self.unlike:
+            return f"{self.tensor} is {self.unlike} ({self.trial})"
         return f"{self.tensor} is off by {self.error:.2g} of its length, and {self.limit:.2g} is allowed ({self.trial})"
 
 
@@ -46,8 +51,24 @@ class WrongKernelError(TttcfgError):
         self.measured = measured
 
 
+class _Pass(NamedTuple):
+    """One way to call a kernel: a number of mini-batches, and a state from the learned weights or an earlier piece."""
+
+    mini_batches: int
+    group_size: int
+    carried: bool
+
+
+_PASSES = (_Pass(1, 0, False), _Pass(3, 2, True), _Pass(9, 4, False))
+
+
 def trial(
-    sizes: tuple[int, ...], mini_batch_size: int, dtype: str = "float32", base_lr: float = 8.0, heads: int = 2
+    sizes: tuple[int, ...],
+    mini_batch_size: int,
+    dtype: str = "float32",
+    base_lr: float = 8.0,
+    heads: int = 2,
+    rope_mode: str = "off",
 ) -> TTTConfig:
     """Return a configuration to try a kernel on: an inner model of these widths, in layers of a few heads."""
     return TTTConfig.model_validate(
@@ -56,6 +77,7 @@ def trial(
             "inner_layer_sizes": sizes,
             "mini_batch_size": mini_batch_size,
             "base_lr": base_lr,
+            "rope_mode": rope_mode,
             "dtype": dtype,
             "model_dim": heads * sizes[0],
             "num_heads": heads,
@@ -69,7 +91,7 @@ def trial(
 
 
 TRIALS = tuple(
-    trial(sizes, mini_batch_size, dtype)
+    trial(sizes, mini_batch_size, dtype, rope_mode=rope_mode)
     for sizes, mini_batch_size in (
         ((16, 16), 16),
         ((64, 64), 16),
@@ -78,7 +100,8 @@ TRIALS = tuple(
         ((64, 256, 64), 64),
         ((16, 32, 48, 16), 8),
     )
-    for dtype in LARGEST_ERROR
+    # Rotary positions leave queries and keys with other strides than the targets.
+    for dtype, rope_mode in zip(LARGEST_ERROR, ("off", "mini_batch"), strict=True)
 )
 
 
@@ -87,72 +110,77 @@ def check_kernel(
 ) -> tuple[Measured, ...]:
     """Hold a kernel against the float64 reference and return the figures; it need not be registered.
 
-    Outputs, last states, and the gradients by everything it is given are compared, for one mini-batch and for
-    several, with and without activation checkpoints. Trials that break a limit of the kernel are left out.
+    Its tensors come out of a `TTTLayer`, with that layer's strides. Outputs, last states, and the gradients by
+    everything it is given are compared, for one mini-batch and for several, with and without activation checkpoints,
+    from the learned state and from a carried one; outputs and last states under `torch.no_grad` too. Trials that
+    break a limit of the kernel are left out.
 
     Raises:
-        WrongKernelError: Something is further off than `LARGEST_ERROR` allows.
+        WrongKernelError: Something is further off than `LARGEST_ERROR` allows, or has another dtype or shape.
+        ContradictionError: A trial is no configuration that a `TTTLayer` can be built from.
         ValueError: No trial meets the kernel's limits; give some that do.
     """
     limits = KERNELS[kernel.name].limits if kernel.name in KERNELS else kernel.limits
     fitting = [one for one in trials if not any(limit.found(one, one.mini_batch_size) for limit in limits)]
     if not fitting:
         raise ValueError(f"no trial meets the limits of {kernel.name}; give trials that do")
-    measured = tuple(
-        found
-        for config in fitting
-        for count, group in ((1, 0), (3, 2))
-        for found in _try(kernel, config, count, group, device)
-    )
+    measured = tuple(found for config in fitting for one in _PASSES for found in _try(kernel, config, one, device))
     if not all(one.passes for one in measured):
         raise WrongKernelError(kernel.name, measured)
     return measured
 
 
-def _try(kernel: Kernel, config: TTTConfig, count: int, group_size: int, device: str | torch.device) -> list[Measured]:
-    state, inputs = _random(config, count)
-    given = [tensor.to(device).requires_grad_() for tensor in (*state, *inputs)]
-    exact = [tensor.double().requires_grad_() for tensor in (*state, *inputs)]
-    got = kernel.run(tuple(given[: len(state)]), ScanInputs(*given[len(state) :]), group_size)
-    want = reference_scan(tuple(exact[: len(state)]), ScanInputs(*exact[len(state) :]))
+def _try(kernel: Kernel, config: TTTConfig, one: _Pass, device: str | torch.device) -> list[Measured]:
+    state, inputs = _handed_over(config, one, device)
+    given = [tensor.detach().requires_grad_() for tensor in (*state, *inputs)]
+    exact = [tensor.detach().cpu().double().requires_grad_() for tensor in given]
+    call = tuple(given[: len(state)]), ScanInputs(*given[len(state) :]), one.group_size
+    # First, so that the pass with gradients finds out when this one changes its inputs.
+    with torch.no_grad():
+        quiet = _flat(kernel.run(*call))
+    got = _flat(kernel.run(*call))
+    want = _flat(reference_scan(tuple(exact[: len(state)]), ScanInputs(*exact[len(state) :])))
     names = inner_names(config.inner_layer_sizes)
-    pairs = dict(
-        zip(["outputs", *(f"last {name}" for name in names)], zip(_flat(got), _flat(want), strict=True), strict=True)
-    )
-    slopes = (_gradients(_flat(got), given), _gradients(_flat(want), exact))
-    of = [f"gradient by {name}" for name in (*names, *ScanInputs._fields)]
-    pairs |= dict(zip(of, zip(*slopes, strict=True), strict=True))
+    results = ["outputs", *(f"last {name}" for name in names)]
+    slopes = [f"gradient by {name}" for name in (*names, *ScanInputs._fields)]
     sizes = "-".join(map(str, config.inner_layer_sizes))
-    what = f"{config.dtype}, widths {sizes}, {count} mini-batches of {config.mini_batch_size}"
-    limit = LARGEST_ERROR[config.dtype]
-    return [Measured(what, name, _distance(*pair), limit) for name, pair in pairs.items()]
+    what = f"{config.dtype}, widths {sizes}, {one.mini_batches} mini-batches of {config.mini_batch_size}"
+    compared = (
+        (f"{what}, under no_grad", results, quiet, want),
+        (what, results, got, want),
+        (what, slopes, _gradients(got, given), _gradients(want, exact)),
+    )
+    return [
+        _measure(where, name, found, due, LARGEST_ERROR[config.dtype])
+        for where, tensors, left, right in compared
+        for name, found, due in zip(tensors, left, right, strict=True)
+    ]
 
 
-def _random(config: TTTConfig, count: int) -> tuple[State, ScanInputs]:
-    """Return a state and inputs as a model of the configuration's dtype would hand them over, always the same."""
+def _handed_over(config: TTTConfig, one: _Pass, device: str | torch.device) -> tuple[State, ScanInputs]:
+    """Return the state and inputs that a layer of this configuration gives its kernel, always from the same numbers."""
     generator = torch.Generator().manual_seed(0)
-    dtype: torch.dtype = getattr(torch, config.dtype)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator)
 
-    def rounded(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(dtype).float()
+    layer = TTTLayer(config.model_copy(update={"kernel": "torch"}), device)
+    shapes = inner_shapes(config.num_heads, config.inner_layer_sizes)
+    seen: list[tuple[State, ScanInputs]] = []
 
-    heads, width = config.num_heads, config.head_dim
-    shapes = inner_shapes(heads, config.inner_layer_sizes)
-    tokens = (2, heads, count, config.mini_batch_size)
-    queries, keys, targets = (normal(*tokens, width) for _ in range(3))
-    eta = config.base_lr / width / config.mini_batch_size * torch.sigmoid(normal(*tokens))
-    state = tuple(rounded(normal(2, *shape) / shape[1] ** 0.5) for shape in shapes)
-    return state, ScanInputs(
-        rounded(queries / queries.norm(dim=-1, keepdim=True)),
-        rounded(keys / keys.norm(dim=-1, keepdim=True)),
-        rounded(targets),
-        rounded(eta),
-        rounded(1 + normal(heads, width) / 4),
-        rounded(normal(heads, width) / 4),
-    )
+    def keep(state: State, inputs: ScanInputs, _: int) -> tuple[torch.Tensor, State]:
+        seen.append((state, inputs))
+        return inputs.queries, state
+
+    layer.kernels = (Kernel("keep", keep),)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            spread = 0.25 if parameter.ndim == 1 or "norm" in name else parameter.shape[-1] ** -0.5
+            parameter.copy_(float(name == "ttt_norm_weight") + spread * normal(*parameter.shape))
+        tokens = normal(2, one.mini_batches * config.mini_batch_size, config.model_dim).to(device)
+        carried = tuple((normal(2, *shape) / shape[1] ** 0.5).to(device) for shape in shapes)
+        layer(tokens, carried if one.carried else None)
+    return seen[0]
 
 
 def _flat(result: tuple[torch.Tensor, State]) -> list[torch.Tensor]:
@@ -175,6 +203,9 @@ def _gradients(results: list[torch.Tensor], by: list[torch.Tensor]) -> list[torc
     return [torch.zeros_like(one) if slope is None else slope for one, slope in zip(by, found, strict=True)]
 
 
-def _distance(got: torch.Tensor, want: torch.Tensor) -> float:
+def _measure(where: str, name: str, got: torch.Tensor, want: torch.Tensor, limit: float) -> Measured:
+    if got.shape != want.shape or got.dtype != torch.float32:
+        unlike = f"{got.dtype} {list(got.shape)}, and has to be {torch.float32} {list(want.shape)}"
+        return Measured(where, name, float("inf"), limit, unlike)
     got, want = got.detach().cpu().double(), want.detach()
-    return float((got - want).norm() / want.norm()) if got.shape == want.shape else float("inf")
+    return Measured(where, name, float((got - want).norm() / want.norm()), limit)

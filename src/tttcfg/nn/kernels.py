@@ -24,7 +24,9 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 class Run(Protocol):
     """The signature of a kernel: what `torch_scan` computes, differentiable by every tensor it is given.
 
-    All tensors are float32, the state contiguous or expanded over the batch; the results are to be float32.
+    All tensors are float32 and may have any strides: the layer hands over transposed views, and a learned state is
+    expanded over the batch, so its sequences share memory. The results have to be float32, in any strides, and what
+    is given has to stay as it is.
     """
 
     def __call__(self, state: State, inputs: ScanInputs, group_size: int, /) -> tuple[torch.Tensor, State]: ...

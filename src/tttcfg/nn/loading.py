@@ -20,7 +20,7 @@ from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
 from tttcfg.family import Derived
 from tttcfg.fields import plain
 from tttcfg.nn.agreement import contradictions, departures
-from tttcfg.nn.contents import ADAPTERS_NAME
+from tttcfg.nn.contents import ADAPTERS_NAME, CHANGED
 from tttcfg.nn.gathering import put, tensors_of, unwrapped
 from tttcfg.nn.ranks import together
 from tttcfg.nn.tensor_file import reading
@@ -125,11 +125,18 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
         derived = Derived(effective.ttt, {}, ())
     problems, deviations = _changed(effective, given, saved)
     problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
-    problems += departures(model, training, derived or family.derive(training, *named))
+    problems += departures(model, training, derived or family.derive(training, *named), _trained_in(saved))
     problems += _names(header, tensors_of(model), adapters)
     if problems:
         raise ContradictionError(dict.fromkeys(problems), effective)
     return _Plan(header, adapters, evidence.dtype.value if evidence.dtype is not None else None, tuple(deviations))
+
+
+def _trained_in(saved: Document | None) -> torch.dtype | None:
+    """Return the type that the weights had in training, where they were saved in another one."""
+    changed = saved.provenance.get(CHANGED) if saved is not None else None
+    found = getattr(torch, str(changed.get("param_dtype")), None) if isinstance(changed, dict) else None
+    return found if isinstance(found, torch.dtype) and found.is_floating_point else None
 
 
 def _header(found: Checkpoint) -> Header:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from tttcfg.nn.gathering import at_rest
 from tttcfg.nn.hybrid import carrying_states
@@ -18,6 +19,11 @@ PIECES = 2
 NUMBERS = 48
 """Log-probabilities that are kept of each way of giving the input."""
 SHORTEST, LONGEST = 40, 256
+SHORT_EPS = 2.0**-12
+"""A type is short where the next number after 1 is further away than this: bfloat16, float16 and shorter ones."""
+WIDENED_BYTES = 2**30
+"""Parameters of short types are made float32 for a reading up to so many bytes; it takes twice as many meanwhile."""
+GATE = "forward_ssm_gating"
 _MULTIPLIER, _INCREMENT, _MODULUS = 1103515245, 12345, 1 << 31
 
 
@@ -92,10 +98,11 @@ def read(model: nn.Module, shape: Shape) -> Reading:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(_evaluating(model))
+        kinds = stack.enter_context(_dtypes_met(model))
         outputs = [model(given)]
         with carrying_states(model):
             outputs += [model(piece.contiguous()) for piece in given.chunk(PIECES, dim=2)]
-    kinds = {one.dtype for one in parameters if one.is_floating_point()} | {outputs[0].text_logits.dtype}
+    kinds |= {one.dtype for one in parameters if one.is_floating_point()} | {outputs[0].text_logits.dtype}
     at_rest(model)
     numbers = [*_picked(outputs[:1]), *_picked(outputs[1:])]
     return Reading(numbers, max(kinds, key=lambda kind: torch.finfo(kind).eps))
@@ -120,6 +127,20 @@ def _picked(outputs: list[Any]) -> list[float]:
 
 
 @contextmanager
+def _dtypes_met(model: nn.Module) -> Iterator[set[torch.dtype]]:
+    """Yield the types that modules have returned, which a cast inside the model may make shorter."""
+    met: set[torch.dtype] = set()
+
+    def seen(module: nn.Module, _: Any, output: Any) -> None:
+        del module
+        if isinstance(output, torch.Tensor) and output.is_floating_point():
+            met.add(output.dtype)
+
+    with _hooked(model.modules(), seen):
+        yield met
+
+
+@contextmanager
 def jittered(model: nn.Module, eps: float) -> Iterator[None]:
     """Inside it, the output of every innermost module is off by one unit in the last place, up or down by turns.
 
@@ -133,12 +154,66 @@ def jittered(model: nn.Module, eps: float) -> Iterator[None]:
         signs = torch.arange(output.shape[-1], device=output.device) * 2654435761 % 4294967296 >> 31
         return output * (1 + eps * (2 * signs - 1)).to(output.dtype)
 
-    handles = [one.register_forward_hook(off) for one in model.modules() if not list(one.children())]
+    with _hooked((one for one in model.modules() if not list(one.children())), off):
+        yield
+
+
+@contextmanager
+def closed(model: nn.Module) -> Iterator[int]:
+    """Inside it, every gate of TTT is closed, as with alpha 0: yield how many there are."""
+    gates = [module for name, module in model.named_modules() if name.rpartition(".")[2] == GATE]
+    with _hooked(gates, lambda _module, _given, output: torch.zeros_like(output)):
+        yield len(gates)
+
+
+@contextmanager
+def _hooked(modules: Iterable[nn.Module], hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
+    handles = [module.register_forward_hook(hook) for module in modules]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def is_short(dtype: torch.dtype) -> bool:
+    """Return whether sums are rounded so coarsely in a type that settings hide behind it."""
+    return dtype.is_floating_point and torch.finfo(dtype).eps > SHORT_EPS
+
+
+def can_be_widened(model: nn.Module) -> bool:
+    """Return whether a model has parameters of short types, not sharded and not more than `WIDENED_BYTES` of them."""
+    parameters = list(at_rest(model).parameters())
+    size = sum(one.numel() * one.element_size() for one in parameters if is_short(one.dtype))
+    return 0 < size <= WIDENED_BYTES and not any(isinstance(one, DTensor) for one in parameters)
+
+
+@contextmanager
+def widened(model: nn.Module) -> Iterator[None]:
+    """Inside it, a model has float32 copies of its tensors of short types, and computes in float32.
+
+    Other objects stand in their places: what optimizers and wrappers hold of the parameters stays as it is.
+    """
+    wide: dict[torch.Tensor, torch.Tensor] = {}
+    before: list[tuple[nn.Module, str, torch.Tensor]] = []
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad():
+            for module in model.modules():
+                own = [*module.named_parameters(recurse=False, remove_duplicate=False)]
+                for name, tensor in [*own, *module.named_buffers(recurse=False, remove_duplicate=False)]:
+                    if not is_short(tensor.dtype):
+                        continue
+                    if tensor not in wide:
+                        copied = tensor.detach().float()
+                        wide[tensor] = nn.Parameter(copied, False) if isinstance(tensor, nn.Parameter) else copied
+                    before.append((module, name, tensor))
+                    setattr(module, name, wide[tensor])
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for module, name, tensor in before:
+            setattr(module, name, tensor)
 
 
 @contextmanager

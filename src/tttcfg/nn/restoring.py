@@ -59,7 +59,8 @@ def restore(
     loaded = load_checkpoint(model, path, effective)
     model.eval()
     computation = check_computation(model, path, deviations=loaded.deviations)
-    logger.log(logging.WARNING if computation.agrees is False else logging.INFO, "the model %s", computation)
+    was = "was " if computation.agrees is None else ""
+    logger.log(logging.INFO if computation.agrees else logging.WARNING, "the model %s%s", was, computation)
     return Restored(model, effective, loaded, computation)
 
 

@@ -14,7 +14,7 @@ from tttcfg.api import as_document
 from tttcfg.checkpoint import find_checkpoint
 from tttcfg.document import DOCUMENT_NAME, load_document
 from tttcfg.effective import Effective
-from tttcfg.errors import ContradictionError, InputError, Place, Problem
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError
 from tttcfg.nn.contents import CHANGED
 from tttcfg.nn.gathering import put, tensors_of
 from tttcfg.nn.loading import Loaded, load_checkpoint
@@ -27,6 +27,7 @@ from tttcfg.nn.training_state import (
     STATE_TENSORS_NAME,
     Run,
     check_optimizer,
+    random_state,
     restore_optimizer,
     restore_random_state,
 )
@@ -88,23 +89,61 @@ def _checked(run: Run, training: Any, folder: Path) -> Tree:
     if not name.exists():
         message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
         raise InputError(Problem("not_found", message, place=Place(str(folder))))
-    saved = json.loads(read_bytes(name, _CAP))
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+    data = read_bytes(name, _CAP)
+    try:
+        saved: Tree = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _broken(name, f"is no JSON ({error})") from None
+    if isinstance(saved, dict) and saved.get("format") != FORMAT:
         raise InputError(
             Problem("version", "is of another tttcfg; pip install --upgrade tttcfg", place=Place(str(name)))
         )
-    problems = []
-    if run.optimizer is not None and not training.reset_optimizer:
-        if saved["optimizer"] is None:
-            problems.append(Problem("missing", "none was saved; reset_optimizer=true starts afresh", "optimizer"))
-        else:
-            problems += check_optimizer(run.model, run.optimizer, saved["optimizer"])
-    if run.scheduler is not None and saved["scheduler"] is None and not training.reset_optimizer:
-        problems.append(Problem("missing", "none was saved; reset_optimizer=true starts afresh", "scheduler"))
+    try:
+        _check_form(saved)
+        problems = list(_misfits(run, training, saved))
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, TttcfgError):
+            raise
+        raise _broken(name, f"is no training state ({type(error).__name__}: {error})") from None
     problems += _strangers(run, read_header(folder / STATE_TENSORS_NAME))
     if problems:
         raise ContradictionError(problems)
     return saved
+
+
+def _broken(name: Path, message: str) -> InputError:
+    advice = "resume from another checkpoint, or load its weights alone with load_checkpoint"
+    return InputError(Problem("syntax", f"{message}; {advice}", place=Place(str(name))))
+
+
+def _check_form(saved: Tree) -> None:
+    """Fail, in one of many ways, where a training state lacks what restoring is going to read."""
+    if type(saved["step"]) is not int or saved["step"] < 0:
+        raise ValueError("step is no whole number from 0 up")
+    if (optimizer := saved["optimizer"]) is not None:
+        [dict.items(group) for group in optimizer["groups"]]
+        [dict.items(state) for state in dict.values(optimizer["state"])]
+    if saved["scheduler"] is not None:
+        dict.items(saved["scheduler"])
+    if not isinstance(saved["random"], list):
+        raise TypeError("random is no list")
+    if rank() < len(saved["random"]):
+        now = random_state()
+        try:
+            restore_random_state(saved["random"][rank()])
+        finally:
+            restore_random_state(now)
+
+
+def _misfits(run: Run, training: Any, saved: Tree) -> Iterator[Problem]:
+    """Yield where the optimiser and schedule of a run cannot go on from what was saved."""
+    if run.optimizer is not None and not training.reset_optimizer:
+        if saved["optimizer"] is None:
+            yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "optimizer")
+        else:
+            yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
+    if run.scheduler is not None and saved["scheduler"] is None and not training.reset_optimizer:
+        yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "scheduler")
 
 
 def _strangers(run: Run, header: Header) -> Iterator[Problem]:
