@@ -15,7 +15,7 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 demo: $(BIN)/.ready  ## the main job, on a bundled checkpoint
 	$(BIN)/python examples/demo.py
 
-story: $(BIN)/.ready  ## train, evaluate with any configuration, override, benchmarks: two minutes
+story: $(BIN)/.ready  ## train, evaluate with any configuration, override, benchmarks: about two minutes
 	$(BIN)/python examples/ttt_moshi/story.py
 
 experiment: $(BIN)/.ready  ## the table in the README, on three seeds: about a minute for each

@@ -31,6 +31,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=HOME, prefix="work-") as work:
         checkout = _copied(Path(work) / "checkout")
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        pip += ["-c", str(ROOT / "constraints.txt")]  # a torch without gigabytes of CUDA
         subprocess.run(
             [*pip, str(checkout), *PEERS, *(TORCH if TORCH_PARTS & set(sys.argv) else ())], env=environment, check=True
         )

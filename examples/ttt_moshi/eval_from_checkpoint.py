@@ -4,13 +4,12 @@
         --config configs/any_config.yaml [--eval_type both] [--batch_size 4] [ttt.base_lr=2 ...]
 
 The results are written to standard output as JSON, or to --output. Exit codes: 0 fine; 1 something that was asked for
-is missing or contradicts the checkpoint; 2 wrong use or input that cannot be used.
+is missing or contradicts the checkpoint; 2 wrong use, input that cannot be used, or a loss that is not finite.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,8 +40,7 @@ def main(words: Sequence[str]) -> int:
         overrides.append(f"batch_size={options.batch_size}")
     results = evaluate(options.checkpoint_dir, options.config, overrides, options.eval_type, options.output)
     if options.output is None:
-        json.dump(results, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        sys.stdout.write(evaluation.as_text(results))
     else:
         evaluation.write(results, options.output)
         logger.info("Results written to %s", options.output)
@@ -69,7 +67,7 @@ def evaluate(
     """Return the results of one evaluation, as `evaluation.results` describes them.
 
     Raises:
-        InputError: Something that was given cannot be used, or data that is asked for is missing.
+        InputError: Something that was given cannot be used, data that is asked for is missing, or a loss is not finite.
         ContradictionError: The configuration is not this checkpoint's.
     """
     device = deterministic()
@@ -86,6 +84,7 @@ def evaluate(
     parts: dict[str, Any] = {}
     if eval_type in (STANDARD, BOTH):
         data = open_dataset(training.data.eval_data, "data.eval_data", model_config, training)
+        say_data(effective)
         parts["standard"] = standard.evaluate(model, data, training)
         say_standard(parts["standard"])
     if eval_type in (PAPER, BOTH):
@@ -116,6 +115,15 @@ def announce(effective: tttcfg.Effective) -> None:
     logger.info("🔧 Using %s batch_size: %d", whose, training.batch_size)
     say_overrides(effective)
     say_findings(effective)
+
+
+def say_data(effective: tttcfg.Effective) -> None:
+    """Log which data the standard evaluation is of, and who named them: unlike the layers' settings, any file may."""
+    given = effective.origins["data.eval_data"]
+    trained = next((str(one.value) for one in given if one.source == "checkpoint"), None)
+    path = effective.training.data.eval_data
+    other = f"; the training's was {trained or 'none'}" if trained is not None and trained != path else ""
+    logger.info("Data: %s (%s%s)", path, given[0].where, other)
 
 
 def say_standard(found: Mapping[str, Any]) -> None:

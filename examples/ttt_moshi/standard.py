@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tttcfg import TrainingArgs
+from tttcfg import InputError, Problem, TrainingArgs
 
 from .data import Dataset
 from .losses import token_losses, token_weights
@@ -22,7 +23,10 @@ def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[st
 
     `loss` is what training minimises, with its weights; everything else counts every token once. A perplexity is the
     exponential of a mean in nats. `per_sequence` is `loss` of each piece of `duration_sec`, in the order of the data,
-    so that two results can be compared piece by piece.
+    so that two results can be compared piece by piece. `data` names them, and says what decides the pieces.
+
+    Raises:
+        InputError: A loss or a perplexity is not finite.
     """
     device = next(model.parameters()).device
     sums = _Sums(1 + model.dep_q)
@@ -31,7 +35,22 @@ def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[st
             codes = batch.codes.to(device)
             losses = token_losses(model(codes), codes)
             sums.add(losses.nats, losses.mask, token_weights(losses, codes, model, training))
-    return {"data": dict(data.description), **sums.result()}
+    found = sums.result()
+    _require_finite(found, training)
+    return {"data": {"path": training.data.eval_data, **data.description}, **found}
+
+
+def _require_finite(found: dict[str, Any], training: TrainingArgs) -> None:
+    losses = found["per_sequence"]
+    wrong = sum(not math.isfinite(loss) for loss in losses)
+    if wrong:
+        message = f"the loss of {wrong} of {len(losses)} sequences is NaN or infinite, so there is no result"
+        raise InputError(Problem("not_finite", message, place=training.data.eval_data))
+    streams = [found["text"], found["audio"], *found["codebooks"]]
+    numbers = [found["loss"], *(one[name] for one in streams if one["tokens"] for name in ("loss", "perplexity"))]
+    if not all(map(math.isfinite, numbers)):
+        message = "a loss or perplexity over all sequences is NaN or infinite, so there is no result"
+        raise InputError(Problem("not_finite", message, place=training.data.eval_data))
 
 
 @contextmanager
@@ -87,4 +106,5 @@ def _stream(nats: Tensor, tokens: Tensor) -> dict[str, Any]:
     if not tokens:
         return {"loss": None, "perplexity": None, "tokens": 0}
     loss = nats.item() / int(tokens)
-    return {"loss": loss, "perplexity": math.exp(loss), "tokens": int(tokens)}
+    perplexity = math.exp(loss) if loss < math.log(sys.float_info.max) else math.inf
+    return {"loss": loss, "perplexity": perplexity, "tokens": int(tokens)}

@@ -14,21 +14,25 @@ from tttcfg.api import as_document
 from tttcfg.saving import document_tree
 
 
-class Tracking:
-    """Writes figures by step, on rank 0; `metrics.train.jsonl` and `metrics.eval.jsonl` as the trainer names them.
+def require_wandb(training: tttcfg.TrainingArgs) -> None:
+    """See that figures can go where they are to go.
 
     Raises:
         InputError: A Weights & Biases project is named, and its package is not installed.
     """
+    if training.wandb.project is not None and find_spec("wandb") is None:
+        message = "names a project, and the wandb package is not installed"
+        raise InputError(Problem("missing", message, "wandb.project"))
+
+
+class Tracking:
+    """Writes figures by step, on rank 0; `metrics.train.jsonl` and `metrics.eval.jsonl` as the trainer names them."""
 
     def __init__(self, folder: Path, effective: tttcfg.Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
         self.folder, self.run = folder, None
         settings = effective.training.wandb
         if settings.project is None:
             return
-        if find_spec("wandb") is None:
-            message = "names a project, and the wandb package is not installed"
-            raise InputError(Problem("missing", message, "wandb.project"))
         wandb = import_module("wandb")
         if settings.key is not None:
             wandb.login(key=settings.key.get_secret_value())

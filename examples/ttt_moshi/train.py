@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch.distributed as dist
 
-import tttcfg
-from ttt_moshi.program import deterministic, logger, overrides_of, run, say_findings, say_overrides
+from ttt_moshi import run_folder
+from ttt_moshi.program import deterministic, overrides_of, run, say_findings, say_overrides
 from ttt_moshi.training import Run
 from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
 from tttcfg.checkpoint import find_checkpoint, read_model_config
-from tttcfg.nn.ranks import on_first, rank
+from tttcfg.nn.ranks import rank, together
 
 CONFIG_PATH = "moshi_paths.config_path"
 
@@ -58,7 +57,7 @@ def train(config: Sequence[str], overrides: Sequence[str]) -> None:
     try:
         effective, model_config = configured(config, overrides, ranks)
         training = effective.training
-        on_first(lambda: prepare(training))
+        together(lambda: run_folder.check(training))
         if rank() == 0:
             say_overrides(effective)
             say_findings(effective)
@@ -94,25 +93,6 @@ def configured(config: Sequence[str], overrides: Sequence[str], ranks: int) -> t
     if (effective.training.world_size or 1) != ranks:
         return configured(config, [*overrides, f"world_size={ranks}"], ranks)
     return effective, model_config
-
-
-def prepare(training: tttcfg.TrainingArgs) -> str:
-    """Make the run's folder; one that exists is deleted with `overwrite_run_dir`, and kept to resume into it.
-
-    Raises:
-        InputError: It exists, or is no run's folder; nothing was deleted.
-    """
-    folder = Path(training.run_dir or "")
-    if folder.exists() and any(folder.iterdir()) and training.resume_from is None:
-        if not training.overwrite_run_dir:
-            message = "exists; name another, or set overwrite_run_dir=true to delete it"
-            raise InputError(Problem("unwritable", message, "run_dir", str(folder)))
-        if not any((folder / name).exists() for name in ("metrics.train.jsonl", "checkpoints")):
-            raise InputError(Problem("unwritable", "is no run's folder, so it is not deleted", "run_dir", str(folder)))
-        logger.info("Deleting %s", folder)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return ""
 
 
 if __name__ == "__main__":

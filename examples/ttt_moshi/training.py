@@ -24,8 +24,9 @@ from .losses import token_losses, token_weights, training_loss
 from .model import TinyMoshi, build
 from .moshi_model import base_weights
 from .program import logger, ttt_lines
+from .run_folder import RESULTS_NAME, evaluation_name, prepare
 from .tokenizer import audio_tokenizer
-from .tracking import Tracking
+from .tracking import Tracking, require_wandb
 from .trained import choose_trained, gates, go_on, gradient_norms, optimiser_of, schedule_of, settings_of
 
 
@@ -71,10 +72,11 @@ class Run:
         self.tracking: Tracking | None = None
         self.before: Batch | None = None
         self.saved = False
-        on_first(self._track)
+        on_first(self._open_folder)
 
     def _build(self) -> TinyMoshi:
         training = self.training
+        require_wandb(training)
         self.data = open_dataset(training.data.train_data, "data.train_data", self.model_config, training)
         self.eval_data = None
         if training.do_eval:
@@ -87,7 +89,8 @@ class Run:
                 module.gradient_checkpointing = training.gradient_checkpointing  # type: ignore[assignment]
         return model
 
-    def _track(self) -> str:
+    def _open_folder(self) -> str:
+        prepare(self.training)
         self.tracking = Tracking(self.folder, self.effective)
         return ""
 
@@ -217,10 +220,10 @@ class Run:
 
     def _benchmarks(self) -> str:
         tokenizer = audio_tokenizer(self.model_config, self.training)
-        folder = self.folder / f"evaluation_{self.state.step:06d}"
+        folder = self.folder / evaluation_name(self.state.step)
         found = evaluation.evaluate(self.model, tokenizer, self.effective, figure_dir=folder)
         results = evaluation.assemble(self.effective, checkpoint=None, paper_metrics=found)
-        evaluation.write(results, folder / "results.json")
+        evaluation.write(results, folder / RESULTS_NAME)
         for line in evaluation.describe(results):
             logger.info("%s", line)
         return ""

@@ -15,6 +15,7 @@ import pytest
 import torch
 from ttt_moshi import eval_from_checkpoint, standard
 from ttt_moshi.data import open_dataset
+from ttt_moshi.evaluation import compare
 from ttt_moshi.losses import token_losses
 from ttt_moshi.make_miniature import make
 from ttt_moshi.model import build
@@ -22,7 +23,7 @@ from ttt_moshi.model import build
 import tttcfg
 from tttcfg import InputError
 
-from .conftest import CONFIGS, MODEL, TrainRun
+from .conftest import CONFIGS, MODEL, TrainRun, write_json
 
 FOREIGN = sorted((CONFIGS / "foreign").glob("*.yaml"))
 PROGRAM = CONFIGS.parent / "eval_from_checkpoint.py"
@@ -131,6 +132,30 @@ def strip_metadata(path: Path) -> None:
 
     tensors = load_file(path)
     save_file(tensors, path)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_and_no_number(here: Path) -> None:
+    effective = tttcfg.resolve(config=here / "config.json", model_config=here / "model.json")
+    data = open_dataset(effective.training.data.eval_data, "data.eval_data", MODEL, effective.training)
+    model = build(MODEL, effective)
+    with torch.no_grad():
+        next(model.parameters())[:] = math.nan
+    with pytest.raises(InputError, match=r"eval\.jsonl: the loss of 5 of 5 sequences is NaN or infinite") as caught:
+        standard.evaluate(model, data, effective.training)
+    assert caught.value.exit_code == 2
+
+
+def test_it_says_which_data_it_is_of_and_who_named_them(
+    here: Path, trained: Path, own: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Path(shutil.copy(here / "eval.jsonl", tmp_path / "other.jsonl"))
+    config = write_json(tmp_path / "config.json", {"data": {"eval_data": str(other)}})
+    with caplog.at_level(logging.INFO):
+        found = evaluate(trained, config=config)
+    assert f"Data: {other} ({config}:1:11; the training's was {here / 'eval.jsonl'})" in caplog.messages
+    assert found["standard"]["data"] == {**own["standard"]["data"], "path": str(other)}
+    assert own["standard"]["data"]["path"] == str(here / "eval.jsonl")
+    assert compare(found, own).comparable
 
 
 def test_data_that_is_missing_is_an_error_and_no_number(trained: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -180,9 +181,68 @@ def test_a_run_folder_is_deleted_only_on_purpose(here: Path, train_run: TrainRun
     assert len(figures(run)) == 4
     (here / "precious").mkdir()
     (here / "precious" / "thesis.tex").touch()
-    with pytest.raises(InputError, match="is no run's folder"):
+    (here / "precious" / "checkpoints").mkdir()
+    with pytest.raises(InputError, match=r"holds what no run wrote there.* thesis\.tex"):
         train_run("precious", "overwrite_run_dir=true")
     assert (here / "precious" / "thesis.tex").exists()
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.md",
+        "checkpoints/thesis.tex",
+        "checkpoints/checkpoint_000002/consolidated/notes.md",
+        "checkpoints/best/weights.safetensors",
+        "evaluation_000002/notes.md",
+    ],
+)
+def test_what_no_run_wrote_is_never_deleted(train_run: TrainRun, name: str) -> None:
+    run = train_run(f"foreign_{name.replace('/', '_')}", "max_steps=2")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).touch()
+    before = files(run)
+    with pytest.raises(InputError, match="run_dir: holds what no run wrote there"):
+        train_run(run.name, "max_steps=2", "overwrite_run_dir=true")
+    assert files(run) == before
+
+
+def test_a_copy_of_a_checkpoint_is_never_deleted(train_run: TrainRun) -> None:
+    run = train_run("with_copy", "max_steps=2")
+    copy = run / "checkpoints" / "checkpoint_000001"
+    shutil.copytree(run / "checkpoints" / "checkpoint_000002", copy)
+    with pytest.raises(InputError, match="nothing is deleted: checkpoints/checkpoint_000001;"):
+        train_run("with_copy", "max_steps=2", "overwrite_run_dir=true")
+    assert tttcfg.resolve(copy).training.ttt.base_lr == 16.0
+
+
+def test_what_a_run_wrote_is_deleted_for_another(here: Path, tmp_path: Path) -> None:
+    miniature = make(tmp_path / "miniature", speech="tones", minutes=0.1)
+    configs, run = [str(here / "config.json"), str(miniature)], tmp_path / "run"
+    common = [f"run_dir={run}", "overwrite_run_dir=true"]
+    train.train(configs, [*common, "evaluation.enable=true", "evaluation.freq=2", "do_eval=true", "eval_freq=2"])
+    assert (run / "evaluation_000002" / "results.json").exists()
+    (run / "wandb").mkdir()
+    (run / "wandb" / "debug.log").touch()
+    train.train(configs, [*common, "max_steps=1"])
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "metrics.train.jsonl", "wandb"}
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint_000001"]
+    assert (run / "wandb" / "debug.log").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["data.train_data=gone.jsonl", "moshi_paths.moshi_path=gone", "wandb.project=mine", "ttt.layers=[7]"]
+)
+def test_a_run_that_cannot_start_deletes_nothing(train_run: TrainRun, override: str) -> None:
+    run = train_run(f"unstarted_{override.partition('=')[0]}", "max_steps=1")
+    before = files(run)
+    with pytest.raises(tttcfg.TttcfgError):
+        train_run(run.name, override, "overwrite_run_dir=true")
+    assert files(run) == before
 
 
 @pytest.mark.parametrize(

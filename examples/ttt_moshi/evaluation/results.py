@@ -6,7 +6,8 @@
                       taken under, and those `fields` with their values
     checkpoint        `path`, `step`, and `weights_header_digest`, of the names, shapes and dtypes of the weights; null
                       where the model was of no checkpoint
-    standard          the standard evaluation; null where it was not asked for
+    standard          the standard evaluation; null where it was not asked for; its `data` have the `path` that was
+                      given, which may differ between results that are compared, and what decides the pieces
     paper_metrics     null where they were not asked for, else
         tokenizer       what made the audio into tokens, with its configuration
         scoring         normalisation, codebook weights, what the streams held, how ties count
@@ -71,11 +72,28 @@ def _checkpoint(effective: Effective, path: str) -> dict[str, Any]:
     }
 
 
+def as_text(results: Mapping[str, Any]) -> str:
+    """Return results as JSON.
+
+    Raises:
+        InputError: A number in them is not finite.
+    """
+    try:
+        return json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:
+        message = "a number in the results is NaN or infinite, so nothing is written"
+        raise InputError(Problem("not_finite", message)) from None
+
+
 def write(results: Mapping[str, Any], path: Path) -> None:
-    """Write results as JSON; a number that is not finite is refused with a ValueError."""
-    text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
+    """Write results as JSON.
+
+    Raises:
+        InputError: A number in them is not finite; nothing was written.
+    """
+    text = as_text(results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -214,8 +232,12 @@ def _configuration_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) ->
 def _standard_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
     if "data" not in left or "data" not in right:
         yield "does not say which data it is of"
-    elif left["data"] != right["data"]:
+    elif _without_path(left["data"]) != _without_path(right["data"]):
         yield "the data are not the same"
+
+
+def _without_path(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != "path"}
 
 
 def _scoring_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:

@@ -157,7 +157,9 @@ class TrainingArgs(Section):
     param_dtype: Dtype = setting(
         "bfloat16", role=Role.COMPUTATION, unit="name", description="Floating-point type of the parameters."
     )
-    overwrite_run_dir: bool = setting(False, role=Role.RUN, unit="switch", description="Delete run_dir if it exists.")
+    overwrite_run_dir: bool = setting(
+        False, role=Role.RUN, unit="switch", description="Delete what runs wrote in run_dir, where it exists."
+    )
     resume_from: Text | None = setting(None, role=Role.RUN, unit="path", description="Checkpoint to continue from.")
     reset_optimizer: bool = setting(
         False, role=Role.RUN, unit="switch", description="Resume without the optimiser's state."

@@ -1,0 +1,92 @@
+"""The folder of a run: one that exists is emptied for another run only where a run of this program wrote all of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tttcfg import InputError, Problem, TrainingArgs
+from tttcfg.checkpoint import CONSOLIDATED
+from tttcfg.nn.folders import MANIFEST_NAME, STEPS, is_ours, manifest, prune
+
+from .program import logger
+
+METRICS = ("metrics.train.jsonl", "metrics.eval.jsonl")
+RESULTS_NAME = "results.json"
+_WANDB = "wandb"  # Weights & Biases keeps every run there in a folder of its own
+_EVALUATION = re.compile(r"evaluation_\d{6,}")
+_SHOWN = 3
+
+
+def evaluation_name(step: int) -> str:
+    return f"evaluation_{step:06d}"
+
+
+def check(training: TrainingArgs) -> None:
+    """See that a run can have its folder, and change nothing.
+
+    Raises:
+        InputError: The folder holds something and is not to be overwritten, or holds what no run wrote.
+    """
+    folder = Path(training.run_dir or "")
+    if training.resume_from is not None or all(path.is_dir() for path in folder.rglob("*")):
+        return  # it is not there, or holds folders without files, as the checkpointer's trial leaves one
+    if not training.overwrite_run_dir:
+        message = "exists; name another, or set overwrite_run_dir=true to delete it"
+        raise InputError(Problem("unwritable", message, "run_dir", str(folder)))
+    if others := [str(path.relative_to(folder)) for path in _others(folder, training)]:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        message = f"holds what no run wrote there, so nothing is deleted: {', '.join(others[:_SHOWN])}{more}"
+        raise InputError(Problem("unwritable", f"{message}; move it away", "run_dir", str(folder)))
+
+
+def prepare(training: TrainingArgs) -> None:
+    """Make the run's folder; with `overwrite_run_dir`, delete what an earlier run wrote. Resuming keeps it.
+
+    Raises:
+        InputError: As `check` does; nothing was deleted.
+    """
+    check(training)
+    folder = Path(training.run_dir or "")
+    if training.resume_from is None and training.overwrite_run_dir and folder.exists():
+        logger.info("Deleting the earlier run in %s", folder)
+        if (folder / STEPS).exists():
+            prune(folder / STEPS, sys.maxsize, keep=1)  # the one of the step named is the one that stays
+        for name in METRICS:
+            (folder / name).unlink(missing_ok=True)
+        for evaluation in filter(_is_evaluation, list(folder.iterdir())):
+            for file in _evaluation_files(training):
+                (evaluation / file).unlink(missing_ok=True)
+            evaluation.rmdir()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _others(folder: Path, training: TrainingArgs) -> Iterator[Path]:
+    """Yield everything that no run of this program wrote."""
+    for path in sorted(folder.iterdir()):
+        if path.name == STEPS and path.is_dir():
+            for checkpoint in sorted(path.iterdir()):
+                yield from _others_in_checkpoint(checkpoint)
+        elif _is_evaluation(path):
+            yield from sorted(file for file in path.iterdir() if file.name not in _evaluation_files(training))
+        elif path.name not in (*METRICS, _WANDB):
+            yield path
+
+
+def _others_in_checkpoint(folder: Path) -> Iterator[Path]:
+    if not is_ours(folder):
+        yield folder
+        return
+    written = {CONSOLIDATED, *(f"{CONSOLIDATED}/{name}" for name in (MANIFEST_NAME, *manifest(folder)["files"]))}
+    yield from sorted(path for path in folder.rglob("*") if path.relative_to(folder).as_posix() not in written)
+
+
+def _is_evaluation(path: Path) -> bool:
+    return _EVALUATION.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
+def _evaluation_files(training: TrainingArgs) -> set[str]:
+    """Return the names of the results, and of the figure that each benchmark may have."""
+    return {RESULTS_NAME, *(f"{name}.png" for name in type(training.evaluation).model_fields)}
