@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch:
     def failing(_: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(storage, "_sync_folder", failing)
+    monkeypatch.setattr(storage, "sync_folder", failing)
     with pytest.raises(WriteError, match="cannot be written: Input/output error"):
         write_atomically(tmp_path / "file", NEW)
 

@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from tttcfg.durable import new_file, sync_folder, write_all
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 from tttcfg.urls import Url
 
@@ -177,27 +178,12 @@ def write_temporary(
     """
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666 if standing is None else 0o600)
-    try:
+    with new_file(temporary, 0o666 if standing is None else 0o600, fsync) as descriptor:
         write(descriptor)
         if standing is not None:
             _give(descriptor, standing.st_uid, standing.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(standing.st_mode))
-        if fsync:
-            os.fsync(descriptor)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    finally:
-        os.close(descriptor)
     return temporary
-
-
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def put_in_place(temporary: str, target: str, fsync: bool = True) -> None:
@@ -205,7 +191,7 @@ def put_in_place(temporary: str, target: str, fsync: bool = True) -> None:
     os.replace(temporary, target)
     folder = os.path.dirname(target) or os.curdir
     if fsync:
-        _sync_folder(folder)
+        sync_folder(folder)
     sweep(folder)
 
 
@@ -250,7 +236,7 @@ def _keep(target: str, standing: os.stat_result, backup: str, before: bytes, fsy
             os.unlink(name)
             raise changed(target)
         if fsync and os.path.dirname(name) != os.path.dirname(target):
-            _sync_folder(os.path.dirname(name) or os.curdir)
+            sync_folder(os.path.dirname(name) or os.curdir)
         return
     raise WriteError(Problem("unwritable", "has a thousand backups already; remove some", place=Place(backup)))
 
@@ -271,17 +257,6 @@ def _same_file(one: str, other: str) -> bool:
         return os.path.samestat(os.lstat(one), os.lstat(other))
     except FileNotFoundError:
         return False
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:  # some network file systems cannot; the rename itself has happened
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

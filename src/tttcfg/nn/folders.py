@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from tttcfg.checkpoint import CONSOLIDATED
+from tttcfg.durable import new_file, sync_folder, write_all
 from tttcfg.errors import TttcfgError
-from tttcfg.storage import TEMPORARY_SUFFIX, read_bytes, unwritable, write_all
+from tttcfg.storage import TEMPORARY_SUFFIX, read_bytes, unwritable
 from tttcfg.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _make(folder: Path) -> None:
     if not folder.parent.is_dir():
         _make(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _beside(target: Path) -> Path:
@@ -83,12 +84,8 @@ def _left(folder: Path) -> Path:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a new file, durably."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
+    with new_file(path) as descriptor:
         write_all(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, values: object, indent: int | None = 2) -> None:
@@ -100,8 +97,8 @@ def _put(temporary: Path, target: Path, step: int) -> Path:
     files = sorted(entry.name for entry in (temporary / CONSOLIDATED).iterdir())
     made = {"written_by": f"tttcfg {__version__}", "step": step, "inode": temporary.stat().st_ino, "files": files}
     write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
-    _sync(temporary / CONSOLIDATED)
-    _sync(temporary)
+    sync_folder(temporary / CONSOLIDATED)
+    sync_folder(temporary)
     if os.path.lexists(target) and not is_ours(target):
         left = _left(target)
         os.rename(target, left)
@@ -113,7 +110,7 @@ def _put(temporary: Path, target: Path, step: int) -> Path:
         os.rename(target, aside)
         os.rename(temporary, target)
         os.rename(aside, temporary)
-    _sync(target.parent)
+    sync_folder(target.parent)
     return target
 
 
@@ -121,14 +118,6 @@ def _exchanged(one: Path, other: Path) -> bool:
     """Let two folders change places at once; return whether this system can."""
     exchange = getattr(ctypes.CDLL(None), "renameat2", None)
     return exchange is not None and exchange(_AT_HERE, bytes(one), _AT_HERE, bytes(other), _EXCHANGE) == 0
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from safetensors import safe_open
 
-from tttcfg.storage import write_all
+from tttcfg.durable import new_file, write_all
 from tttcfg.weights.header import LENGTH_BYTES, Header, parse_header
 from tttcfg.weights.rewriting import header_bytes
 
@@ -53,17 +52,13 @@ def write_tensors(
 ) -> None:
     """Write a new file, durably; floating-point tensors in `dtype`, if given."""
     start, _ = _start(tensors, dtype, metadata)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
+    with new_file(path) as descriptor:
         write_all(descriptor, start)
         for name in _order(tensors, dtype):
             tensor = tensors[name]
             plain = tensor.detach().to(device="cpu", dtype=stored(tensor, dtype)).contiguous()
             if plain.nbytes:
                 write_all(descriptor, memoryview((ctypes.c_ubyte * plain.nbytes).from_address(plain.data_ptr())))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

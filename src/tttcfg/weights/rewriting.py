@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from tttcfg.durable import write_all
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 from tttcfg.storage import (
     changed,
@@ -21,7 +22,6 @@ from tttcfg.storage import (
     standing,
     sweep,
     unwritable,
-    write_all,
     write_temporary,
 )
 from tttcfg.weights.header import LENGTH_BYTES, header_length, parse_header, read_exactly, read_header
