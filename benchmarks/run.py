@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-bench"
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src", "migrations", "schemas")
-PEERS = ("hydra-core>=1.3,<1.4", "numpy>=2", "safetensors>=0.8,<0.9")
+PEERS = ("hydra-core>=1.3,<1.4", "jsonschema>=4.21", "numpy>=2", "safetensors>=0.8,<0.9")
 TORCH = ("torch>=2.6",)
 TORCH_PARTS = {"saving", "layers"}
 """What needs torch, which is large, and installed where one of these is asked for."""

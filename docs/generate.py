@@ -86,17 +86,28 @@ def cli_page() -> str:
 
     page = "# Command line\n\n"
     page += "`tttcfg --help` and `tttcfg COMMAND --help` say the same; `tttcfg --version` says the version.\n\n"
-    rows = ((f"[{code(f'tttcfg {name}')}](#tttcfg-{name})", first_line(command(name))) for name in COMMANDS)
+    names = list(command_names())
+    rows = (
+        (f"[{code(f'tttcfg {name}')}](#tttcfg-{name.replace(' ', '-')})", first_line(command(name))) for name in names
+    )
     page += markdown_table(("command", "what it does"), rows)
     exit_codes = re.search(r"Exit codes: (.*)", inspect.getdoc(cli) or "", re.DOTALL)
     page += "\nResults go to standard output; findings, errors and progress to standard error. Colours are used on a\n"
     page += "terminal only, and never where `NO_COLOR` is set.\n"
     page += f"\nExit codes: {' '.join(exit_codes.group(1).split()) if exit_codes else ''}\n"
-    return page + "".join(map(command_section, COMMANDS))
+    return page + "".join(map(command_section, names))
+
+
+def command_names() -> Iterator[str]:
+    """Yield every command; one that has commands of its own gives those."""
+    for name in COMMANDS:
+        below = getattr(import_module(f"tttcfg.cli.{name}"), "COMMANDS", ())
+        yield from (f"{name} {one}" for one in below) if below else (name,)
 
 
 def command(name: str) -> Any:
-    return getattr(import_module(f"tttcfg.cli.{name}"), name)
+    module, _, below = name.partition(" ")
+    return getattr(import_module(f"tttcfg.cli.{module}"), below or module)
 
 
 def command_section(name: str) -> str:
@@ -135,7 +146,8 @@ def parameters(function: Any) -> Iterator[tuple[str, Any, Any, Any]]:
 
 
 def parameter_row(name: str, kind: Any, declaration: OptionInfo | ArgumentInfo, default: Any) -> tuple[str, str, str]:
-    shown = "" if default in (None, False, inspect.Parameter.empty) else str(getattr(default, "value", default)).lower()
+    shown = "" if default in (None, False, inspect.Parameter.empty) else str(getattr(default, "value", default))
+    shown = shown.lower() if isinstance(default, bool) else shown
     if isinstance(declaration, ArgumentInfo):
         return code(declaration.metavar or name.upper()), "", declaration.help or ""
     first = [declaration.default] if isinstance(declaration.default, str) else []  # typer takes it for a default

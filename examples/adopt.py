@@ -84,6 +84,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if finding.severity == "warning":
             print(f"{finding.severity} [{finding.code}] {finding.key}: {finding.message}")
     print(f"batch size {effective.training.batch_size}")
+    assert effective.ttt is not None  # require_ttt
     for name, value in effective.ttt:
         print(f"{name}: {value}")
 

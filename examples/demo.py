@@ -101,6 +101,7 @@ def held_against_the_tensors() -> None:
 def on_purpose() -> None:
     heading("4. Otherwise on purpose: allowed, and told")
     effective = tttcfg.resolve(CHECKPOINT, CONFIG, ["ttt.mini_batch_size=16"])
+    assert effective.ttt is not None  # TTT is on in this checkpoint
     print(f"   ttt.mini_batch_size=16  ->  the layers read {effective.ttt.mini_batch_size}")
     for finding in effective.findings:
         if finding.code == "deviation":

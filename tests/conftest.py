@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+import tttcfg
+from tests.extensions import write_extension
+from tttcfg import extension as extensions
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -42,3 +48,20 @@ def golden() -> Any:
         return json.loads((GOLDEN / f"{name}.json").read_bytes())
 
     return read
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("noise")
+    write_extension(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield import_module("noise.config")
+
+
+@pytest.fixture
+def noise(package: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the module of an extension that is registered for one test."""
+    monkeypatch.setattr(extensions, "_REGISTERED", {})
+    tttcfg.register(package.EXTENSION)
+    return package

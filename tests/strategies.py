@@ -1,111 +1,39 @@
-"""Strategies that generate documents of any version from its frozen schema, and JSON texts."""
+"""What the laws need to know of this family's rules across fields, documents of any of its versions, and JSON texts."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 from hypothesis import strategies as st
 
-from tttcfg.schema import schema_name
+import tttcfg.testing
+from tttcfg.testing.values import names, plain_values, scalars, texts
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
-SCHEMAS = Path(__file__).resolve().parent.parent / "schemas" / "ttt_moshi"
-LAYER_TEXTS = ("ttt.layers", "ttt.unfrozen_attention_layers")
-SMALL = 1 << 20
-
-# No surrogates, and no words that the record of removals takes for the name of a secret.
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-names = st.text("abcxyz_:é", min_size=1, max_size=6)
-finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
-scalars = st.none() | st.booleans() | st.integers(-SMALL, SMALL) | finite | texts
-plain_values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
-)
 layer_texts = st.sampled_from(("all", "middle", "none")) | st.lists(st.integers(0, 40), min_size=1, max_size=4).map(
     lambda indices: ",".join(map(str, indices))
 )
+# Ascending and without repetition: what a list of layers is in its one saved form.
+layer_lists = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True).map(sorted)
 
 
-@cache
-def frozen_schema(version: int) -> dict[str, Any]:
-    """Return the frozen schema of documents of `version`."""
-    schema: dict[str, Any] = json.loads((SCHEMAS / schema_name(version)).read_bytes())
-    return schema
-
-
-@cache
-def validator(version: int) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(frozen_schema(version))
+def overrides(version: int) -> dict[str, st.SearchStrategy[Any]]:
+    """Return how to draw the fields whose text or keys have a meaning that no schema says."""
+    layers = layer_texts if version < TTT_MOSHI.head else st.sampled_from(("all", "middle", "none")) | layer_lists
+    return {
+        "ttt.layers": layers,
+        "ttt.unfrozen_attention_layers": layers,
+        "world_size": st.sampled_from((None, -1, 1, 8) if version < TTT_MOSHI.head else (None, 1, 8)),
+        "paper_metrics": free_form_metrics(),
+    }
 
 
 @cache
 def complete_documents(version: int) -> st.SearchStrategy[dict[str, Any]]:
     """Generate documents that hold every field of `version`, each of them valid."""
-    shape = frozen_schema(version)
-    return section(shape, ()).map(settled)
-
-
-def section(shape: dict[str, Any], path: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {name: field(child, (*path, name)) for name, child in shape["properties"].items()}
-    return st.fixed_dictionaries(fields)
-
-
-def field(shape: dict[str, Any], path: tuple[str, ...]) -> st.SearchStrategy[Any]:
-    """Generate values of a field; the few whose text has a meaning of its own are known by their path."""
-    key = ".".join(path)
-    if key in LAYER_TEXTS and shape.get("type") == "string":
-        return layer_texts
-    if key == "world_size":
-        return st.sampled_from((None, 1, 8) if shape["anyOf"][0]["minimum"] == 1 else (None, -1, 1, 8))
-    if path[-1] == "paper_metrics":
-        return free_form_metrics()
-    if key == "$schema":
-        return st.just("urn:tttcfg:ttt_moshi:v0007")
-    if key == "provenance":
-        return st.dictionaries(names, plain_values, max_size=3)
-    return section(shape, path) if "properties" in shape else values(shape)
-
-
-def values(shape: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Generate values of a shape, for the part of JSON Schema that the frozen files use."""
-    if "const" in shape:
-        return st.just(shape["const"])
-    if "enum" in shape:
-        return st.sampled_from(shape["enum"])
-    if "anyOf" in shape:
-        return st.one_of([values(child) for child in shape["anyOf"]])
-    if shape["type"] == "array":
-        return arrays(shape)
-    return {
-        "null": lambda _: st.none(),
-        "boolean": lambda _: st.booleans(),
-        "integer": lambda s: st.integers(s.get("minimum", -SMALL), SMALL),
-        "number": numbers,
-        "string": lambda s: texts.filter(bool) if s.get("minLength") else texts,
-    }[shape["type"]](shape)
-
-
-def numbers(shape: dict[str, Any]) -> st.SearchStrategy[float]:
-    low = shape.get("exclusiveMinimum", shape.get("minimum"))
-    high = shape.get("exclusiveMaximum", shape.get("maximum"))
-    return st.floats(
-        low,
-        high,
-        exclude_min="exclusiveMinimum" in shape,
-        exclude_max="exclusiveMaximum" in shape,
-        allow_nan=False,
-        allow_infinity=False,
-    )
-
-
-def arrays(shape: dict[str, Any]) -> st.SearchStrategy[list[Any]]:
-    if "prefixItems" in shape:
-        return st.tuples(*map(values, shape["prefixItems"])).map(list)
-    # Ascending and without repetition: what a list of layers is in its one saved form.
-    return st.lists(values(shape["items"]), min_size=shape.get("minItems", 0), max_size=4, unique=True).map(sorted)
+    return tttcfg.testing.documents(TTT_MOSHI, version, overrides(version), settled)
 
 
 def free_form_metrics() -> st.SearchStrategy[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field, ValidationError
@@ -30,6 +30,16 @@ def test_every_field_declares_role_unit_and_description(model: type[Section]) ->
         assert isinstance(leaf.role, Role)
         assert leaf.unit
         assert leaf.description.endswith("."), leaf.name
+
+
+def test_a_switch_that_is_no_field_is_refused() -> None:
+    class Mistaken(Section):
+        SWITCH: ClassVar[str] = "enbled"
+
+        enabled: bool = setting(True, role=Role.RUN, unit="switch", description="A switch.")
+
+    with pytest.raises(TypeError, match="Mistaken has no field 'enbled', which SWITCH names"):
+        leaves(Mistaken)
 
 
 @pytest.mark.parametrize(

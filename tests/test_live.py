@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tttcfg
 from tttcfg import InputError, TrainingArgs
 
 Read = Callable[[str], Any]
@@ -46,6 +47,11 @@ def test_a_dataclass_of_an_old_shape_is_read() -> None:
     assert training.ttt.layers == (28, 29)
     assert training.ttt.weight_lr_multiplier == 1.0  # what the program of that shape did
     assert training.run_dir == "/runs/x"
+
+
+def test_a_dataclass_is_saved_as_the_configuration_that_it_holds(tmp_path: Path) -> None:
+    path = tttcfg.save_document(tmp_path / "training_config.json", OldArgs())
+    assert tttcfg.load_document(path).training == TrainingArgs.from_any(OldArgs())
 
 
 def test_namespaces_mappings_and_models_are_read_alike() -> None:

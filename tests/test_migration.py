@@ -1,133 +1,22 @@
-"""The chain of migrations: complete, in order, and true to what the programs of each time did."""
+"""The chain of migrations, and what single steps of this family do; test_migrations_laws.py holds the laws."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from tttcfg.document import document_of
-from tttcfg.migrating import migrate_tree
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Declare
 from tttcfg.record import Record
-from tttcfg.saving import canonical_bytes
-from tttcfg.schema import document_schema, schema_name
-from tttcfg.shapes import bare, boolean, section
+from tttcfg.shapes import boolean
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
-ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = ROOT / "tests" / "golden"
-STEPS = ROOT / "migrations" / "ttt_moshi"
-SCHEMAS = ROOT / "schemas" / "ttt_moshi"
 CHAIN = TTT_MOSHI.chain
 VERSIONS = range(TTT_MOSHI.head + 1)
-DOCUMENTS = [*(f"v{version:04d}" for version in VERSIONS), "seed_excerpt"]
 Read = Callable[[str], Any]
-
-
-def frozen(version: int) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads((SCHEMAS / schema_name(version)).read_bytes())
-    return schema
-
-
-def fields_only(schema: dict[str, Any]) -> Any:
-    """Return a frozen schema as its bare fields, without the reserved keys."""
-    properties = {name: shape for name, shape in schema["properties"].items() if name not in RESERVED}
-    return bare(section(properties))
-
-
-RESERVED = ("$schema", "schema_version", "provenance")
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_golden_document_upgrades_to_the_expected_one(name: str) -> None:
-    """Byte for byte: values, provenance, and the order of keys."""
-    document = json.loads((GOLDEN / f"{name}.json").read_bytes())
-    expected = (GOLDEN / f"{name}.upgraded.json").read_bytes()
-    assert canonical_bytes(migrate_tree(document, TTT_MOSHI)) == expected
-
-
-def test_golden_files_are_the_released_ones() -> None:
-    """A golden file is never edited; a new one is entered into SHA256SUMS by hand."""
-    listed = dict(line.split()[::-1] for line in (GOLDEN / "SHA256SUMS").read_text("utf-8").splitlines())
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in GOLDEN.glob("*.json")}
-    assert found == listed
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_golden_document_is_valid_and_complete(version: int, golden: Read) -> None:
-    document = golden(f"v{version:04d}")
-    Draft202012Validator(frozen(version)).validate(document)
-    assert not lacking(document, frozen(version))
-
-
-def lacking(document: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-    """Return the fields of `schema` that `document` does not hold."""
-    found = [name for name in schema["properties"] if name not in document]
-    for name, shape in schema["properties"].items():
-        if name in document and "properties" in shape:
-            found += [f"{name}.{below}" for below in lacking(document[name], shape)]
-    return found
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_an_upgraded_golden_document_is_valid(name: str, golden: Read) -> None:
-    Draft202012Validator(frozen(TTT_MOSHI.head)).validate(golden(f"{name}.upgraded"))
-
-
-def test_every_version_has_a_step_a_schema_and_a_golden_document() -> None:
-    assert [migration.version for migration in CHAIN.migrations] == list(VERSIONS)
-    assert {path.name for path in SCHEMAS.glob("*.json")} == {schema_name(version) for version in VERSIONS}
-    for version in VERSIONS:
-        assert (GOLDEN / f"v{version:04d}.json").is_file()
-        assert (GOLDEN / f"v{version:04d}.upgraded.json").is_file()
-
-
-def test_the_last_step_leads_to_the_head() -> None:
-    assert CHAIN.head == TTT_MOSHI.head
-
-
-def test_each_file_is_named_after_the_step_it_holds() -> None:
-    for path in STEPS.glob("v*.py"):
-        version = int(re.findall(r"\d{4}", path.stem)[-1])
-        expected = f"v{version - 1:04d}_to_v{version:04d}" if version else "v0000"
-        assert path.stem == expected
-        assert f"\n    version={version},\n" in path.read_text("utf-8")
-
-
-def test_every_step_says_when_and_why() -> None:
-    for migration in CHAIN.migrations:
-        assert re.fullmatch(r"20\d\d-\d\d-\d\d", migration.date)
-        assert migration.summary
-        assert migration.evidence
-        for operation in migration.operations:
-            assert operation.why or isinstance(operation, Declare), operation.path
-
-
-@pytest.mark.parametrize("version", VERSIONS[1:])
-def test_a_step_turns_one_frozen_schema_into_the_next(version: int) -> None:
-    shape = section(frozen(version - 1)["properties"])
-    CHAIN.migrations[version].reshape(shape)
-    assert bare(shape) == fields_only(frozen(version))
-
-
-def test_the_first_step_declares_the_first_frozen_schema() -> None:
-    shape = section()
-    CHAIN.migrations[0].reshape(shape)
-    assert bare(shape) == fields_only(frozen(0))
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_frozen_schema_is_what_would_be_frozen_today(version: int) -> None:
-    """Only its explanations may have been improved since."""
-    assert fields_only(frozen(version)) == fields_only(document_schema(TTT_MOSHI, version))
 
 
 @pytest.mark.parametrize("versions", [(0, 2), (1, 2), (0, 1, 1), (0, 0)])

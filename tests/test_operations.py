@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tttcfg.free_form import Lift, RemoveRest
-from tttcfg.operations import Add, Convert, Declare, Doubt, Operation, Remove, Rename, Withhold
-from tttcfg.record import Record
+from tttcfg.operations import Add, Convert, Declare, Doubt, Operation, Remove, Rename, Reshape, Withhold
+from tttcfg.record import Record, copied
 from tttcfg.shapes import boolean, free_form, integer, section
 
 ADD = Add("a.b", integer(5), 3, "why")
@@ -62,6 +62,18 @@ def test_remove_down_makes_up_nothing() -> None:
     tree: dict[str, Any] = {}
     assert list(REMOVE.down(tree, Record())) == []
     assert tree == {}
+
+
+def test_remove_down_never_writes_the_place_of_a_secret() -> None:
+    whole = Remove("w.access_token", "why")
+    tree, record = up(whole, {"w": {"access_token": "hush"}})
+    assert record.removed["w.access_token"]["value"] == "(withheld)"
+    assert list(whole.down(tree, record)) == [("w.access_token", "(withheld)")]
+    assert tree == {"w": {}}
+    part = Remove("w", "why")
+    tree, record = up(part, {"w": {"token": "hush", "a": 1}})
+    assert list(part.down(tree, record)) == [("w", "(withheld)")]
+    assert tree == {"w": {"a": 1}}
 
 
 def test_withhold_records_that_there_was_a_secret_and_not_what() -> None:
@@ -155,6 +167,39 @@ def test_doubt_keeps_the_value() -> None:
 
 
 @pytest.mark.parametrize(
+    ("operation", "tree"),
+    [
+        (ADD, {}),
+        (REMOVE, {"a": {"b": 3, "c": 1}}),
+        (RENAME, {"a": {"b": 3, "z": 0}}),
+        (CONVERT, {"a": 3}),
+        (LIFT, {"free": {"x": "4", "y": 1}}),
+        (LIFT, {"free": {"y": 1}}),
+        (RemoveRest("free", "why"), {"free": {"y": 1}}),
+        (Withhold("w.key", "why"), {"w": {"key": None, "a": 1}}),
+        (Doubt("a", lambda value: value > 3, "why"), {"a": 4}),
+    ],
+)
+def test_going_down_undoes_the_record_too(operation: Operation, tree: dict[str, Any]) -> None:
+    older, before = copied(tree), copied(tree)
+    record = up(operation, older)[1]
+    assert record != Record()
+    assert list(operation.down(older, record)) == []
+    assert older == before
+    assert record == Record()
+
+
+def test_what_comes_back_from_a_record_is_a_copy() -> None:
+    """Whoever changes the document must not change what it came from."""
+    widen = Convert("a", lambda value: {**value, "b": 4} if isinstance(value, dict) else value, "why")
+    tree, record = up(widen, {"a": {"b": 2}})
+    kept = record.converted["a"]["value"]
+    list(widen.down(tree, record))
+    tree["a"]["b"] = 9
+    assert kept == {"b": 2}
+
+
+@pytest.mark.parametrize(
     ("operation", "before", "after"),
     [
         (Declare("a.b", boolean(True)), section(), section({"a": section({"b": boolean(True)})})),
@@ -174,3 +219,14 @@ def test_old_spellings_say_where_they_went() -> None:
     assert RENAME.spellings() == {"a.b": "c.d"}
     assert REMOVE.spellings() == {"a.b": ""}
     assert ADD.spellings() == {}
+
+
+def test_reshape_changes_what_is_allowed_and_no_document() -> None:
+    operation = Reshape("a.b", integer(5, minimum=0), "why")
+    tree, record = up(operation, {"a": {"b": 3}})
+    assert (tree, record) == ({"a": {"b": 3}}, Record())
+    assert list(operation.down(tree, record)) == []
+    assert tree == {"a": {"b": 3}}
+    schema = section({"a": section({"b": integer(1)})})
+    operation.reshape(schema)
+    assert schema == section({"a": section({"b": integer(5, minimum=0)})})

@@ -29,6 +29,14 @@ def test_a_record_comes_back_from_provenance() -> None:
     assert Record.from_saved(record.saved()) == record
 
 
+def test_a_copy_of_a_record_is_changed_by_itself() -> None:
+    record = Record(removed={"a": {"value": 1, "reason": "because"}})
+    copy = record.copy()
+    assert copy == record
+    del copy.removed["a"]
+    assert record.removed
+
+
 def test_an_empty_record_takes_no_room() -> None:
     assert Record().saved() == {}
 

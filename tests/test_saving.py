@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tttcfg import TrainingArgs, load_document, migrate_document, resolve, save_document
-from tttcfg.api import as_document
+from tttcfg.as_document import as_document
 from tttcfg.errors import InputError, LossError, WriteError
 from tttcfg.saving import canonical_bytes, document_bytes, document_tree
 from tttcfg.ttt_moshi.training_args import WandbArgs

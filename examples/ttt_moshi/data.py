@@ -13,8 +13,8 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,13 @@ import torch
 from torch import Tensor
 
 from tttcfg import InputError, Place, Problem, TrainingArgs
+from tttcfg.effective import Origin
 
-from .evaluation.audio import read_audio
-from .tokenizer import FRAME_RATE, AudioTokenizer, audio_tokenizer
+from .evaluation.audio import length_of, read_audio
+from .evaluation.identity import digest_in_order
+from .evaluation.streams import Tokenizer
+from .given_paths import not_found
+from .tokenizer import FRAME_RATE, audio_tokenizer
 from .transcripts import TextTokenizer, Word, read_transcript, text_stream, transcript_of
 from .voices import TEXT_PADDING, Voices
 
@@ -61,12 +65,16 @@ class Dataset:
 
     Attributes:
         tokens: Length of every piece.
-        description: What decides the pieces, for results that are to be compared.
     """
 
-    def __init__(self, sources: list[Source], tokens: int, description: Mapping[str, Any]) -> None:
-        self.tokens, self.description = tokens, description
+    def __init__(self, sources: list[Source], tokens: int, settings: Mapping[str, Any], files: Sequence[Path]) -> None:
+        self.tokens, self._settings, self._files = tokens, settings, files
         self.pieces = [(source, start) for source in sources for start in range(0, source.tokens, tokens)]
+
+    @cached_property
+    def description(self) -> Mapping[str, Any]:
+        """What decides the pieces, for results that are to be compared; every recording is read for its digest."""
+        return {**self._settings, **({"recordings": digest_in_order(self._files)} if self._files else {})}
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -100,11 +108,14 @@ def _order(count: int, epoch: int, shuffle_seed: int | None) -> list[int]:
     return torch.randperm(count, generator=random).tolist()
 
 
-def open_dataset(path: str, key: str, model_config: Mapping[str, Any], training: TrainingArgs) -> Dataset:
+def open_dataset(
+    path: str, key: str, model_config: Mapping[str, Any], training: TrainingArgs, given: Sequence[Origin] = ()
+) -> Dataset:
     """Return the data that `path` lists.
 
     Args:
         key: The setting that names it, for messages.
+        given: Who gave the path, the one that counts first, for messages.
 
     Raises:
         InputError: The file or a recording is missing, a line is none, or nothing is in it; all problems at once.
@@ -113,9 +124,10 @@ def open_dataset(path: str, key: str, model_config: Mapping[str, Any], training:
         raise InputError(Problem("missing", "names no data; give a file of JSON lines", key))
     try:
         text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no UTF-8"
-        raise InputError(Problem("not_found", f"cannot be read: {reason}", key, Place(path))) from None
+    except OSError as error:
+        raise InputError(not_found(path, key, error.strerror or str(error), given)) from None
+    except UnicodeDecodeError as error:
+        raise InputError(Problem("encoding", f"is not UTF-8: {error}", key, Place(path))) from None
     text_tokenizer = None
     if training.moshi_paths.tokenizer_path is not None:
         text_tokenizer = TextTokenizer(Path(training.moshi_paths.tokenizer_path), model_config["text_card"])
@@ -128,13 +140,13 @@ def open_dataset(path: str, key: str, model_config: Mapping[str, Any], training:
         raise InputError(Problem("empty", "lists no recording", key, Place(path)))
     described: dict[str, Any] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
     described["duration_sec"] = training.duration_sec
-    if read.audio:
+    if read.files:
         described["tokenizer"] = read.tokenizer.describe()
     if read.transcripts and text_tokenizer is None:
         logger.warning("%d transcripts are not read: moshi_paths.tokenizer_path names no tokenizer", read.transcripts)
     elif read.transcripts and text_tokenizer is not None:
         described["text_tokenizer"] = text_tokenizer.describe()
-    return Dataset(sources, tokens_of(training.duration_sec), described)
+    return Dataset(sources, tokens_of(training.duration_sec), described, read.files)
 
 
 def tokens_of(seconds: float) -> int:
@@ -143,13 +155,14 @@ def tokens_of(seconds: float) -> int:
 
 
 class _Reader:
-    """Makes sources of lines; it tells whether any of them was a recording, and how many had a transcript."""
+    """Makes sources of lines; it tells which files they are read from, and how many recordings had a transcript."""
 
     def __init__(
-        self, folder: Path, model_config: Mapping[str, Any], tokenizer: AudioTokenizer, text: TextTokenizer | None
+        self, folder: Path, model_config: Mapping[str, Any], tokenizer: Tokenizer, text: TextTokenizer | None
     ) -> None:
         self.folder, self.tokenizer, self.text = folder, tokenizer, text
-        self.audio, self.transcripts = False, 0
+        self.files: list[Path] = []
+        self.transcripts = 0
         self.streams, self.padding = 1 + model_config["n_q"], model_config.get("existing_text_padding_id", TEXT_PADDING)
         self.text_card = model_config["text_card"]
 
@@ -167,11 +180,16 @@ class _Reader:
         path = self.folder / str(entry["path"])
         if not path.is_file():
             raise ValueError(f"there is no such file: {path}")
-        self.audio = True
+        samples, rate = length_of(path)
+        if samples / rate < entry["duration"] - 1 / FRAME_RATE:
+            raise ValueError(f"has a duration of {entry['duration']} s, and {path} has only {samples / rate:.2f} s")
+        tokens = min(tokens, math.ceil(samples * FRAME_RATE / rate))
+        self.files.append(path)
         words: tuple[Word, ...] = ()
         if transcript_of(path).is_file():
             self.transcripts += 1
             words = read_transcript(transcript_of(path))
+            self.files += [transcript_of(path)] if self.text is not None else []
         return [Source(str(path), tokens, lru_cache(maxsize=1)(partial(self.recording, path, tokens, words)))]
 
     def recording(self, path: Path, tokens: int, words: tuple[Word, ...]) -> Tensor:

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,8 +34,7 @@ STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
 def main(words: Sequence[str]) -> int:
     parser = argument_parser()
     options, rest = parser.parse_known_args(words)
-    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001
-    overrides = overrides_of(rest, known)
+    overrides = overrides_of(rest, parser)
     if options.batch_size is not None:
         overrides.append(f"batch_size={options.batch_size}")
     results = evaluate(options.checkpoint_dir, options.config, overrides, options.eval_type, options.output)
@@ -70,20 +69,22 @@ def evaluate(
         InputError: Something that was given cannot be used, data that is asked for is missing, or a loss is not finite.
         ContradictionError: The configuration is not this checkpoint's.
     """
+    if output is not None:
+        evaluation.require_writable(output)
     device = deterministic()
     model_config = _model_config(checkpoint)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is to be known now
 
     def built(found: Mapping[str, Any], effective: tttcfg.Effective) -> TinyMoshi:
         announce(effective)
         return build(found, effective, _base(found, effective, checkpoint)).to(device)
 
     restored = tttnn.restore(checkpoint, config, overrides, build=built)
-    model, effective, training = restored.model, restored.effective, restored.effective.training
+    model = cast(TinyMoshi, restored.model)  # or moshi's own, as `build` says
+    effective, training = restored.effective, restored.effective.training
     parts: dict[str, Any] = {}
     if eval_type in (STANDARD, BOTH):
-        data = open_dataset(training.data.eval_data, "data.eval_data", model_config, training)
+        given = effective.origins["data.eval_data"]
+        data = open_dataset(training.data.eval_data, "data.eval_data", model_config, training, given)
         say_data(effective)
         parts["standard"] = standard.evaluate(model, data, training)
         say_standard(parts["standard"])

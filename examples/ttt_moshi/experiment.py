@@ -16,9 +16,9 @@ Prints Markdown tables; the figures of every seed go to --output:
     old_way             by foreign configuration, without and with the five settings that the old program restored
     wrong               by single thing that is wrong
 
-Figures are in nats, accuracies are shares; each is the `mean` over seeds with its `standard_error` (null of one seed),
-and `seeds` has the same of each seed over its sequences. Exit codes: 0 fine; 1 a result through tttcfg is not
-identical, or is refused; 2 wrong use or input that cannot be used.
+Figures are in nats, accuracies are shares; each is the `mean` over seeds with its `standard_error` (null of one seed,
+and where all are the same), and `seeds` has the same of each seed over its sequences. Exit codes: 0 fine; 1 a result
+through tttcfg is not identical, or is refused; 2 wrong use, input that cannot be used, or a loss that is not finite.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--run_dir", type=Path, default=Path("runs/experiment"), metavar="PATH", help="is overwritten")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the figures of every seed here, as JSON")
     options, rest = parser.parse_known_args(words)
-    overrides = overrides_of(rest, ("config", "seeds", "steps", "run_dir", "output"))
+    overrides = overrides_of(rest, parser)
     overrides += [f"max_steps={options.steps}"] if options.steps is not None else []
+    if options.output is not None:
+        evaluation.require_writable(options.output)
     results = experiment(options.config, overrides, options.seeds, options.run_dir)
     sys.stdout.write(markdown(results))
     if options.output is not None:

@@ -17,8 +17,9 @@ def markdown(results: Mapping[str, Any]) -> str:
     seeds = len(results["seeds"])
     spread = "its sequences" if seeds == 1 else f"{seeds} seeds"
     machine = f"tttcfg {results['tttcfg']}, torch {results['torch']}, {results['processors']} processors"
+    errors = f"of a checkpoint's figures over its sequences, of a change over {spread}, of values all the same none"
     parts = [
-        f"{machine}. ± is a standard error: of a checkpoint's figures over its sequences, of a change over {spread}.\n",
+        f"{machine}. ± is a standard error: {errors}.\n",
         "### Checkpoints, with their own configuration\n",
         _table(("seed", *FIGURES, "digest of the losses"), map(_checkpoint, results["checkpoints"])),
         "### Foreign configurations, through tttcfg\n",

@@ -44,8 +44,17 @@ def token_weights(losses: Losses, codes: Tensor, model: TinyMoshi, training: Tra
 
 def training_loss(losses: Losses, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return the weighted means of the text's and of the audio's loss; they are added to train."""
-    text, audio = (
-        (losses.nats[:, part] * weights[:, part]).sum() / weights[:, part].sum().clamp(min=1e-9)
-        for part in (slice(0, 1), slice(1, None))
-    )
+    text, audio = weighted_means(weighted_sums(losses.nats, weights).sum(dim=0))
     return text, audio
+
+
+def weighted_sums(nats: Tensor, weights: Tensor) -> Tensor:
+    """Return sums over the tokens of every sequence [B, 2 (text, audio), 2 (weighted nats, weights)]."""
+    sums = torch.stack([(nats * weights).sum(dim=-1), weights.sum(dim=-1)], dim=-1)
+    return torch.stack([sums[:, 0], sums[:, 1:].sum(dim=1)], dim=1)
+
+
+def weighted_means(sums: Tensor) -> Tensor:
+    """Return the losses of text and of audio [..., 2] of such sums; 0 where nothing counts."""
+    nats, weights = sums.unbind(dim=-1)
+    return nats / weights.clamp(min=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -11,12 +12,14 @@ from typing import Any
 import torch
 
 import tttcfg
-from tttcfg import Effective, TttcfgError
+from tttcfg import Effective, InputError, Problem, TttcfgError
 from tttcfg.cli.overrides import override_texts
+from tttcfg.effective import Origin
 from tttcfg.family import family_of
 from tttcfg.fields import Role, plain
 
 logger = logging.getLogger("ttt_moshi")
+_TOLD = (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING)
 
 
 def run(main: Callable[[list[str]], int]) -> None:
@@ -35,9 +38,29 @@ def run(main: Callable[[list[str]], int]) -> None:
     sys.exit(code)
 
 
-def overrides_of(words: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Return words such as `ttt.base_lr=2` and `--ttt.base_lr 2` as overrides; `options` are the program's own."""
-    return override_texts(words, [option.lstrip("-") for option in options])
+def overrides_of(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Return words such as `ttt.base_lr=2` and `--ttt.base_lr 2`, which `parser` left over, as overrides."""
+    options = [name.lstrip("-") for action in parser._actions for name in action.option_strings]  # noqa: SLF001
+    return override_texts(words, family_of(tttcfg.TrainingArgs), options)
+
+
+def all_at_once(*actions: Callable[[], None]) -> None:
+    """Do several things.
+
+    Raises:
+        InputError: What is wrong with any of them, all problems at once; the others were done.
+    """
+    found = [problem for action in actions for problem in _problems_of(action)]
+    if found:
+        raise InputError(dict.fromkeys(found))  # the same one may stand in the way of several
+
+
+def _problems_of(action: Callable[[], None]) -> tuple[Problem, ...]:
+    try:
+        action()
+    except InputError as error:
+        return error.problems
+    return ()
 
 
 def deterministic() -> torch.device:
@@ -52,17 +75,11 @@ def deterministic() -> torch.device:
 
 
 def ttt_lines(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
-    """Yield every setting of the `ttt` section that decides what the layers are and compute, and its value."""
-    for name, value in decisive(effective):
-        section, _, rest = name.partition(".")
-        if section == "ttt" and effective.training.ttt.enable:
-            yield rest, value
-
-
-def decisive(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
-    """Yield every architecture and computation field by its dotted name, and its value as text."""
+    """Yield every setting of the `ttt` section that decides what the layers are and compute; none without TTT."""
     for leaf in family_of(type(effective.training)).decisive_leaves:
-        yield leaf.name, shown(leaf.get(effective.training))
+        section, _, rest = leaf.name.partition(".")
+        if section == "ttt" and effective.training.ttt.enable:
+            yield rest, shown(leaf.get(effective.training))
 
 
 def shown(value: Any) -> str:
@@ -82,20 +99,19 @@ def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) ->
 
 def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
     """Log every setting that was overridden, and the value that it had otherwise."""
+    family = family_of(type(effective.training))
     for name, origins in effective.origins.items():
-        if origins[0].source == "override":
-            leaf = family_of(type(effective.training)).leaves[name]
-            if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING):
-                before = next((one for one in origins if one.source != "override"), None)
-                value, instead = shown(leaf.get(effective.training)), ""
-                if before:
-                    other = shown(before.value)
-                    instead = (
-                        f", as without it ({before.source})"
-                        if other == value
-                        else f" instead of {other} ({before.source})"
-                    )
-                logger.info("🔧 Overridden: %s: %s%s", name, value, instead)
+        if origins[0].source == "override" and family.leaves[name].role in _TOLD:
+            value = shown(family.leaves[name].get(effective.training))
+            logger.info("🔧 Overridden: %s: %s%s", name, value, _instead(value, origins))
+
+
+def _instead(value: str, origins: Sequence[Origin]) -> str:
+    before = next((one for one in origins if one.source != "override"), None)
+    if before is None:
+        return ""
+    other = shown(before.value)
+    return f", as without it ({before.source})" if other == value else f" instead of {other} ({before.source})"
 
 
 def _sentence(key: str, message: str) -> str:

@@ -17,7 +17,7 @@ from tttcfg.nn import carrying_states
 
 from .data import Dataset
 from .evaluation.summary import Mean, mean_of
-from .losses import token_losses, token_weights
+from .losses import token_losses, token_weights, weighted_means, weighted_sums
 from .model import TinyMoshi
 from .voices import SILENCE
 
@@ -62,9 +62,7 @@ def score(model: TinyMoshi, data: Dataset, training: TrainingArgs, piece: int | 
             parts = [_figures(model, one, training) for one in torch.split(codes, piece or codes.shape[2], dim=2)]
         nats, weights, mask, right = (torch.cat(kind, dim=-1) for kind in zip(*parts, strict=True))
         wanted = recalled(codes, model.dep_q) & mask[:, -1]
-        weighted = nats * weights
-        text, audio = (weighted[:, one].sum((1, 2)) / weights[:, one].sum((1, 2)) for one in (slice(1), slice(1, None)))
-        found.loss.extend((text + audio).tolist())
+        found.loss.extend(weighted_means(weighted_sums(nats, weights)).sum(dim=-1).tolist())
         for row, chosen in enumerate(wanted):
             any_wanted = bool(chosen.any())
             found.recall_loss.append(nats[row, -1, chosen].mean().item() if any_wanted else None)

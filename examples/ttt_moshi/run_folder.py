@@ -31,8 +31,8 @@ def check(training: TrainingArgs) -> None:
         InputError: The folder holds something and is not to be overwritten, or holds what no run wrote.
     """
     folder = Path(training.run_dir or "")
-    if training.resume_from is not None or all(path.is_dir() for path in folder.rglob("*")):
-        return  # it is not there, or holds folders without files, as the checkpointer's trial leaves one
+    if training.resume_from is not None or _is_free(folder):
+        return
     if not training.overwrite_run_dir:
         message = "exists; name another, or set overwrite_run_dir=true to delete it"
         raise InputError(Problem("unwritable", message, "run_dir", str(folder)))
@@ -50,7 +50,7 @@ def prepare(training: TrainingArgs) -> None:
     """
     check(training)
     folder = Path(training.run_dir or "")
-    if training.resume_from is None and training.overwrite_run_dir and folder.exists():
+    if training.resume_from is None and training.overwrite_run_dir and not _is_free(folder):
         logger.info("Deleting the earlier run in %s", folder)
         if (folder / STEPS).exists():
             prune(folder / STEPS, sys.maxsize, keep=1)  # the one of the step named is the one that stays
@@ -61,6 +61,11 @@ def prepare(training: TrainingArgs) -> None:
                 (evaluation / file).unlink(missing_ok=True)
             evaluation.rmdir()
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether it is not there, or holds folders without files, as the checkpointer's trial leaves one."""
+    return all(path.is_dir() for path in folder.rglob("*"))
 
 
 def _others(folder: Path, training: TrainingArgs) -> Iterator[Path]:

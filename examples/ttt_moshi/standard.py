@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tttcfg import InputError, Problem, TrainingArgs
 
-from .data import Dataset
-from .losses import token_losses, token_weights
+from .data import Batch, Dataset
+from .evaluation.summary import mean_of
+from .losses import token_losses, token_weights, weighted_means, weighted_sums
 from .model import TinyMoshi
 
 
@@ -26,7 +27,7 @@ def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[st
     so that two results can be compared piece by piece. `data` names them, and says what decides the pieces.
 
     Raises:
-        InputError: A loss or a perplexity is not finite.
+        InputError: A loss or a perplexity is not finite, or a piece has no token that counts.
     """
     device = next(model.parameters()).device
     sums = _Sums(1 + model.dep_q)
@@ -34,10 +35,19 @@ def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[st
         for batch in data.batches(training.batch_size):
             codes = batch.codes.to(device)
             losses = token_losses(model(codes), codes)
-            sums.add(losses.nats, losses.mask, token_weights(losses, codes, model, training))
+            weights = token_weights(losses, codes, model, training)
+            _require_tokens(weights, batch)
+            sums.add(losses.nats, losses.mask, weights)
     found = sums.result()
     _require_finite(found, training)
     return {"data": {"path": training.data.eval_data, **data.description}, **found}
+
+
+def _require_tokens(weights: Tensor, batch: Batch) -> None:
+    for counts, (name, start) in zip(weights.any(dim=-1).any(dim=-1).tolist(), batch.places, strict=True):
+        if not counts:
+            message = f"no token from {start} on counts in the loss, so there is no result"
+            raise InputError(Problem("empty", message, place=name))
 
 
 def _require_finite(found: dict[str, Any], training: TrainingArgs) -> None:
@@ -69,36 +79,28 @@ class _Sums:
     def __init__(self, streams: int) -> None:
         self.nats = torch.zeros(streams, dtype=torch.float64)
         self.tokens = torch.zeros(streams, dtype=torch.int64)
-        self.weighted: list[Tensor] = []  # by sequence: nats and weights of text and audio [2, 2]
+        self.weighted: list[Tensor] = []  # by sequence, as `weighted_sums` has them
 
     def add(self, nats: Tensor, mask: Tensor, weights: Tensor) -> None:
         nats, mask, weights = nats.double().cpu(), mask.cpu(), weights.double().cpu()
         for row in range(len(nats)):
             self.nats += nats[row].sum(dim=-1)
             self.tokens += mask[row].sum(dim=-1)
-            pairs = torch.stack([(nats[row] * weights[row]).sum(dim=-1), weights[row].sum(dim=-1)])
-            self.weighted.append(torch.stack([pairs[:, 0], pairs[:, 1:].sum(dim=-1)]))
+            self.weighted.append(weighted_sums(nats[row, None], weights[row, None])[0])
 
     def result(self) -> dict[str, Any]:
         weighted = torch.stack(self.weighted)
-        losses = _objective(weighted)
+        losses = weighted_means(weighted).sum(dim=-1)
         codebooks = [_stream(nats, tokens) for nats, tokens in zip(self.nats[1:], self.tokens[1:], strict=True)]
-        spread = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else None
         return {
-            "loss": _objective(weighted.sum(dim=0, keepdim=True)).item(),
-            "loss_standard_error": spread,
+            "loss": weighted_means(weighted.sum(dim=0)).sum().item(),
+            "loss_standard_error": mean_of(losses.tolist()).standard_error,
             "sequences": len(losses),
             "text": _stream(self.nats[0], self.tokens[0]),
             "audio": _stream(self.nats[1:].sum(), self.tokens[1:].sum()),
             "codebooks": codebooks,
             "per_sequence": losses.tolist(),
         }
-
-
-def _objective(weighted: Tensor) -> Tensor:
-    """Return the training loss of sums [N, 2 (text, audio), 2 (nats, weights)]."""
-    nats, weights = weighted.unbind(dim=-1)
-    return (nats / weights.clamp(min=1e-9)).sum(dim=-1)
 
 
 def _stream(nats: Tensor, tokens: Tensor) -> dict[str, Any]:

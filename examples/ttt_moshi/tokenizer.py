@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,28 +14,12 @@ from torch import Tensor
 import tttcfg
 from tttcfg import InputError, Problem
 
+from .evaluation.streams import Tokenizer
 from .moshi_model import moshi_module
 
 FRAME_RATE = 12.5
 SAMPLE_RATE = 24_000
 MIMI = "moshi_paths.mimi_path"
-
-
-class AudioTokenizer(Protocol):
-    """What turns samples into codes, `frame_rate` times a second."""
-
-    sample_rate: int
-    frame_rate: float
-    codebooks: int
-    card: int
-
-    def encode(self, samples: Tensor) -> Tensor:
-        """Return the codes [codebooks, T] of float32 samples [n] at `sample_rate`."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Return as JSON values what decides the codes."""
-        ...
 
 
 class MelTokenizer:
@@ -46,7 +30,7 @@ class MelTokenizer:
     equal parts.
     """
 
-    sample_rate, frame_rate = SAMPLE_RATE, FRAME_RATE
+    sample_rate = SAMPLE_RATE
     bands, typical, window = 40, 4.0, 1024
 
     def __init__(self, codebooks: int, card: int) -> None:
@@ -58,7 +42,7 @@ class MelTokenizer:
         self.cosines = torch.cos(math.pi * order * places) * math.sqrt(2 / self.bands)
 
     def encode(self, samples: Tensor) -> Tensor:
-        step = int(self.sample_rate / self.frame_rate)
+        step = int(self.sample_rate / FRAME_RATE)
         frames = max(1, math.ceil(len(samples) / step))
         padded = torch.zeros(frames * step + self.window, dtype=torch.float64)
         padded[: len(samples)] = samples.double()
@@ -92,8 +76,6 @@ class MimiTokenizer:
         InputError: The package is missing, the file is not Mimi's, or Mimi has not so many codebooks.
     """
 
-    frame_rate = FRAME_RATE
-
     def __init__(self, path: Path, codebooks: int) -> None:
         loaders = moshi_module("moshi.models.loaders", MIMI)
         if not path.is_file():
@@ -109,7 +91,7 @@ class MimiTokenizer:
         self.weights = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def encode(self, samples: Tensor) -> Tensor:
-        frame = int(self.sample_rate / self.frame_rate)
+        frame = int(self.sample_rate / FRAME_RATE)
         padded = torch.nn.functional.pad(samples, (0, max(0, frame - len(samples))))  # Mimi takes a frame at least
         with torch.no_grad():
             codes: Tensor = self.mimi.encode(padded[None, None].float())[0]
@@ -119,7 +101,7 @@ class MimiTokenizer:
         return {"name": "mimi", "weights": f"sha256:{self.weights}", "codebooks": self.codebooks, "card": self.card}
 
 
-def audio_tokenizer(model_config: Mapping[str, Any], training: tttcfg.TrainingArgs) -> AudioTokenizer:
+def audio_tokenizer(model_config: Mapping[str, Any], training: tttcfg.TrainingArgs) -> Tokenizer:
     """Return Mimi where `moshi_paths.mimi_path` names its weights, the small tokenizer otherwise.
 
     Raises:

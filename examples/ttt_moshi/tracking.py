@@ -10,7 +10,7 @@ from typing import Any
 
 import tttcfg
 from tttcfg import InputError, Problem
-from tttcfg.api import as_document
+from tttcfg.as_document import as_document
 from tttcfg.saving import document_tree
 
 

@@ -3,8 +3,9 @@
     python examples/ttt_moshi/train.py --config examples/ttt_moshi/configs/train.yaml [run_dir=runs/mine ...]
     torchrun --nproc-per-node 2 examples/ttt_moshi/train.py --config ...
 
-Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint that is resumed; 2 wrong use or input
-that cannot be used.
+Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint that is resumed, or an evaluation on the
+way failed, which stops nothing; 2 wrong use, input that cannot be used, or a loss that is not finite: the run stops at
+that step, and nothing of it is saved.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch.distributed as dist
 
-from ttt_moshi import run_folder
 from ttt_moshi.program import deterministic, overrides_of, run, say_findings, say_overrides
 from ttt_moshi.training import Run
 from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
 from tttcfg.checkpoint import find_checkpoint, read_model_config
-from tttcfg.nn.ranks import rank, together
+from tttcfg.nn.ranks import rank
 
 CONFIG_PATH = "moshi_paths.config_path"
 
@@ -39,12 +39,11 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--config", action="append", required=True, metavar="FILE", help="may be repeated")
     options, rest = parser.parse_known_args(words)
-    train(options.config, overrides_of(rest, ("config",)))
-    return 0
+    return train(options.config, overrides_of(rest, parser))
 
 
-def train(config: Sequence[str], overrides: Sequence[str]) -> None:
-    """Do one training run.
+def train(config: Sequence[str], overrides: Sequence[str]) -> int:
+    """Do one training run and return the exit code: 1 where an evaluation on the way failed, else 0.
 
     Raises:
         InputError: Something that was given cannot be used.
@@ -57,7 +56,6 @@ def train(config: Sequence[str], overrides: Sequence[str]) -> None:
     try:
         effective, model_config = configured(config, overrides, ranks)
         training = effective.training
-        together(lambda: run_folder.check(training))
         if rank() == 0:
             say_overrides(effective)
             say_findings(effective)
@@ -65,6 +63,7 @@ def train(config: Sequence[str], overrides: Sequence[str]) -> None:
         if training.resume_from is not None:
             one.resume(training.resume_from)
         one.train()
+        return int(one.failed > 0)
     finally:
         if ranks > 1:
             dist.destroy_process_group()

@@ -73,7 +73,15 @@ def optimiser_of(model: nn.Module, training: TrainingArgs) -> torch.optim.AdamW:
 
 
 def schedule_of(optimiser: torch.optim.Optimizer, training: TrainingArgs) -> OneCycleLR:
-    """Return the one-cycle schedule over all steps. Unlike the trainer's it leaves the configured betas alone."""
+    """Return the one-cycle schedule over all steps. Unlike the trainer's it leaves the configured betas alone.
+
+    Raises:
+        InputError: The rise of the learning rate is one step or all of them, by which torch's schedule divides by zero.
+    """
+    rise = training.optim.pct_start * training.max_steps
+    if rise in (1, training.max_steps):
+        message = f"makes the learning rate rise over {rise:g} of {training.max_steps} steps, and OneCycleLR cannot"
+        raise InputError(Problem("training", message, "optim.pct_start"))
     rates = [group["lr"] for group in optimiser.param_groups]
     return OneCycleLR(optimiser, rates, training.max_steps, pct_start=training.optim.pct_start, cycle_momentum=False)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,21 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import tttcfg
+from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
 from tttcfg.nn.ranks import on_first, rank, together, world_size
 
 from . import evaluation, standard
-from .data import Batch, open_dataset
+from .data import Batch, Dataset, open_dataset
 from .losses import token_losses, token_weights, training_loss
 from .model import TinyMoshi, build
 from .moshi_model import base_weights
-from .program import logger, ttt_lines
-from .run_folder import RESULTS_NAME, evaluation_name, prepare
+from .program import all_at_once, logger, ttt_lines
+from .run_folder import RESULTS_NAME, check, evaluation_name, prepare
 from .tokenizer import audio_tokenizer
 from .tracking import Tracking, require_wandb
 from .trained import choose_trained, gates, go_on, gradient_norms, optimiser_of, schedule_of, settings_of
+from .watching import Watch
 
 
 @dataclass
@@ -40,8 +42,11 @@ class TrainState:
 class Run:
     """One training run on this rank.
 
+    Attributes:
+        failed: How many evaluations could not be done; each was logged.
+
     Raises:
-        InputError: Data or base weights are missing, or nothing would be trained.
+        InputError: The run cannot have its folder, data or base weights are missing, or nothing would be trained.
     """
 
     def __init__(
@@ -70,17 +75,15 @@ class Run:
             scheduler=self.schedule,
         )
         self.tracking: Tracking | None = None
+        self.failed = 0
         self.before: Batch | None = None
-        self.saved = False
+        self.watch, self.told = Watch(self.folder), False
         on_first(self._open_folder)
 
     def _build(self) -> TinyMoshi:
         training = self.training
-        require_wandb(training)
-        self.data = open_dataset(training.data.train_data, "data.train_data", self.model_config, training)
-        self.eval_data = None
-        if training.do_eval:
-            self.eval_data = open_dataset(training.data.eval_data, "data.eval_data", self.model_config, training)
+        wandb, folder = partial(require_wandb, training), partial(check, training)
+        all_at_once(folder, wandb, self._open_data, self._open_eval_data)
         base = base_weights(self.model_config, training)
         model = build(self.model_config, self.effective, base).to(self.device)
         choose_trained(model, training)
@@ -88,6 +91,16 @@ class Run:
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = training.gradient_checkpointing  # type: ignore[assignment]
         return model
+
+    def _open_data(self) -> None:
+        self.data = self._opened(self.training.data.train_data, "data.train_data")
+
+    def _open_eval_data(self) -> None:
+        wanted = self.training.do_eval
+        self.eval_data = self._opened(self.training.data.eval_data, "data.eval_data") if wanted else None
+
+    def _opened(self, path: str, key: str) -> Dataset:
+        return open_dataset(path, key, self.model_config, self.training, self.effective.origins[key])
 
     def _open_folder(self) -> str:
         prepare(self.training)
@@ -102,6 +115,7 @@ class Run:
         settings = settings_of(self.schedule)
         resumed = self.checkpointer.resume(checkpoint)
         go_on(self.schedule, settings, resumed.step)
+        self.watch.holds(Path(checkpoint))
         logger.info("Resuming from %s at step %d", checkpoint, resumed.step)
         if self.training.ttt.override_gating_alpha_on_resume:
             value = self.training.ttt.initial_gating_alpha
@@ -111,7 +125,13 @@ class Run:
                     torch.nn.init.constant_(parameter, value)
 
     def train(self) -> None:
-        """Do all steps that are left, saving and evaluating in between and at the end."""
+        """Do all steps that are left, saving and evaluating in between and at the end.
+
+        An evaluation that fails is logged and counted in `failed`; the training goes on.
+
+        Raises:
+            InputError: A loss, the gradients or the weights are not finite; no checkpoint was made of them.
+        """
         started = time.perf_counter()
         while self.state.step < self.training.max_steps:
             # What is carried over from batch to batch is in no checkpoint: whoever resumes begins anew, and so do we.
@@ -141,12 +161,20 @@ class Run:
 
     def _interrupt(self) -> None:
         due = self._due()
-        if due["eval"]:
-            on_first(self._evaluate)
-        if due["benchmarks"]:
-            on_first(self._benchmarks)
-        if due["save"]:
+        if due["save"]:  # first: an evaluation that is cut off costs no checkpoint
             self._save()
+        for what, action in (("eval", self._evaluate), ("benchmarks", self._benchmarks)):
+            if due[what]:
+                self.failed += bool(on_first(partial(self._attempt, action)))
+
+    def _attempt(self, action: Callable[[], None]) -> str:
+        """Return with what an evaluation failed, so that every rank knows it; nothing where it was done."""
+        try:
+            action()
+        except evaluation.FAILURES as error:
+            logger.error("step %d: the evaluation failed, and the training goes on: %s", self.state.step, error)
+            return type(error).__name__
+        return ""
 
     def _step(self) -> None:
         started = time.perf_counter()
@@ -156,16 +184,17 @@ class Run:
         for micro in range(training.num_microbatches):
             figures += self._backward(micro).cpu() / training.num_microbatches
         trained = [one for one in self.model.parameters() if one.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(trained, training.max_norm)
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, training.max_norm))
+        together(lambda: self.watch.check_step(self.state.step + 1, figures, norm))
         self.state.step += 1
         if training.ttt.enable and training.ttt.enable_training_diagnostics:
             self._diagnose()
-        rate = self.schedule.get_last_lr()[0]
+        rate = float(self.schedule.get_last_lr()[0])
         self.optimiser.step()
         self.schedule.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self.state.step % training.log_freq == 0 or self.state.step == training.max_steps:
-            self._log(figures, float(norm), rate, time.perf_counter() - started)
+            self._log(figures, norm, rate, time.perf_counter() - started)
 
     def _backward(self, micro: int) -> Tensor:
         """Add the gradients of one batch, and return its loss of text and of audio."""
@@ -191,8 +220,6 @@ class Run:
             values = (text + audio, text, audio, norm, rate, tokens / seconds)
             line = "step %d: loss %.4f (text %.4f, audio %.4f), gradient %.3f, learning rate %.2e, %.0f tokens/s"
             logger.info(line, self.state.step, *values)
-        if not math.isfinite(text + audio):
-            logger.warning("step %d: the loss is not finite", self.state.step)
 
     def _diagnose(self) -> None:
         if self.state.step % self.training.ttt.training_diagnostic_frequency == 0 and rank() == 0:
@@ -200,25 +227,25 @@ class Run:
             logger.info("gates, tanh(alpha): %s", json.dumps(gates(self.model)))
 
     def _save(self) -> None:
-        self.checkpointer.save_checkpoint()
-        if rank() != 0 or self.saved:
+        together(lambda: self.watch.check_weights(self.state.step, self.model))
+        self.watch.holds(self.checkpointer.save_checkpoint())
+        if rank() != 0 or self.told:
             return
-        self.saved = True
+        self.told = True
         for name, value in ttt_lines(self.effective):
             logger.info("✅ TTT %s saved: %s", name, value)
         logger.info("✅ Batch size saved: %d", self.training.batch_size)
         logger.info("Saved training config to training_config.json")
 
-    def _evaluate(self) -> str:
+    def _evaluate(self) -> None:
         found = standard.evaluate(self.model, self.eval_data, self.training) if self.eval_data else None
         if found is not None and self.tracking is not None:
             figures = {"eval_loss": found["loss"], "text_loss": found["text"]["loss"]}
             figures |= {"audio_loss": found["audio"]["loss"], "perplexity": found["audio"]["perplexity"]}
             self.tracking.write("eval", self.state.step, figures)
             logger.info("step %d: evaluation loss %.4f", self.state.step, found["loss"])
-        return ""
 
-    def _benchmarks(self) -> str:
+    def _benchmarks(self) -> None:
         tokenizer = audio_tokenizer(self.model_config, self.training)
         folder = self.folder / evaluation_name(self.state.step)
         found = evaluation.evaluate(self.model, tokenizer, self.effective, figure_dir=folder)
@@ -226,7 +253,8 @@ class Run:
         evaluation.write(results, folder / RESULTS_NAME)
         for line in evaluation.describe(results):
             logger.info("%s", line)
-        return ""
+        if evaluation.exit_code(results):
+            raise InputError(Problem("missing", "a benchmark failed, or none ran", place=str(folder)))
 
 
 def _every(frequency: int, step: int) -> bool:

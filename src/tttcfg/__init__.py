@@ -33,9 +33,15 @@ if TYPE_CHECKING:
     from tttcfg.errors import NewerVersionError as NewerVersionError
     from tttcfg.errors import Place as Place
     from tttcfg.errors import Problem as Problem
+    from tttcfg.errors import RankError as RankError
     from tttcfg.errors import TttcfgError as TttcfgError
     from tttcfg.errors import WriteError as WriteError
+    from tttcfg.extension import Extension as Extension
+    from tttcfg.extension import register as register
+    from tttcfg.family import Family as Family
     from tttcfg.fields import Role as Role
+    from tttcfg.fields import Section as Section
+    from tttcfg.fields import setting as setting
     from tttcfg.ttt_moshi.family import TrainingArgs as TrainingArgs
     from tttcfg.ttt_moshi.family import TTTConfig as TTTConfig
     from tttcfg.weights.rewriting import settle as settle
@@ -64,10 +70,13 @@ _HOMES = {
         "NewerVersionError",
         "Place",
         "Problem",
+        "RankError",
         "TttcfgError",
         "WriteError",
     ),
-    "tttcfg.fields": ("Role",),
+    "tttcfg.extension": ("Extension", "register"),
+    "tttcfg.family": ("Family",),
+    "tttcfg.fields": ("Role", "Section", "setting"),
     "tttcfg.ttt_moshi.family": ("TTTConfig", "TrainingArgs"),
     "tttcfg.weights.rewriting": ("settle",),
 }

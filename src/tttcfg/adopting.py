@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 from tttcfg.binding import held, readable, recorded
-from tttcfg.checkpoint import WEIGHT_NAMES, Checkpoint
+from tttcfg.checkpoint import Checkpoint, weight_names
 from tttcfg.document import DOCUMENT_NAME, Document
 from tttcfg.effective import Effective, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
@@ -17,6 +16,7 @@ from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.urls import is_url
 from tttcfg.verification import weights_of
+from tttcfg.weights.knowledge import describes, knowledge
 
 PROVED = "the tensors prove it"
 VOUCHED = "a configuration file says so, which was vouched for"
@@ -59,7 +59,7 @@ def _refute_vouched(effective: Effective) -> None:
 def _refuse_unknown_layers(effective: Effective, verification: Verification, family: Family) -> None:
     """Raise where tensors that nobody knows could be a layer's TTT, and no file says which layers have it."""
     header, evidence = verification.weights.header, verification.weights.evidence
-    for name in import_module(family.weights).left_open(evidence, effective.training):
+    for name in knowledge(family).left_open(evidence, effective.training):
         if effective.origins[name][0].source == "default":
             message = (
                 "is not proved: layers have tensors that nobody knows; vouch for a configuration file that says it"
@@ -95,12 +95,12 @@ def _refusals(document: Document, verification: Verification, found: Checkpoint)
 
 def _beside(document: Document, verification: Verification, found: Checkpoint) -> Iterator[Problem]:
     """Yield the other weights of the folder that were trained by this program, and by another configuration."""
-    read = os.path.basename(verification.weights.header.name)
-    for header in readable(found.folder, (name for name in WEIGHT_NAMES if name != read)):
-        weights = weights_of((header.name,), document.family)
+    read, family = os.path.basename(verification.weights.header.name), document.family
+    for header in readable(found.folder, (name for name in weight_names(family) if name != read), family):
+        weights = weights_of((header.name,), family)
         evidence = weights.evidence
-        trained_here = evidence.dialect is not None and evidence.dialect.trained_here
-        if not trained_here or (evidence.layers is not None and not evidence.layers.value and evidence.rank is None):
+        ours = evidence.dialect is not None and describes(family, evidence.dialect)
+        if not ours or (evidence.layers is not None and not evidence.layers.value and evidence.rank is None):
             continue  # a base model, for one, is no checkpoint of its own
         problems = held(found, weights, document, {})
         if keys := dict.fromkeys(one.key for one in problems if one.code == "contradiction"):

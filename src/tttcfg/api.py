@@ -11,12 +11,16 @@ from typing import Any
 
 from tttcfg import document as documents
 from tttcfg import saving
-from tttcfg.checkpoint import WEIGHT_NAMES, find_checkpoint
-from tttcfg.differences import Difference, differences
+from tttcfg.as_document import as_document, extended, placed
+from tttcfg.checkpoint import find_checkpoint, weight_names
+from tttcfg.differences import Difference, document_differences
 from tttcfg.document import Document
 from tttcfg.effective import Binding, Effective, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.family import Family
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Carried
+from tttcfg.family import Family, family_of
+from tttcfg.fields import Section
 from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
 from tttcfg.resolver import Restore, resolve_family
@@ -34,6 +38,7 @@ def resolve(
     model_config: str | os.PathLike[str] | None = None,
     require_ttt: bool = False,
     require_training: bool = False,
+    strict_extensions: bool = False,
     family: Family = TTT_MOSHI,
 ) -> Effective[TrainingArgs, TTTConfig]:
     """Merge everything that was given into one validated effective configuration.
@@ -51,6 +56,8 @@ def resolve(
         model_config: The model's config.json, where the checkpoint has none.
         require_ttt: Raise where the layers' configuration cannot be derived.
         require_training: Raise where something is missing that a training run needs.
+        strict_extensions: Raise where a source has settings of an extension that is not installed, which are carried
+            along otherwise, with a warning.
 
     Raises:
         InputError: Something that was given cannot be used; all problems of all sources at once.
@@ -65,6 +72,7 @@ def resolve(
         model_config=model_config,
         require_ttt=require_ttt,
         require_training=require_training,
+        strict_extensions=strict_extensions,
     )
 
 
@@ -75,6 +83,7 @@ def verify(
     *,
     restore: Restore = "auto",
     model_config: str | os.PathLike[str] | None = None,
+    strict_extensions: bool = False,
     family: Family = TTT_MOSHI,
 ) -> Verification:
     """Hold what `resolve` would give against the checkpoint's tensors, before anything is loaded.
@@ -95,6 +104,7 @@ def verify(
         restore=restore,
         model_config=model_config,
         require_weights=True,
+        strict_extensions=strict_extensions,
     )
     return verified(effective, checkpoint)
 
@@ -138,14 +148,16 @@ def adopt(
     """
     effective = resolve(checkpoint, config, family=family)
     verification = verified(effective, checkpoint)
-    document = import_module("tttcfg.adopting").adopted(effective, verification, find_checkpoint(checkpoint), family)
+    found = find_checkpoint(checkpoint, weight_names(family))
+    document = import_module("tttcfg.adopting").adopted(effective, verification, found, family)
     return saving.save_document(document.path, document, written_at=written_at)
 
 
 def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
     """Return what the tensors say of a result, or raise an InputError where the checkpoint has none."""
     if effective.verification is None:
-        message = f"holds no weights: none of {', '.join(WEIGHT_NAMES)}"
+        names = weight_names(family_of(type(effective.training)))
+        message = f"holds no weights: none of {', '.join(names)}"
         raise InputError(Problem("not_found", message, place=os.fspath(checkpoint)))
     return effective.verification
 
@@ -165,6 +177,7 @@ def save_document(
     path: str | os.PathLike[str],
     configuration: Any,
     *,
+    extensions: Iterable[Section] = (),
     written_at: datetime | None = None,
     family: Family = TTT_MOSHI,
 ) -> Path:
@@ -175,6 +188,7 @@ def save_document(
 
     Args:
         configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        extensions: The settings of extensions, which take the place of those that `configuration` has.
         written_at: The time that goes into the document; now where it is left out.
 
     Returns:
@@ -187,19 +201,8 @@ def save_document(
         WriteError: The file could not be written; what stood there is untouched.
     """
     target = saving.target_of(path)
-    return saving.save_document(target, placed(as_document(configuration, family), target), written_at=written_at)
-
-
-def placed(document: Document, target: Path) -> Document:
-    """Return `document` as it is saved at `target`: as a training_config.json, with a record of the weights there.
-
-    What it records of weights elsewhere is left out. Raises what `save_document` does.
-    """
-    there = any((target.parent / name).is_file() for name in (documents.DOCUMENT_NAME, *WEIGHT_NAMES))
-    if target.name != documents.DOCUMENT_NAME or not (there or saving.WEIGHTS in document.provenance):
-        return document
-    recorded: Document = import_module("tttcfg.binding").recorded(document, str(target))
-    return recorded
+    document = extended(as_document(configuration, family), extensions)
+    return saving.save_document(target, placed(document, target), written_at=written_at)
 
 
 def mark_for(configuration: Any, *, embed: bool = False, family: Family = TTT_MOSHI) -> dict[str, str]:
@@ -256,28 +259,6 @@ def bind(
     return bound
 
 
-def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
-    """Return anything that holds a configuration as a document.
-
-    Raises:
-        InputError: It holds none.
-    """
-    if isinstance(configuration, Document):
-        return configuration
-    if isinstance(configuration, Mapping):
-        return documents.document_of(configuration, family)
-    if isinstance(configuration, Effective):
-        return Document(configuration.training, family, family.head, provenance=configuration.provenance)
-    if isinstance(configuration, family.model):
-        return Document(configuration, family, family.head)
-    model = family.model.__name__
-    advice = f"give a {model}, an Effective, a Document, or a document as plain values"
-    if isinstance(configuration, (str, os.PathLike)):
-        advice = "read a file with tttcfg.load_document"
-    message = f"is a {type(configuration).__name__}, not a {model}; {advice}"
-    raise InputError(Problem("rejected", message, "configuration"))
-
-
 def migrate_document(
     document: Mapping[str, Any],
     to: int | None = None,
@@ -291,9 +272,12 @@ def migrate_document(
         LossError: An older version cannot hold a value and nothing would bring it back.
         InputError: The document cannot be read.
     """
-    return migrate_tree(document, family, to=to, allow_loss=allow_loss)
+    tree = migrate_tree(document, family, to=to, allow_loss=allow_loss)
+    sections = tree.get(EXTENSIONS, {})
+    plain = {name: one.values if isinstance(one, Carried) else one for name, one in sections.items()}
+    return {**tree, EXTENSIONS: plain} if plain else tree
 
 
 def diff(left: Any, right: Any, *, family: Family = TTT_MOSHI) -> tuple[Difference, ...]:
     """Return where two configurations differ; each may be a `TrainingArgs`, an `Effective` or a `Document`."""
-    return differences(as_document(left, family).training, as_document(right, family).training, family)
+    return document_differences(as_document(left, family), as_document(right, family))

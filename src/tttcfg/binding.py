@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from tttcfg.checkpoint import WEIGHT_NAMES, Checkpoint, find_checkpoint, read_model_config
+from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
 from tttcfg.differences import differences
 from tttcfg.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, load_document, parse_document
 from tttcfg.effective import Binding, Origin, Weights, digest
@@ -24,9 +24,9 @@ from tttcfg.urls import is_url
 from tttcfg.verification import verification, weights_of
 from tttcfg.weights.binding import REPLACES, binding_of, contradiction, marked, records_of, strayed, unread_mark
 from tttcfg.weights.header import Header
+from tttcfg.weights.knowledge import binder, is_its_own, read_as
 from tttcfg.weights.marking import EMBEDDED, KEY, embedded_bytes, embedded_document, fingerprint, mark_for, mark_of
 from tttcfg.weights.rewriting import rewriting
-from tttcfg.weights.shards import read_weights
 
 
 class _Standing(NamedTuple):
@@ -40,10 +40,16 @@ class _Standing(NamedTuple):
         """Return where its bytes are kept if `document` takes its place; None where it says the same."""
         if self.raw is None:
             return None
-        if self.document is None or self.document.training != document.training:
+        if self.document is None or not _say_the_same(self.document, document):
             return f"{self.path}.bak"
         version = self.document.version
         return None if version == document.family.head else f"{self.path}.v{version}.bak"
+
+
+def _say_the_same(one: Document, other: Document) -> bool:
+    """Whether two documents hold the same settings, those of extensions included."""
+    settings = ({name: part.training for name, part in each.parts.items()} for each in (one, other))
+    return one.training == other.training and one.carried == other.carried and next(settings) == next(settings)
 
 
 def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *, embed: bool | None = None) -> Binding:
@@ -52,7 +58,7 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
     The document is written first, naming the marks that it replaces, then the weights, then the document without that:
     whatever stands there in between is not a contradiction, and binding again goes on from there.
     """
-    found = find_checkpoint(path)
+    found = find_checkpoint(path, weight_names(family))
     weights = _weights(found, family)
     header = weights.header
     standing = _standing(found, family, demanded=given is None)
@@ -101,45 +107,47 @@ def _refuse_to_guess(header: Header, document: Document) -> None:
 def _left_behind(document: Document, before: Document | None) -> str:
     """Return which other weights of the folder `document` contradicts now, as the end of a sentence."""
     named = (str(one.get("file")) for one in records_of(before)) if before is not None else ()
-    there = readable(os.path.dirname(document.path), dict.fromkeys((*WEIGHT_NAMES, *named)))
-    others = [one.name for one in there if marked(one, document, document.family).state == "contradicted"]
+    family = document.family
+    there = readable(os.path.dirname(document.path), dict.fromkeys((*weight_names(family), *named)), family)
+    others = [one.name for one in there if marked(one, document, family).state == "contradicted"]
     advice = "bind that as well, or move it away"
     return f"; {', '.join(others)} beside it was saved with another configuration: {advice}" if others else ""
 
 
-def readable(folder: str, names: Iterable[str]) -> Iterator[Header]:
+def readable(folder: str, names: Iterable[str], family: Family) -> Iterator[Header]:
     """Yield the headers of weights in a folder, as far as they can be read; whoever reads the others is told."""
     for path in (os.path.join(folder, name) for name in names):
         with contextlib.suppress(InputError):
             if os.path.lexists(path):
-                yield read_weights(path)
+                yield read_as(family, path)
 
 
 def recorded(document: Document, path: str, *headers: Header) -> Document:
     """Return `document`, to be saved at `path`, with a record of `headers` and of all weights there with its mark.
 
-    Of other weights, records stay that a document of the same configuration holds which lies there.
+    So is one of weights that cannot carry a mark, where the document names their save. Of other weights, records stay
+    that a document of the same configuration holds which lies there.
 
     Raises:
         InputError: A file there carries the mark of a newer tttcfg.
         ContradictionError: A file there carries the mark of another configuration.
     """
-    folder, document = os.path.dirname(path), replace(document, path=path)
+    folder, document, family = os.path.dirname(path), replace(document, path=path), document.family
     own = {one["file"]: one for one in map(weights_record, headers)}
-    for header in readable(folder, WEIGHT_NAMES):
+    for header in readable(folder, weight_names(family), family):
         unread = unread_mark(header, document)
         if unread is not None and unread.code == "newer":
             message = f"{unread.message}; to replace it on purpose: tttcfg.bind(path, configuration)"
             raise InputError(unread._replace(message=message))
-        found = marked(header, document, document.family)
-        if found.state == "contradicted":
+        found = binding_of(header, document, family) if header.save else marked(header, document, family)
+        if found.state == "contradicted" and not header.save:
             raise ContradictionError([contradiction(found)])
         if found.state == "bound":
             one = weights_record(header)
             own[one["file"]] = one
     before = None
     with contextlib.suppress(InputError):
-        before = load_document(path, document.family)
+        before = load_document(path, family)
     return _with_records(document, folder, _records_of_the_same(before, document), list(own.values()))
 
 
@@ -179,6 +187,10 @@ def _keep_embedded(headers: list[Header], standing: _Standing, document: Documen
 def _weights(found: Checkpoint, family: Family) -> Weights:
     if not found.weights:
         raise InputError(Problem("not_found", "holds no weights; there is nothing to bind", place=found.folder))
+    if is_its_own(family, found.weights[0]):
+        better = f"; what writes a document that names it: {by}" if (by := binder(family, found.weights[0])) else ""
+        message = f"is no safetensors, and no digest of a configuration can be written into it{better}"
+        raise InputError(Problem("unwritable", message, place=found.weights[0]))
     if is_url(found.weights[0]):
         message = "is a URL, where nothing is written; bind the files where they are"
         raise InputError(Problem("unwritable", message, place=found.folder))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, overload
 
 from tttcfg.document import DOCUMENT_NAME, read_unplaced
 from tttcfg.errors import InputError, Place, Problem
+from tttcfg.family import Family
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes, remote
@@ -24,7 +25,6 @@ CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors", "model.safetensors", "model.safetensors.index.json")
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
-_WANTED = ", ".join((DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
 _STEPS = "checkpoints"
 _STEP = re.compile(r"checkpoint_(\d+)")
 
@@ -43,13 +43,24 @@ class Checkpoint(NamedTuple):
     unread: tuple[Problem, ...] = ()
 
 
-def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+Names = tuple[str, ...]
+
+
+def weight_names(family: Family) -> Names:
+    """Return what files with tensors are called that a configuration of `family` may describe, the first before all."""
+    return (*family.weight_names, *WEIGHT_NAMES)
+
+
+def find_checkpoint(path: str | os.PathLike[str], names: Names = WEIGHT_NAMES) -> Checkpoint:
     """Return the checkpoint that `path` leads into.
 
     A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
     `consolidated`; a file the folder it lies in. A config.json alone makes a checkpoint of a folder only
     where nothing in it is one: run folders hold such files too. A URL means weights, or a checkpoint folder;
     no folder is listed there, so a run folder's newest checkpoint is not found.
+
+    Args:
+        names: What files with tensors are called.
 
     Raises:
         InputError: There is no checkpoint; the problem says what was looked for.
@@ -59,12 +70,12 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         message = "the path is empty; is it from a variable that is not set?"
         raise InputError(Problem("not_found", message, "checkpoint"))
     if isinstance(given, Url):
-        return _at_url(given)
+        return _at_url(given, names)
     start = given.rstrip("/") or "/"
     try:
         if not stat.S_ISDIR(os.stat(start).st_mode):
-            return _around(start)
-        if found := _in_run(start):
+            return _around(start, names)
+        if found := _in_run(start, names):
             return found
     except FileNotFoundError:
         raise InputError(Problem("not_found", "there is no such checkpoint", place=Place(start))) from None
@@ -72,34 +83,37 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise InputError(Problem("unreadable", f"cannot be read: {error.strerror}", place=Place(start))) from None
     except ValueError as error:
         raise error if isinstance(error, InputError) else _no_path(error) from None
-    message = f"holds no checkpoint: no {CONSOLIDATED} folder, no checkpoint_NNNNNN folder, none of {_WANTED}"
+    message = f"holds no checkpoint: no {CONSOLIDATED} folder, no checkpoint_NNNNNN folder, none of {_wanted(names)}"
     raise InputError(Problem("not_found", message, place=Place(start)))
 
 
-def _at_url(url: Url) -> Checkpoint:
+def _wanted(names: Names) -> str:
+    return ", ".join((DOCUMENT_NAME, MODEL_CONFIG_NAME, *names))
+
+
+def _at_url(url: Url, names: Names) -> Checkpoint:
     remote(url).check(url)
     named = url.endswith((f"/{DOCUMENT_NAME}", f"/{MODEL_CONFIG_NAME}"))
     if url.endswith(_WEIGHT_ENDINGS):
-        return _in_remote_folder(url.beside(""), weights=url)
+        return _in_remote_folder(url.beside(""), names, weights=url)
     for folder in (url.beside(""),) if named else (url.inside(""), url.inside(f"{CONSOLIDATED}/")):
-        found = _in_remote_folder(folder)
+        found = _in_remote_folder(folder, names)
         if found.document or found.weights:
             return found
     if named or url.endswith("/"):
-        raise InputError(
-            found.unread or Problem("not_found", f"holds no checkpoint: none of {_WANTED}", "", Place(url))
-        )
-    return _in_remote_folder(url.beside(""), weights=url)
+        message = f"holds no checkpoint: none of {_wanted(names)}"
+        raise InputError(found.unread or Problem("not_found", message, "", Place(url)))
+    return _in_remote_folder(url.beside(""), names, weights=url)
 
 
-def _in_remote_folder(folder: Url, weights: Url | None = None) -> Checkpoint:
+def _in_remote_folder(folder: Url, names: Names, weights: Url | None = None) -> Checkpoint:
     """Return what is there of a checkpoint's files, by the query of the URL that was given; nothing is listed."""
     here = remote(folder)
     document, model_config = (folder.beside(name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME))
     found, unread = here.those_there((document, model_config))
     tensors = (weights,) if weights else ()
     if weights is None:
-        known, refused = here.those_there(folder.beside(name) for name in WEIGHT_NAMES)
+        known, refused = here.those_there(folder.beside(name) for name in names)
         tensors = tuple(known.values())
         unread += [] if tensors else refused
     return Checkpoint(folder.removesuffix("/"), found.get(document), found.get(model_config), tensors, tuple(unread))
@@ -109,42 +123,43 @@ def _no_path(error: ValueError) -> InputError:
     return InputError(Problem("not_found", f"is no path: {error}", "checkpoint"))
 
 
-def _around(file: str) -> Checkpoint:
+def _around(file: str, names: Names) -> Checkpoint:
     folder = os.path.dirname(file) or "."
     if file.endswith(_WEIGHT_ENDINGS):
-        return _in_folder(folder, weights=file)
-    found = _whole(folder) or _bare(folder)
+        return _in_folder(folder, names, weights=file)
+    found = _whole(folder, names) or _bare(folder, names)
     if found is None:
         message = "is no file of a checkpoint; give the checkpoint's folder, or a file in it"
         raise InputError(Problem("not_found", message, place=Place(file)))
     return found
 
 
-def _in_run(folder: str) -> Checkpoint | None:
-    return _whole(folder) or _newest(os.path.join(folder, _STEPS)) or _newest(folder) or _bare(folder)
+def _in_run(folder: str, names: Names) -> Checkpoint | None:
+    found = _whole(folder, names) or _newest(os.path.join(folder, _STEPS), names)
+    return found or _newest(folder, names) or _bare(folder, names)
 
 
-def _whole(folder: str) -> Checkpoint | None:
+def _whole(folder: str, names: Names) -> Checkpoint | None:
     """Return the checkpoint that `folder` is beyond doubt, or that its `consolidated` is."""
-    return _in_folder(folder, bare=False) or _in_folder(os.path.join(folder, CONSOLIDATED))
+    return _in_folder(folder, names, bare=False) or _in_folder(os.path.join(folder, CONSOLIDATED), names)
 
 
-def _bare(folder: str) -> Checkpoint | None:
+def _bare(folder: str, names: Names) -> Checkpoint | None:
     """Return the checkpoint that `folder` is by its config.json alone; a run folder is none."""
     if any(os.path.isdir(os.path.join(folder, name)) for name in (CONSOLIDATED, _STEPS)):
         return None
-    return _in_folder(folder)
+    return _in_folder(folder, names)
 
 
 @overload
-def _in_folder(folder: str, *, weights: str) -> Checkpoint: ...
+def _in_folder(folder: str, names: Names, *, weights: str) -> Checkpoint: ...
 @overload
-def _in_folder(folder: str, *, bare: bool = True) -> Checkpoint | None: ...
-def _in_folder(folder: str, *, bare: bool = True, weights: str = "") -> Checkpoint | None:
+def _in_folder(folder: str, names: Names, *, bare: bool = True) -> Checkpoint | None: ...
+def _in_folder(folder: str, names: Names, *, bare: bool = True, weights: str = "") -> Checkpoint | None:
     """Return the checkpoint whose files lie in `folder` itself, or None; `bare` lets config.json alone do."""
     document, model_config, *known = (
         path if os.path.lexists(path) else None
-        for path in (os.path.join(folder, name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME, *WEIGHT_NAMES))
+        for path in (os.path.join(folder, name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME, *names))
     )
     tensors = (weights,) if weights else tuple(filter(None, known))
     if document or tensors or (bare and model_config):
@@ -152,14 +167,14 @@ def _in_folder(folder: str, *, bare: bool = True, weights: str = "") -> Checkpoi
     return None
 
 
-def _newest(folder: str) -> Checkpoint | None:
+def _newest(folder: str, names: Names) -> Checkpoint | None:
     """Return the checkpoint of the highest step in `folder`; half-written ones have no consolidated folder."""
     if not os.path.isdir(folder):
         return None
     steps = [(int(match.group(1)), name) for name in os.listdir(folder) if (match := _STEP.fullmatch(name))]
     for _, name in sorted(steps, reverse=True):
         for candidate in (os.path.join(folder, name, CONSOLIDATED), os.path.join(folder, name)):
-            if found := _in_folder(candidate):
+            if found := _in_folder(candidate, names):
                 return found
     return None
 

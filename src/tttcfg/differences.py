@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tttcfg.document import Document
+from tttcfg.extension import extensions_of, path_of
 from tttcfg.family import Family
 from tttcfg.fields import Role, plain
+
+_ORDER = list(Role)
 
 
 class Difference(NamedTuple):
@@ -17,12 +21,24 @@ class Difference(NamedTuple):
     right: Any
 
 
+def document_differences(left: Document, right: Document) -> tuple[Difference, ...]:
+    """Return where two documents differ, those of their extensions included, by role and then in their order.
+
+    Of an extension that one of them has, the other has what its trainer did without it.
+    """
+    found = list(differences(left.training, right.training, left.family))
+    for name in sorted({*left.parts, *right.parts}):
+        extension = extensions_of(left.family)[name]
+        trainings = (left.part(extension).training, right.part(extension).training)
+        found += [one._replace(key=f"{path_of(name)}{one.key}") for one in differences(*trainings, extension)]
+    return tuple(sorted(found, key=lambda one: _ORDER.index(one.role)))
+
+
 def differences(left: Any, right: Any, family: Family) -> tuple[Difference, ...]:
     """Return where two configurations differ, by role and then in declaration order; secrets are left out."""
-    order = list(Role)
     found = [
         Difference(leaf.name, leaf.role, plain(leaf.get(left)), plain(leaf.get(right)))
         for leaf in family.public_leaves
         if leaf.get(left) != leaf.get(right)
     ]
-    return tuple(sorted(found, key=lambda difference: order.index(difference.role)))
+    return tuple(sorted(found, key=lambda one: _ORDER.index(one.role)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, cast
@@ -15,17 +15,20 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import from_json
 from typing_extensions import TypeVar
 
-from tttcfg.errors import InputError, Place, Problem
+from tttcfg.errors import InputError, Place
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, sections_in, within
 from tttcfg.family import Family
-from tttcfg.fields import MAX_WHOLE, Path, dig, lacks, outline, plain
-from tttcfg.record import Record, Tree, copied, drop_null_sections, split
+from tttcfg.fields import MAX_WHOLE, Path, plain
+from tttcfg.record import Record, Tree, split
+from tttcfg.seals import seal
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.storage import read_bytes
+from tttcfg.upgrading import Found, Upgraded, upgrade, upgraded_to_head
 from tttcfg.urls import address
 from tttcfg.validation import validate
-from tttcfg.versions import RESERVED, find_version
 
 DOCUMENT_NAME = "training_config.json"
 DOCUMENT_CAP = 1 << 20
@@ -49,6 +52,8 @@ class Document(Generic[Training]):
         lacking: Fields that it lacked although its version had them, with the values taken instead.
         provenance: The reserved key as found; empty for documents without one.
         path: The file it was read from, if any.
+        parts: The sections that it has of extensions which are installed, each a document by itself.
+        carried: The sections of those that are not, as they stand in the file.
     """
 
     source: Any
@@ -59,6 +64,20 @@ class Document(Generic[Training]):
     lacking: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
+    parts: Mapping[str, Document] = field(default_factory=dict)
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it was found in the current version, and so were the sections of its extensions."""
+        return self.version == self.family.head and all(part.is_current for part in self.parts.values())
+
+    def part(self, extension: Extension) -> Document:
+        """Return what it says of an extension; where that is nothing, what the trainer did before it had that."""
+        if extension.name in self.parts:
+            return self.parts[extension.name]
+        nothing = SourceTree({}, {}, self.path)
+        return _read(upgraded_to_head({}, Found(-1, ()), extension, Record()), extension, self.path, nothing, {})
 
     @cached_property
     def training(self) -> Training:
@@ -71,7 +90,17 @@ class Document(Generic[Training]):
     @cached_property
     def record(self) -> Record:
         """What upgrading did to it, now or when it was last saved, by dotted path."""
-        return Record.from_saved(self.provenance) if self.migration is None else self.migration
+        if self.migration is None:
+            return Record.from_saved(self.provenance)
+        values: Tree = cast("BaseModel", self.training).model_dump(mode="json")
+        seal(self.migration, values, self.family.chain)
+        return self.migration
+
+    @property
+    def origin(self) -> int:
+        """The version that its fields were first written in: what is filled and removed since is in the record."""
+        recorded = self.provenance.get("migrated_from")
+        return recorded if isinstance(recorded, int) and 0 <= recorded < self.version else self.version
 
     @cached_property
     def assumed(self) -> Mapping[str, Any]:
@@ -87,22 +116,12 @@ class Document(Generic[Training]):
         }
 
 
-class Upgraded(NamedTuple):
-    """A document's fields as the head has them, before validation."""
-
-    values: Tree
-    version: int
-    decided_by: tuple[str, ...]
-    record: Record
-    assumed: dict[str, Any]
-
-
 class _Current(NamedTuple):
     """What reading a current document fast needs to know of its family."""
 
     model: type[BaseModel]
-    fields_sets: attrgetter[Any]
-    texts: attrgetter[Any]
+    fields_sets: Callable[[Any], tuple[Any, ...]]
+    texts: Callable[[Any], tuple[Any, ...]]
     complete: int
 
 
@@ -124,11 +143,12 @@ def parse_document(data: bytes, family: Family, path: str = "document") -> Docum
     if document is not None:
         return document
     values = read_unplaced(data)
-    if values is not None:
+    if values is not None and EXTENSIONS not in values:
         with contextlib.suppress(InputError):  # only a problem needs places, and reading them takes time
             return document_of(values, family, path)
-    tree = read_json(decode(data, path), path)
-    return document_of(tree.values, family, path, tree)
+    text = decode(data, path)
+    tree = read_json(text, path)
+    return document_of(tree.values, family, path, tree, carried_in(text))
 
 
 def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
@@ -196,18 +216,46 @@ def _current(family: Family) -> _Current:
     texts = [leaf.name for leaf in family.public_leaves if leaf.is_free_text]
     return _Current(
         create_model("Saved", __base__=family.model, **reserved),
-        attrgetter(*[f"{name}.model_fields_set" for name in sorted(family.sections)]),
-        attrgetter(*texts),
+        _all_of([f"{name}.model_fields_set" for name in sorted(family.sections)]),
+        _all_of(texts),
         len(family.public_leaves) + len(family.sections) + len(reserved) - 1,
     )
 
 
+def _all_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets all attributes of those dotted names."""
+    if len(names) > 1:
+        return attrgetter(*names)  # gives no tuple for one name, and nothing for none
+    return lambda owner: tuple(attrgetter(name)(owner) for name in names)
+
+
 def document_of(
-    values: Mapping[str, Any], family: Family, path: str = "document", tree: SourceTree | None = None
+    values: Mapping[str, Any],
+    family: Family,
+    path: str = "document",
+    tree: SourceTree | None = None,
+    texts: Mapping[str, Carried] | None = None,
 ) -> Document:
-    """Upgrade and validate a document given as plain values; `tree` knows their places."""
+    """Upgrade and validate a document given as plain values; `tree` knows their places.
+
+    Args:
+        texts: How the sections of extensions stand in the file, for those that are not installed.
+    """
     tree = tree or SourceTree(dict(values), {}, path)
-    upgraded = upgrade(values, family, path, tree)
+    sections = sections_in(values, tree)
+    installed = extensions_of(family) if sections else {}
+    parts: dict[str, Document] = {}
+    carried: dict[str, Carried] = {}
+    for name, section in sections.items():
+        if name in installed:
+            parts[name] = within(name, document_of, section.values, installed[name], path, section)
+        else:
+            carried[name] = texts[name] if texts is not None else carried_from(section.values)
+    core = _read(upgrade(values, family, path, tree), family, path, tree, values.get("provenance") or {})
+    return replace(core, parts=parts, carried=carried) if sections else core
+
+
+def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, provenance: Mapping[str, Any]) -> Document:
 
     def where(path: Path) -> Place:
         names = (old for old, entry in upgraded.record.renamed.items() if entry["value"] == ".".join(path))
@@ -221,41 +269,6 @@ def document_of(
         upgraded.decided_by,
         None if upgraded.version == family.head else upgraded.record,
         upgraded.assumed,
-        values.get("provenance") or {},
+        provenance,
         path,
     )
-
-
-def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> Upgraded:
-    """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
-    version, decided_by = find_version(values, family, path, tree)
-    body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
-    drop_null_sections(body, family.chain.introduced)
-    if version == family.head:
-        _refuse_secrets(body, family, tree)
-    record = Record.from_saved(values.get("provenance") or {})
-    family.chain.run(body, version, record)
-    lacking = list(lacks(body, outline(family.model, secrets=False)))
-    if not lacking:
-        return Upgraded(body, version, decided_by, record, {})
-    assumed = family.chain.assumed(version)
-    return Upgraded(
-        overlaid(assumed, body), version, decided_by, record, {name: dig(assumed, split(name)) for name in lacking}
-    )
-
-
-def _refuse_secrets(body: Tree, family: Family, tree: SourceTree) -> None:
-    """Refuse a current document with a secret in it: nothing of ours wrote it, and whoever did should know."""
-    for leaf in family.secret_leaves:
-        if dig(body, leaf.path) is not None:
-            message = "is a secret, and a saved document never holds one; take it out of the file, and renew it"
-            raise InputError(Problem("secret", message, leaf.name, tree.place(leaf.path)))
-
-
-def overlaid(below: Tree, above: Tree) -> Tree:
-    """Return `above` laid over `below`, section by section; neither is changed."""
-    result = dict(below)
-    for key, value in above.items():
-        under = below.get(key)
-        result[key] = overlaid(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
-    return result

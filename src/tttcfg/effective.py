@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from typing_extensions import TypeVar
 
-from tttcfg.errors import Problem
+from tttcfg.document import Document
+from tttcfg.errors import InputError, Problem, printable
+from tttcfg.extension import Carried
 from tttcfg.family import Family
-from tttcfg.fields import plain
+from tttcfg.fields import Section, plain
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
     from tttcfg.weights.evidence import Evidence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:  # what only a checkpoint with weights needs
 
 Training = TypeVar("Training", default=Any)
 Layers = TypeVar("Layers", default=Any)
+Settings = TypeVar("Settings", bound=Section)
 
 
 class Origin(NamedTuple):
@@ -39,6 +42,10 @@ class Finding(NamedTuple):
     code: str
     key: str
     message: str
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key else ""
+        return printable(f"{self.severity} [{self.code}] {key}{self.message}")
 
 
 class Binding(NamedTuple):
@@ -124,6 +131,8 @@ class Effective(Generic[Training, Layers]):
         digest: Of the architecture and computation fields; equal digests compute the same.
         provenance: What saving the result records of where it comes from.
         verification: What the checkpoint's tensors say of it; None where there are none.
+        parts: The configuration of every extension by name, as a document by itself.
+        carried: The sections of extensions that are not installed, as the checkpoint's document has them.
     """
 
     training: Training
@@ -133,6 +142,23 @@ class Effective(Generic[Training, Layers]):
     digest: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     verification: Verification | None = field(default=None, compare=False)
+    parts: Mapping[str, Document] = field(default_factory=dict)
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+
+    def extension(self, model: type[Settings]) -> Settings:
+        """Return the settings of the extension whose model is `model`.
+
+        Raises:
+            InputError: No extension of the family has it; `tttcfg.register` makes one known.
+        """
+        for part in self.parts.values():
+            if type(part.training) is model:
+                found: Settings = part.training
+                return found
+        known = ", ".join(type(part.training).__name__ for part in self.parts.values()) or "none"
+        raise InputError(
+            Problem("extension", f"is the model of no extension that is known here ({known})", model.__name__)
+        )
 
 
 def finding(severity: str, problem: Problem) -> Finding:
@@ -144,6 +170,18 @@ def finding(severity: str, problem: Problem) -> Finding:
 def digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
     return digest_of({leaf.name: plain(leaf.get(training)) for leaf in family.decisive_leaves}, family.head)
+
+
+def whole_digest(training: Any, family: Family, parts: Mapping[str, Document]) -> str:
+    """Return the digest of a configuration and of what its extensions decide, if they decide anything."""
+    own, of_parts = digest(training, family), part_digests(parts)
+    return digest_of({"": own, **of_parts}, family.head) if of_parts else own
+
+
+def part_digests(parts: Mapping[str, Document]) -> dict[str, str]:
+    """Return the digest of every extension that decides tensors or what they compute, by name."""
+    deciding = (name for name, part in parts.items() if part.family.decisive_leaves)
+    return {name: digest(parts[name].training, parts[name].family) for name in sorted(deciding)}
 
 
 def digest_of(fields: Mapping[str, Any], version: int) -> str:

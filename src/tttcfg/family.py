@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from tttcfg.errors import Problem
@@ -53,45 +55,86 @@ class Rule(NamedTuple):
     problem: Problem
 
 
+UNJUDGED = "tttcfg.weights.unjudged"
+"""The module that knows nothing of tensors."""
 _FAMILIES: dict[type[Section], Family] = {}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_STEP = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
+
+
+def nothing_derived(
+    _training: Any, _model: Mapping[str, Any] | None, _name: str, _proved: Mapping[str, Any] = MappingProxyType({}), /
+) -> Derived:
+    """Derive nothing: of a family whose layers read its configuration as it stands."""
+    return Derived(None, {}, ())
+
+
+def nothing_doubtful(_training: Any) -> list[Rule]:
+    """Check nothing beyond what the model itself does."""
+    return []
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
     """Everything tttcfg needs to know about one kind of configuration.
 
+    A family needs a name, a model whose fields are declared with `setting`, and two packages; the rest is for those
+    that can say more.
+
     Attributes:
-        head: The version that is written; the last step in `migrations` must lead to it (a test compares).
-        migrations: Package with one module per step, each with a `migration`.
+        name: Lower-case letters, digits and underscores; a part of the identifier of every schema.
+        model: The root model; its fields are one document.
+        migrations: Package with one module per step, each with a `migration`, and named after the versions that it
+            joins: `v0000`, `v0000_to_v0001`, …
         schemas: Package with one frozen JSON Schema per version.
+        strangers: Documents that are easily taken for the family's.
         required_to_train: Fields without which no training run starts; loading never asks for them.
+        layers: The model of what `derive` derives for the layers.
         derive: From a configuration and a model's config.json (or None) and its name: what the layers read.
         check: What is doubtful or impossible about a configuration by itself.
-        weights: Module that knows tensors: `proved`, what they prove by dotted path; `alike`, which fields say the
-            same in other words; `left_open`, which fields unknown tensors leave to be said; `Judge`, which holds a
-            configuration against them. Imported where there are weights.
+        weights: Module that knows tensors, as `weights.knowledge.Knowledge` describes it; imported where there are
+            weights.
+        weight_names: What files are called that hold the names and shapes of its tensors and are no safetensors; its
+            `weights` reads them. They come before safetensors of the same folder.
     """
 
     name: str
     model: type[Section]
-    head: int
     migrations: str
     schemas: str
-    strangers: tuple[Stranger, ...]
-    required_to_train: tuple[str, ...]
-    derive: Derive
-    check: Callable[[Any], list[Rule]]
-    weights: str
+    strangers: tuple[Stranger, ...] = ()
+    required_to_train: tuple[str, ...] = ()
+    layers: type[Section] | None = None
+    derive: Derive = nothing_derived
+    check: Callable[[Any], list[Rule]] = nothing_doubtful
+    weights: str = UNJUDGED
+    weight_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name of a family: lower-case letters, digits and _, a letter first")
         _FAMILIES[self.model] = self
+
+    @cached_property
+    def steps(self) -> dict[str, int]:
+        """The names of the modules with a migration, each with the version that it leads to."""
+        modules = pkgutil.iter_modules(import_module(self.migrations).__path__)
+        return {one.name: int(named.group(1)) for one in modules if (named := _STEP.fullmatch(one.name))}
+
+    @cached_property
+    def head(self) -> int:
+        """The version that is written: that of the newest migration."""
+        return max(self.steps.values(), default=-1)
 
     @cached_property
     def chain(self) -> Chain:
         """All migrations, imported when an old document or spelling first asks for them."""
-        package = import_module(self.migrations)
-        names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-        return Chain([import_module(f"{self.migrations}.{name}").migration for name in names])
+        return Chain([import_module(f"{self.migrations}.{name}").migration for name in self.steps])
+
+    @property
+    def judges_tensors(self) -> bool:
+        """Whether it declares anything about tensors."""
+        return self.weights != UNJUDGED
 
     @property
     def leaves(self) -> dict[str, Leaf]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -43,7 +43,13 @@ class Role(str, Enum):
 
 
 class Section(BaseModel):
-    """The base of every configuration model: frozen, strict, closed, and silent about input in errors."""
+    """The base of every configuration model: frozen, strict, closed, and silent about input in errors.
+
+    Attributes:
+        SWITCH: The field that switches a section off, where it has such a field.
+    """
+
+    SWITCH: ClassVar[str] = "enable"
 
     model_config = ConfigDict(
         frozen=True,
@@ -122,6 +128,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[Leaf]:
+    if "SWITCH" in vars(model) and model is not Section and vars(model)["SWITCH"] not in model.model_fields:
+        raise TypeError(f"{model.__name__} has no field {vars(model)['SWITCH']!r}, which SWITCH names")
     for name, info in model.model_fields.items():
         path = (*prefix, name)
         if is_section(info.annotation):

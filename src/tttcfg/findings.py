@@ -9,7 +9,7 @@ from tttcfg.document import DOCUMENT_NAME, Document
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import quote
 from tttcfg.family import Family
-from tttcfg.fields import Leaf, Role, plain
+from tttcfg.fields import Leaf, Role, Section, plain
 from tttcfg.record import LEGACY
 from tttcfg.sources.config import Given
 from tttcfg.sources.reading import Sources
@@ -141,10 +141,10 @@ def _unknown(leaf: Leaf, document: Document, training: Any) -> list[Finding]:
 
 def training_uses(leaf: Leaf, training: Any) -> bool:
     """Whether the section of `leaf` is switched on, where it has a switch."""
-    section = training
+    section: Section = training
     for part in leaf.path[:-1]:
         section = getattr(section, part)
-    return bool(getattr(section, "enable", True))
+    return bool(getattr(section, section.SWITCH, True))
 
 
 def rule_findings(family: Family, training: Any) -> list[Finding]:

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tttcfg.fields import Path, dig, plant
-from tttcfg.operations import Losses, Operation
+from tttcfg.operations import Losses, Operation, restored
 from tttcfg.record import (
     MISSING,
-    WITHHELD,
     Record,
     Tree,
+    copied,
     prune,
     redacted,
     same,
@@ -21,7 +21,6 @@ from tttcfg.record import (
     split,
     take,
     take_shape,
-    without_withheld,
 )
 from tttcfg.shapes import Shape
 
@@ -69,11 +68,13 @@ class Lift(Operation):
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.target)
         prune(tree, self.target)
-        if value is MISSING or (value == self.fill and self.path not in record.renamed):
+        record.filled.pop(self.to, None)
+        recorded = record.converted.pop(self.to, {}).get("value", MISSING)
+        given = record.renamed.pop(self.path, None) is not None
+        if value is MISSING or (value == self.fill and not given):
             return iter(())
-        recorded = record.converted.get(self.to, {}).get("value", MISSING)
         if recorded is not MISSING and self.convert and same(self.convert(recorded), value):
-            value = recorded
+            value = copied(recorded)
         plant(tree, self.parts, value)
         return iter(())
 
@@ -101,12 +102,7 @@ class RemoveRest(Operation):
             record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
-        kept = record.removed.get(self.path, {}).get("value")
-        if isinstance(kept, dict):
-            given = without_withheld(kept)
-            plant(tree, self.parts, {**given, **dig(tree, self.parts, {})})
-            if given != kept:
-                yield self.path, WITHHELD
+        yield from restored(tree, self.path, record)
 
     def reshape(self, schema: Shape) -> None:
         take_shape(schema, self.parts)

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
+from tttcfg.containment import accepts
 from tttcfg.document import Document, document_of
 from tttcfg.errors import InputError, LossError, Place, Problem, quote
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Extension, path_of
 from tttcfg.family import Family
-from tttcfg.fields import dig, plain
-from tttcfg.record import MISSING, WITHHELD, Record, Tree, copied, leaf_paths, prune, same, take
-from tttcfg.saving import document_tree
+from tttcfg.fields import dig, plain, plant
+from tttcfg.migration import Chain
+from tttcfg.operations import Add, Withhold
+from tttcfg.record import (
+    MISSING,
+    WITHHELD,
+    Record,
+    Tree,
+    copied,
+    leaf_paths,
+    looks_secret,
+    prune,
+    same,
+    shape_at,
+    split,
+    take,
+)
+from tttcfg.saving import document_tree, provenance_without_secrets
+from tttcfg.seals import part_of, seal, unseal
 from tttcfg.sources.text import Tree as SourceTree
+from tttcfg.upgrading import Found
 from tttcfg.versions import RESERVED, find_version
 
 
@@ -25,8 +48,8 @@ def migrate_tree(
 ) -> Tree:
     """Return a document as version `to` (the head) has it; `values` stays as it is.
 
-    The result depends on nothing but the arguments. Upgrading to the head completes and validates;
-    older versions get what their programs wrote, without a number.
+    The result depends on nothing but the arguments. Upgrading to the head completes and validates; older versions get
+    what their programs wrote: with a number and a record where the version has them, else without.
 
     Raises:
         LossError: The older version cannot hold a value, nothing would bring it back, and `allow_loss` is false.
@@ -35,10 +58,9 @@ def migrate_tree(
     target = family.head if to is None else to
     if not 0 <= target <= family.head:
         raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
-    version, _ = find_version(values, family, path, SourceTree(dict(values), {}, path))
+    version, decided_by = find_version(values, family, path, SourceTree(dict(values), {}, path))
     if version <= target < family.head:
-        body = {key: value for key, value in values.items() if key not in RESERVED}
-        return family.chain.up(body, version, Record(), target)
+        return _part_of_the_way(values, Found(version, decided_by), family, target)
     document = document_of(values, family, path)
     if target == family.head:
         return document_tree(document)
@@ -50,19 +72,75 @@ def migrate_tree(
     return older
 
 
+@lru_cache(maxsize=64)
+def is_numbered(family: Family, version: int) -> bool:
+    """Whether documents of a version carry its number: those that trainers wrote before they had tttcfg do not."""
+    try:
+        return b'"schema_version"' in files(family.schemas).joinpath(f"v{version:04d}.schema.json").read_bytes()
+    except OSError:
+        return True
+
+
+def _part_of_the_way(values: Mapping[str, Any], found: Found, family: Family, target: int) -> Tree:
+    """Return a document as a later version than its own has it that is not the head."""
+    version, chain = found.version, _chain_to(family, target)
+    provenance = values.get("provenance") or {}
+    record = Record.from_saved(provenance)
+    body: Tree = {key: copied(value) for key, value in values.items() if key not in RESERVED}
+    if version < target:
+        unseal(record, body)
+        chain.run(body, version, record)
+        seal(record, body, chain)
+        decided_by = {"decided_by": list(found.decided_by)} if found.decided_by else {}
+        provenance = {"migrated_from": version, **decided_by, **provenance}
+    return _framed(body, family, target, provenance, record, values.get(EXTENSIONS))
+
+
+def _framed(
+    body: Tree, family: Family, version: int, provenance: Mapping[str, Any], record: Record, extensions: Any
+) -> Tree:
+    """Return a document's fields with what says of which version they are, where that version has such a thing."""
+    if not is_numbered(family, version):
+        return body
+    kinds = {kind.name for kind in fields(Record)}
+    kept = {key: value for key, value in provenance.items() if key not in kinds}
+    return {
+        "$schema": f"urn:tttcfg:{family.name}:v{version:04d}",
+        "schema_version": version,
+        **body,
+        **({EXTENSIONS: extensions} if extensions else {}),
+        "provenance": provenance_without_secrets({**kept, **record.saved()}),
+    }
+
+
+@lru_cache(maxsize=64)
+def _chain_to(family: Family, version: int) -> Chain:
+    return Chain(family.chain.migrations[: version + 1])
+
+
 def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     """Return a document as version `target` has it, and why each value that it cannot hold is lost.
 
     Whatever the operations say, the older document is upgraded again and compared: what would not come
     back as it is, is lost.
     """
-    family = document.family
-    older, withheld = family.chain.down(document.training.model_dump(mode="json"), target, document.record)
-    stripped = _stripped(older, document, target)
-    if family.chain.identify(stripped).version == target:
-        older = stripped
-    losses = {key: "is a secret that was never recorded" for key, value in withheld if value == WITHHELD}
-    again = document_of(older, family)
+    family, chain = document.family, _chain_to(document.family, target)
+    values, record = document.training.model_dump(mode="json"), document.record.copy()
+    unseal(record, values)
+    losses = _stale(record, document, target)
+    removed = {path: entry["value"] for path, entry in record.removed.items()}
+    body, dropped = family.chain.down(values, target, record)
+    for key, value in dropped:
+        if value == WITHHELD:
+            losses[key] = "is a secret that was never recorded"
+        elif any(f"{path}.".startswith(f"{key}.") and kept != {} for path, kept in removed.items()):
+            losses[key] = f"version {target} cannot hold it, and later ones have it on record only"
+    _fill(body, document, chain)
+    _allowed(body, chain)
+    seal(record, body, chain)
+    older = _completed(body, document, record, target)
+    losses |= _lost_extensions(document, target)
+    again = document_of({key: value for key, value in older.items() if key != EXTENSIONS}, family)
     for leaf in family.public_leaves:
         if again.version != target or leaf.get(again.training) != leaf.get(document.training):
             came = quote(plain(leaf.get(again.training)))
@@ -70,11 +148,79 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     return older, losses
 
 
+def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
+    """Take out of `record` the removed values whose part was edited since, and return why each is lost.
+
+    Absence means the default of version `target`; a value that is equal to it is none that is lost.
+    """
+    family = document.family
+    steps = family.chain.migrations[target + 1 :]
+    undone = {one.path for step in steps for one in step.operations if not isinstance(one, Withhold)}
+    template = family.chain.template(target)
+    losses = {}
+    for path in sorted(undone & record.removed.keys()):
+        whole = path in document.record.seals and path not in record.seals
+        part = part_of(path, family.chain)
+        if whole or part is None or looks_secret(path):
+            continue
+        kept = record.removed.pop(path)["value"]
+        record.seals.pop(path, None)
+        if not same(kept, dig(template, split(path), {} if kept == {} else MISSING)):
+            losses[path] = f"was removed, and {part or 'the document'} was edited since, so that it would be stale"
+    return losses
+
+
+def _fill(body: Tree, document: Document, chain: Chain) -> None:
+    """Fill in again what was filled on the way up and has since been removed: a record keeps no fills of those."""
+    head = document.family.chain
+    newest, shape = head.schema(head.head), chain.schema(chain.head)
+    for step in chain.migrations[document.origin + 1 :]:
+        for operation in step.operations:
+            then, now = (split(one.spellings.get(operation.path, operation.path)) for one in (chain, head))
+            gone = shape_at(newest, now) is None and shape_at(shape, then) is not None
+            if isinstance(operation, Add) and gone:
+                plant(body, then, copied(operation.fill), over=False)
+
+
+def _allowed(body: Tree, chain: Chain) -> None:
+    """Put the default in the place of every value that the older version does not allow; comparing tells of it."""
+    schema, template = chain.schema(chain.head), chain.template(chain.head)
+    for path in leaf_paths(template):
+        value, shape = dig(body, path, MISSING), shape_at(schema, path)
+        if value is not MISSING and shape is not None and accepts(shape, value) is False:
+            plant(body, path, copied(dig(template, path)))
+
+
+def _completed(body: Tree, document: Document, record: Record, target: int) -> Tree:
+    """Return the older document: without what the original did not have either, where that was of this version."""
+    family, tree = document.family, document_tree(document)
+    provenance = _provenance(document, tree["provenance"], target)
+    whole = _framed(body, family, target, provenance, record, tree.get(EXTENSIONS))
+    stripped = _stripped(whole, document, target)
+    if is_numbered(family, target) or family.chain.identify(stripped).version == target:
+        return stripped
+    return whole
+
+
+def _provenance(document: Document, provenance: Tree, target: int) -> Tree:
+    """Return what an older document still has of where it comes from, besides the record."""
+    later = ("migrated_from", "decided_by", "assumed") if document.origin >= target else ()
+    return {key: value for key, value in provenance.items() if key not in later}
+
+
+def _lost_extensions(document: Document, target: int) -> dict[str, str]:
+    """Return why sections of extensions do not go with a document to an older version."""
+    named = {path_of(name)[:-1]: document.parts.get(name) for name in (*document.parts, *document.carried)}
+    if named and not is_numbered(document.family, target):
+        return dict.fromkeys(named, f"version {target} has no extensions")
+    needs = {key: part.family.needs for key, part in named.items() if part and isinstance(part.family, Extension)}
+    return {key: f"needs version {least} or later" for key, least in needs.items() if least > target}
+
+
 def _stripped(older: Tree, document: Document, target: int) -> Tree:
     """Return `older` without what the original did not have either, where the original was of version `target`."""
-    origin = document.provenance.get("migrated_from") if document.version == document.family.head else document.version
     tree: Tree = copied(older)
-    if origin != target or not document.assumed:
+    if document.origin != target or not document.assumed:
         return tree
     chain = document.family.chain
     template = chain.template(target)

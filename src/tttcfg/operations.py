@@ -28,6 +28,7 @@ from tttcfg.record import (
     split,
     take,
     take_shape,
+    without_withheld,
 )
 from tttcfg.shapes import Shape
 
@@ -49,7 +50,7 @@ class Operation:
         """Bring `tree` to the newer version; a partial document gets no fills."""
 
     def down(self, tree: Tree, record: Record) -> Losses:
-        """Bring `tree` back to the older version, yielding every path and value that is lost."""
+        """Bring `tree` and `record` back to the older version, yielding every path and value that is lost."""
         return iter(())
 
     def reshape(self, schema: Shape) -> None:
@@ -92,6 +93,7 @@ class Add(Operation):
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.parts)
         prune(tree, self.parts)
+        record.filled.pop(self.path, None)
         if value is not MISSING and value != self.fill:
             yield self.path, value
 
@@ -113,13 +115,10 @@ class Remove(Operation):
         if partial:
             prune(tree, self.parts)
         if record.filled.pop(self.path, None) is None:
-            record.removed[self.path] = {"value": redacted(value), "reason": self.reason}
+            record.removed[self.path] = {"value": redacted({self.path: value})[self.path], "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
-        kept = record.removed.get(self.path, {})
-        if "value" in kept:
-            plant(tree, self.parts, kept["value"])
-        return iter(())
+        yield from restored(tree, self.path, record)
 
     def reshape(self, schema: Shape) -> None:
         if "properties" in (shape_at(schema, self.parts[:-1]) or {}):
@@ -143,7 +142,7 @@ class Withhold(Operation):
             record.removed[self.path] = {"value": kept, "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
-        kept = record.removed.get(self.path)
+        kept = record.removed.pop(self.path, None)
         if kept is not None:
             plant(tree, self.parts, None)
             if kept["value"] is not None:
@@ -181,6 +180,8 @@ class Rename(Operation):
         if value is not MISSING:
             prune(tree, self.target)
             plant(tree, self.parts, value)
+        record.move(self.to, self.path)
+        record.renamed.pop(self.path, None)
         return iter(())
 
     def reshape(self, schema: Shape) -> None:
@@ -214,9 +215,9 @@ class Convert(Operation):
 
     def down(self, tree: Tree, record: Record) -> Losses:
         new = dig(tree, self.parts, MISSING)
-        recorded = record.converted.get(self.path, {}).get("value", MISSING)
+        recorded = record.converted.pop(self.path, {}).get("value", MISSING)
         if new is not MISSING and recorded is not MISSING and same(self.forward(recorded), new):
-            plant(tree, self.parts, recorded)
+            plant(tree, self.parts, copied(recorded))
         elif new is not MISSING and self.back is not None:
             plant(tree, self.parts, self.back(new))
         return iter(())
@@ -224,6 +225,21 @@ class Convert(Operation):
     def reshape(self, schema: Shape) -> None:
         if self.shape is not None:
             shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+
+
+@dataclass(frozen=True)
+class Reshape(Operation):
+    """A field whose values stay as they are while what it allows, its default, unit or role changes.
+
+    A value that the older version allows has to be one that the newer one does.
+    """
+
+    shape: Shape
+    reason: str
+    kind: ClassVar[str] = "reshaped"
+
+    def reshape(self, schema: Shape) -> None:
+        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
 
 
 @dataclass(frozen=True)
@@ -238,3 +254,20 @@ class Doubt(Operation):
         value = dig(tree, self.parts, MISSING)
         if not partial and value is not MISSING and self.path not in record.filled and self.when(value):
             record.doubted[self.path] = {"value": value, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        record.doubted.pop(self.path, None)
+        return iter(())
+
+
+def restored(tree: Tree, path: str, record: Record) -> Losses:
+    """Put a removed value back under what stands there by now; what was withheld of it is lost."""
+    kept = record.removed.pop(path, {}).get("value", MISSING)
+    if kept is MISSING:
+        return
+    given = without_withheld(copied(kept))
+    if given != WITHHELD:
+        now = dig(tree, split(path), MISSING)
+        plant(tree, split(path), {**given, **now} if isinstance(now, dict) and isinstance(given, dict) else given)
+    if given != kept or given == WITHHELD:
+        yield path, WITHHELD

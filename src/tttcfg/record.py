@@ -29,7 +29,8 @@ class Record:
 
     Each entry has a `reason` and a `value`: what was filled in, the new name of what was renamed, the
     old value of what was removed or converted, the doubted value. Keys are current dotted paths, but
-    old ones for what was renamed or removed.
+    old ones for what was renamed or removed. `seals` has the part that each removed value came from, with
+    the digest of what that part held afterwards in place of a reason.
     """
 
     filled: dict[str, Tree] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Record:
     removed: dict[str, Tree] = field(default_factory=dict)
     converted: dict[str, Tree] = field(default_factory=dict)
     doubted: dict[str, Tree] = field(default_factory=dict)
+    seals: dict[str, Tree] = field(default_factory=dict)
 
     @classmethod
     def from_saved(cls, provenance: Any) -> Record:
@@ -56,6 +58,10 @@ class Record:
             for path, entry in getattr(self, kind.name).items():
                 found.setdefault(kind.name, {}).setdefault(entry["reason"], {})[path] = entry["value"]
         return found
+
+    def copy(self) -> Record:
+        """Return a record that can be changed by itself."""
+        return Record(**{kind.name: dict(getattr(self, kind.name)) for kind in fields(self)})
 
     def move(self, old: str, new: str) -> bool:
         """Carry what is recorded of `old` over to `new`; return whether the value was filled, not given."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tttcfg.differences import Difference
 from tttcfg.effective import Effective, Finding, Origin, Verification
 from tttcfg.errors import printable
+from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Role, plain
 from tttcfg.record import MISSING
@@ -153,7 +154,14 @@ def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: b
         lines.append("the TTT layers read:")
         lines += [f"  {name}: {value_text(value)}" for name, value in effective.ttt.model_dump(mode="json").items()]
     comments = "".join(f"# {printable(part)}\n" for line in lines for part in line.split("\n"))
-    return comments + yaml_text(effective.training.model_dump(mode="json"), ascii_only=ascii_only)
+    return comments + yaml_text(_settings(effective), ascii_only=ascii_only)
+
+
+def _settings(effective: Effective) -> dict[str, Any]:
+    """Return all settings as plain values, those of extensions in their sections."""
+    settings: dict[str, Any] = effective.training.model_dump(mode="json")
+    parts = {name: part.training.model_dump(mode="json") for name, part in effective.parts.items()}
+    return {**settings, EXTENSIONS: parts} if parts else settings
 
 
 def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
@@ -161,6 +169,7 @@ def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
     return {
         "schema_version": family.head,
         "training": effective.training.model_dump(mode="json"),
+        **({EXTENSIONS: _settings(effective)[EXTENSIONS]} if effective.parts else {}),
         "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
         "origins": {
             name: [{"source": one.source, "value": plain(one.value), "where": one.where} for one in origins]

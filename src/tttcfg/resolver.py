@@ -10,15 +10,17 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from tttcfg.document import Document
-from tttcfg.effective import Effective, Origin, Origins, digest, finding
+from tttcfg.effective import Effective, Finding, Origin, Origins, finding, whole_digest
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Role, nested, outline, plain
 from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
 from tttcfg.saving import carried
+from tttcfg.sources.config import not_installed
 from tttcfg.sources.overrides import Override, Overriding, apply_item
 from tttcfg.sources.reading import Config, Sources, read_sources
 from tttcfg.validation import validate
@@ -37,6 +39,7 @@ def resolve_family(
     require_ttt: bool = False,
     require_training: bool = False,
     require_weights: bool = False,
+    strict_extensions: bool = False,
 ) -> Effective:
     """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest.
 
@@ -47,14 +50,9 @@ def resolve_family(
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
     sources = read_sources(family, checkpoint, config, overrides, model_config)
-    merge = _Merge(family, sources, restore)
-    values, origins = merge.run()
-    training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+    training, origins, chosen = _merged(family, sources, restore)
     proved = sources.weights.proved if sources.weights is not None else {}
     derived = family.derive(training, sources.model, sources.model_name, proved)
-    for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
-        winner, *beaten = origins[name]
-        origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
     for name, where in derived.origins.items():
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
         origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
@@ -68,19 +66,65 @@ def resolve_family(
         verify = import_module("tttcfg.verification").verification
         checked = verify(
             *(family, sources.weights, training, derived, model, sources.document, origins),
-            chosen=merge.overrides.keys(),
+            chosen=chosen,
             demanded=require_weights,
         )
         findings += checked.findings
     provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
+    parts = {name: _part(one, sources.part(one), restore) for name, one in extensions_of(family).items()}
+    for name, part in parts.items():
+        origins |= {f"{path_of(name)}{key}": given for key, given in part.origins.items()}
+        findings += [one._replace(key=f"{path_of(name)}{one.key}".rstrip(".")) for one in part.findings]
+    documents = {name: part.document for name, part in parts.items()}
+    kept = sources.document.carried if sources.document is not None else {}
+    findings += [not_installed(name, sources.document.path) for name in kept if sources.document is not None]
+    if strict_extensions:
+        _refuse_unread(findings)
     effective = Effective(
-        training, derived.config, Origins(origins), tuple(findings), digest(training, family), provenance, checked
+        *(training, derived.config, Origins(origins), tuple(findings), whole_digest(training, family, documents)),
+        *(provenance, checked, documents, kept),
     )
     _demand(effective, family, require_ttt, require_training)
     contradictions = [one for one in findings if one.severity == "error"]
     if contradictions:
         raise ContradictionError([Problem(one.code, one.message, one.key) for one in contradictions], effective)
     return effective
+
+
+class _Part(NamedTuple):
+    """What resolving gives of one extension; keys are as it has them."""
+
+    document: Document
+    origins: dict[str, tuple[Origin, ...]]
+    findings: list[Finding]
+
+
+def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
+    """Resolve the settings of one extension, by their own roles."""
+    training, origins, _ = within(extension.name, _merged, extension, sources, restore)
+    unknown = unvouched(extension, sources, training)
+    findings = [*source_findings(extension, sources, training, unknown), *rule_findings(extension, training)]
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
+    return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
+
+
+def _merged(
+    family: Family, sources: Sources, restore: Restore
+) -> tuple[Any, dict[str, tuple[Origin, ...]], Collection[str]]:
+    """Return the configuration that the sources make, the origins of its fields, and which overrides decided."""
+    merge = _Merge(family, sources, restore)
+    values, origins = merge.run()
+    training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+    for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
+        winner, *beaten = origins[name]
+        origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
+    return training, origins, merge.overrides.keys()
+
+
+def _refuse_unread(findings: Iterable[Finding]) -> None:
+    unread = [Problem(one.code, one.message, one.key) for one in findings if one.code == "extension"]
+    if unread:
+        raise InputError(unread)
 
 
 def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> str:
@@ -162,7 +206,8 @@ class _Merge:
         """Return the fields that a configuration file says in other words than the tensors, and means the same by."""
         if self.weights is None:
             return ()
-        return set(import_module(self.family.weights).alike(self.weights.proved, self.config.values, self.model))
+        known = import_module("tttcfg.weights.knowledge").knowledge(self.family)
+        return set(known.alike(self.weights.proved, self.config.values, self.model))
 
     def overridden(self, leaf: Leaf, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return what every source says with the overrides of `leaf` applied in turn, the winner first."""
@@ -212,7 +257,10 @@ def _severity(problem: Problem) -> str:
 
 def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> None:
     problems = []
-    if ttt and effective.ttt is None:
+    if ttt and family.layers is None:
+        message = f"{family.name} derives none; its layers read the configuration as it stands"
+        problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
+    elif ttt and effective.ttt is None:
         reasons = [one for one in effective.findings if one.code in ("model_config", "contradiction")]
         message = "; ".join(one.message for one in reasons) or "TTT is off in the effective configuration"
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -14,6 +15,8 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from tttcfg.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, parse_document
 from tttcfg.errors import InputError, Place, Problem, WriteError
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Carried
 from tttcfg.record import Record, Tree, redacted
 from tttcfg.storage import write_atomically
 from tttcfg.version import __version__
@@ -23,6 +26,8 @@ if TYPE_CHECKING:  # what only a checkpoint with weights needs
 
 WEIGHTS = "weights"
 """The key of a document's provenance that says which weights it belongs to: a list with a record of each file."""
+SAVE = "save"
+"""The key of a record with what tells its save from every other, where the weights cannot carry a mark."""
 _OWN = ("written_by", "written_at", WEIGHTS)
 """What is true of one file and not of what is made of it."""
 ABSENT = "the document lacked them; these are its version's defaults"
@@ -40,20 +45,32 @@ def document_tree(document: Document) -> Tree:
         "$schema": family.schema_id,
         "schema_version": family.head,
         **body,
+        **_extensions_of(document),
         "provenance": provenance_of(document),
     }
 
 
+def _extensions_of(document: Document) -> Tree:
+    """Return the sections of all extensions by name, under their key; nothing where there are none."""
+    sections: Tree = dict(document.carried)
+    for name, part in document.parts.items():
+        body = part.training.model_dump(mode="json")
+        origin = provenance_of(part)
+        sections[name] = {"schema_version": part.family.head, **body, **({"provenance": origin} if origin else {})}
+    return {EXTENSIONS: dict(sorted(sections.items()))} if sections else {}
+
+
 def provenance_of(document: Document) -> Tree:
     """Return where `document` comes from, as its reserved key holds it; without secrets, wherever they came from."""
-    return _without_secrets({**document.provenance, **_migration_of(document)})
+    return provenance_without_secrets({**document.provenance, **_migration_of(document)})
 
 
 def _migration_of(document: Document) -> Tree:
     """Return what reading `document` did to it."""
     origin: Tree = {}
     if document.version != document.family.head:
-        origin["migrated_from"] = document.version
+        if document.version >= 0:
+            origin["migrated_from"] = document.origin
         if document.decided_by:
             origin["decided_by"] = list(document.decided_by)
         origin |= document.record.saved()
@@ -62,7 +79,7 @@ def _migration_of(document: Document) -> Tree:
     return origin
 
 
-def _without_secrets(provenance: Mapping[str, Any]) -> Tree:
+def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
     """Return a document's provenance with secrets withheld, which whoever edited it may have put there."""
     kinds = {kind.name for kind in fields(Record)}
     kept: Tree = {}
@@ -109,10 +126,25 @@ def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
 
 def canonical_bytes(tree: Tree) -> bytes:
     """Return the one form in which a tree is written: two-space indent, UTF-8, a final newline."""
+    carried = {_stand_in(one): one for one in tree.get(EXTENSIONS, {}).values() if isinstance(one, Carried)}
+    if carried:
+        sections = tree[EXTENSIONS].items()
+        tree = {
+            **tree,
+            EXTENSIONS: {name: _stand_in(one) if isinstance(one, Carried) else one for name, one in sections},
+        }
     try:
-        return to_json(tree, indent=2) + b"\n"
+        data = to_json(tree, indent=2) + b"\n"
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         raise InputError(Problem("encoding", f"cannot be written: {error}")) from None
+    for place, text in carried.items():
+        data = data.replace(f'"{place}"'.encode(), text)
+    return data
+
+
+def _stand_in(section: Carried) -> str:
+    """Return a text that no document holds, to stand where a section is written as it is."""
+    return f"{EXTENSIONS}-{hashlib.sha256(section).hexdigest()}"
 
 
 def document_bytes(document: Document, written_at: datetime | None = None) -> bytes:
@@ -131,7 +163,8 @@ def document_bytes(document: Document, written_at: datetime | None = None) -> by
 
 def weights_record(header: Header) -> Tree:
     """Return what a document records of weights that it belongs to: the name of their file, and what it holds."""
-    return {"file": os.path.basename(header.name), "header": header.digest}
+    record = {"file": os.path.basename(header.name), "header": header.digest}
+    return {**record, SAVE: header.save} if header.save else record
 
 
 def target_of(path: str | os.PathLike[str]) -> FilePath:

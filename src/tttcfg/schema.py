@@ -1,26 +1,26 @@
-"""JSON Schemas of saved documents: the model's, every old version's, and freezing them into files.
-
-`python -m tttcfg.schema FOLDER` writes the schema of every version that has none there yet; a schema
-that is there is never touched.
-"""
+"""JSON Schemas of saved documents: the model's, and every version's."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
+from tttcfg.extension import Extension
 from tttcfg.family import Family
-from tttcfg.record import take_shape
-from tttcfg.shapes import Shape, section
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.fields import Role
+from tttcfg.record import split, take_shape
+from tttcfg.shapes import Shape, is_section, section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RESERVED: dict[str, Shape] = {
     "$schema": {"type": "string", "description": "The schema of this document."},
     "schema_version": {"type": "integer", "description": "The version of the schema that this document is in."},
     "provenance": {"type": "object", "description": "Who wrote this document, and what migrating did to it."},
+    "extensions": {
+        "type": "object",
+        "description": "Settings of extensions: a section each, by name, with a version of its own.",
+        "additionalProperties": {"type": "object"},
+    },
 }
 
 
@@ -32,9 +32,25 @@ def model_schema(family: Family) -> Shape:
     """Return the shape of the model's saved fields, sections inlined, as pydantic describes them."""
     raw = family.model.model_json_schema()
     shape: Shape = _inlined(raw, raw.get("$defs", {}))
-    for leaf in family.secret_leaves:
-        take_shape(shape, leaf.path)
+    secrets = [name for name, one in fields_of(shape).items() if one.get("x-role") == Role.SECRET.value]
+    for name in secrets:
+        take_shape(shape, split(name))
     return shape
+
+
+def fields_of(schema: Shape) -> dict[str, Shape]:
+    """Return the shape of every field that a schema describes, by dotted path; reserved keys are none."""
+    return dict(_fields(schema, ""))
+
+
+def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
+    for name, child in shape["properties"].items():
+        if not prefix and name in RESERVED:
+            continue
+        if is_section(child):
+            yield from _fields(child, f"{prefix}{name}.")
+        else:
+            yield prefix + name, child
 
 
 def _inlined(shape: Any, definitions: dict[str, Any]) -> Any:
@@ -56,6 +72,8 @@ def document_schema(family: Family, version: int) -> Shape:
     head = version == family.head
     shape = model_schema(family) if head else family.chain.schema(version)
     reserved = {**RESERVED, "schema_version": {**RESERVED["schema_version"], "const": version}} if head else {}
+    if isinstance(family, Extension):
+        reserved.pop("extensions", None)  # a section of an extension has no extensions
     return {
         "$schema": DIALECT,
         "$id": f"urn:tttcfg:{family.name}:v{version:04d}",
@@ -64,19 +82,3 @@ def document_schema(family: Family, version: int) -> Shape:
         "properties": {**shape["properties"], **reserved},
         **({"required": ["schema_version"]} if head else {}),
     }
-
-
-def freeze(family: Family, folder: Path) -> list[Path]:
-    """Write the schema of every version that has none in `folder` yet; return the files written."""
-    written = []
-    for version in range(family.head + 1):
-        path = folder / schema_name(version)
-        if not path.exists():
-            path.write_text(json.dumps(document_schema(family, version), indent=2, ensure_ascii=False) + "\n", "utf-8")
-            written.append(path)
-    return written
-
-
-if __name__ == "__main__":
-    for path in freeze(TTT_MOSHI, Path(sys.argv[1])):
-        sys.stdout.write(f"{path}\n")

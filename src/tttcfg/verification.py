@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from tttcfg.document import Document
@@ -14,7 +13,7 @@ from tttcfg.fields import Role, plain
 from tttcfg.weights.binding import binding_of, contradiction, strayed
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.judgement import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Judgement
-from tttcfg.weights.shards import read_weights
+from tttcfg.weights.knowledge import binder, describes, knowledge, read_as
 
 _GRAVITY = ("unverifiable", "verified", "contradicted")
 
@@ -25,9 +24,9 @@ def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
     Raises:
         InputError: The file cannot be read or breaks the format.
     """
-    header = read_weights(paths[0])
+    header = read_as(family, paths[0])
     evidence = gather(header)
-    return Weights(header, evidence, import_module(family.weights).proved(evidence), paths[1:])
+    return Weights(header, evidence, knowledge(family).proved(evidence), paths[1:])
 
 
 def verification(
@@ -55,10 +54,10 @@ def verification(
     def source(name: str) -> str:
         return "override" if name in chosen else origins[name][0].source
 
-    module = import_module(family.weights)
-    judge = module.Judge(training, derived.config, weights.evidence, *model, source)
+    known = knowledge(family)
+    judge = known.Judge(training, derived.config, weights.evidence, *model, source)
     said: list[tuple[str, Judgement]] = list(judge.judgements())
-    default = NO_TENSOR if weights.evidence.dialect else UNKNOWN_NAMES
+    default = NO_TENSOR if weights.evidence.dialect or not family.judges_tensors else UNKNOWN_NAMES
     verdicts = {leaf.name: default for leaf in family.decisive_leaves}
     for name, judgement in said:
         if _GRAVITY.index(judgement.verdict) >= _GRAVITY.index(verdicts.get(name, default).verdict):
@@ -71,12 +70,12 @@ def verification(
     found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
     found += _refuted(family, training, origins)
     if binding.state == "contradicted":
-        found.append(finding("error", contradiction(binding)))
+        found.append(finding("error", contradiction(binding, binder(family, weights.header.name))))
     elif binding.state == "unbound":
         severity = "warning" if document is not None and strayed(weights.header, document) else "info"
         found.append(Finding(severity, "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
     found += [_unverifiable(name, one) for name, one in verdicts.items() if one.verdict == "unverifiable"]
-    stated = module.in_model_config(model[0] or {})
+    stated = known.in_model_config(model[0] or {})
     return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
 
 
@@ -100,6 +99,8 @@ def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[
     if header.truncated is not None:
         yield finding("error", header.truncated)
     for problem in evidence.problems:
+        if not family.judges_tensors:
+            break
         if problem.code != "dialect":
             yield finding("error", problem)
         elif not described:
@@ -108,7 +109,7 @@ def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[
             message = f"{problem.message}; nothing of this configuration is in these weights"
             yield finding("error", problem._replace(message=message))
     yield from (finding("warning", note) for note in evidence.notes)
-    if evidence.dialect is not None and not evidence.dialect.trained_here:
+    if family.judges_tensors and evidence.dialect is not None and not describes(family, evidence.dialect):
         message = f"are of {evidence.dialect.title}, which a configuration of {family.name} does not describe"
         problem = Problem("dialect", f"the weights {message}", place=header.name)
         yield finding("error" if described else "info", problem)

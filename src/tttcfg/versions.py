@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,14 +10,18 @@ from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, P
 from tttcfg.family import Family
 from tttcfg.sources.text import Tree
 
-RESERVED = ("$schema", "schema_version", "provenance")
-"""Keys of a saved document that are no settings."""
+_SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
+HEADER = ("$schema", "schema_version", "provenance")
+"""Keys of a saved document that say what it is."""
+RESERVED = (*HEADER, "extensions")
+"""Keys of a saved document that are none of the family's settings."""
 
 
 def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> tuple[int, tuple[str, ...]]:
     """Return the version of a document, and the keys that decided it where it carries no number."""
     if "provenance" in values and not isinstance(values["provenance"], dict):
         raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
+    refuse_other_family(values, family, tree)
     if "schema_version" in values:
         version = _stated_version(values, family, tree)
         if version < family.head:
@@ -39,6 +44,15 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
         )
         raise InputError(Problem("version", message, "schema_version", Place(path, 1, 1)))
     return version, decided_by
+
+
+def refuse_other_family(values: Mapping[str, Any], family: Family, tree: Tree) -> None:
+    """Raise a ForeignDocumentError where `$schema` names another family."""
+    named = _SCHEMA_ID.fullmatch(str(values.get("$schema", "")))
+    if named is not None and named.group(1) != family.name:
+        other = named.group(1)
+        message = f"is a document of the family {other}, and is read as one of {family.name}; give --family {other}"
+        raise ForeignDocumentError(Problem("foreign", message, "$schema", tree.place(("$schema",))))
 
 
 def _stated_version(values: Mapping[str, Any], family: Family, tree: Tree) -> int:

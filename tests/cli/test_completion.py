@@ -25,12 +25,13 @@ def complete(words: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("tttcfg ", ["resolve", "verify", "inspect", "migrate", "diff", "fields", "history"]),
+        ("tttcfg ", ["resolve", "verify", "inspect", "migrate", "diff", "fields", "history", "schema"]),
         ("tttcfg re", ["resolve"]),
         ("tttcfg resolve --che", ["--checkpoint", "--checkpoint_dir", "--checkpoint-dir"]),
         ("tttcfg migrate --all", ["--allow-loss"]),
         ("tttcfg resolve --restore ", ["auto", "all", "none"]),
         ("tttcfg history --output ", ["text", "json"]),
+        ("tttcfg schema ", ["check", "diff", "new", "freeze"]),
     ],
 )
 def test_completion(words: str, offered: list[str], tmp_path: Path) -> None:

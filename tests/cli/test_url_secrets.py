@@ -18,7 +18,7 @@ from tests.builders import MODEL, trained
 from tests.cli.process import Result, environment
 from tests.dialects.tensors import Size, consolidated
 from tests.weights.files import Tensors, compact, framed, laid_out, room_for, sharded, weights_file
-from tttcfg.api import as_document
+from tttcfg.as_document import as_document
 from tttcfg.errors import TttcfgError
 from tttcfg.saving import document_bytes
 from tttcfg.weights.shards import INDEX_NAME

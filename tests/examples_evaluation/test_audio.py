@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ttt_moshi.evaluation.audio import read_audio, read_wav, resample, write_wav
+from ttt_moshi.evaluation.audio import length_of, read_audio, read_wav, resample, write_wav
 
 from tttcfg import InputError
 
@@ -60,6 +60,20 @@ def test_channels_are_mixed(tmp_path: Path) -> None:
     assert read_wav(write_pcm(tmp_path / "a.wav", frames, channels=2))[0].tolist() == [0.25, -0.5]
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_length_is_that_of_one_channel(tmp_path: Path, channels: int) -> None:
+    path = write_pcm(tmp_path / "a.wav", bytes(12 * channels), width=3, channels=channels, rate=44_100)
+    assert length_of(path) == (4, 44_100) == (len(read_wav(path)[0]), 44_100)
+
+
+def test_the_length_of_flac_is_that_of_its_samples(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / "a.flac"
+    soundfile.write(path, sine(440, 16_000, 1_000).numpy(), 16_000)
+    assert length_of(path) == (1_000, 16_000)
+    assert len(read_audio(path, 16_000)) == 1_000
+
+
 def test_written_samples_come_back(tmp_path: Path) -> None:
     samples = sine(440, 16_000, 1_000)
     write_wav(tmp_path / "a.wav", samples, 16_000)
@@ -107,12 +121,18 @@ def test_a_broken_file_is_refused_by_name_with_the_reason(tmp_path: Path, data: 
     with pytest.raises(InputError, match=r"broken\.wav") as raised:
         read_audio(path, 24_000)
     assert message in str(raised.value)
+    if message != "no finite numbers":  # the header does not tell
+        with pytest.raises(InputError) as told:
+            length_of(path)
+        assert told.value.problems == raised.value.problems
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     for name in ("a.wav", "a.flac"):
         with pytest.raises(InputError, match=name):
             read_audio(tmp_path / name, 24_000)
+        with pytest.raises(InputError, match=name):
+            length_of(tmp_path / name)
 
 
 def test_flac_without_soundfile_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

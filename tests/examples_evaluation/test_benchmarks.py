@@ -58,7 +58,19 @@ def test_all_miniatures_are_scored_under_names_of_their_own(run: Run) -> None:
             outcomes = entry["outcomes"]
             assert entry["accuracy"] == (outcomes.count("1") + outcomes.count("=") / 2) / entry["pairs"]
             assert entry["ties"] == outcomes.count("=")
+            assert entry["interval"]["low"] < entry["interval"]["high"]
             assert entry["causal"] is False
+
+
+def test_a_model_that_cannot_tell_the_recordings_apart_is_as_good_as_chance(
+    run: Run, copied: Callable[[str], Path]
+) -> None:
+    folder = copied("sstory")
+    for good in folder.glob("*_correct.wav"):
+        good.with_name(good.name.replace("_correct", "_incorrect")).write_bytes(good.read_bytes())
+    entry = run({"sstory.audio_dir": str(folder)})["sstory"]
+    assert entry["outcomes"] == "===="
+    assert entry["accuracy"] == entry["chance"] == 0.5
 
 
 def test_data_without_a_declared_name_never_goes_under_that_of_the_benchmark(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ttt_moshi.evaluation import assemble, compare, describe, evaluate, exit_code, read, write
+from ttt_moshi import compare_results
+from ttt_moshi.evaluation import assemble, compare, describe, evaluate, exit_code, read, require_writable, write
 
 import tttcfg
 from tests.examples_evaluation.conftest import Resolve
@@ -77,6 +79,18 @@ def test_a_number_that_is_not_finite_is_not_written(document: Document, tmp_path
     assert not (tmp_path / "results.json").exists()
 
 
+def test_that_results_can_be_written_is_seen_without_changing_anything(tmp_path: Path) -> None:
+    new, old = tmp_path / "new" / "results.json", tmp_path / "results.json"
+    old.write_text("{}", "utf-8")
+    for path in (new, old):
+        require_writable(path)
+    assert not new.exists()
+    assert old.read_text("utf-8") == "{}"
+    for path in (tmp_path, old / "results.json"):
+        with pytest.raises(InputError, match=rf"{path}: cannot be written: "):
+            require_writable(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("", "cannot be read"), ("[]", "results_version: is None"), ('{"results_version": 2}', "reads version 1")],
@@ -98,7 +112,6 @@ def test_it_is_a_success_when_all_that_was_asked_for_is_there(document: Document
     "change",
     [
         lambda document: document.update(standard=None, paper_metrics=None),
-        lambda document: document["standard"].update(status="error"),
         lambda document: benchmarks(document)["tstory"].update(status="error"),
         lambda document: [entry.update(status="not run") for entry in benchmarks(document).values()],
     ],
@@ -109,7 +122,8 @@ def test_it_is_no_success_when_something_that_was_asked_for_is_missing(document:
 
 def test_lines_for_the_log_say_what_ran_and_what_did_not(document: Document) -> None:
     lines = describe(document)
-    assert any(line.startswith("StoryEnding-miniature (tones): accuracy 0.") and "4 pairs" in line for line in lines)
+    (line,) = [line for line in lines if line.startswith("StoryEnding-miniature (tones): accuracy 0.")]
+    assert re.search(r"\(95 % interval 0\.\d{4} to 0\.\d{4}\), 4 pairs, ", line)
     assert any(line.startswith("Books-miniature (tones): loss at 8k too short (") for line in lines)
     assert "sBLIMP: not run: evaluation.sblimp.audio_dir is not set" in lines
     benchmarks(document)["tstory"] = {"layout": "tStoryCloze", "status": "error", "problems": ["a", "b"]}
@@ -140,6 +154,25 @@ def test_two_checkpoints_of_one_configuration_are_comparable(document: Document)
     assert found.figures.keys() == {"sstory", "librilight"}
 
 
+@pytest.mark.parametrize(("base_lr", "code"), [(1.0, 0), (0.5, 1)])
+def test_the_program_that_compares_says_what_stands_in_the_way(
+    document: Document, tmp_path: Path, capsys: pytest.CaptureFixture[str], base_lr: float, code: int
+) -> None:
+    fields = document["configuration"]["fields"]
+    other = changed(document, lambda one: one["configuration"].update(fields={**fields, "ttt.base_lr": base_lr}))
+    if code:
+        other["configuration"]["digest"] = "another"
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, results in zip(paths, (document, other), strict=True):
+        write(results, path)
+    assert compare_results.main([str(path) for path in paths]) == code
+    accuracy = benchmarks(document)["sstory"]["accuracy"]
+    said = capsys.readouterr().out
+    assert f"sstory: {accuracy:.4f} and {accuracy:.4f}\n" in said
+    assert ("   ttt.base_lr is 1.0 in one and 0.5 in the other\n" in said) == bool(code)
+    assert said.startswith("not comparable:\n" if code else "comparable\n")
+
+
 def test_run_settings_do_not_matter(document: Document, resolve: Resolve) -> None:
     effective = resolve({"log_freq": 7, "evaluation.sblimp.max_pairs": 3})
     paper = document["paper_metrics"]
@@ -163,6 +196,7 @@ def test_another_configuration_is_named_field_by_field(document: Document, resol
     ("change", "reason"),
     [
         (lambda one: one["configuration"].update(digest="x", schema_version=6), "are of schema versions 7 and 6"),
+        (lambda one: one["configuration"].update(digest="x"), "the configurations' digests differ"),
         (lambda one: one["standard"].update(data={"digest": "b"}), "standard: the data are not the same"),
         (lambda one: one["standard"].pop("data"), "standard: does not say which data it is of"),
         (lambda one: one.update(standard=None), "standard: in one only"),

@@ -6,12 +6,30 @@ import math
 
 import pytest
 import torch
-from ttt_moshi.evaluation.summary import curve_of, loss_at, mean_of, slope_of, window_of
+from ttt_moshi.evaluation.summary import curve_of, interval_of, loss_at, mean_of, slope_of, window_of
 
 
 def test_the_standard_error_is_that_of_the_mean() -> None:
     assert mean_of([1.0, 0.0, 0.5, 1.0]) == pytest.approx((0.625, math.sqrt(0.6875 / 3 / 4)))
-    assert mean_of([1.0]) == (1.0, None)
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 1.0, 1.0, 1.0]])
+def test_what_one_value_or_the_same_again_and_again_says_of_the_spread_is_nothing(values: list[float]) -> None:
+    assert mean_of(values) == (1.0, None)
+
+
+@pytest.mark.parametrize(("share", "count"), [(1.0, 4), (0.0, 4), (0.5, 100), (0.9, 1000), (1.0, 1)])
+def test_the_interval_of_a_share_holds_what_it_is_within_1_96_standard_deviations_of(share: float, count: int) -> None:
+    low, high = interval_of(share, count)
+    assert 0 <= low <= share <= high <= 1
+    assert high - low > 0.03
+    for bound in (low, high):
+        deviation = math.sqrt(bound * (1 - bound) / count)
+        assert bound in (0, 1) or abs(bound - share) == pytest.approx(1.96 * deviation, rel=1e-4)
+
+
+def test_four_pairs_all_right_are_hardly_better_than_chance() -> None:
+    assert interval_of(1.0, 4) == pytest.approx((0.51, 1.0), abs=0.001)
 
 
 def test_the_slope_of_a_line_is_its_own_per_thousand_positions() -> None:

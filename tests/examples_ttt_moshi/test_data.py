@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +33,62 @@ def test_a_recording_is_cut_into_pieces_and_its_end_is_no_token(tmp_path: Path, 
     assert (batch.codes[1, :, 18:] == NO_TOKEN).all()
     assert (batch.codes[1, :, :18] != NO_TOKEN).all()
     assert data.description["tokenizer"]["name"] == "mel-grid"
+
+
+def tone(path: Path, seconds: float, hertz: float = 440) -> Path:
+    write_wav(path, 0.1 * torch.sin(torch.arange(round(seconds * 24_000)) * hertz * 2 * torch.pi / 24_000), 24_000)
+    return path
+
+
+def lines(path: Path, *entries: dict[str, Any]) -> str:
+    path.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), "utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("seconds", "pieces"), [(5.12, 2), (5.14, 3), (2.56, 1)])
+def test_a_recording_that_lacks_less_than_a_token_has_no_piece_without_tokens(
+    tmp_path: Path, training: TrainingArgs, seconds: float, pieces: int
+) -> None:
+    tone(tmp_path / "tone.wav", seconds)
+    path = lines(tmp_path / "data.jsonl", {"path": "tone.wav", "duration": seconds + 0.05})
+    data = open_dataset(path, "data.train_data", MODEL, training)
+    assert len(data) == pieces
+    assert all((data.batch([piece]).codes != NO_TOKEN).any() for piece in range(pieces))
+
+
+def test_every_recording_that_is_broken_or_too_short_is_told_with_its_line(
+    tmp_path: Path, training: TrainingArgs
+) -> None:
+    tone(tmp_path / "good.wav", 4.0)
+    tone(tmp_path / "short.wav", 0.2)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:-10])
+    (tmp_path / "mp3.wav").write_bytes(b"ID3 some mp3")
+    entries = [{"path": f"{name}.wav", "duration": 4.0} for name in ("cut", "good", "short", "mp3")]
+    with pytest.raises(InputError) as caught:
+        open_dataset(lines(tmp_path / "data.jsonl", *entries), "data.train_data", MODEL, training)
+    where, key = tmp_path / "data.jsonl", "data.train_data"
+    cut = "is cut off: 191990 of the 192000 bytes of its b'data' chunk are there"
+    assert str(caught.value).splitlines() == [
+        f"{where}:1: {key}: {tmp_path / 'cut.wav'}: {cut}",
+        f"{where}:3: {key}: has a duration of 4.0 s, and {tmp_path / 'short.wav'} has only 0.20 s",
+        f"{where}:4: {key}: {tmp_path / 'mp3.wav'}: is no WAV file: it does not begin with RIFF and WAVE",
+    ]
+
+
+def test_the_description_tells_recordings_apart_also_when_they_are_exchanged(
+    tmp_path: Path, training: TrainingArgs
+) -> None:
+    def described(one: float, other: float) -> Mapping[str, Any]:
+        tone(tmp_path / "a.wav", 2.56, one)
+        tone(tmp_path / "b.wav", 2.56, other)
+        entries = [{"path": f"{name}.wav", "duration": 2.56} for name in "ab"]
+        path = lines(tmp_path / "data.jsonl", *entries)
+        return open_dataset(path, "data.eval_data", MODEL, training).description
+
+    first = described(440, 880)
+    assert first["recordings"].startswith("sha256:")
+    assert described(440, 880) == first
+    assert described(440, 500) != first != described(880, 440)
 
 
 def test_a_user_who_says_nothing_has_no_tokens(training: TrainingArgs) -> None:
@@ -82,6 +141,29 @@ def test_a_line_that_is_none_is_told_with_its_place(
     (tmp_path / "data.jsonl").write_text(f"\n{line}\n", "utf-8")
     with pytest.raises(InputError, match=rf"data\.jsonl:2: data\.train_data: .*{said}"):
         open_dataset(str(tmp_path / "data.jsonl"), "data.train_data", MODEL, training)
+
+
+@pytest.mark.parametrize("lies_beside", [True, False])
+def test_a_path_begins_where_the_program_is_started_and_a_file_beside_the_configuration_is_suggested(
+    tmp_path: Path, training: TrainingArgs, monkeypatch: pytest.MonkeyPatch, lies_beside: bool
+) -> None:
+    started, configs = tmp_path / "started", tmp_path / "configs"
+    for folder in (started, configs):
+        folder.mkdir()
+    config = write_json(configs / "mine.json", {"data": {"eval_data": "mine.jsonl"}})
+    voices = {"seed": 1, "sequences": 2, "words": 3, "sounds": 8}
+    write_json((configs if lies_beside else started) / "mine.jsonl", {"voices": voices, "duration": 2.56})
+    monkeypatch.chdir(started)
+    given = tttcfg.resolve(config=config).origins["data.eval_data"]
+    if not lies_beside:
+        assert len(open_dataset("mine.jsonl", "data.eval_data", MODEL, training, given)) == 2
+        return
+    with pytest.raises(InputError) as caught:
+        open_dataset("mine.jsonl", "data.eval_data", MODEL, training, given)
+    assert str(caught.value) == (
+        "mine.jsonl: data.eval_data: cannot be read: No such file or directory; paths begin where the program is "
+        f"started, so it was looked for at {started / 'mine.jsonl'} (did you mean {configs / 'mine.jsonl'}?)"
+    )
 
 
 def test_missing_and_empty_data_are_errors(tmp_path: Path, training: TrainingArgs) -> None:

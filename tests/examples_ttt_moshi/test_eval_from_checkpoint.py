@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 from ttt_moshi import eval_from_checkpoint, standard
-from ttt_moshi.data import open_dataset
+from ttt_moshi.data import NO_TOKEN, open_dataset
 from ttt_moshi.evaluation import compare
+from ttt_moshi.evaluation.audio import write_wav
 from ttt_moshi.losses import token_losses
 from ttt_moshi.make_miniature import make
 from ttt_moshi.model import build
@@ -158,6 +159,31 @@ def test_it_says_which_data_it_is_of_and_who_named_them(
     assert compare(found, own).comparable
 
 
+def test_other_recordings_behind_the_same_lines_are_not_comparable(trained: Path, tmp_path: Path) -> None:
+    data = write_json(tmp_path / "eval.jsonl", {"path": "a.wav", "duration": 2.56})
+
+    def of(hertz: float) -> dict[str, Any]:
+        samples = 0.1 * torch.sin(torch.arange(61_440) * hertz * 2 * math.pi / 24_000)
+        write_wav(tmp_path / "a.wav", samples, 24_000)
+        return evaluate(trained, f"data.eval_data={data}")
+
+    one = of(440)
+    assert compare(one, of(440)).comparable
+    assert compare(one, of(880)).reasons == ("standard: the data are not the same",)
+
+
+def test_a_sequence_of_which_no_token_counts_is_refused_and_no_loss_of_0(here: Path) -> None:
+    effective = tttcfg.resolve(config=here / "config.json", model_config=here / "model.json")
+    training = effective.training
+    data = open_dataset(training.data.eval_data, "data.eval_data", MODEL, training)
+    empty = data.pieces[1][0]
+    data.pieces[1] = (empty._replace(load=lambda: torch.full((4, 0), NO_TOKEN)), 0)
+    with pytest.raises(
+        InputError, match=f"^{empty.name}: no token from 0 on counts in the loss, so there is no result"
+    ):
+        standard.evaluate(build(MODEL, effective), data, training)
+
+
 def test_data_that_is_missing_is_an_error_and_no_number(trained: Path) -> None:
     for value, said in (("", "names no data"), ("gone.jsonl", "cannot be read")):
         with pytest.raises(InputError, match=rf"data\.eval_data: {said}"):
@@ -197,6 +223,8 @@ def test_benchmarks_without_data_are_no_success(trained: Path) -> None:
         (("--batch_size", "0"), 2, "batch_size: 0 is refused"),
         (("--config", "gone.yaml"), 2, "gone.yaml"),
         (("--eval_typ", "both"), 2, "eval_type"),
+        (("--output", CONFIGS), 2, f"{CONFIGS}: cannot be written: "),
+        (("--output", PROGRAM / "results.json"), 2, f"{PROGRAM / 'results.json'}: cannot be written: "),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(
@@ -206,4 +234,5 @@ def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
+    assert "Loss: " not in done.stderr  # nothing was evaluated for it
     assert "Traceback" not in done.stderr

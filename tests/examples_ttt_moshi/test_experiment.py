@@ -18,6 +18,8 @@ from ttt_moshi.recall import paired, recalled
 from ttt_moshi.voices import FIRST_WORD, WORD, Voices
 from ttt_moshi.wrong_settings import wrong_settings
 
+from tttcfg import InputError
+
 from .conftest import CONFIGS, write_json
 
 PAGE = CONFIGS.parent.parent.parent / "docs" / "experiment.md"
@@ -130,6 +132,14 @@ def test_a_result_that_is_not_identical_is_no_success(results: dict[str, Any]) -
     other["through_tttcfg"][2]["identical"] = False
     assert (experiment.exit_code(results), experiment.exit_code(other)) == (0, 1)
     assert "**not identical**" in markdown(other)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_trained(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot be written: "):
+        experiment.main([*arguments, "--run_dir", str(tmp_path / "runs"), "--output", str(tmp_path)])
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_old_way_refuses_what_shows_in_names_and_nothing_else(results: dict[str, Any]) -> None:

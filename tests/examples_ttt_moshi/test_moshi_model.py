@@ -351,3 +351,24 @@ def test_the_log_says_which_model_it_is(folder: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         build(REAL, resolved(folder))
     assert any(line.startswith("Model: LMModel of moshi 0.2.") for line in caplog.messages)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the script is bash's")
+@pytest.mark.parametrize(
+    ("environment", "code", "said"),
+    [
+        ({"PIP_NO_INDEX": "1"}, 1, "cannot be installed, so nothing was tested; TTTCFG_WITHOUT_MOSHI=1 leaves its"),
+        ({"TTTCFG_WITHOUT_MOSHI": "1"}, 0, "NOT TESTED, because TTTCFG_WITHOUT_MOSHI=1"),
+    ],
+)
+def test_without_the_package_its_tests_fail_unless_they_are_left_out_on_purpose(
+    environment: dict[str, str], code: int, said: str
+) -> None:
+    given = {name: value for name, value in os.environ.items() if name != "TTTCFG_WITHOUT_MOSHI"}
+    script = CONFIGS.parent.parent.parent / ".ci" / "moshi"
+    command = ["bash", script]
+    done = subprocess.run(
+        command, env={**given, **environment}, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -173,11 +175,64 @@ def test_it_runs_the_benchmarks_while_it_trains(here: Path, tmp_path: Path) -> N
         assert results["paper_metrics"]["benchmarks"]["sblimp"]["status"] == "done"
 
 
-def test_a_run_folder_is_deleted_only_on_purpose(here: Path, train_run: TrainRun) -> None:
-    run = train_run("twice", "do_ckpt=false")
+def test_an_evaluation_that_fails_ends_no_training_and_the_exit_code_tells(
+    here: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a recording whose header is whole and whose samples are not."""
+    recording = tmp_path / "broken.wav"
+    kind = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 24_000, 96_000, 4, 32)
+    body = kind + struct.pack("<4sI", b"data", 96_000) + struct.pack("<f", math.nan) * 24_000
+    recording.write_bytes(struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WAVE") + body)
+    data = write_json(tmp_path / "eval.jsonl", {"path": "broken.wav", "duration": 1.0})
+    overrides = [f"run_dir={tmp_path / 'run'}", f"data.eval_data={data}", "do_eval=true", "eval_freq=2"]
+    assert train.train([str(here / "config.json")], overrides) == 1
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        f"step {step}: the evaluation failed, and the training goes on: "
+        f"{recording}: has samples that are no finite numbers"
+        for step in (2, 4)
+    ]
+    assert tttcfg.verify(tmp_path / "run" / "checkpoints" / "checkpoint_000004").binding == "bound"
+    assert len(figures(tmp_path / "run")) == 4
+
+
+def test_a_benchmark_that_fails_ends_no_training_and_the_exit_code_tells(here: Path, tmp_path: Path) -> None:
+    options = ["evaluation.enable=true", "evaluation.freq=2", "evaluation.tstory.audio_dir=gone", "do_ckpt=false"]
+    assert train.train([str(here / "config.json")], [f"run_dir={tmp_path / 'run'}", *options]) == 1
+    for step in (2, 4):
+        results = read(tmp_path / "run" / f"evaluation_{step:06d}" / "results.json")
+        assert results["paper_metrics"]["benchmarks"]["tstory"]["status"] == "error"
+
+
+def test_everything_that_stands_in_the_way_is_told_at_once_before_the_run_has_a_folder(
+    here: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.wav").write_bytes(b"ID3 some mp3")
+    entries = [json.dumps({"path": f"{name}.wav", "duration": 1.0}) for name in ("one", "two")]
+    (tmp_path / "eval.jsonl").write_text("\n".join(entries), "utf-8")
+    options = ["data.train_data=gone.jsonl", f"data.eval_data={tmp_path / 'eval.jsonl'}", "do_eval=true"]
+    run = tmp_path / "run"
+    with pytest.raises(InputError) as caught:
+        train.train([str(here / "config.json")], [f"run_dir={run}", *options, "wandb.project=mine"])
+    assert [(problem.key, getattr(problem.place, "line", 0)) for problem in caught.value.problems] == [
+        ("wandb.project", 0),
+        ("data.train_data", 0),
+        ("data.eval_data", 1),
+        ("data.eval_data", 2),
+    ]
+    assert not run.exists()
+
+
+def test_a_run_folder_is_deleted_only_on_purpose(
+    here: Path, train_run: TrainRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run = train_run("twice", "do_ckpt=false", "overwrite_run_dir=true")
+    assert f"Deleting the earlier run in {run}" not in caplog.messages
     with pytest.raises(InputError, match="run_dir: exists"):
         train_run("twice", "do_ckpt=false")
     train_run("twice", "do_ckpt=false", "overwrite_run_dir=true")
+    assert f"Deleting the earlier run in {run}" in caplog.messages
     assert len(figures(run)) == 4
     (here / "precious").mkdir()
     (here / "precious" / "thesis.tex").touch()
@@ -263,6 +318,14 @@ def test_what_is_missing_is_told_before_anything_is_trained(train_run: TrainRun,
 def test_nothing_to_train_is_refused(train_run: TrainRun) -> None:
     with pytest.raises(InputError, match="nothing would be trained"):
         train_run("nothing", "full_finetuning=false", "ttt.enable=false")
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.25, 1), (1.0, 4)])
+def test_a_rise_that_torchs_schedule_cannot_make_is_refused_before_training(
+    train_run: TrainRun, share: float, steps: int
+) -> None:
+    with pytest.raises(InputError, match=rf"optim\.pct_start: makes the learning rate rise over {steps} of 4 steps"):
+        train_run("rise", f"optim.pct_start={share}")
 
 
 def test_two_ranks_agree_with_one(here: Path, train_run: TrainRun) -> None:

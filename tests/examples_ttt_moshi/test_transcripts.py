@@ -100,7 +100,11 @@ def test_a_sentencepiece_model_gives_the_text_stream(listed: Path, effective: tt
     model = TextTokenizer(tmp_path / "words.model", 16).model
     said = [token for token in data.batch([0]).codes[0, 0].tolist() if token not in (PADDING, 0, -1)]
     assert model.decode(said) == "one two"
-    assert json.loads(json.dumps(data.description))["text_tokenizer"]["name"] == "sentencepiece"
+    described = json.loads(json.dumps(data.description))
+    assert described["text_tokenizer"]["name"] == "sentencepiece"
+    write_json(tmp_path / "a.json", {"alignments": ALIGNMENTS[:1]})
+    other = open_dataset(str(listed), "data.train_data", MODEL, training)
+    assert other.description["recordings"] != described["recordings"]
     with pytest.raises(InputError, match="has 10 tokens, and the model's text_card is 8"):
         TextTokenizer(tmp_path / "words.model", 8)
 

@@ -1,27 +1,47 @@
 """One rank of several: `python -m tests.nn.launched WHAT FOLDER RANK SIZE`; `test_ranks.py` starts them.
 
+WHAT is a scenario, or how the model is shared, or both with a colon between them.
 Each prints one line of JSON with what it has seen.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
+import random
 import sys
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import tttcfg
 from tests.nn.language import LORA, MODEL, State, build, loss, resolved, stirred
 from tttcfg.errors import InputError, Problem, TttcfgError
-from tttcfg.nn import Checkpointer, agree, on_first, rank, resolve_together, restore, together, world_size
+from tttcfg.nn import (
+    Checkpointer,
+    agree,
+    load_checkpoint,
+    on_first,
+    rank,
+    resolve_together,
+    restore,
+    tensor_file,
+    together,
+    world_size,
+)
+from tttcfg.nn.folders import STEPS
 from tttcfg.nn.gathering import gathered, tensors_of, unwrapped
 
 Said = dict[str, Any]
@@ -32,6 +52,15 @@ def sharded(model: nn.Module) -> nn.Module:
     return model
 
 
+def by_layer(model: nn.Module) -> nn.Module:
+    """Shard every layer by itself, with a checkpoint of activations around it, as is usual."""
+    layers = model.transformer.layers
+    for index, layer in enumerate(layers):
+        layers[index] = checkpoint_wrapper(layer)
+        fully_shard(layers[index], mesh=init_device_mesh("cpu", (world_size(),)))
+    return sharded(model)
+
+
 def replicated(model: nn.Module) -> nn.Module:
     return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
@@ -40,7 +69,12 @@ def alone(model: nn.Module) -> nn.Module:
     return model
 
 
-WRAPPED: dict[str, Callable[[nn.Module], nn.Module]] = {"fsdp": sharded, "ddp": replicated, "alone": alone}
+WRAPPED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "fsdp": sharded,
+    "layers": by_layer,
+    "ddp": replicated,
+    "alone": alone,
+}
 
 
 class Run:
@@ -64,6 +98,16 @@ class Run:
             self.state.step += 1
 
 
+def caught(action: Callable[[], object]) -> str:
+    """Return what an action raised, in words."""
+    try:
+        return f"none: {action()}"
+    except TttcfgError as error:
+        return f"{type(error).__name__}: {error}"
+    except Exception as error:
+        return f"own: {type(error).__name__}: {error}"
+
+
 def whole(model: nn.Module) -> str:
     """Return the sum of all values of a model, exactly, as rank 0 has them."""
     found = gathered(tensors_of(unwrapped(model)))
@@ -73,23 +117,31 @@ def whole(model: nn.Module) -> str:
 def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     """Train, save adapters and everything, go on; resume another run from the first checkpoint and go on as well."""
     torch.manual_seed(3)
+    random.seed(rank())
+    logged: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage().split()[0])  # type: ignore[method-assign]
+    logging.getLogger("tttcfg").addHandler(handler)
+    logging.getLogger("tttcfg").setLevel(logging.INFO)
     run = Run(folder, wrap)
     untrained = run.checkpointer.save_checkpoint(save_only_lora=False) / "consolidated"
     if rank() == 0:
         (untrained / "consolidated.safetensors").rename(folder / "untrained.safetensors")
     run.train(2)
     first = run.checkpointer.save_checkpoint(dtype=torch.bfloat16)  # the training state holds what is rounded
+    drawn = random.random()
     seen = sorted(path.name for path in (first / "consolidated").iterdir())
     run.train(2)
     straight = whole(run.model)
     again = Run(folder, wrap)
     resumed = again.checkpointer.resume(first)
+    draws_on = random.random() == drawn
     again.train(2)
     merged = again.checkpointer.save_checkpoint(save_only_lora=False)
     restored = restore(
         merged,
         {"ttt": {"base_lr": 0.5}},
-        build=lambda *given: wrap(build(*given)) if wrap is sharded else build(*given),
+        build=lambda *given: build(*given) if wrap is replicated else wrap(build(*given)),
     )
     return {
         "seen": seen,
@@ -97,20 +149,86 @@ def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
         "resumed": [resumed.step, resumed.optimizer, resumed.random],
         "merged": merged.is_dir(),
         "agrees": restored.computation.agrees,
+        "draws_on": draws_on,
+        "logged": sorted(set(logged)),
     }
+
+
+def differing(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+    """Let the last rank save something else than the others do; nothing is written, and none hangs."""
+    run = Run(folder, wrap)
+    run.train(1)
+    last = rank() == world_size() - 1
+    group = {**run.optimizer.param_groups[0], "params": [nn.Parameter(torch.zeros(3))]}
+
+    def made(seed: int = 0, keep: int = 1, optimizer: Any = run.optimizer, **config: object) -> Checkpointer:
+        effective = resolved(folder / f"rank{rank()}", {**LORA, "seed": seed})
+        given = {**MODEL, **config}
+        return Checkpointer(run.model, run.state, folder / "run", given, optimizer, keep, training_args=effective)
+
+    save = run.checkpointer.save_checkpoint
+    said = {
+        "seed": caught(lambda: made(seed=int(last))),
+        "num_ckpt_keep": caught(lambda: made(keep=1 + last)),
+        "optimizer": caught(lambda: made(optimizer=None if last else run.optimizer)),
+        "config.json": caught(lambda: made(note=last)),
+        "save_only_lora": caught(lambda: save(save_only_lora=not last)),
+        "dtype": caught(lambda: save(dtype=torch.bfloat16 if last else None)),
+    }
+    run.state.step += last
+    said["state.step"] = caught(save)
+    run.state.step = 1
+    run.optimizer.param_groups += [group] * last
+    said["stranger"] = caught(save)
+    del run.optimizer.param_groups[1:]
+    before = os.listdir(folder / "run" / STEPS)
+    return {**said, "before": before, "saved": save().name}
+
+
+def unreadable(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+    """Let the disk fail on the last rank, when weights are loaded and when a run goes on."""
+    run = Run(folder, wrap)
+    run.train(1)
+    saved = run.checkpointer.save_checkpoint(dtype=torch.bfloat16)
+    run.train(1)
+    opened: list[str] = []
+    name, sound = "lora.safetensors", 0
+
+    def failing(path: str, **options: Any) -> Any:
+        opened.append(path)
+        if rank() == world_size() - 1 and sum(one.endswith(name) for one in opened) > sound:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return safe_open(path, **options)
+
+    tensor_file.safe_open = failing  # type: ignore[assignment]
+    load = caught(lambda: load_checkpoint(run.model, saved, run.effective))
+    opened.clear()
+    name, sound = "training_state.safetensors", 1  # once to see that it is the one that was saved
+    resume = caught(lambda: run.checkpointer.resume(saved))
+    step = run.state.step
+    tensor_file.safe_open = safe_open
+    return {"load": load, "resume": resume, "step": step, "later": run.checkpointer.resume(saved).step}
+
+
+def slow(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+    """Let the last rank see a new checkpoint later than the others do."""
+    run = Run(folder, wrap)
+    target, is_dir, times = folder / "run" / STEPS / "checkpoint_000000", Path.is_dir, list[float]()
+
+    def late(path: Path) -> bool:
+        if path != target or rank() < world_size() - 1:
+            return is_dir(path)
+        times.append(time.monotonic())
+        return is_dir(path) and times[-1] > times[0] + 0.5
+
+    Path.is_dir = late  # type: ignore[assignment,method-assign]
+    run.checkpointer.save_checkpoint()
+    return {"returned": time.monotonic(), "looked": times}
 
 
 def errors(folder: Path, _: object) -> Said:
     """Let everything fail that can, on rank 0 and on the last; every rank is told, and none hangs."""
     last = world_size() - 1
-
-    def caught(action: Callable[[], object]) -> str:
-        try:
-            return f"none: {action()}"
-        except TttcfgError as error:
-            return f"{type(error).__name__}: {error}"
-        except Exception as error:
-            return f"own: {type(error).__name__}: {error}"
 
     def failing(number: int, error: Exception) -> Callable[[], str]:
         def action() -> str:
@@ -156,13 +274,36 @@ def resolving(folder: Path, _: object) -> Said:
     }
 
 
+def extended(folder: Path, _: object) -> Said:
+    """Resolve a checkpoint that has sections of two extensions, one of them installed."""
+    sys.path.insert(0, str(folder))
+    effective = resolve_together(folder / "run" if rank() == 0 else folder / "absent")
+    settings = {name: part.training.model_dump() for name, part in effective.parts.items()}
+    carried = {name: section.decode() for name, section in effective.carried.items()}
+    return {"settings": settings, "carried": carried, "digest": effective.digest}
+
+
+def patient(folder: Path, _: object) -> Said:
+    """Let rank 0 work for longer than a collective may take."""
+    number, size = rank(), world_size()
+    dist.destroy_process_group()
+    store, limit = f"file://{folder}/patient", timedelta(seconds=3)
+    dist.init_process_group("gloo", init_method=store, rank=number, world_size=size, timeout=limit)
+
+    def work() -> str:
+        time.sleep(5)
+        return "done"
+
+    return {"said": on_first(work)}
+
+
 def leaving(folder: Path, _: object) -> Said:
     """Drop a model after its group of processes, right after a collective, as programs do at their end."""
     number, size = rank(), world_size()
     dist.destroy_process_group()
     times = 20  # once, it hung in one time of three to six
-    for time in range(times):
-        dist.init_process_group("gloo", init_method=f"file://{folder}/store{time}", rank=number, world_size=size)
+    for turn in range(times):
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store{turn}", rank=number, world_size=size)
         model = replicated(nn.Linear(1, 1))
         on_first(lambda: "done")
         dist.destroy_process_group()
@@ -177,8 +318,19 @@ def main() -> None:
     if int(size) > 1:
         store = f"file://{folder}/store"
         dist.init_process_group("gloo", init_method=store, rank=int(number), world_size=int(size))
-    scenario = {"errors": errors, "resolving": resolving, "leaving": leaving}.get(what, saving)
-    said = scenario(Path(folder), WRAPPED.get(what, alone))
+    scenarios = {
+        "errors": errors,
+        "resolving": resolving,
+        "extended": extended,
+        "leaving": leaving,
+        "patient": patient,
+        "differing": differing,
+        "unreadable": unreadable,
+        "slow": slow,
+    }
+    name, _, wrapping = what.rpartition(":")
+    scenario = scenarios.get(name or what, saving)
+    said = scenario(Path(folder), WRAPPED.get(wrapping, alone))
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
     if dist.is_initialized():

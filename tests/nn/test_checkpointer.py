@@ -57,6 +57,14 @@ def test_the_configuration_comes_back_as_it_was(tmp_path: Path) -> None:
     assert effective.digest == run.effective.digest
 
 
+def test_the_settings_of_an_extension_are_saved_with_the_rest(noise: Any, tmp_path: Path) -> None:
+    effective = resolved(tmp_path, LORA)
+    settings = noise.Noise(dropout=0.5)
+    args = {"run_dir": tmp_path, "config": MODEL, "training_args": effective.training, "extensions": [settings]}
+    saved = Checkpointer(build(MODEL, effective), State(), **args).save_checkpoint()
+    assert tttcfg.resolve(saved).extension(noise.Noise) == settings
+
+
 def test_an_adapter_file_holds_what_was_trained(tmp_path: Path) -> None:
     run = Training(tmp_path, LORA)
     saved = load_file(run.save() / "consolidated" / "lora.safetensors")
@@ -237,14 +245,26 @@ def test_a_run_that_was_copied_saves_and_keeps_the_copies(tmp_path: Path, caplog
     assert "copies" not in caplog.text
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     second = Training(tmp_path / "second", num_ckpt_keep=1, fingerprint=False)
-    assert "checkpoint_000001 are copies or were written by another program; they are not pruned" in caplog.text
+    assert "checkpoint_000001 are copies, were changed or are another program's; they are not pruned" in caplog.text
     folder = second.save(1)
     saved, left = sorted(os.listdir(tmp_path / "second" / STEPS))
     assert (folder.name, saved) == ("checkpoint_000001", "checkpoint_000001")
-    assert f"{folder} is a copy or was written by another program; it is {folder.with_name(left)} now" in caplog.text
+    assert f"{folder} is a copy, was changed or is another program's; it is {folder.with_name(left)} now" in caplog.text
     kept = folder.with_name(left) / "consolidated"
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
     assert content(folder, "manifest.json")["inode"] != content(folder.with_name(left), "manifest.json")["inode"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "training_config.json", "lora.safetensors"])
+def test_a_checkpoint_in_which_somebody_changed_a_file_stays_as_it_is(name: str, tmp_path: Path) -> None:
+    run = Training(tmp_path, num_ckpt_keep=1, fingerprint=False)
+    path = run.save() / "consolidated" / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    before = files(path.parent.parent)
+    run.save()
+    run.save()
+    assert sorted(os.listdir(tmp_path / STEPS)) == ["checkpoint_000001", "checkpoint_000003"]
+    assert files(path.parent.parent) == before
 
 
 @pytest.mark.parametrize("part", ["", "seq_modeling_block.ttt_layer", "lora_A", "text_emb"])
@@ -302,3 +322,43 @@ def test_saving_changes_nothing_of_the_run(tmp_path: Path) -> None:
 def test_no_secret_is_saved(tmp_path: Path) -> None:
     folder = Training(tmp_path, {"wandb.key": "hunter2-do-not-print"}).save()
     assert all(b"hunter2" not in path.read_bytes() for path in (folder / "consolidated").iterdir())
+
+
+@pytest.mark.parametrize("fingerprint", [True, False])
+@pytest.mark.parametrize("options", [{}, {"save_only_lora": False}])
+def test_a_run_that_diverges_removes_nothing_of_what_it_had(
+    fingerprint: bool, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Training(tmp_path, LORA, num_ckpt_keep=2, fingerprint=fingerprint)
+    for _ in range(2):
+        run.save(**options)
+    with torch.no_grad():
+        next(one for one in run.model.parameters() if one.requires_grad)[0] = torch.nan
+    for _ in range(3):
+        run.save(**options)
+    assert sorted(os.listdir(tmp_path / STEPS)) == [f"checkpoint_00000{step}" for step in (1, 2, 4, 5)]
+    assert "had numbers that are not finite; num_ckpt_keep counts it apart" in caplog.text
+
+
+def test_a_model_that_overflows_says_so_by_its_fingerprint(tmp_path: Path) -> None:
+    run = Training(tmp_path)
+    with torch.no_grad():
+        run.model.text_linear.weight.fill_(1e38)
+    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["defect"] == "the model's logits are not finite"
+
+
+def test_an_optimiser_that_is_not_finite_is_noticed(tmp_path: Path) -> None:
+    run = Training(tmp_path)
+    run.train(1)
+    next(iter(run.optimizer.state.values()))["exp_avg_sq"][0] = torch.inf
+    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["defect"].startswith("optimizer.exp_avg_sq.")
+
+
+def test_a_buffer_may_be_infinite(tmp_path: Path) -> None:
+    """As masks are."""
+    effective = resolved(tmp_path)
+    model = build(MODEL, effective)
+    model.register_buffer("mask", torch.full((3,), -torch.inf))
+    folder = Checkpointer(model, State(), tmp_path, MODEL, training_args=effective).save_checkpoint(False)
+    assert "mask" in load_file(folder / "consolidated" / "consolidated.safetensors")
+    assert "defect" not in content(folder, "manifest.json")

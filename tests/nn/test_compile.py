@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from tests.nn.models import DEEP, LINEAR, MLP, Skeleton, layer, stir, tokens, ttt_config
 from tttcfg.nn import add_ttt, carrying_states
@@ -35,6 +36,18 @@ def test_a_model_that_carries_states_is_one_graph() -> None:
     with torch.no_grad(), carrying_states(model):
         pieces = torch.cat([compiled(x[:, :4]), compiled(x[:, 4:])], dim=1)
     torch.testing.assert_close(pieces, model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_every_new_number_of_mini_batches_compiles_anew_and_other_lengths_do_not() -> None:
+    """As docs/layers.md says: the scan is unrolled."""
+    counter = CompileCounter()
+    compiled = torch.compile(layer(ttt_config(MLP, mini_batch_size=4)), backend=counter)
+    counts = []
+    with torch.no_grad():
+        for length in (4, 8, 12, 16, 9, 11, 13, 14):
+            compiled(tokens(2, length))
+            counts.append(counter.frame_count)
+    assert counts == [1, 2, 3, 4, 4, 4, 4, 4]
 
 
 @pytest.mark.slow

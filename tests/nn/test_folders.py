@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tttcfg.errors import WriteError
-from tttcfg.nn.folders import foreign, is_ours, prune, sweep, write_file, writing
+from tttcfg.nn.folders import (
+    MANIFEST_NAME,
+    defect,
+    foreign,
+    is_edited,
+    is_ours,
+    prune,
+    sweep,
+    write_file,
+    write_json,
+    writing,
+)
+from tttcfg.nn.tensor_file import write_tensors
 from tttcfg.storage import TEMPORARY_SUFFIX
 
+_NOBODY = 65534
 
-def written(parent: Path, step: int, content: bytes = b"tensors") -> Path:
+
+def written(parent: Path, step: int, content: bytes = b"tensors", wrong: str = "") -> Path:
     with writing(parent, step) as (inside, put):
         write_file(inside / "lora.safetensors", content)
-        return put()
+        return put(wrong)
 
 
 def names(parent: Path) -> list[str]:
@@ -79,7 +98,7 @@ def test_what_somebody_else_put_there_is_kept_under_another_name(
     assert (target / weights).read_bytes() == b"trained"
     made, left, _ = names(tmp_path)
     assert (made, left[:23]) == ("checkpoint_000007", "checkpoint_000007.left-")
-    assert f"{target} is a copy or was written by another program; it is {tmp_path / left} now" in caplog.text
+    assert f"{target} is a copy, was changed or is another program's; it is {tmp_path / left} now" in caplog.text
     if before is not None:
         assert (tmp_path / left / weights).read_bytes() == before
     assert (tmp_path / left).is_symlink() == (kind == "link")
@@ -161,6 +180,63 @@ def test_what_others_put_into_a_checkpoint_that_is_replaced_stays_beside_it(tmp_
     assert (tmp_path / left / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("how", ["longer", "as long", "linked"])
+def test_a_checkpoint_in_which_a_file_was_changed_is_not_pruned(how: str, tmp_path: Path) -> None:
+    """Merged weights in place of ours, say, are nothing that pruning may remove."""
+    folder = written(tmp_path, 1)
+    weights = folder / "consolidated" / "lora.safetensors"
+    if how == "linked":
+        weights.unlink()
+        (tmp_path / "merged").write_bytes(b"tensors")
+        weights.symlink_to(tmp_path / "merged")
+    else:
+        weights.write_bytes(b"TENSORS" if how == "as long" else b"more tensors")
+    before = weights.read_bytes()
+    assert not is_ours(folder)
+    assert foreign(tmp_path, 1) == ["checkpoint_000001"]
+    for step in (2, 3):
+        written(tmp_path, step)
+    prune(tmp_path, 3, 1)
+    assert (folder.is_dir(), (tmp_path / "checkpoint_000002").exists()) == (True, False)
+    assert weights.read_bytes() == before
+
+
+def test_a_checkpoint_in_which_a_file_was_changed_is_renamed_where_its_step_is_saved_again(tmp_path: Path) -> None:
+    (written(tmp_path, 1) / "consolidated" / "lora.safetensors").write_bytes(b"merged")
+    written(tmp_path, 1, b"later")
+    kept, left = names(tmp_path)
+    assert (kept, left[:23]) == ("checkpoint_000001", "checkpoint_000001.left-")
+    assert (tmp_path / left / "consolidated" / "lora.safetensors").read_bytes() == b"merged"
+
+
+def test_a_checkpoint_of_which_a_file_is_gone_is_pruned(tmp_path: Path) -> None:
+    folder = written(tmp_path, 1)
+    (folder / "consolidated" / "lora.safetensors").unlink()
+    assert is_ours(folder)
+    written(tmp_path, 2)
+    prune(tmp_path, 2, 1)
+    assert names(tmp_path) == ["checkpoint_000002"]
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b'{"files": ["a.json"]}', b'{"files": {"a.json": 1}}', b"[" * 100_000])
+def test_a_manifest_that_is_none_claims_nothing(said: bytes, tmp_path: Path) -> None:
+    inside = written(tmp_path, 1) / "consolidated"
+    (inside / "a.json").write_text("{}")
+    (inside / MANIFEST_NAME).write_bytes(said)
+    assert not is_ours(inside.parent)
+    assert not is_edited(inside / "a.json")
+
+
+def test_an_edited_file_is_told_in_copies_too(tmp_path: Path) -> None:
+    with writing(tmp_path, 1) as (inside, put):
+        write_file(inside / "a.json", b"{}")
+        written_here = put()
+    copy = Path(shutil.copytree(written_here, tmp_path / "copy")) / "consolidated" / "a.json"
+    assert not is_edited(copy)
+    copy.write_bytes(b"[]")
+    assert is_edited(copy)
+
+
 def test_what_a_dead_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
     stale = tmp_path / f".checkpoint_000001.123.abc{TEMPORARY_SUFFIX}"
     fresh = tmp_path / f".checkpoint_000002.123.abc{TEMPORARY_SUFFIX}"
@@ -210,3 +286,109 @@ def test_a_link_with_our_name_is_not_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert len(names(tmp_path)) == 2
     assert (precious / "weights").exists()
+
+
+def test_what_has_a_defect_is_counted_apart(tmp_path: Path) -> None:
+    """A run that diverges removes nothing of what it had before, and does not fill the disk either."""
+    for step in (1, 2, 3):
+        written(tmp_path, step)
+        prune(tmp_path, step, 2)
+    for step in (4, 5, 6, 7):
+        written(tmp_path, step, wrong="its numbers are not finite")
+        prune(tmp_path, step, 2)
+    assert names(tmp_path) == [f"checkpoint_00000{step}" for step in (2, 3, 6, 7)]
+    assert defect(tmp_path / "checkpoint_000007" / "consolidated") == "its numbers are not finite"
+    assert defect(tmp_path / "checkpoint_000003" / "consolidated") == ""
+    for step in (8, 9):
+        written(tmp_path, step)
+        prune(tmp_path, step, 2)
+    assert names(tmp_path) == [f"checkpoint_00000{step}" for step in (6, 7, 8, 9)]
+
+
+def test_all_of_ours_go_where_none_stays(tmp_path: Path) -> None:
+    """As where an earlier run is deleted."""
+    written(tmp_path, 1)
+    written(tmp_path, 2, wrong="its numbers are not finite")
+    prune(tmp_path, sys.maxsize, 1)
+    assert names(tmp_path) == []
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of a user who cannot write everywhere, and the right of that user alone."""
+    folder = Path(tempfile.mkdtemp())
+    own = os.geteuid()
+    if own == 0:
+        os.chown(folder, _NOBODY, -1)
+        os.seteuid(_NOBODY)
+    yield folder
+    os.seteuid(own)
+    for path in folder.rglob("*/"):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def protected(folder: Path) -> Path:
+    for path in (folder / "consolidated", folder):
+        path.chmod(0o555)
+    return folder
+
+
+def test_what_is_write_protected_stays_as_it_is(unprivileged: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = protected(written(unprivileged, 1))
+    for step in (2, 3):
+        written(unprivileged, step)
+        prune(unprivileged, step, 1)
+    assert names(unprivileged) == ["checkpoint_000001", "checkpoint_000003"]
+    assert names(kept / "consolidated") == ["lora.safetensors", MANIFEST_NAME]
+    assert f"{kept} is not pruned: it is write-protected" in caplog.text
+
+
+def test_what_is_write_protected_makes_room_under_another_name(
+    unprivileged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    protected(written(unprivileged, 1))
+    written(unprivileged, 1, b"later")
+    kept, left = names(unprivileged)
+    assert (kept, left[:23]) == ("checkpoint_000001", "checkpoint_000001.left-")
+    assert names(unprivileged / left / "consolidated") == ["lora.safetensors", MANIFEST_NAME]
+    assert "checkpoint_000001 is write-protected; it is " in caplog.text
+
+
+def test_what_cannot_be_removed_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def busy(path: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy", path)
+
+    written(tmp_path, 1)
+    written(tmp_path, 2)
+    monkeypatch.setattr(os, "unlink", busy)
+    prune(tmp_path, 2, 1)
+    assert names(tmp_path) == ["checkpoint_000001", "checkpoint_000002"]
+    assert "checkpoint_000001 is not pruned: Device or resource busy" in caplog.text
+
+
+def test_a_folder_that_is_gone_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prune(tmp_path / "gone", 1, 1)
+    assert "nothing more is pruned" in caplog.text
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the name is, before the checkpoint is said to be there."""
+    seen: list[tuple[bool, Path]] = []
+    target = tmp_path / "checkpoint_000001"
+    sync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        sync(descriptor)
+        seen.append((target.exists(), Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    with writing(tmp_path, 1) as (inside, put):
+        write_tensors(str(inside / "lora.safetensors"), {"a": torch.ones(3)}, {})
+        write_json(inside / "config.json", {})
+        put()
+    before = {path for there, path in seen if not there}
+    assert {inside / name for name in os.listdir(target / "consolidated")} | {inside, inside.parent} <= before
+    assert seen[-1] == (True, tmp_path)

@@ -10,7 +10,7 @@ import torch
 
 from tests.nn.models import LINEAR, MLP, layer, tokens, ttt_config
 from tttcfg.errors import ContradictionError
-from tttcfg.nn import Kernel, TTTLayer, choose_kernel, register, torch_scan, unregister
+from tttcfg.nn import Kernel, TTTLayer, WrongKernelError, choose_kernel, register, torch_scan, unregister
 from tttcfg.ttt_moshi.kernels import KERNELS, Limit
 
 Register = Callable[..., list[int]]
@@ -113,3 +113,32 @@ def test_a_kernel_that_is_forgotten_takes_its_limits_along() -> None:
     assert list(KERNELS) == ["mine", *before]
     unregister("mine")
     assert list(KERNELS) == before
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda y, _: y, "returned one Tensor, and has to return outputs and a tuple with the last state"),
+        (lambda y, last: (y, *last), "returned a tuple of 5, and has to return outputs and a tuple with the last"),
+        (lambda y, last: (y, last[:3]), "returned a last state of 3 tensors, and has to return 4, as it was given"),
+        (
+            lambda y, last: (y[:, :, :1], last),
+            r"outputs is torch\.float32 \[2, 4, 1, 4, 16\], and has to be torch\.float32 \[2, 4, 2, 4, 16\]",
+        ),
+        (lambda y, last: (y, (*last[:3], last[2])), r"tensor 3 of the last state is torch\.float32 \[2, 4, 64, 16\]"),
+        (lambda y, last: (y, (*last[:3], None)), "tensor 3 of the last state is no tensor, but one NoneType"),
+        (lambda y, last: (y.bfloat16(), last), r"outputs is torch\.bfloat16 "),
+    ],
+    ids=["outputs alone", "flat", "too few", "outputs", "state", "none", "type"],
+)
+def test_a_kernel_that_returns_something_else_is_named(wrong: Any, message: str, compiled: bool) -> None:
+    register(Kernel("mine", lambda *given: wrong(*torch_scan(*given))))
+    try:
+        made = layer(ttt_config(MLP))
+        run = torch.compile(made, backend="eager") if compiled else made
+        with torch.no_grad(), pytest.raises(WrongKernelError, match=f"mine: {message}"):
+            run(tokens(2, 8))
+    finally:
+        unregister("mine")
+        torch.compiler.reset()

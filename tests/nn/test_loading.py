@@ -109,6 +109,15 @@ def test_a_configuration_that_was_resolved_without_the_checkpoint_is_refused(tmp
     assert equal(values(model), before)
 
 
+def test_a_configuration_of_unknown_origin_is_called_the_one_that_was_given(tmp_path: Path) -> None:
+    folder = Training(tmp_path, LORA).save()
+    wrong = resolved(tmp_path, {**LORA, "lora.rank": 8})
+    with pytest.raises(ContradictionError) as caught:
+        load_checkpoint(fresh(wrong), folder, wrong.training)
+    said = [one.message for one in caught.value.problems if one.key == "lora.rank"]
+    assert any(one.startswith("is 8 (configuration that was given), but the weights have 4") for one in said)
+
+
 def test_an_override_on_purpose_is_loaded_and_told(tmp_path: Path) -> None:
     folder = Training(tmp_path, LORA).save()
     effective = tttcfg.resolve(checkpoint=folder, overrides={"ttt.base_lr": 1.0})
@@ -171,6 +180,23 @@ def test_the_configuration_of_another_checkpoint_is_refused(tmp_path: Path) -> N
         load_checkpoint(fresh(effective), folder, effective)
 
 
+def test_a_config_json_that_was_edited_is_refused_until_it_is_said_to_be_meant(tmp_path: Path) -> None:
+    """No tensor shows the delays, and without a fingerprint nothing else would."""
+    folder = Training(tmp_path, LORA, fingerprint=False).save() / "consolidated"
+    path = folder / "config.json"
+    config = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**config, "delays": [0, 1, 1, 1, 1]}))
+    effective = tttcfg.resolve(checkpoint=folder)
+    model = fresh(effective)
+    before = values(model)
+    with pytest.raises(ContradictionError, match=r"config\.json: was changed since .* or delete manifest\.json if"):
+        load_checkpoint(model, folder, effective)
+    assert equal(values(model), before)
+    (folder / "manifest.json").unlink()
+    load_checkpoint(model, folder, effective)
+    assert not equal(values(model), before)
+
+
 @pytest.mark.parametrize("how", ["truncated", "gone"])
 def test_weights_that_cannot_be_read_are_an_input_error(how: str, tmp_path: Path) -> None:
     run = Training(tmp_path, LORA)
@@ -199,3 +225,16 @@ def test_a_compiled_model_is_loaded_as_it_is(tmp_path: Path) -> None:
     load_checkpoint(torch.compile(model, backend="eager"), folder, effective)
     assert equal(values(model), values(run.model))
     assert "lora.safetensors" in files(folder)
+
+
+def test_a_checkpoint_that_is_not_finite_is_loaded_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Training(tmp_path)
+    name, parameter = next((name, one) for name, one in run.model.named_parameters() if one.requires_grad)
+    with torch.no_grad():
+        parameter.fill_(torch.nan)
+    folder = run.checkpointer.save_checkpoint()
+    caplog.clear()
+    assert load_checkpoint(run.model, folder, run.effective).tensors
+    assert f"lora.safetensors: when it was saved, {name} had numbers that are not finite" in caplog.text

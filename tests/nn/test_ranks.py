@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.builders import ROOT
+from tests.builders import ROOT, document_file, trained
+from tests.extensions import install_extension, write_extension
 from tests.nn.test_checkpointer import SMALL
 
 MERGED = Path("run", "checkpoints", "checkpoint_000004", "consolidated")
@@ -53,7 +54,7 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("what", "size"), [("ddp", 2), ("fsdp", 2), ("fsdp", 3)])
+@pytest.mark.parametrize(("what", "size"), [("ddp", 2), ("fsdp", 2), ("fsdp", 3), ("layers", 2)])
 def test_the_files_are_those_of_one_process(what: str, size: int, one_process: Path, tmp_path: Path) -> None:
     """And going on from a checkpoint is never having stopped, on every rank."""
     said = launch(what, tmp_path / "run", size)
@@ -63,7 +64,11 @@ def test_the_files_are_those_of_one_process(what: str, size: int, one_process: P
         "resumed": [2, True, True],
         "merged": True,
         "agrees": True,
+        "draws_on": True,
     }
+    logged = [one.pop("logged") for one in said]
+    assert {"loaded", "resumed", "saved"} <= set(logged[0])
+    assert {name for names in logged[1:] for name in names} <= {"ttt.kernel:"}  # each machine may have its own
     assert said == [expected] * size
     name = "untrained.safetensors"
     assert (tmp_path / "run" / name).read_bytes() == (one_process / name).read_bytes()
@@ -95,12 +100,68 @@ def test_an_error_on_one_rank_reaches_all(size: int, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("what", "size"), [("ddp", 2), ("fsdp", 3)])
+def test_ranks_that_do_not_save_the_same_are_told(what: str, size: int, tmp_path: Path) -> None:
+    """Else they wait for each other for ever, or mix up what they save."""
+    said = launch(f"differing:{what}", tmp_path, size)
+    assert said == [said[0]] * size
+    first = said[0]
+    last = size - 1
+    for name, values in (
+        ("seed", ("0", "1")),
+        ("num_ckpt_keep", ("1", "2")),
+        ("optimizer", ("'AdamW'", "null")),
+        ("save_only_lora", ("true", "false")),
+        ("dtype", ("'torch.float32'", "'torch.bfloat16'")),
+        ("state.step", ("1", "2")),
+    ):
+        assert first[name].startswith(f"RankError: {name}: is {values[0]} on rank 0 and {values[1]} on rank {last}")
+    assert first["config.json"] == f"RankError: config.json: note: is false on rank 0 and true on rank {last}"
+    assert first["stranger"].startswith("ContradictionError: optimizer: groups [1] have parameters that are not")
+    assert (first["before"], first["saved"]) == ([], "checkpoint_000001")
+
+
+@pytest.mark.parametrize("what", ["ddp", "fsdp"])
+def test_a_disk_that_fails_on_one_rank_is_told_to_all(what: str, tmp_path: Path) -> None:
+    said = launch(f"unreadable:{what}", tmp_path, 2)
+    assert said == [said[0]] * 2
+    for action, name in (("load", "lora"), ("resume", "training_state")):
+        assert said[0][action].startswith("InputError: ")
+        assert said[0][action].endswith(f"{name}.safetensors: cannot be read: Input/output error")
+    assert (said[0]["step"], said[0]["later"]) == (2, 1)
+
+
+def test_every_rank_waits_until_the_last_one_sees_the_checkpoint(tmp_path: Path) -> None:
+    first, last = launch("slow:ddp", tmp_path, 2)
+    assert len(last["looked"]) > 1
+    assert min(first["returned"], last["returned"]) >= last["looked"][-1] > last["looked"][0] + 0.5
+
+
 def test_rank_0_resolves_for_all(tmp_path: Path) -> None:
     said = launch("resolving", tmp_path, 3)
     first = said[0]
     assert (first["seed"], first["betas"], first["layers"]) == (0, [0.5, 0.75], [1, 2])
     assert [{**one, "secret": None} for one in said] == [{**first, "secret": None}] * 3
     assert [one["secret"] for one in said] == [True, False, False]
+
+
+def test_extensions_reach_every_rank(tmp_path: Path) -> None:
+    """With their settings where they are installed, as they stand in the file where they are not."""
+    write_extension(tmp_path)
+    install_extension(tmp_path)
+    path = document_file(trained(tmp_path / "run"))
+    noise = {"schema_version": 1, "dropout": 0.5, "patience": 9, "cache": "there"}
+    odd = '{"schema_version": 2,   "rate": 1.50}'
+    tree = {**json.loads(path.read_bytes()), "extensions": {"noise": noise, "odd": "HERE"}}
+    path.write_text(json.dumps(tree).replace('"HERE"', odd), encoding="utf-8")
+    first, second = launch("extended", tmp_path, 2)
+    assert first == second
+    assert first["settings"] == {"noise": {"dropout": 0.5, "patience": 9, "cache": "there"}}
+    assert first["carried"] == {"odd": odd}
+
+
+def test_rank_0_may_work_for_longer_than_a_collective_may_take(tmp_path: Path) -> None:
+    assert launch("patient", tmp_path, 2) == [{"said": "done"}] * 2
 
 
 def test_a_model_can_outlive_its_group_of_processes(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import tttcfg
 from tests.nn.language import LORA, Training, equal, resolved, values
 from tttcfg.errors import ContradictionError, InputError
 
@@ -107,6 +110,7 @@ def test_a_training_state_that_cannot_be_read_says_so(broken: bytes, message: st
     ("key", "value"),
     [
         *((key, "gone") for key in ("step", "optimizer", "scheduler", "random", "optimizer.groups", "optimizer.state")),
+        *((key, value) for key in ("weights", "tensors") for value in ("gone", None)),
         *(("step", value) for value in ("7", -1, None)),
         *(("optimizer", value) for value in (7, [])),
         *(("optimizer.groups", value) for value in (7, ["text"], [{}])),
@@ -135,6 +139,90 @@ def test_a_training_state_of_another_form_is_refused_and_nothing_is_changed(
         run.checkpointer.resume(folder)
     assert equal(values(run.model), before)
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+TRAINING_STATE = ("training_state.json", "training_state.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("copied", "refused"),
+    [
+        (TRAINING_STATE, {"lora.safetensors"}),
+        (TRAINING_STATE[:1], {"lora.safetensors", "training_state.safetensors"}),
+        (TRAINING_STATE[1:], {"training_state.safetensors"}),
+        (("lora.safetensors",), {"lora.safetensors"}),
+    ],
+)
+def test_files_of_two_saves_of_one_run_are_told_apart(
+    copied: tuple[str, ...], refused: set[str], tmp_path: Path
+) -> None:
+    run = Training(tmp_path, LORA, fingerprint=False)
+    earlier, later = run.save() / "consolidated", run.save() / "consolidated"
+    for name in copied:
+        shutil.copy2(earlier / name, later / name)
+    before = values(run.model)
+    with pytest.raises(ContradictionError, match=r"was not saved together with the training_state\.json") as caught:
+        run.checkpointer.resume(later)
+    assert {Path(str(one.place)).name for one in caught.value.problems} == refused
+    assert equal(values(run.model), before)
+
+
+def test_merged_weights_are_bound_to_the_training_state_as_well(tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA, fingerprint=False)
+    earlier, later = (run.save(save_only_lora=False) / "consolidated" for _ in range(2))
+    shutil.copy2(earlier / "consolidated.safetensors", later / "consolidated.safetensors")
+    with pytest.raises(ContradictionError, match=r"consolidated\.safetensors: was not saved together"):
+        run.checkpointer.resume(later)
+
+
+def test_weights_that_another_program_wrote_anew_are_the_same_as_long_as_their_numbers_are(tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA, fingerprint=False)
+    weights = run.save() / "consolidated" / "lora.safetensors"
+    tensors = load_file(weights)
+    weights.unlink()
+    save_file(tensors, weights)
+    assert run.checkpointer.resume(weights).step == 1
+    weights.unlink()
+    save_file({name: 1.01 * one for name, one in tensors.items()}, weights)
+    with pytest.raises(ContradictionError, match="load the weights alone with load_checkpoint"):
+        run.checkpointer.resume(weights)
+
+
+@pytest.mark.parametrize("name", ["lora.safetensors", "training_state.safetensors"])
+def test_tensors_that_end_early_are_refused_and_nothing_is_changed(name: str, tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA, fingerprint=False)
+    path = run.save() / "consolidated" / name
+    path.write_bytes(path.read_bytes()[:-100])
+    before = values(run.model)
+    with pytest.raises(InputError, match=rf"{name}.*promises"):
+        run.checkpointer.resume(path.parent)
+    assert equal(values(run.model), before)
+
+
+def test_weights_that_were_sharded_go_on(tmp_path: Path) -> None:
+    run = Training(tmp_path, {"full_finetuning": True}, fingerprint=False)
+    weights = run.save() / "consolidated" / "consolidated.safetensors"
+    tensors = load_file(weights)
+    weights.unlink()
+    names = sorted(tensors)
+    parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, own in parts.items():
+        save_file({name: tensors[name].clone() for name in own}, weights.with_name(file))
+    index = {"weight_map": {name: file for file, own in parts.items() for name in own}}
+    weights.with_name("model.safetensors.index.json").write_text(json.dumps(index))
+    assert run.checkpointer.resume(weights.parent).step == 1
+
+
+def test_a_copied_renamed_and_newly_bound_checkpoint_goes_on(tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA)
+    folder = Path(shutil.copytree(run.save(2), tmp_path / "checkpoint_000900"))
+    weights = folder / "consolidated" / "lora.safetensors"
+    before = weights.read_bytes()
+    tttcfg.bind(folder, embed=True)
+    assert weights.read_bytes() != before
+    again = Training(tmp_path, LORA)
+    assert again.checkpointer.resume(folder).step == 2
+    assert equal(values(again.model), values(run.model))
 
 
 def test_another_optimiser_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
@@ -180,4 +268,14 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     other = resolved(tmp_path, {"ttt.base_lr": 1.0}).training
     run = Training(tmp_path, {"ttt.base_lr": 1.0}, training_args=other)
     with pytest.raises(ContradictionError, match=r"ttt\.base_lr: is 1\.0, but the weights were saved with 16\.0"):
+        run.checkpointer.resume(folder)
+
+
+def test_training_does_not_go_on_from_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    run = Training(tmp_path)
+    name, parameter = next((name, one) for name, one in run.model.named_parameters() if one.requires_grad)
+    with torch.no_grad():
+        parameter.fill_(torch.nan)
+    folder = run.checkpointer.save_checkpoint()
+    with pytest.raises(InputError, match=rf"{name} had numbers that are not finite; resume from an earlier"):
         run.checkpointer.resume(folder)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tttcfg.nn.tensor_file import header_of, reading, write_tensors
+from tttcfg.errors import InputError
+from tttcfg.nn.tensor_file import digest_of_sample, header_of, reading, write_tensors
 from tttcfg.weights.header import read_header
 from tttcfg.weights.rewriting import settle
 
@@ -70,3 +71,53 @@ def test_a_file_that_stands_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_tensors(str(tmp_path / "file"), TENSORS, {})
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_sample_is_that_of_the_file_that_is_written(dtype: torch.dtype | None, tmp_path: Path) -> None:
+    tensors = {**TENSORS, "e.bits": torch.tensor([True, False]), "f": torch.randn(300, 70)}
+    write_tensors(str(tmp_path / "file"), tensors, {}, dtype)
+    with reading(str(tmp_path / "file")) as tensor_of:
+        found = digest_of_sample((name, tensor_of(name)) for name in reversed(list(tensors)))
+    assert found == digest_of_sample(tensors.items(), dtype)
+
+
+@pytest.mark.parametrize("change", ["name", "shape", "type", "numbers", "one column", "one of few"])
+def test_other_tensors_have_another_sample(change: str) -> None:
+    matrix, few = torch.randn(256, 64), torch.randn(3)
+    other = {
+        "name": {"c": matrix, "b": few},
+        "shape": {"a": matrix.reshape(64, 256), "b": few},
+        "type": {"a": matrix.view(torch.int32), "b": few},
+        "numbers": {"a": matrix * 1.001, "b": few},
+        "one column": {"a": matrix + torch.eye(1, 64)[0], "b": few},
+        "one of few": {"a": matrix, "b": few + torch.eye(3)[2]},
+    }
+    assert digest_of_sample(other[change].items()) != digest_of_sample({"a": matrix, "b": few}.items())
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_tensors_with_numbers_that_are_not_finite_are_named(
+    number: float, dtype: torch.dtype | None, tmp_path: Path
+) -> None:
+    wild = torch.ones(3, 5)
+    wild[1, 2] = number
+    assert write_tensors(str(tmp_path / "file"), {**TENSORS, "x.wild": wild}, {}, dtype) == ["x.wild"]
+    assert write_tensors(str(tmp_path / "other"), TENSORS, {}, dtype) == []
+
+
+def test_what_a_type_cannot_hold_is_not_finite_in_it(tmp_path: Path) -> None:
+    large = {"large": torch.tensor([1e6])}
+    assert write_tensors(str(tmp_path / "float32"), large, {}) == []
+    assert write_tensors(str(tmp_path / "float16"), large, {}, torch.float16) == ["large"]
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    write_tensors(str(tmp_path / "file"), TENSORS, {})
+    (tmp_path / "torn").write_bytes((tmp_path / "file").read_bytes()[:-8])
+    for name, message in (("nowhere", "there is no such file"), ("torn", "cannot be read")):
+        with pytest.raises(InputError, match=f"{name}: {message}"), reading(str(tmp_path / name)):
+            pass
+    with reading(str(tmp_path / "file")) as tensor_of, pytest.raises(InputError, match="cannot be read"):
+        tensor_of("z")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tttcfg
-from tttcfg.errors import InputError
+from tttcfg.errors import ForeignDocumentError, InputError
 from tttcfg.sources.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -121,3 +121,16 @@ def test_every_other_real_file_loads(shared_data: Path) -> None:
     assert len(files) == 11
     for path in files:
         assert read_config(path, TTT_MOSHI).values
+
+
+@pytest.mark.parametrize("version", ["", "schema_version: 0\n"])
+def test_a_file_that_names_the_schema_of_another_family_is_refused(tmp_path: Path, version: str) -> None:
+    """With a version or without one, and although every key of it is one of ours."""
+    path = write(tmp_path, "theirs.yaml", f"$schema: urn:tttcfg:other:v0000\n{version}batch_size: 4\n")
+    with pytest.raises(ForeignDocumentError, match=r"theirs.yaml:1:1.* of the family other.*give --family other"):
+        read_config(path, TTT_MOSHI)
+
+
+def test_a_file_may_name_the_schema_of_its_own_family(tmp_path: Path) -> None:
+    path = write(tmp_path, "ours.yaml", f"$schema: {TTT_MOSHI.schema_id}\nbatch_size: 4\n")
+    assert read_config(path, TTT_MOSHI).values == {"batch_size": 4}

@@ -13,7 +13,7 @@ from tests.builders import trained
 from tests.dialects.tensors import Size, consolidated
 from tests.weights.files import Tensors, room_for, sharded, weights_file
 from tttcfg import ContradictionError
-from tttcfg.api import as_document
+from tttcfg.as_document import as_document
 from tttcfg.errors import Problem
 from tttcfg.saving import document_bytes
 

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.strategies import complete_documents, frozen_schema
+from tests.strategies import complete_documents
 from tttcfg.document import Document, document_of
 from tttcfg.effective import digest
-from tttcfg.family import Derived, Family
+from tttcfg.family import Family
 from tttcfg.fields import Role, Section, setting
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Add, Convert, Declare, Rename
 from tttcfg.saving import document_tree
 from tttcfg.schema import document_schema
 from tttcfg.shapes import integer, number, text
+from tttcfg.testing import frozen_schema
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.weights.binding import binding_of
 from tttcfg.weights.header import Header
@@ -89,16 +90,10 @@ def family(model: type[Section], head: int, schemas: str) -> Family:
     made = Family(
         name="small",
         model=model,
-        head=head,
         migrations="",
         schemas=schemas,
-        strangers=(),
-        required_to_train=(),
-        derive=lambda *_: Derived(None, {}, ()),
-        check=lambda _: [],
-        weights="",
     )
-    made.__dict__["chain"] = Chain(STEPS[: head + 1])
+    made.__dict__.update(head=head, chain=Chain(STEPS[: head + 1]))
     return made
 
 
@@ -127,7 +122,7 @@ def bound_before(before: Family, values: dict[str, Any]) -> tuple[Document, Head
 def test_the_digest_of_a_tree_is_that_of_the_configuration(values: dict[str, Any]) -> None:
     """By the roles in the frozen schema, as by those on the fields."""
     document = document_of(values, TTT_MOSHI)
-    tree, schema = document_tree(document), frozen_schema(TTT_MOSHI.head)
+    tree, schema = document_tree(document), frozen_schema(TTT_MOSHI, TTT_MOSHI.head)
     assert digest_of_tree(tree, schema, TTT_MOSHI.head) == digest(document.training, TTT_MOSHI)
 
 

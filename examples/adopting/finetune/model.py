@@ -32,10 +32,11 @@ class Attention(nn.Module):
         self.num_heads, self.context = num_heads, context
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        heads = self.in_projs[0](x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.in_projs[0](x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril().triu(1 - self.context)
-        out = functional.scaled_dot_product_attention(*heads, attn_mask=seen)
-        return self.out_projs[0](out.transpose(1, 2).flatten(-2))
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        out: torch.Tensor = self.out_projs[0](mixed.transpose(1, 2).flatten(-2))
+        return out
 
 
 class Gating(nn.Module):
@@ -46,7 +47,8 @@ class Gating(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate, value = self.linear_in(x).chunk(2, dim=-1)
-        return self.linear_out(functional.silu(gate) * value)
+        out: torch.Tensor = self.linear_out(functional.silu(gate) * value)
+        return out
 
 
 class Layer(nn.Module):
@@ -58,7 +60,8 @@ class Layer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.self_attn(self.norm1(x))
-        return x + self.gating(self.norm2(x))
+        out: torch.Tensor = x + self.gating(self.norm2(x))
+        return out
 
 
 class Transformer(nn.Module):

@@ -73,7 +73,7 @@ class TTTMLP(nn.Module):
         return torch.cat(outputs, dim=2).transpose(1, 2).flatten(-2)[:, : x.shape[1]]
 
     def heads(self, tokens: torch.Tensor) -> torch.Tensor:
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return tokens.view(*tokens.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def inner(self, weights: list[torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
         hidden = functional.gelu(tokens @ weights[0] + weights[1], approximate="tanh")
@@ -107,4 +107,5 @@ class HybridLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y, block = self.original_layer(x), self.seq_modeling_block
-        return y + torch.tanh(block.forward_ssm_gating.gating_alpha) * block.ttt_layer.ttt(y)
+        out: torch.Tensor = y + torch.tanh(block.forward_ssm_gating.gating_alpha) * block.ttt_layer.ttt(y)
+        return out

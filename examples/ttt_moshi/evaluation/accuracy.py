@@ -16,9 +16,10 @@ from .identity import digest
 from .pairs import Pair, sampled
 from .scoring import whole
 from .streams import Streams
-from .summary import mean_of
+from .summary import interval_of
 
 CHANCE = 0.5
+INTERVAL = "Wilson, 95 %, pairs taken as independent"
 _LETTERS = {1.0: "1", 0.0: "0", 0.5: "="}
 
 
@@ -49,22 +50,27 @@ def accuracy(streams: Streams, weights: Tensor, pairs: list[Pair], most: int, go
     if not math.isclose(again, first, rel_tol=1e-6):
         message = f"scored {first} at first and {again} at the end: the model carries state from one item to the next"
         raise InputError(Problem("contradiction", message, place=str(taken[0].good)))
-    mean = mean_of(outcomes)
+    share = _share(outcomes)
+    low, high = interval_of(share, len(outcomes))
     return {
-        "accuracy": mean.value,
-        "standard_error": mean.standard_error,
+        "accuracy": share,
+        "interval": {"low": low, "high": high, "definition": INTERVAL},
         "chance": CHANCE,
         "pairs": len(taken),
         "pairs_available": len(pairs),
         "ties": outcomes.count(0.5),
         "unequal_lengths": unequal,
-        "by_type": {kind: mean_of(values).value for kind, values in sorted(by_kind.items()) if kind},
+        "by_type": {kind: _share(values) for kind, values in sorted(by_kind.items()) if kind},
         "outcomes": "".join(_LETTERS[outcome] for outcome in outcomes),
         "data": {
             "audio": digest(path for pair in taken for path in (pair.good, pair.bad)),
             "gold": gold_csv and f"sha256:{hashlib.sha256(gold_csv.read_bytes()).hexdigest()}",
         },
     }
+
+
+def _share(outcomes: list[float]) -> float:
+    return sum(outcomes) / len(outcomes)
 
 
 def _score(streams: Streams, weights: Tensor, path: Path) -> tuple[float, int]:

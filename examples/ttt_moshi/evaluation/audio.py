@@ -6,13 +6,15 @@ WAV needs nothing but the standard library and torch; FLAC, LibriLight's format,
 from __future__ import annotations
 
 import math
+import os
 import struct
 import wave
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +38,36 @@ class Format(NamedTuple):
     bits: int
 
 
+class Samples(NamedTuple):
+    """Where the samples of a WAV file lie: the byte at which they begin, and how many bytes they are."""
+
+    kind: Format
+    start: int
+    size: int
+
+    @property
+    def frame(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.kind.channels * self.kind.bits // 8
+
+
+def length_of(path: Path) -> tuple[int, int]:
+    """Return how many samples an audio file has in each channel, and its rate in Hz; only its header is read.
+
+    Raises:
+        InputError: The file is missing, broken, empty, or of a format that cannot be read here.
+    """
+    if path.suffix.lower() == ".wav":
+        with _opened(path) as file:
+            samples = _find_samples(file, path)
+        return samples.size // samples.frame, samples.kind.rate
+    with _soundfile(path) as soundfile:
+        found = soundfile.info(str(path))
+    if not found.frames:
+        raise _refused(path, "is empty")
+    return int(found.frames), int(found.samplerate)
+
+
 def read_audio(path: Path, sample_rate: int) -> Tensor:
     """Return an audio file as float32 samples [n] in [-1, 1]: channels mixed, resampled to `sample_rate` Hz.
 
@@ -54,32 +86,58 @@ def read_wav(path: Path) -> tuple[Tensor, int]:
     Raises:
         InputError: The file is missing, broken, empty, or of another format.
     """
+    with _opened(path) as file:
+        samples = _find_samples(file, path)
+        file.seek(samples.start)
+        body = file.read(samples.size)
+    mixed = _decoded(bytearray(body), samples.kind).view(-1, samples.kind.channels).mean(1)
+    if not bool(mixed.isfinite().all()):
+        raise _refused(path, "has samples that are no finite numbers")
+    return mixed, samples.kind.rate
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror}", "not_found") from None
+
+
+def _find_samples(file: BinaryIO, path: Path) -> Samples:
     kind: Format | None = None
-    for name, body in _chunks(data, path):
+    for name, start, size in _chunks(file, path):
         if name == b"fmt ":
-            kind = _format(body, path)
+            file.seek(start)
+            kind = _format(file.read(size), path)
         if name == b"data":
             if kind is None:
                 raise _refused(path, "has its samples before their format")
-            return _mixed(body, kind, path), kind.rate
+            samples = Samples(kind, start, size)
+            if not size:
+                raise _refused(path, "is empty")
+            if size % samples.frame:
+                raise _refused(path, f"ends inside a sample: {size} bytes, {samples.frame} per sample")
+            return samples
     raise _refused(path, "has no samples: there is no data chunk")
 
 
-def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+def _chunks(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of every chunk, the byte at which its body begins, and how many bytes that is."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         raise _refused(path, "is no WAV file: it does not begin with RIFF and WAVE")
-    at = 12
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if at + 8 + size > len(data):
-            have = len(data) - at - 8
-            raise _refused(path, f"is cut off: {have} of the {size} bytes of its {name!r} chunk are there")
-        yield name, data[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
+    start = 20
+    while start <= end:
+        file.seek(start - 8)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if start + size > end:
+            raise _refused(path, f"is cut off: {end - start} of the {size} bytes of its {name!r} chunk are there")
+        yield name, start, size
+        start += size + size % 2 + 8
 
 
 def _format(body: bytes, path: Path) -> Format:
@@ -95,16 +153,6 @@ def _format(body: bytes, path: Path) -> Format:
     return Format(tag, channels, rate, bits)
 
 
-def _mixed(body: bytes, kind: Format, path: Path) -> Tensor:
-    frame = kind.channels * kind.bits // 8
-    if len(body) < frame or len(body) % frame:
-        raise _refused(path, "is empty" if not body else f"ends inside a sample: {len(body)} bytes, {frame} per sample")
-    samples = _decoded(bytearray(body), kind).view(-1, kind.channels).mean(1)
-    if not bool(samples.isfinite().all()):
-        raise _refused(path, "has samples that are no finite numbers")
-    return samples
-
-
 def _decoded(body: bytearray, kind: Format) -> Tensor:
     if kind.tag == _FLOAT:
         return torch.frombuffer(body, dtype=torch.float32 if kind.bits == 32 else torch.float64).float()
@@ -118,7 +166,9 @@ def _decoded(body: bytearray, kind: Format) -> Tensor:
     return torch.frombuffer(body, dtype=dtype).to(torch.float64).div(1 << (kind.bits - 1)).float()
 
 
-def _read_other(path: Path) -> tuple[Tensor, int]:
+@contextmanager
+def _soundfile(path: Path) -> Iterator[Any]:
+    """Give the package that reads `path`; what it refuses is an InputError."""
     if not path.is_file():
         raise _refused(path, "is not there", "not_found")
     try:
@@ -126,9 +176,14 @@ def _read_other(path: Path) -> tuple[Tensor, int]:
     except ImportError:
         raise _refused(path, "needs the soundfile package: pip install soundfile") from None
     try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        yield soundfile
     except (RuntimeError, TypeError) as error:  # soundfile's own error is a RuntimeError
         raise _refused(path, f"cannot be read: {error}") from None
+
+
+def _read_other(path: Path) -> tuple[Tensor, int]:
+    with _soundfile(path) as soundfile:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     if not len(samples):
         raise _refused(path, "is empty")
     return torch.from_numpy(samples).mean(1), int(rate)

@@ -28,6 +28,8 @@ from .streams import Model, Streams, Tokenizer, streams_of
 
 logger = logging.getLogger(__name__)
 
+FAILURES = (TttcfgError, RuntimeError, OSError)
+"""What an evaluation may raise without there being a mistake in the program."""
 DONE, NOT_RUN, ERROR = "done", "not run", "error"
 LAYOUTS = {
     "sblimp": "sBLIMP",
@@ -86,7 +88,7 @@ def evaluate(
                 entries[name] = {"layout": layout, **entry}
     finally:
         model.train(was_training)
-    return {"tokenizer": dict(tokenizer.describe()), "scoring": scoring, "benchmarks": entries}
+    return {"tokenizer": tokenizer.describe(), "scoring": scoring, "benchmarks": entries}
 
 
 def _attempt(name: str, layout: str, session: Session) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def _attempt(name: str, layout: str, session: Session) -> dict[str, Any]:
         if audio_dir is None:
             raise InputError(Problem("missing", "is needed beside gold_csv", key))
         return {"status": DONE, "name": declared_name(Path(audio_dir), layout), **_RUN[name](name, layout, session)}
-    except (TttcfgError, RuntimeError, OSError) as error:
+    except FAILURES as error:
         logger.error("%s: %s", layout, error)
         return _error(error)
 

@@ -43,6 +43,14 @@ def digest(files: Iterable[Path]) -> str:
     return f"sha256:{hashlib.sha256(''.join(sorted(lines)).encode()).hexdigest()}"
 
 
+def digest_in_order(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of the contents of files, one after the other, whatever their names."""
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"sha256:{whole.hexdigest()}"
+
+
 def rank(key: str) -> str:
     """Return by what `key` is sorted where only some of many are taken.
 

@@ -18,7 +18,8 @@
                         `not run`   `reason`
                         `error`     `problems`, all of them
 
-A figure that is missing is not there; it is never 0.
+A figure that is missing is not there; it is never 0. A `standard_error` is null where it cannot be estimated: of a
+single value, or of values that are all the same.
 """
 
 from __future__ import annotations
@@ -96,6 +97,23 @@ def write(results: Mapping[str, Any], path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def require_writable(path: Path) -> None:
+    """See that results can be written to a file, before they are computed; its folder is made.
+
+    Raises:
+        InputError: They cannot be.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        message = f"cannot be written: {error.strerror or error}"
+        raise InputError(Problem("unwritable", message, place=Place(str(path)))) from None
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return the results in a file.
 
@@ -118,10 +136,9 @@ def exit_code(results: Mapping[str, Any]) -> int:
     standard, paper = results["standard"], results["paper_metrics"]
     if standard is None and paper is None:
         return 1
-    failed = standard is not None and standard.get("status", DONE) != DONE
     statuses = [] if paper is None else [entry["status"] for entry in paper["benchmarks"].values()]
     nothing_ran = paper is not None and DONE not in statuses
-    return int(failed or nothing_ran or ERROR in statuses)
+    return int(nothing_ran or ERROR in statuses)
 
 
 def describe(results: Mapping[str, Any]) -> list[str]:
@@ -143,8 +160,9 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
     elif entry["status"] == ERROR:
         yield from (f"{entry['layout']}: error: {problem}" for problem in entry["problems"])
     elif "accuracy" in entry:
-        figures = f"accuracy {_figure(entry['accuracy'], entry['standard_error'])}, {entry['pairs']} pairs"
-        yield f"{entry['name']}: {figures}, {entry['ties']} ties, {entry['unequal_lengths']} of unequal length"
+        between = "95 % interval {low:.4f} to {high:.4f}".format(**entry["interval"])
+        pairs = f"{entry['pairs']} pairs, {entry['ties']} ties, {entry['unequal_lengths']} of unequal length"
+        yield f"{entry['name']}: accuracy {entry['accuracy']:.4f} ({between}), {pairs}"
     else:
         for place, found in entry["loss"].items():
             longest = f"too short ({found.get('longest')} positions)"
@@ -223,10 +241,16 @@ def _configuration_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) ->
     if ours["schema_version"] != theirs["schema_version"]:
         versions = f"{ours['schema_version']} and {theirs['schema_version']}"
         yield f"the configurations' digests are of schema versions {versions}; evaluate again with one tttcfg"
-    for key in sorted({*ours["fields"], *theirs["fields"]}):
-        one, other = ours["fields"].get(key), theirs["fields"].get(key)
+    elif ours["fields"] == theirs["fields"]:
+        yield "the configurations' digests differ, though their fields are the same: one file was changed by hand"
+    yield from _differences(ours["fields"], theirs["fields"])
+
+
+def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str = "") -> Iterator[str]:
+    for key in sorted({*ours, *theirs}):
+        one, other = ours.get(key), theirs.get(key)
         if one != other:
-            yield f"{key} is {json.dumps(one)} in one and {json.dumps(other)} in the other"
+            yield f"{what}{key} is {json.dumps(one)} in one and {json.dumps(other)} in the other"
 
 
 def _standard_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
@@ -243,10 +267,7 @@ def _without_path(data: Mapping[str, Any]) -> dict[str, Any]:
 def _scoring_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
     if left["tokenizer"] != right["tokenizer"]:
         yield f"the tokenizers differ: {json.dumps(left['tokenizer'])} and {json.dumps(right['tokenizer'])}"
-    for key in sorted({*left["scoring"], *right["scoring"]}):
-        one, other = left["scoring"].get(key), right["scoring"].get(key)
-        if one != other:
-            yield f"scoring: {key} is {json.dumps(one)} in one and {json.dumps(other)} in the other"
+    yield from _differences(left["scoring"], right["scoring"], "scoring: ")
 
 
 def _benchmark_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +30,14 @@ class Model(Protocol):
     n_q: int
     dep_q: int
     card: int
-    delays: Sequence[int]
     zero_token_id: int
     initial_token_id: int
     text_initial_token_id: int
     existing_text_padding_id: int
     training: bool
 
+    @property
+    def delays(self) -> Sequence[int]: ...
     def __call__(self, codes: Tensor) -> Output: ...
     def forward_text(self, sequence: Tensor) -> tuple[Tensor, Tensor]: ...
     def forward_depformer_training(self, sequence: Tensor, transformer_out: Tensor) -> Tensor: ...
@@ -52,8 +53,13 @@ class Tokenizer(Protocol):
     codebooks: int
     card: int
 
-    def encode(self, samples: Tensor) -> Tensor: ...
-    def describe(self) -> Mapping[str, Any]: ...
+    def encode(self, samples: Tensor) -> Tensor:
+        """Return the codes [codebooks, T] of float32 samples [n], 12.5 a second."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return as JSON values what decides the codes."""
+        ...
 
 
 @dataclass(frozen=True)

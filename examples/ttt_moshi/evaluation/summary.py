@@ -1,4 +1,4 @@
-"""The few figures that results hold: a mean with its standard error, windows of a curve, and its slope."""
+"""The few figures that results hold: means, shares and how sure they are, windows of a curve, and its slope."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ WINDOW = 1_000
 """Positions that a point of the curve is the mean of."""
 
 
+Z95 = 1.959964
+"""Standard deviations to each side that hold 95 % of a normal distribution."""
+
+
 class Mean(NamedTuple):
-    """A mean and its standard error; None of a single value."""
+    """A mean and its standard error; None where it cannot be estimated: of one value, or of values all the same."""
 
     value: float
     standard_error: float | None
@@ -25,10 +29,23 @@ class Mean(NamedTuple):
 def mean_of(values: Sequence[float]) -> Mean:
     """Return the mean of at least one value; its standard error is the sample deviation over the root of the count."""
     mean = sum(values) / len(values)
-    if len(values) < 2:
+    if len(set(values)) < 2:
         return Mean(mean, None)
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return Mean(mean, sqrt(variance / len(values)))
+
+
+def interval_of(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of `count` outcomes.
+
+    Unlike a standard error it has a width where all outcomes are the same, and stays within 0 and 1 (Wilson, "Probable
+    inference, the law of succession, and statistical inference", 1927).
+    """
+    square = Z95 * Z95 / count
+    middle = share + square / 2
+    half = Z95 * sqrt(share * (1 - share) / count + square / (4 * count))
+    low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # where they meet, rounding may have parted them
 
 
 def window_of(positions: int) -> int:

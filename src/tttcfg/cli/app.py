@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from types import ModuleType
 
 import typer
 
@@ -13,7 +14,7 @@ from tttcfg.cli.terminal import fail, say
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.version import __version__
 
-COMMANDS = ("resolve", "verify", "inspect", "migrate", "diff", "fields", "history")
+COMMANDS = ("resolve", "verify", "inspect", "migrate", "diff", "fields", "history", "schema")
 EPILOG = (
     "Exit codes: 0 fine; 1 the answer is no (contradiction, difference, failed file); 2 wrong use or unreadable input."
 )
@@ -32,8 +33,19 @@ def build(names: tuple[str, ...]) -> typer.Typer:
     app.callback()(root)
     for name in names:
         module = import_module(f"tttcfg.cli.{name}")
-        app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(getattr(module, name))
+        if hasattr(module, "COMMANDS"):
+            app.add_typer(_group(name, module), name=name)
+        else:
+            app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(getattr(module, name))
     return app
+
+
+def _group(name: str, module: ModuleType) -> typer.Typer:
+    """Return the commands of a module that has several."""
+    group = typer.Typer(name=name, no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help=module.HELP)
+    for one in module.COMMANDS:
+        group.command(one, epilog=EPILOG)(getattr(module, one))
+    return group
 
 
 def _version(wanted: bool) -> None:

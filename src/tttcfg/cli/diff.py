@@ -11,17 +11,20 @@ import typer
 from tttcfg import render
 from tttcfg.api import diff as diff_api
 from tttcfg.api import load_document, resolve
-from tttcfg.checkpoint import find_checkpoint
+from tttcfg.checkpoint import find_checkpoint, weight_names
+from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
 from tttcfg.document import DOCUMENT_NAME, Document, read_unplaced
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, printable
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.families import BUILT_IN, family_named
+from tttcfg.family import Family
 from tttcfg.fields import dig
 from tttcfg.record import MISSING, leaf_paths
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address, is_url
 
 _OF_CHECKPOINTS = (".safetensors", ".safetensors.index.json", ".pt")
@@ -31,6 +34,7 @@ def diff(
     sides: Annotated[
         list[str], typer.Argument(metavar="SIDE", help="Two paths, each with KEY=VALUE overrides after it.")
     ],
+    family: FAMILY = BUILT_IN,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Compare two configurations, field by field, grouped by role.
@@ -46,12 +50,14 @@ def diff(
       tttcfg diff runs/a/checkpoints/checkpoint_001000 configs/any.yaml
       tttcfg diff runs/a ttt.base_lr=0.1 runs/b
     """
-    trainings = []
+    chosen, configurations = family_named(family), []
     for letter, (path, overrides) in zip("AB", _split(sides), strict=True):
-        training, how = _training(path, overrides)
+        configuration, how = _configuration(path, overrides, chosen)
         tell(f"{letter}: {printable(how)}")
-        trainings.append(training)
-    found = diff_api(*trainings)
+        for name in configuration.carried:
+            tell(f"{letter}: not compared: the extension {printable(name)}, which is not installed")
+        configurations.append(configuration)
+    found = diff_api(*configurations, family=chosen)
     if output is Output.json:
         say_json([{**one._asdict(), "role": one.role.value} for one in found])
     elif found:
@@ -75,23 +81,23 @@ def _split(words: list[str]) -> list[tuple[str, list[str]]]:
     return sides
 
 
-def _training(path: str, overrides: list[str]) -> tuple[Any, str]:
+def _configuration(path: str, overrides: list[str], family: Family) -> tuple[Document | Effective, str]:
     """Return the configuration of a side, and how the side was read."""
     path = address(path)
     if not path or os.path.isdir(path) or path.endswith(_OF_CHECKPOINTS):
-        found = find_checkpoint(path)
+        found = find_checkpoint(path, weight_names(family))
         if found.document is None:
-            effective = _resolved(None, overrides, path)
+            effective = _resolved(None, overrides, family, path)
             carried = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
             how = "as its weights carry it" if carried else "what its weights say completed with defaults"
-            return effective.training, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
-        return _saved(load_document(found.document), overrides, f"checkpoint {found.folder}")
-    if os.path.basename(path) == DOCUMENT_NAME or _is_document(path):
-        return _saved(load_document(path), overrides, "saved document")
-    return _resolved(path, overrides).training, "configuration file, completed with defaults"
+            return effective, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
+        return _saved(load_document(found.document, family=family), overrides, f"checkpoint {found.folder}")
+    if os.path.basename(path) == DOCUMENT_NAME or _is_document(path, family):
+        return _saved(load_document(path, family=family), overrides, "saved document")
+    return _resolved(path, overrides, family), "configuration file, completed with defaults"
 
 
-def _is_document(path: str) -> bool:
+def _is_document(path: str, family: Family) -> bool:
     """Whether a file of any name is a saved document: JSON that says so, or with most fields of an old version."""
     try:
         data = read_bytes(path)
@@ -100,23 +106,27 @@ def _is_document(path: str) -> bool:
         return False
     if "schema_version" in values:
         return True
-    version = TTT_MOSHI.chain.identify(values).version
-    if not 0 <= version < TTT_MOSHI.head:
+    version = family.chain.identify(values).version
+    if not 0 <= version < family.head:
         return False
-    fields = list(leaf_paths(TTT_MOSHI.chain.template(version)))
+    fields = list(leaf_paths(family.chain.template(version)))
     held = sum(dig(values, field, MISSING) is not MISSING for field in fields)
     return held * 4 >= len(fields) * 3
 
 
-def _saved(document: Document, overrides: list[str], what: str) -> tuple[Any, str]:
-    training = document.training
-    if overrides:
-        training = _resolved(training.model_dump(mode="json"), overrides).training
-    return training, f"{what}, version {document.version}"
+def _saved(document: Document, overrides: list[str], what: str) -> tuple[Document | Effective, str]:
+    what = f"{what}, version {document.version}"
+    if not overrides:
+        return document, what
+    given = document.training.model_dump(mode="json")
+    parts = {name: part.training.model_dump(mode="json") for name, part in document.parts.items()}
+    return _resolved({**given, **({EXTENSIONS: parts} if parts else {})}, overrides, document.family), what
 
 
-def _resolved(config: str | dict[str, Any] | None, overrides: list[str], checkpoint: str | None = None) -> Effective:
+def _resolved(
+    config: str | dict[str, Any] | None, overrides: list[str], family: Family, checkpoint: str | None = None
+) -> Effective:
     try:
-        return resolve(checkpoint, config, overrides)
+        return resolve(checkpoint, config, overrides, family=family)
     except ContradictionError as error:  # it differs or not, whatever contradicts it
         return effective_of(error)

@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
+from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, ink, say, say_json
+from tttcfg.families import BUILT_IN, family_named
 from tttcfg.history import versions
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
 def history(
     version: Annotated[
         int | None, typer.Argument(metavar="VERSION", help="One version, in full.", show_default=False)
     ] = None,
+    family: FAMILY = BUILT_IN,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Tell the schema's versions and what each changed.
@@ -25,9 +27,10 @@ def history(
       tttcfg history
       tttcfg history 7
     """
-    found = [one for one in versions(TTT_MOSHI) if version in (None, one["version"])]
+    chosen = family_named(family)
+    found = [one for one in versions(chosen) if version in (None, one["version"])]
     if not found:
-        raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {TTT_MOSHI.head}")
+        raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {chosen.head}")
     if output is Output.json:
         say_json(found)
         return

@@ -7,10 +7,10 @@ import typer
 
 from tttcfg import render
 from tttcfg.api import adopt, resolve, verified
-from tttcfg.cli.options import CHECKPOINT, CONFIG
+from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
 from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.families import BUILT_IN, family_named
 
 
 def inspect(
@@ -20,6 +20,7 @@ def inspect(
         typer.Option("--write", help="Adopt it: write training_config.json from what is proved, and --config."),
     ] = False,
     config: CONFIG = None,
+    family: FAMILY = BUILT_IN,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Say what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
@@ -37,14 +38,14 @@ def inspect(
     if config and not write:
         message = "goes with --write; what holds a configuration against weights is tttcfg verify"
         raise InputError(Problem("override", message, "--config"))
-    code = 0
+    chosen, code = family_named(family), 0
     try:
-        effective = resolve(checkpoint, config)
+        effective = resolve(checkpoint, config, family=chosen)
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)
-    written = adopt(checkpoint, config) if write and not code else None
-    text = render.inspection_text(verification, TTT_MOSHI, ink(sys.stdout))
+    written = adopt(checkpoint, config, family=chosen) if write and not code else None
+    text = render.inspection_text(verification, chosen, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
     if written is not None:
         tell(f"wrote {written}")

@@ -11,13 +11,14 @@ from typing import Annotated
 
 import typer
 
+from tttcfg.cli.options import FAMILY, STRICT_EXTENSIONS
 from tttcfg.cli.terminal import Output, ink, json_text, say, tell
 from tttcfg.errors import InputError, Problem, printable
+from tttcfg.families import BUILT_IN, family_named
 from tttcfg.fleet.migrate import Outcome, Task, migrate_many
 from tttcfg.fleet.plan import as_json, digest
 from tttcfg.fleet.scan import find_documents
 from tttcfg.render import plan_text
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 REMEMBERED = 64
 """How many plans are remembered, so that a file with the same one need not show it again."""
@@ -27,7 +28,9 @@ ERASE = "\r\x1b[K"
 def migrate(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Documents, or folders to search for them.")],
     write: Annotated[bool, typer.Option("--write", help="Change the files; without it nothing is.")] = False,
-    to: Annotated[int, typer.Option("--to", metavar="N", help="Version to reach, up or down.")] = TTT_MOSHI.head,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="N", help="Version to reach, up or down; the current one by itself.")
+    ] = None,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Going down, drop what the older version cannot hold.")
     ] = False,
@@ -35,6 +38,8 @@ def migrate(
         int | None,
         typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself, enough for all processors."),
     ] = None,
+    family: FAMILY = BUILT_IN,
+    strict_extensions: STRICT_EXTENSIONS = False,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
     output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
 ) -> None:
@@ -50,11 +55,12 @@ def migrate(
       tttcfg migrate runs --write --workers 4
       tttcfg migrate runs/exp/checkpoints/checkpoint_001000 --to 6 --write
     """
-    if not 0 <= to <= TTT_MOSHI.head:
-        raise InputError(
-            Problem("version", f"there is no version {to}; versions go from 0 to {TTT_MOSHI.head}", "--to")
-        )
-    task = Task(to, write, allow_loss, fsync, explain=output is Output.json or not write)
+    head = family_named(family).head
+    target = head if to is None else to
+    if not 0 <= target <= head:
+        raise InputError(Problem("version", f"there is no version {to}; versions go from 0 to {head}", "--to"))
+    explain = output is Output.json or not write
+    task = Task(target, write, allow_loss, fsync, explain, family, strict_extensions)
     report = _report_json if output is Output.json else partial(_report_text, task=task)
     with closing(_outcomes(paths, task, workers)) as outcomes:
         counts = report(outcomes)
@@ -115,7 +121,9 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
     colours = ink(sys.stdout)
     by = f" (no number; decided by {', '.join(outcome.decided_by[:3])})" if outcome.decided_by else ""
     verb = "migrated" if outcome.status == "migrated" else "would go"
-    line = f"{colours('bold', printable(outcome.path))}: {verb} from version {outcome.version} to {outcome.to}{by}"
+    line = f"{colours('bold', printable(outcome.path))}: {verb} {_step(outcome.version, outcome.to)}{by}"
+    if outcome.carried:
+        line += f", with extensions that are not installed as they are: {printable(', '.join(outcome.carried))}"
     if task.write:
         say(line)
         return
@@ -130,9 +138,14 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
         say(f"{line}; same changes as {printable(like)}")
 
 
+def _step(version: int | None, to: int | None) -> str:
+    """Return from which version a document goes to which; where it stays in its own, its extensions' sections go."""
+    return f"from version {version} to {to}" if version != to else "to the current versions of its extensions"
+
+
 def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], int], task: Task) -> str:
     done = "migrated" if task.write else "to migrate"
-    parts = [f"{count} from version {step[0]} to {step[1]}" for step, count in sorted(steps.items(), key=str)]
+    parts = [f"{count} {_step(*step)}" for step, count in sorted(steps.items(), key=str)]
     line = f"{counts.get('migrated', 0) + counts.get('planned', 0)} {done}" + (
         f" ({', '.join(parts)})" if parts else ""
     )

@@ -31,6 +31,15 @@ MODEL_CONFIG = Annotated[
     str | None,
     typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
 ]
+FAMILY = Annotated[
+    str,
+    typer.Option(
+        "--family", metavar="NAME", help="Whose configuration it is: an installed family, or one as module:NAME."
+    ),
+]
+STRICT_EXTENSIONS = Annotated[
+    bool, typer.Option("--strict-extensions", help="Refuse settings of an extension that is not installed.")
+]
 CHECKPOINT = Annotated[
     str, typer.Argument(metavar="PATH", help="Any path into a checkpoint, a safetensors file, or the URL of one.")
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tttcfg.errors import InputError, Problem, nearest, quote
-from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.family import Family
 
 
-def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+def override_texts(words: Sequence[str], family: Family, options: Sequence[str] = ()) -> list[str]:
     """Return typed words as KEY=VALUE texts; `options` are names that a word may have been meant for.
 
     Raises:
@@ -20,7 +20,7 @@ def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[st
         places = "the checkpoint's path comes first, without an option, and files go after --config"
     while rest:
         word = rest.pop(0)
-        if meant := _meant_option(word, options):
+        if meant := _meant_option(word, options, family):
             problems.append(Problem("override", "is no option", word.partition("=")[0], suggestion=f"--{meant}"))
             rest = rest[1:] if "=" not in word and rest and not rest[0].startswith("--") else rest
         elif word.startswith("--") and "=" not in word:
@@ -39,10 +39,10 @@ def override_texts(words: Sequence[str], options: Sequence[str] = ()) -> list[st
     return texts
 
 
-def _meant_option(word: str, options: Sequence[str]) -> str:
+def _meant_option(word: str, options: Sequence[str], family: Family) -> str:
     """Return the option that a word like --restor is near to, unless it names a setting or is nearer to one."""
     name = word[2:].partition("=")[0]
-    if not word.startswith("--") or "." in name or name.replace("-", "_") in TTT_MOSHI.leaves:
+    if not word.startswith("--") or "." in name or name.replace("-", "_") in family.leaves:
         return ""
-    found = nearest(name, [*options, *(leaf for leaf in TTT_MOSHI.leaves if "." not in leaf)])
+    found = nearest(name, [*options, *(leaf for leaf in family.leaves if "." not in leaf)])
     return found if found in options else ""

@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from tttcfg import render
-from tttcfg.api import as_document, placed
 from tttcfg.api import resolve as resolve_api
-from tttcfg.cli.options import CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
+from tttcfg.as_document import as_document, placed
+from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
 from tttcfg.effective import Effective, Finding
 from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
+from tttcfg.extension import all_leaves
+from tttcfg.families import BUILT_IN, family_named
+from tttcfg.family import Family
 from tttcfg.fields import Role
 from tttcfg.saving import document_bytes
 from tttcfg.storage import write_atomically
-from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
 from tttcfg.urls import address
 from tttcfg.version import __version__
 
@@ -28,7 +30,7 @@ SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}
 
 OPTIONS = (
     *("checkpoint", "config", "set", "restore", "model-config", "train", "require-ttt", "output", "explain", "write"),
-    *("help",),
+    *("family", "strict-extensions", "help"),
 )
 
 
@@ -57,6 +59,8 @@ def resolve(
     require_ttt: Annotated[
         bool, typer.Option("--require-ttt", help="Demand that the layers' configuration is known.")
     ] = False,
+    family: FAMILY = BUILT_IN,
+    strict_extensions: STRICT_EXTENSIONS = False,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.yaml,
     explain: Annotated[
         str | None,
@@ -84,7 +88,8 @@ def resolve(
         raise InputError(
             Problem("override", "--explain and --output json exclude each other; the JSON has all origins")
         )
-    texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
+    chosen = family_named(family)
+    texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
     contradiction: ContradictionError | None = None
     try:
         effective = resolve_api(
@@ -95,16 +100,18 @@ def resolve(
             model_config=model_config,
             require_ttt=require_ttt,
             require_training=train,
+            strict_extensions=strict_extensions,
+            family=chosen,
         )
     except ContradictionError as error:
         contradiction, effective = error, effective_of(error)
-    _show(effective, output, explain, _header(checkpoint, config))
+    _show(effective, chosen, output, explain, _header(checkpoint, config))
     if contradiction is not None and output is Output.json:
         fail(contradiction)
     if contradiction is not None:  # the findings have said it
         raise typer.Exit(contradiction.exit_code)
     if write is not None:
-        data = _file_bytes(effective, write, checkpoint, config)
+        data = _file_bytes(effective, chosen, write, _header(checkpoint, config))
         write_atomically(write, data, backup=f"{write}.bak" if write.is_file() else None)
 
 
@@ -114,36 +121,37 @@ def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
     return [f"resolved by tttcfg {__version__} from {', '.join(sources) or 'defaults'}"]
 
 
-def _show(effective: Effective, output: Output, explain: str | None, header: list[str]) -> None:
+def _show(effective: Effective, family: Family, output: Output, explain: str | None, header: list[str]) -> None:
     colours = ink(sys.stdout)
     findings: Sequence[Finding] = effective.findings
     if output is Output.json:
-        say_json(render.effective_json(effective, TTT_MOSHI))
+        say_json(render.effective_json(effective, family))
         return
     if explain is None:
         say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
         say(render.origins_table(effective.origins, colours))
     else:
-        leaves, names = TTT_MOSHI.leaves, _names(effective, explain)
+        leaves, names = all_leaves(family), _names(effective, family, explain)
         for name in names:
             say(render.origin_story(leaves.get(name), name, effective.origins[name], colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
     tell(render.findings_text(findings, ink(sys.stderr)))
 
 
-def _names(effective: Effective, key: str) -> list[str]:
+def _names(effective: Effective, family: Family, key: str) -> list[str]:
     """Return the fields that `key` means: one, those of a section, or what an old spelling is called now."""
     names = [name for name in effective.origins if name == key or name.startswith(f"{key}.")]
     if names:
         return names
-    if key.startswith("ttt.") and key.removeprefix("ttt.") in TTTConfig.model_fields:
+    derived = family.layers.model_fields if family.layers is not None else {}
+    if key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
         reasons = [one.message for one in effective.findings if one.code in ("model_config", "contradiction")]
         raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
-    leaf = TTT_MOSHI.leaves.get(key)
+    leaf = family.leaves.get(key)
     if leaf is not None and leaf.role is Role.SECRET:
         raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
-    now = TTT_MOSHI.chain.spellings.get(key)
+    now = family.chain.spellings.get(key)
     if now is None:
         suggestion = nearest_key(key, list(effective.origins))
         raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
@@ -152,7 +160,7 @@ def _names(effective: Effective, key: str) -> list[str]:
     return [now]
 
 
-def _file_bytes(effective: Effective, path: Path, checkpoint: str | None, config: list[str] | None) -> bytes:
+def _file_bytes(effective: Effective, family: Family, path: Path, header: list[str]) -> bytes:
     if path.suffix == ".json":
-        return document_bytes(placed(as_document(effective), path))
-    return render.effective_yaml(effective, _header(checkpoint, config)).encode()
+        return document_bytes(placed(as_document(effective, family), path))
+    return render.effective_yaml(effective, header).encode()

@@ -7,15 +7,25 @@ import typer
 
 from tttcfg import render
 from tttcfg.api import verified
-from tttcfg.cli.options import CHECKPOINT, CONFIG, MODEL_CONFIG, OVERRIDES, RESTORE, SET, Restore
+from tttcfg.cli.options import (
+    CHECKPOINT,
+    CONFIG,
+    FAMILY,
+    MODEL_CONFIG,
+    OVERRIDES,
+    RESTORE,
+    SET,
+    STRICT_EXTENSIONS,
+    Restore,
+)
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import Output, answer, effective_of, ink
 from tttcfg.errors import ContradictionError
+from tttcfg.families import BUILT_IN, family_named
 from tttcfg.resolver import resolve_family
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
-OPTIONS = ("config", "set", "restore", "model-config", "output", "help")
+OPTIONS = ("config", "set", "restore", "model-config", "family", "strict-extensions", "output", "help")
 
 
 def verify(
@@ -25,6 +35,8 @@ def verify(
     set_: SET = None,
     restore: RESTORE = Restore.auto,
     model_config: MODEL_CONFIG = None,
+    family: FAMILY = BUILT_IN,
+    strict_extensions: STRICT_EXTENSIONS = False,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Hold the effective configuration against the names and shapes of the checkpoint's tensors.
@@ -40,17 +52,19 @@ def verify(
       tttcfg verify runs/exp --config any.yaml ttt.layers=all
       tttcfg verify weights/lora.safetensors --config any.yaml --output json
     """
-    texts = [*override_texts(overrides or [], OPTIONS), *(set_ or [])]
+    chosen = family_named(family)
+    texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
     code = 0
     try:
         effective = resolve_family(
-            TTT_MOSHI,
+            chosen,
             checkpoint=checkpoint,
             config=config,
             overrides=texts,
             restore=restore.value,
             model_config=model_config,
             require_weights=True,
+            strict_extensions=strict_extensions,
         )
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code

@@ -30,5 +30,5 @@ dialect = Dialect(
     hint="transformer.layers.",
     base=MOSHI,
     yields_to=("ttt_moshi", "moshi_in_place"),
-    trained_here=True,
+    family="ttt_moshi",
 )

@@ -7,7 +7,7 @@ model, no heads and no mini-batches, so nothing here speaks of the `ttt` fields.
 from __future__ import annotations
 
 from tttcfg.dialects.moshi_finetune import LAYER, MOSHI
-from tttcfg.weights.dialect import MODEL_DIM, Dialect
+from tttcfg.weights.dialect import CONV_KERNEL_SIZE, MODEL_DIM, Dialect
 
 dialect = Dialect(
     name="moshi_in_place",
@@ -20,10 +20,11 @@ dialect = Dialect(
     tensors={"w_down": (MODEL_DIM, "hidden")},
     optional={
         "w_down_pretrained": (MODEL_DIM, "hidden"),
-        "target_generator.conv.weight": None,
+        "target_generator.conv.weight": ("channels", "channels of a group", CONV_KERNEL_SIZE),
         "target_generator.conv.bias": None,
         "target_generator.W_target": None,
         "target_generator.W_target.weight": None,
     },
+    family="moshi_in_place",
     other_ttt=True,
 )

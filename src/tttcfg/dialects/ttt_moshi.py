@@ -24,5 +24,5 @@ dialect = Dialect(
         Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1, 1, 2),
         Inner(f"{TTT}weights.{{}}", f"{TTT}biases.{{}}", 0, 3, 0),
     ),
-    trained_here=True,
+    family="ttt_moshi",
 )

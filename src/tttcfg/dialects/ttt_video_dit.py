@@ -48,4 +48,5 @@ dialect = Dialect(
         **layer_tensors(TTT),
     },
     inner=(Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1, 1, 2),),
+    family="ttt_video_dit",
 )

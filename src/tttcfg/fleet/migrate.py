@@ -13,7 +13,9 @@ from multiprocessing.pool import AsyncResult
 from typing import Literal, NamedTuple
 
 from tttcfg.document import DOCUMENT_CAP, parse_document, read_unplaced
-from tttcfg.errors import TttcfgError, printable
+from tttcfg.errors import InputError, Place, Problem, TttcfgError, printable
+from tttcfg.extension import path_of
+from tttcfg.families import BUILT_IN, family_named
 from tttcfg.family import Family
 from tttcfg.fleet.plan import Change, between, upgrading
 from tttcfg.migrating import migrate_tree
@@ -21,7 +23,6 @@ from tttcfg.saving import canonical_bytes, document_bytes
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes, write_atomically
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 FEW = 64
 """Documents that are migrated sooner than processes could be started for them."""
@@ -36,7 +37,10 @@ Status = Literal["current", "planned", "migrated", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What became of one document: why it failed, if it did, and what changes, if that was asked for."""
+    """What became of one document: why it failed, if it did, and what changes, if that was asked for.
+
+    `carried` names the extensions that are not installed, whose sections stay as they are.
+    """
 
     path: str
     status: Status
@@ -45,6 +49,7 @@ class Outcome(NamedTuple):
     decided_by: tuple[str, ...] = ()
     problem: str = ""
     changes: tuple[Change, ...] = ()
+    carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ class Task:
     allow_loss: bool = False
     fsync: bool = True
     explain: bool = False
+    family_name: str = BUILT_IN
+    strict_extensions: bool = False
 
     @property
     def family(self) -> Family:
-        return TTT_MOSHI
+        return family_named(self.family_name)
 
 
 def migrate_file(path: str, task: Task) -> Outcome:
@@ -76,8 +83,12 @@ def _migrate(path: str, task: Task) -> Outcome:
     raw = read_bytes(path, DOCUMENT_CAP)
     document = parse_document(raw, task.family, path)
     version, decided_by = document.version, document.decided_by
-    if version == task.to:
-        return Outcome(path, "current", version, task.to, decided_by)
+    carried = tuple(document.carried)
+    if carried and task.strict_extensions:
+        message = "is an extension that is not installed; install it, or do without --strict-extensions"
+        raise InputError(Problem("extension", message, f"{path_of(name)[:-1]}", Place(path)) for name in carried)
+    if version == task.to and (document.is_current or task.to != task.family.head):
+        return Outcome(path, "current", version, task.to, decided_by, carried=carried)
     if task.to == task.family.head:
         data = document_bytes(document)
         changes = upgrading(document) if task.explain else []
@@ -86,7 +97,7 @@ def _migrate(path: str, task: Task) -> Outcome:
     if task.write:
         write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
     status: Status = "migrated" if task.write else "planned"
-    return Outcome(path, status, version, task.to, decided_by, changes=tuple(changes))
+    return Outcome(path, status, version, task.to, decided_by, changes=tuple(changes), carried=carried)
 
 
 def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change]]:

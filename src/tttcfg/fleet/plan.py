@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from tttcfg.document import Document
+from tttcfg.extension import path_of
 from tttcfg.fields import plain
 from tttcfg.record import WITHHELD, Record, Tree, looks_secret, redacted, split
 from tttcfg.versions import RESERVED
@@ -34,10 +35,15 @@ class Change(NamedTuple):
 
 def upgrading(document: Document) -> list[Change]:
     """Return what bringing a document to the current version changes."""
+    parts = [
+        change._replace(key=f"{path_of(name)}{change.key}")
+        for name, part in document.parts.items()
+        for change in upgrading(part)
+    ]
     if document.migration is None:
-        return []
+        return parts
     absent = [Change("added", key, value, ABSENT) for key, value in document.lacking.items()]
-    return [*_recorded(document.migration, document), *absent]
+    return [*_recorded(document.migration, document), *absent, *parts]
 
 
 def between(old: Tree, new: Tree, to: int) -> list[Change]:

@@ -5,11 +5,12 @@ try:
 except ImportError as error:
     raise ImportError('tttcfg.nn needs torch: pip install "tttcfg[torch]"') from error
 
+from tttcfg.errors import RankError
 from tttcfg.nn.checkpointer import Checkpointer
-from tttcfg.nn.fingerprint import Computation, check_computation, fingerprint
+from tttcfg.nn.fingerprints import Computation, check_computation, fingerprint
 from tttcfg.nn.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
-from tttcfg.nn.kernel_check import WrongKernelError, check_kernel
-from tttcfg.nn.kernels import Kernel, choose_kernel, register, unregister
+from tttcfg.nn.kernel_check import check_kernel
+from tttcfg.nn.kernels import Kernel, WrongKernelError, choose_kernel, register, unregister
 from tttcfg.nn.layer import TTTLayer
 from tttcfg.nn.loading import Loaded, load_checkpoint
 from tttcfg.nn.lora import LoRALinear, adapter_state_dict, add_lora, merged_state_dict
@@ -28,6 +29,7 @@ __all__ = [
     "Kernel",
     "LoRALinear",
     "Loaded",
+    "RankError",
     "Restored",
     "Resumed",
     "ScanInputs",

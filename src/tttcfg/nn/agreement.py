@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -17,10 +16,12 @@ from tttcfg.errors import Problem, quote
 from tttcfg.family import Derived, Family
 from tttcfg.fields import plain
 from tttcfg.nn.hybrid import HybridLayer, SequenceModelingBlock
+from tttcfg.nn.wrappers import inside
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.verification import verification
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.header import Header
+from tttcfg.weights.knowledge import knowledge
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -44,10 +45,11 @@ def contradictions(
         origins: Where each value comes from, if that is known; what an override chose may depart from what is stored.
     """
     evidence = gather(header)
-    weights = Weights(header, evidence, import_module(family.weights).proved(evidence))
+    weights = Weights(header, evidence, knowledge(family).proved(evidence))
     derived = derived or family.derive(training, *model, weights.proved)
     if origins is None:
-        origins = {one.name: (Origin("config", plain(one.get(training)), ""),) for one in family.public_leaves}
+        where = "configuration that was given"
+        origins = {one.name: (Origin("config", plain(one.get(training)), where),) for one in family.public_leaves}
     known = {**{key: (Origin("derived", None, place),) for key, place in derived.origins.items()}, **origins}
     chosen = [key for key, given in known.items() if given and given[0].source == "override"]
     checked = verification(family, weights, training, derived, model, document, known, chosen=chosen)
@@ -126,9 +128,10 @@ def _differing(index: int, live: nn.Module, made: nn.Module, apart: Collection[s
 def _of_contexts(model: nn.Module, config: TTTConfig) -> Iterator[Problem]:
     stacks = [one for one in model.modules() if isinstance(one, nn.ModuleList)]
     for stack in stacks:
-        if not any(isinstance(layer, HybridLayer) for layer in stack):
+        layers = [inside(layer) for layer in stack]
+        if not any(isinstance(layer, HybridLayer) for layer in layers):
             continue
-        for index, layer in enumerate(stack):
+        for index, layer in enumerate(layers):
             hybrid = isinstance(layer, HybridLayer)
             attention = getattr(layer.original_layer if hybrid else layer, "self_attn", None)
             name = "ttt_layer_context" if hybrid else "non_ttt_layer_context"

@@ -5,33 +5,38 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tttcfg.api import as_document, mark_for, save_document
+from tttcfg.api import mark_for, save_document
+from tttcfg.as_document import as_document, extended
 from tttcfg.checkpoint import MODEL_CONFIG_NAME
 from tttcfg.document import Document
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.fields import Section
 from tttcfg.nn.contents import Contents, selected, settle_contents
-from tttcfg.nn.fingerprint import FINGERPRINT_NAME, fingerprint, unavailable
+from tttcfg.nn.fingerprints import FINGERPRINT_NAME, NOT_FINITE, fingerprint, unavailable
 from tttcfg.nn.folders import STEPS, foreign, prune, sweep, write_json, writing
 from tttcfg.nn.gathering import gathered, tensors_of, unwrapped
-from tttcfg.nn.ranks import agree, on_first, rank, together
+from tttcfg.nn.ranks import agree, log_once, on_first, rank, same, together
 from tttcfg.nn.resuming import Resumed, resume
-from tttcfg.nn.tensor_file import write_tensors
+from tttcfg.nn.tensor_file import digest_of_sample, write_tensors
 from tttcfg.nn.training_state import (
     STATE_NAME,
     STATE_TENSORS_NAME,
+    TENSORS,
+    WEIGHTS,
     Run,
     Stepped,
     state_tensors,
     state_values,
 )
+from tttcfg.nn.wrappers import plain_name
 from tttcfg.record import Tree
 from tttcfg.ttt_moshi.family import TrainingArgs
 
@@ -48,7 +53,8 @@ class Checkpointer:
             training_config.json                           the effective configuration; bound to the weights both ways
             fingerprint.json                               what the model says of a fixed input
             training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
-            manifest.json                                  what was written, by which pruning knows it
+            manifest.json                                  what was written, by which pruning knows it: a checkpoint
+                                                           in which a file was changed since stays
 
     Constructing one tries a save of everything but tensors, so that none fails after hours for what could be known
     before. Under torchrun every rank constructs it, once the model is wrapped or sharded, and every rank saves.
@@ -59,11 +65,13 @@ class Checkpointer:
         run_dir: The folder of the run.
         config: The model's config.json; it is not changed.
         optimizer: What trains it; without one, the checkpoint holds no optimiser's state.
-        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all.
+        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with numbers that are not
+            finite count by themselves: a run that diverges removes none from before.
         full_finetuning: Whether the whole model is trained; the configuration may say so as well.
         training_args: What `tttcfg.resolve` returned; or a `Document`, a `TrainingArgs`, or the trainer's own.
         scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
         fingerprint: Whether checkpoints keep what the model says of a fixed input.
+        extensions: The settings of extensions, where `training_args` does not hold them already.
 
     Raises:
         InputError: Something that was given cannot be saved.
@@ -85,13 +93,14 @@ class Checkpointer:
         *,
         scheduler: Any = None,
         fingerprint: bool = True,
+        extensions: Iterable[Section] = (),
     ) -> None:
         self.run = Run(unwrapped(model), state, optimizer, scheduler)
         self.folder = Path(run_dir) / STEPS
         self.model_config = dict(config)
         self.keep, self.fingerprinting = num_ckpt_keep, fingerprint
         self.configuration = training_args
-        self.document = together(lambda: _document(training_args, full_finetuning, num_ckpt_keep))
+        self.document = together(lambda: extended(_document(training_args, full_finetuning, num_ckpt_keep), extensions))
         agree(self.document)
         self._try()
 
@@ -108,17 +117,18 @@ class Checkpointer:
 
         Raises:
             ContradictionError: The model is not of this configuration any more; nothing was written.
+            RankError: The ranks do not save the same; nothing was written.
             WriteError: The disk would not take it; nothing was changed.
         """
-        contents = together(lambda: self._settled(save_only_lora, dtype))
+        contents, own = self._agreed(save_only_lora, dtype)
         marks = self._marks(contents)
         tensors = tensors_of(self.run.model)
         weights = gathered({name: tensors[name] for name in contents.sources})
-        state = gathered(state_tensors(self.run, contents))
+        state = gathered(own)
         values = state_values(self.run)
         written = on_first(lambda: str(self._write(contents, weights, marks, state, values)))
         together(lambda: _wait_for(Path(written)))
-        logger.info("saved %s: %d tensors in %s", written, len(contents.header), contents.dtype)
+        log_once(logger, logging.INFO, "saved %s: %d tensors in %s", written, len(contents.header), contents.dtype)
         return Path(written)
 
     def resume(self, path: str | os.PathLike[str]) -> Resumed:
@@ -128,7 +138,7 @@ class Checkpointer:
         Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
 
         Raises:
-            InputError: The checkpoint holds no training state, or it cannot be read.
+            InputError: The checkpoint holds no training state, has numbers that are not finite, or cannot be read.
             ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
                 was changed.
         """
@@ -140,23 +150,54 @@ class Checkpointer:
             raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
         return settle_contents(self.run.model, self.document, self.model_config, save_only_lora, dtype)
 
+    def _agreed(
+        self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Contents, dict[str, torch.Tensor]]:
+        """Return what a save holds, and the tensors of the training state, of which all ranks have the same.
+
+        What they have otherwise is found here: in what follows they would wait for each other, or mix up tensors.
+        """
+
+        def settled() -> tuple[Contents, dict[str, torch.Tensor]]:
+            contents = self._settled(save_only_lora, dtype)
+            return contents, state_tensors(self.run, contents)
+
+        contents, state = together(settled)
+        values: Tree = {
+            "state.step": self.run.state.step,
+            "num_ckpt_keep": self.keep,
+            "save_only_lora": contents.adapters,
+            "dtype": str(contents.dtype),
+            "fingerprint": self.fingerprinting,
+            "optimizer": _kind(self.run.optimizer),
+            "scheduler": _kind(self.run.scheduler),
+            "weights": contents.header.digest,
+        }
+        values |= {f"{MODEL_CONFIG_NAME}: {name}": value for name, value in contents.model_config.items()}
+        same({**values, **{name: list(tensor.shape) for name, tensor in state.items()}})
+        return contents, state
+
     def _try(self) -> None:
         """Do everything of a save but the tensors, on a folder that is removed again."""
-        contents = together(self._settled)
+        contents, _ = self._agreed()
         marks = self._marks(contents)
         values = state_values(self.run)
         on_first(lambda: self._write_settings(contents, marks, values))
 
     def _marks(self, contents: Contents) -> Tree | None:
-        """Return the fingerprint; one that cannot be made never costs a checkpoint."""
+        """Return the fingerprint; one that cannot be made on any rank costs no checkpoint.
+
+        A sharded model whose forward pass fails on some ranks only does: the others wait for them in the middle of it,
+        until the group of processes gives up.
+        """
         if not self.fingerprinting:
             return None
         try:
             found = fingerprint(self.run.model, contents.model_config, contents.ttt, dtype=contents.dtype)
         except Exception as error:
             found = unavailable(f"the model cannot be run on the probe's input: {error!r}")
-        if "unavailable" in found and rank() == 0:
-            logger.warning("checkpoints have no fingerprint: %s", found["unavailable"])
+        if "unavailable" in found:
+            log_once(logger, logging.WARNING, "checkpoints have no fingerprint: %s", found["unavailable"])
         return {**found, "weights": contents.header.digest}
 
     def _write_settings(self, contents: Contents, marks: Tree | None, values: Tree) -> str:
@@ -164,7 +205,9 @@ class Checkpointer:
         with writing(self.folder, self.run.state.step) as (inside, _):
             self._write_small(inside, contents, marks, values)
         if copies := foreign(self.folder, self.run.state.step):
-            message = "%s: %s are copies or were written by another program; they are not pruned, and are renamed %s"
+            message = (
+                "%s: %s are copies, were changed or are another program's; they are not pruned, and are renamed %s"
+            )
             logger.warning(message, self.folder, ", ".join(copies), "where this run saves the same step")
         return ""
 
@@ -187,10 +230,14 @@ class Checkpointer:
         with writing(self.folder, step) as (inside, put):
             mark = mark_for(contents.document, family=contents.document.family)
             chosen = selected(self.run.model, weights, contents.adapters)
-            write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
-            write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
-            self._write_small(inside, contents, marks, values)
-            target = put()
+            wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
+            wild += write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
+            digests = digest_of_sample(chosen.items(), contents.dtype), digest_of_sample(state.items())
+            self._write_small(inside, contents, marks, {**values, WEIGHTS: digests[0], TENSORS: digests[1]})
+            wrong = _defect(self.run.model, wild, marks)
+            target = put(wrong)
+        if wrong:
+            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong)
         prune(self.folder, step, self.keep)
         sweep(self.folder)
         return target
@@ -213,6 +260,22 @@ def _document(training_args: Any, full_finetuning: bool, keep: int | None) -> Do
         message = "is false in the configuration, but Checkpointer was told that the whole model is trained"
         raise ContradictionError([Problem("contradiction", message, "full_finetuning")])
     return document
+
+
+def _defect(model: nn.Module, wild: Iterable[str], marks: Tree | None) -> str:
+    """Return what is wrong with a model of which these tensors, and these marks, were saved; empty if nothing is.
+
+    Buffers may be infinite on purpose, as masks are.
+    """
+    buffers = {plain_name(name) for name, _ in model.named_buffers(remove_duplicate=False)}
+    if names := [name for name in wild if name not in buffers]:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return f"{names[0]}{more} had numbers that are not finite"
+    return NOT_FINITE if marks is not None and marks.get("unavailable") == NOT_FINITE else ""
+
+
+def _kind(one: object) -> str | None:
+    return None if one is None else type(one).__name__
 
 
 def _wait_for(folder: Path) -> None:

@@ -1,14 +1,17 @@
 """Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
 
-Each holds a manifest of what was written, with the number that the file system gave the folder: whatever was copied,
-renamed or made by somebody else is thereby told from what was written here, and stays; under another name, where a
-checkpoint takes its place.
+Each holds a manifest of what was written: the number that the file system gave the folder, and size and time of each
+file. Whatever was copied, renamed, changed or made by somebody else is thereby told from what was written here, and
+stays; under another name, where a checkpoint takes its place. One file that was written anew is enough, by tttcfg as
+well: after `tttcfg migrate` or `bind` a checkpoint is its owner's. Of JSON files the manifest has a digest too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -32,6 +35,7 @@ MANIFEST_NAME = "manifest.json"
 _MANIFEST_CAP = 1 << 20
 _STEP = re.compile(r"checkpoint_(\d+)")
 _TEMPORARY = re.compile(r"\.(checkpoint_\d+)\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
+_DEFECT = "defect"
 _STALE_SECONDS = 3600.0
 _AT_HERE, _EXCHANGE = -100, 2
 
@@ -41,9 +45,10 @@ def checkpoint_name(step: int) -> str:
 
 
 @contextlib.contextmanager
-def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[[], Path]]]:
+def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[..., Path]]]:
     """Make the folder of a checkpoint beside its place, and yield where its files go, and what puts it in its place.
 
+    That may be called with what is wrong with the model that was saved, as `defect` is then going to return it.
     What is not put in its place is removed. A checkpoint of the same step takes the place of one that was written here;
     anything else that stands there, a copy say, is renamed, and a warning tells how: training is never lost over it.
 
@@ -55,7 +60,7 @@ def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[[], Path]]
     try:
         inside = temporary / CONSOLIDATED
         _make(inside)
-        yield inside, lambda: _put(temporary, target, step)
+        yield inside, lambda wrong="": _put(temporary, target, step, wrong)
     except TttcfgError:
         raise
     except OSError as error:
@@ -92,17 +97,19 @@ def write_json(path: Path, values: object, indent: int | None = 2) -> None:
     write_file(path, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
 
 
-def _put(temporary: Path, target: Path, step: int) -> Path:
+def _put(temporary: Path, target: Path, step: int, wrong: str) -> Path:
     """Let a finished folder take its place, and what stood there go."""
-    files = sorted(entry.name for entry in (temporary / CONSOLIDATED).iterdir())
+    files = {path.name: _told(path) for path in sorted((temporary / CONSOLIDATED).iterdir())}
     made = {"written_by": f"tttcfg {__version__}", "step": step, "inode": temporary.stat().st_ino, "files": files}
+    made |= {_DEFECT: wrong} if wrong else {}
     write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
     sync_folder(temporary / CONSOLIDATED)
     sync_folder(temporary)
-    if os.path.lexists(target) and not is_ours(target):
+    if os.path.lexists(target) and not (is_ours(target) and _is_removable(target)):
+        reason = "is write-protected" if is_ours(target) else "is a copy, was changed or is another program's"
         left = _left(target)
         os.rename(target, left)
-        logger.warning("%s is a copy or was written by another program; it is %s now", target, left)
+        logger.warning("%s %s; it is %s now", target, reason, left)
     if not os.path.lexists(target):
         os.rename(temporary, target)
     elif not _exchanged(temporary, target):
@@ -114,6 +121,17 @@ def _put(temporary: Path, target: Path, step: int) -> Path:
     return target
 
 
+def _told(path: Path) -> dict[str, Any]:
+    """Return what a manifest says of a file; weights are too large for a digest of their bytes."""
+    found = path.lstat()
+    told: dict[str, Any] = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    return {**told, "sha256": _digest(path)} if path.suffix == ".json" else told
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _exchanged(one: Path, other: Path) -> bool:
     """Let two folders change places at once; return whether this system can."""
     exchange = getattr(ctypes.CDLL(None), "renameat2", None)
@@ -122,24 +140,55 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 def manifest(folder: Path) -> dict[str, Any]:
     """Return what was written in a checkpoint's folder, as its manifest says it; empty where there is none."""
+    return _manifest(folder / CONSOLIDATED)
+
+
+def defect(inside: Path) -> str:
+    """Return what was wrong with the model when the checkpoint in `inside` was saved; empty if nothing was."""
+    said = _manifest(inside).get(_DEFECT, "")
+    return said if isinstance(said, str) else ""
+
+
+def _manifest(inside: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_bytes(folder / CONSOLIDATED / MANIFEST_NAME, _MANIFEST_CAP))
-    except ValueError:
+        found = json.loads(read_bytes(inside / MANIFEST_NAME, _MANIFEST_CAP))
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("files"), list) else {}
+    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a checkpoint's folder was written here, and is neither a copy nor renamed."""
+    """Whether a checkpoint's folder was written here, is neither a copy nor renamed, and no file of it was changed.
+
+    A file of it that is gone, the optimiser's state say, leaves nothing of anybody's to be lost.
+    """
     named = _STEP.fullmatch(folder.name)
     if named is None or folder.is_symlink():
         return False
     made = manifest(folder)
-    return made.get("step") == int(named.group(1)) and made.get("inode") == folder.stat().st_ino
+    if made.get("step") != int(named.group(1)) or made.get("inode") != folder.stat().st_ino:
+        return False
+    return all(
+        _as_written(folder / CONSOLIDATED / os.path.basename(name), told) for name, told in made["files"].items()
+    )
+
+
+def _as_written(path: Path, told: object) -> bool:
+    """Whether a file that is there has the size and time that the manifest says."""
+    if not os.path.lexists(path):
+        return True
+    found = path.lstat()
+    return isinstance(told, dict) and (told.get("size"), told.get("mtime_ns")) == (found.st_size, found.st_mtime_ns)
+
+
+def is_edited(path: Path) -> bool:
+    """Whether a JSON file of a checkpoint, or of a copy of one, is not what was saved; no manifest, no telling."""
+    told = _manifest(path.parent).get("files", {}).get(path.name)
+    return isinstance(told, dict) and told.get("sha256") != _digest(path)
 
 
 def foreign(parent: Path, step: int) -> list[str]:
-    """Return the names of checkpoints from `step` on that were not written here, by step."""
+    """Return the names of checkpoints from `step` on that were not written here, or were changed since, by step."""
     return [name for number, name in _by_step(parent) if number >= step and not is_ours(parent / name)]
 
 
@@ -150,21 +199,44 @@ def _by_step(parent: Path) -> list[tuple[int, str]]:
 def prune(parent: Path, step: int, keep: int | None) -> None:
     """Remove what was written here before the checkpoint of `step`, but the newest: `keep` stay with that one.
 
-    Checkpoints of later steps, which an earlier attempt left, stay until this run comes to them.
-
-    Raises:
-        WriteError: One could not be removed.
+    Checkpoints with a defect are counted apart, so that a run which diverges removes none that is sound. Those of
+    later steps, which an earlier attempt left, stay until this run comes to them. What cannot be removed stays, with a
+    warning.
     """
     if keep is None:
         return
-    earlier = [parent / name for number, name in _by_step(parent) if number < step and is_ours(parent / name)]
-    for folder in earlier[: max(0, len(earlier) + 1 - keep)]:
-        temporary = _beside(folder)
-        try:
-            os.rename(folder, temporary)
-            _discard(temporary)
-        except OSError as error:
-            raise unwritable(str(folder), error) from None
+    try:
+        earlier = [parent / name for number, name in _by_step(parent) if number < step and is_ours(parent / name)]
+        newest = parent / checkpoint_name(step)
+        for broken in (False, True):
+            these = [folder for folder in earlier if bool(defect(folder / CONSOLIDATED)) is broken]
+            apart = newest.exists() and bool(defect(newest / CONSOLIDATED)) is not broken
+            for folder in these[: max(0, len(these) + (not apart) - keep)]:
+                _remove(folder)
+    except OSError as error:
+        logger.warning("%s: nothing more is pruned: %s", parent, error.strerror)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint of ours; where that fails, it stays as it was, or what is left of it is swept up later."""
+    temporary = _beside(folder)
+    try:
+        if not _is_removable(folder):
+            raise PermissionError(errno.EACCES, "it is write-protected")
+        os.rename(folder, temporary)
+        _discard(temporary)
+    except OSError as error:
+        logger.warning("%s is not pruned: %s", folder, error.strerror)
+        files = manifest(temporary).get("files")
+        if files and all((temporary / CONSOLIDATED / os.path.basename(name)).exists() for name in files):
+            with contextlib.suppress(OSError):
+                os.rename(temporary, folder)
+
+
+def _is_removable(folder: Path) -> bool:
+    """Whether this process may remove what is in a checkpoint's folder."""
+    by = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    return all(os.access(one, os.W_OK | os.X_OK, **by) for one in (folder, folder / CONSOLIDATED))
 
 
 def sweep(parent: Path) -> None:

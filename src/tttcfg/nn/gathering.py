@@ -7,16 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.nn.ranks import rank
-
-_WRAPPED = {"DistributedDataParallel": "module", "DataParallel": "module", "OptimizedModule": "_orig_mod"}
+from tttcfg.nn.wrappers import inside, plain_name
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside DistributedDataParallel and torch.compile: its tensors have the names that are saved.
+    """Return the model inside DistributedDataParallel and torch.compile.
 
     Raises:
         InputError: It is sharded by the first FSDP, whose flat parameters have lost their names.
@@ -26,9 +25,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
             "is wrapped in FullyShardedDataParallel, which is not supported; use torch.distributed.fsdp.fully_shard"
         )
         raise InputError(Problem("rejected", message, "model"))
-    while (inside := _WRAPPED.get(type(model).__name__)) is not None:
-        model = getattr(model, inside)
-    return model
+    return model if isinstance(model, FSDPModule) else inside(model)  # what is sharded runs from outside only
 
 
 def at_rest(model: nn.Module) -> nn.Module:
@@ -40,8 +37,8 @@ def at_rest(model: nn.Module) -> nn.Module:
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state dict of a model as it is: what stands under two names is one object."""
-    return dict(at_rest(model).state_dict(keep_vars=True))
+    """Return the state dict of a model as it is, without wrappers in names: what stands under two is one object."""
+    return {plain_name(name): one for name, one in at_rest(model).state_dict(keep_vars=True).items()}
 
 
 def gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -62,12 +59,17 @@ def gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def put(target: torch.Tensor, value: torch.Tensor) -> None:
-    """Copy a whole tensor into one of a model, sharded or not. A collective where it is sharded."""
+    """Copy a whole tensor, which every rank has, into one of a model, sharded or not. Ranks do not meet here."""
     with torch.no_grad():
         target.copy_(like(target, value))
 
 
 def like(target: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Return a whole tensor where, and sharded as, `target` is. A collective where it is sharded."""
+    """Return a whole tensor where, and sharded as, `target` is: each rank takes its part of what it has read."""
     value = value.to(target.device)
-    return distribute_tensor(value, target.device_mesh, target.placements) if isinstance(target, DTensor) else value
+    if not isinstance(target, DTensor):
+        return value
+    mesh = target.device_mesh
+    return DTensor.from_local(value, mesh, [Replicate()] * mesh.ndim, run_check=False).redistribute(
+        mesh, target.placements
+    )

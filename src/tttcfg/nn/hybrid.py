@@ -14,6 +14,7 @@ from tttcfg.errors import ContradictionError, Problem
 from tttcfg.nn.inner import State
 from tttcfg.nn.kernels import choose_kernel
 from tttcfg.nn.layer import TTTLayer
+from tttcfg.nn.wrappers import inside
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def _mismatches(layers: nn.ModuleList, config: TTTConfig) -> Iterator[tuple[str,
     if beyond := [index for index in config.layer_indices if index >= len(layers)]:
         yield "ttt.layer_indices", f"layers {beyond} do not exist: the model has {len(layers)}"
     for index, layer in enumerate(layers):
-        if isinstance(layer, HybridLayer):
+        if isinstance(inside(layer), HybridLayer):
             yield "ttt.layer_indices", f"layer {index} has TTT already"
         elif not hasattr(getattr(layer, "self_attn", None), "context"):
             yield "ttt.ttt_layer_context", f"layer {index} has no self_attn.context to set"

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from tttcfg.errors import Problem, TttcfgError
 from tttcfg.nn.inner import State, inner_names, inner_shapes
-from tttcfg.nn.kernels import Kernel
+from tttcfg.nn.kernels import Kernel, WrongKernelError, scan
 from tttcfg.nn.layer import TTTLayer
 from tttcfg.nn.reference import reference_scan
 from tttcfg.nn.scan import ScanInputs
@@ -30,25 +29,13 @@ class Measured(NamedTuple):
     tensor: str
     error: float
     limit: float
-    unlike: str = ""
-    """What is wrong with its dtype or shape; the error is infinite then."""
 
     @property
     def passes(self) -> bool:
         return self.error <= self.limit  # false for NaN
 
     def __str__(self) -> str:
-        if self.unlike:
-            return f"{self.tensor} is {self.unlike} ({self.trial})"
         return f"{self.tensor} is off by {self.error:.2g} of its length, and {self.limit:.2g} is allowed ({self.trial})"
-
-
-class WrongKernelError(TttcfgError):
-    """A kernel that does not compute what the reference does; `measured` holds all figures."""
-
-    def __init__(self, kernel: str, measured: tuple[Measured, ...]) -> None:
-        super().__init__(Problem("kernel", str(one), kernel) for one in measured if not one.passes)
-        self.measured = measured
 
 
 class _Pass(NamedTuple):
@@ -125,8 +112,8 @@ def check_kernel(
     if not fitting:
         raise ValueError(f"no trial meets the limits of {kernel.name}; give trials that do")
     measured = tuple(found for config in fitting for one in _PASSES for found in _try(kernel, config, one, device))
-    if not all(one.passes for one in measured):
-        raise WrongKernelError(kernel.name, measured)
+    if wrong := [str(one) for one in measured if not one.passes]:
+        raise WrongKernelError(kernel.name, wrong, measured)
     return measured
 
 
@@ -137,8 +124,8 @@ def _try(kernel: Kernel, config: TTTConfig, one: _Pass, device: str | torch.devi
     call = tuple(given[: len(state)]), ScanInputs(*given[len(state) :]), one.group_size
     # First, so that the pass with gradients finds out when this one changes its inputs.
     with torch.no_grad():
-        quiet = _flat(kernel.run(*call))
-    got = _flat(kernel.run(*call))
+        quiet = _flat(scan(kernel, *call))
+    got = _flat(scan(kernel, *call))
     want = _flat(reference_scan(tuple(exact[: len(state)]), ScanInputs(*exact[len(state) :])))
     names = inner_names(config.inner_layer_sizes)
     results = ["outputs", *(f"last {name}" for name in names)]
@@ -204,8 +191,5 @@ def _gradients(results: list[torch.Tensor], by: list[torch.Tensor]) -> list[torc
 
 
 def _measure(where: str, name: str, got: torch.Tensor, want: torch.Tensor, limit: float) -> Measured:
-    if got.shape != want.shape or got.dtype != torch.float32:
-        unlike = f"{got.dtype} {list(got.shape)}, and has to be {torch.float32} {list(want.shape)}"
-        return Measured(where, name, float("inf"), limit, unlike)
     got, want = got.detach().cpu().double(), want.detach()
     return Measured(where, name, float((got - want).norm() / want.norm()), limit)

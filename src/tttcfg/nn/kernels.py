@@ -9,12 +9,13 @@ along. A kernel package does this where it can run, and tests itself with the se
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
-from tttcfg.errors import ContradictionError, Problem
+from tttcfg.errors import ContradictionError, Problem, TttcfgError
 from tttcfg.nn.inner import State
 from tttcfg.nn.scan import ScanInputs, torch_scan
 from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, Violation, choose, declare, violations
@@ -48,6 +49,51 @@ class Kernel:
     devices: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     runs_on: str = "any device"
+
+
+class WrongKernelError(TttcfgError):
+    """A kernel that returns something else than `Run` says, or does not compute what the reference does.
+
+    `measured` holds all figures, where `check_kernel` has found any.
+    """
+
+    def __init__(self, kernel: str, messages: Iterable[str], measured: tuple[Any, ...] = ()) -> None:
+        super().__init__(Problem("kernel", message, kernel) for message in messages)
+        self.measured = measured
+
+
+def scan(kernel: Kernel, state: State, inputs: ScanInputs, group_size: int) -> tuple[torch.Tensor, State]:
+    """Return what a kernel does, having seen that it has the form that `Run` says.
+
+    Raises:
+        WrongKernelError: It has not; the message says what was returned, and what has to be.
+    """
+    found: Any = kernel.run(state, inputs, group_size)
+    if wrong := list(_misfits(found, state, inputs.queries)):
+        raise WrongKernelError(kernel.name, wrong)
+    outputs, last = found
+    return outputs, tuple(last)
+
+
+def _misfits(found: Any, state: State, queries: torch.Tensor) -> Iterator[str]:
+    """Yield what is wrong with the form of a kernel's results."""
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], (tuple, list)):
+        made = f"a tuple of {len(found)}" if isinstance(found, tuple) else f"one {type(found).__name__}"
+        yield f"returned {made}, and has to return outputs and a tuple with the last state"
+        return
+    outputs, last = found
+    if len(last) != len(state):
+        yield f"returned a last state of {len(last)} tensors, and has to return {len(state)}, as it was given"
+        return
+    named = [("outputs", outputs, queries)]
+    named += [
+        (f"tensor {number} of the last state", *pair) for number, pair in enumerate(zip(last, state, strict=True))
+    ]
+    for name, one, due in named:
+        if not isinstance(one, torch.Tensor):
+            yield f"{name} is no tensor, but one {type(one).__name__}"
+        elif one.shape != due.shape or one.dtype != torch.float32:
+            yield f"{name} is {one.dtype} {list(one.shape)}, and has to be {torch.float32} {list(due.shape)}"
 
 
 _BUILT_IN = frozenset(KERNELS)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tttcfg.errors import ContradictionError, Problem
 from tttcfg.nn.inner import NORM_EPS, State, inner_names, inner_shapes
-from tttcfg.nn.kernels import candidates, running
+from tttcfg.nn.kernels import candidates, running, scan
 from tttcfg.nn.rotary import rotate
 from tttcfg.nn.scan import ScanInputs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
@@ -92,6 +92,9 @@ class TTTLayer(nn.Module):
             state: What an earlier piece of the same sequences returned; None starts from the learned weights. Pieces
                 of whole mini-batches compute what the whole sequence does. Other lengths do not: the zeros that
                 fill them up have updated the state, and tokens see one another inside a mini-batch only.
+
+        Raises:
+            WrongKernelError: A registered kernel returned something else than it has to.
         """
         batch, length, _ = x.shape
         if state is None:
@@ -103,8 +106,7 @@ class TTTLayer(nn.Module):
         filled = functional.pad(x, (0, 0, 0, -length % self.mini_batch_size))
         with torch.autocast(x.device.type, enabled=False):
             inputs = self._scan_inputs(filled)
-            kernel = running(self.kernels, x.device)
-            outputs, state = kernel.run(state, inputs, self.group_sizes[self.training])
+            outputs, state = scan(running(self.kernels, x.device), state, inputs, self.group_sizes[self.training])
         merged = outputs.flatten(2, 3).transpose(1, 2).flatten(-2)
         return merged[:, :length].to(x.dtype), state
 

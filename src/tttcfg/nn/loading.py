@@ -7,12 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tttcfg.api import as_document
+from tttcfg.as_document import as_document
 from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
 from tttcfg.document import Document, load_document
 from tttcfg.effective import Effective
@@ -21,8 +22,9 @@ from tttcfg.family import Derived
 from tttcfg.fields import plain
 from tttcfg.nn.agreement import contradictions, departures
 from tttcfg.nn.contents import ADAPTERS_NAME, CHANGED
+from tttcfg.nn.folders import MANIFEST_NAME, defect, is_edited
 from tttcfg.nn.gathering import put, tensors_of, unwrapped
-from tttcfg.nn.ranks import together
+from tttcfg.nn.ranks import log_once, together
 from tttcfg.nn.tensor_file import reading
 from tttcfg.urls import Url
 from tttcfg.weights.evidence import gather
@@ -69,6 +71,7 @@ class _Plan:
     adapters: bool
     dtype: str | None
     deviations: tuple[str, ...]
+    defect: str
 
 
 def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: Any) -> Loaded:
@@ -78,30 +81,48 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
     and against the model; and the model's tensors against the file's. A file with the whole model must hold exactly the
     tensors of the model; one of adapters all adapters and all of TTT, and nothing that the model has not.
 
+    Under adapters the base model stays as it was built. Of it is checked only that the file's tensors fit by name and
+    shape, and not what its own tensors hold: adapters load onto any base model of the same shapes. `check_computation`,
+    which `restore` calls, shows whether it is the one that they were trained on.
+
+    config.json must be what was saved, where the checkpoint's manifest.json tells: what it says of delays, say, no
+    tensor shows. Where another one is meant, delete manifest.json; the checkpoint is then not pruned either.
+
     Args:
         path: Any path into a checkpoint.
         effective: What `tttcfg.resolve` returned for this checkpoint; or a `Document`, or a `TrainingArgs`.
 
+    A checkpoint of a model that had numbers which are not finite is loaded with a warning.
+
     Raises:
-        InputError: There are no weights, or they cannot be read.
+        InputError: There are no weights, or they cannot be read, by any rank; the model may hold some of them by then.
         ContradictionError: Checkpoint, configuration and model contradict each other; every problem is named, and
             the model is as it was.
     """
     model = unwrapped(model)
     plan = together(lambda: _planned(model, find_checkpoint(path), effective))
-    tensors, done = tensors_of(model), set[int]()
-    for part in plan.header.parts or (plan.header,):
+    tensors = tensors_of(model)
+    done = together(lambda: _filled(tensors, plan.header))
+    groups = Counter(group_of(name) for name in plan.header.names)
+    kept = len({id(one) for one in tensors.values()} - done)
+    name = plan.header.name
+    loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
+    log_once(logger, logging.INFO, "loaded %s", loaded)
+    if plan.defect:
+        log_once(logger, logging.WARNING, "%s: when it was saved, %s", name, plan.defect)
+    return loaded
+
+
+def _filled(tensors: Mapping[str, torch.Tensor], header: Header) -> set[int]:
+    """Read what a header tells of into a model's tensors, each once; return their identities."""
+    done = set[int]()
+    for part in header.parts or (header,):
         with reading(part.name) as tensor_of:
             for name in part.names:
                 if id(tensors[name]) not in done:
                     put(tensors[name], tensor_of(name))
                     done.add(id(tensors[name]))
-    groups = Counter(group_of(name) for name in plan.header.names)
-    kept = len({id(one) for one in tensors.values()} - done)
-    name = plan.header.name
-    loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
-    logger.info("loaded %s", loaded)
-    return loaded
+    return done
 
 
 def group_of(name: str) -> str:
@@ -124,12 +145,16 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
     if config is None and isinstance(effective, Effective):
         derived = Derived(effective.ttt, {}, ())
     problems, deviations = _changed(effective, given, saved)
+    if found.model_config is not None and is_edited(Path(found.model_config)):
+        message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"
+        problems.append(Problem("binding", message, place=Place(found.model_config)))
     problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
     problems += departures(model, training, derived or family.derive(training, *named), _trained_in(saved))
     problems += _names(header, tensors_of(model), adapters)
     if problems:
         raise ContradictionError(dict.fromkeys(problems), effective)
-    return _Plan(header, adapters, evidence.dtype.value if evidence.dtype is not None else None, tuple(deviations))
+    dtype = evidence.dtype.value if evidence.dtype is not None else None
+    return _Plan(header, adapters, dtype, tuple(deviations), defect(Path(header.name).parent))
 
 
 def _trained_in(saved: Document | None) -> torch.dtype | None:

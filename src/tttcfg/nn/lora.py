@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from tttcfg.nn.wrappers import plain_name
+
 TTT = "seq_modeling_block.ttt_layer"
 """Below it are the TTT layers, which have no adapters: the trainer puts LoRA in before TTT."""
 
@@ -68,7 +70,7 @@ def adapter_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
 
     So a layer with TTT has its adapters under `original_layer`, and its TTT tensors are in the file.
     """
-    return {name: one.detach() for name, one in model.named_parameters() if one.requires_grad}
+    return {plain_name(name): one.detach() for name, one in model.named_parameters() if one.requires_grad}
 
 
 def merged_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
@@ -79,8 +81,9 @@ def merged_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor] | None
     Args:
         state: The model's own state dict where it was gathered elsewhere (sharded over ranks); None takes it here.
     """
-    found = dict(model.state_dict() if state is None else state)
-    for name, module in model.named_modules(remove_duplicate=False):
+    found = {plain_name(name): one for name, one in (model.state_dict() if state is None else state).items()}
+    modules = {plain_name(name): module for name, module in model.named_modules(remove_duplicate=False)}
+    for name, module in modules.items():
         if not _has_adapter(module):
             continue
         frozen, up, down = (found.pop(f"{name}.{part}.weight") for part in ("frozen_W", "lora_B", "lora_A"))

@@ -96,6 +96,7 @@ def read(model: nn.Module, shape: Shape) -> Reading:
     given = codes(shape, device)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # else every hook would compile it anew
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(_evaluating(model))
         kinds = stack.enter_context(_dtypes_met(model))

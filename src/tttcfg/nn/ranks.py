@@ -1,33 +1,40 @@
 """Several ranks of one run: one of them decides, all of them agree, and an error on one reaches every other.
 
-Everything here is a collective that every rank calls in the same order. Nothing but text travels, as bytes in tensors,
+Everything here but `log_once` is a collective, which every rank calls in the same order. Only text travels, in tensors
 on the CPU or, under nccl, on the rank's own GPU.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from tttcfg.api import as_document, resolve
-from tttcfg.document import document_of
-from tttcfg.effective import Effective, Finding, Origin, Origins, digest
+from tttcfg.api import resolve
+from tttcfg.as_document import as_document
+from tttcfg.document import parse_document
+from tttcfg.effective import Effective, Finding, Origin, Origins, whole_digest
 from tttcfg.errors import Place, Problem, RankError, TttcfgError, quote
+from tttcfg.extension import path_of
 from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.record import Tree
-from tttcfg.saving import document_tree
+from tttcfg.saving import canonical_bytes, document_tree
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
 
 Result = TypeVar("Result")
-_SHOWN = 3
+_SHOWN, _MOST = 3, 12
 _PATIENCE_SECONDS = 1.0
+_PATIENCE = timedelta(weeks=1)
+_waiting: dict[str, tuple[Any, Any]] = {}
+"""The group of all processes, and the one made of them in which ranks wait for rank 0."""
 
 
 def rank() -> int:
@@ -97,11 +104,32 @@ def together(action: Callable[[], Result]) -> Result:
 def on_first(action: Callable[[], str]) -> str:
     """Run `action` on rank 0 alone and return its text on every rank, once it is done; its error reaches all.
 
+    However long it takes: the others wait in a group of processes of their own, whose timeout is a week, while that of
+    the run's collectives, ten minutes under nccl by itself, would end a run over a long evaluation or a slow disk.
+
     Raises:
         RankError: Something that is no error of tttcfg was raised on rank 0.
     """
-    text = together(lambda: action() if rank() == 0 else "")
-    return gather_texts(text)[0]
+
+    def acted() -> str:
+        try:
+            return action() if rank() == 0 else ""
+        finally:
+            _wait_for_first()
+
+    return gather_texts(together(acted))[0]
+
+
+def _wait_for_first() -> None:
+    """Let every rank go on once rank 0 has come here."""
+    if world_size() == 1 or not dist.is_gloo_available():
+        return
+    world: Any = dist.group.WORLD
+    made, group = _waiting.get("group", (None, None))
+    if made is None or made() is not world:
+        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        _waiting["group"] = weakref.ref(world), group
+    dist.barrier(group=group)
 
 
 def resolve_together(*arguments: Any, family: Family = TTT_MOSHI, **options: Any) -> Effective:
@@ -134,15 +162,35 @@ def agree(configuration: Any) -> None:
     """
     document = as_document(configuration)
     fields = {leaf.name: plain(leaf.get(document.training)) for leaf in document.family.public_leaves}
-    said = [json.loads(text) for text in gather_texts(json.dumps(fields))]
+    for name, part in document.parts.items():
+        leaves = part.family.public_leaves
+        fields |= {f"{path_of(name)}{leaf.name}": plain(leaf.get(part.training)) for leaf in leaves}
+    same(fields)
+
+
+def same(values: Mapping[str, Any]) -> None:
+    """Make sure that every rank gave the same JSON values; a name that a rank does not give is None there.
+
+    Raises:
+        RankError: They differ; the problems name the values and the ranks, the first of many.
+    """
+    said = [json.loads(text) for text in gather_texts(json.dumps(values))]
     problems = [
-        Problem("ranks", f"is {quote(said[0][name])} on rank 0 and {quote(other[name])} on rank {number}", name)
+        Problem("ranks", f"is {quote(said[0].get(name))} on rank 0 and {quote(other.get(name))} on rank {number}", name)
         for number, other in enumerate(said)
-        for name in fields
+        for name in said[0] | other
         if other.get(name) != said[0].get(name)
     ]
     if problems:
-        raise RankError(problems)
+        more = len(problems) - _MOST
+        rest = [Problem("ranks", f"{more} more values differ between the ranks")] if more > 0 else []
+        raise RankError([*problems[:_MOST], *rest])
+
+
+def log_once(logger: logging.Logger, level: int, message: str, *values: object) -> None:
+    """Log on rank 0 alone what is the same on every rank."""
+    if rank() == 0:
+        logger.log(level, message, *values, stacklevel=2)
 
 
 def _told(error: Exception | None) -> str:
@@ -174,7 +222,7 @@ def _place(told: Any) -> Any:
 
 def _text_of(effective: Effective) -> str:
     tree = {
-        "document": document_tree(as_document(effective)),
+        "document": canonical_bytes(document_tree(as_document(effective))).decode(),
         "ttt": None if effective.ttt is None else effective.ttt.model_dump(mode="json"),
         "origins": {
             name: [[one.source, plain(one.value), one.where] for one in given]
@@ -189,11 +237,21 @@ def _text_of(effective: Effective) -> str:
 
 def _effective_of(tree: Tree, family: Family) -> Effective:
     """Return what rank 0 resolved, having understood the same."""
-    training = document_of(tree["document"], family, "rank 0").training
+    document = parse_document(tree["document"].encode(), family, "rank 0")
     ttt = None if tree["ttt"] is None else TTTConfig.model_validate_json(json.dumps(tree["ttt"]))
     origins = {name: tuple(Origin(*one) for one in given) for name, given in tree["origins"].items()}
     findings = tuple(Finding(*one) for one in tree["findings"])
-    effective = Effective(training, ttt, Origins(origins), findings, digest(training, family), tree["provenance"])
+    told = whole_digest(document.training, family, document.parts)
+    effective = Effective(
+        document.training,
+        ttt,
+        Origins(origins),
+        findings,
+        told,
+        tree["provenance"],
+        parts=document.parts,
+        carried=document.carried,
+    )
     if effective.digest != tree["digest"] or json.loads(_text_of(effective)) != tree:
         message = "this rank does not understand the configuration as rank 0 does; is it the same version of tttcfg?"
         raise RankError(Problem("ranks", message))

@@ -12,9 +12,9 @@ from torch import nn
 from tttcfg.checkpoint import find_checkpoint, read_model_config
 from tttcfg.effective import Effective
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.nn.fingerprint import Computation, check_computation
+from tttcfg.nn.fingerprints import Computation, check_computation
 from tttcfg.nn.loading import Loaded, load_checkpoint
-from tttcfg.nn.ranks import resolve_together, together
+from tttcfg.nn.ranks import log_once, resolve_together, together
 from tttcfg.sources.overrides import Overriding
 from tttcfg.sources.reading import Config
 
@@ -60,7 +60,7 @@ def restore(
     model.eval()
     computation = check_computation(model, path, deviations=loaded.deviations)
     was = "was " if computation.agrees is None else ""
-    logger.log(logging.INFO if computation.agrees else logging.WARNING, "the model %s%s", was, computation)
+    log_once(logger, logging.INFO if computation.agrees else logging.WARNING, "the model %s%s", was, computation)
     return Restored(model, effective, loaded, computation)
 
 

@@ -6,25 +6,29 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tttcfg.api import as_document
-from tttcfg.checkpoint import find_checkpoint
+from tttcfg.as_document import as_document
+from tttcfg.checkpoint import Checkpoint, find_checkpoint
 from tttcfg.document import DOCUMENT_NAME, load_document
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError
 from tttcfg.nn.contents import CHANGED
+from tttcfg.nn.folders import defect
 from tttcfg.nn.gathering import put, tensors_of
 from tttcfg.nn.loading import Loaded, load_checkpoint
-from tttcfg.nn.ranks import rank, together, world_size
-from tttcfg.nn.tensor_file import reading
+from tttcfg.nn.ranks import log_once, rank, together, world_size
+from tttcfg.nn.tensor_file import digest_of_sample, reading
 from tttcfg.nn.training_state import (
     FORMAT,
     PARAMETERS,
     STATE_NAME,
     STATE_TENSORS_NAME,
+    TENSORS,
+    WEIGHTS,
     Run,
     check_optimizer,
     random_state,
@@ -34,6 +38,7 @@ from tttcfg.nn.training_state import (
 from tttcfg.record import Tree
 from tttcfg.storage import read_bytes
 from tttcfg.weights.header import Header, read_header
+from tttcfg.weights.shards import read_weights
 
 logger = logging.getLogger(__name__)
 _CAP = 1 << 28
@@ -58,16 +63,28 @@ class Resumed(NamedTuple):
 def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
     """Bring a run to where it was when a checkpoint was saved; `Checkpointer.resume` tells the rest."""
     training = as_document(configuration).training
-    folder = Path(find_checkpoint(path).folder)
-    saved = together(lambda: _checked(run, training, folder))
+    found = together(lambda: find_checkpoint(path))
+    folder = Path(found.folder)
+    saved = together(lambda: _checked(run, training, found))
     merged, configuration = together(lambda: _as_saved(configuration, folder))
     loaded = None if merged else load_checkpoint(run.model, path, configuration)
-    tensors, targets = str(folder / STATE_TENSORS_NAME), tensors_of(run.model)
+    optimizer, known = together(lambda: _restored(run, training, saved, str(folder / STATE_TENSORS_NAME)))
+    if len(saved["random"]) != world_size():
+        message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
+        log_once(logger, logging.WARNING, message, len(saved["random"]), world_size())
+    run.state.step = 0 if training.reset_step else saved["step"]
+    log_once(logger, logging.INFO, "resumed from %s at step %d", folder, run.state.step)
+    return Resumed(run.state.step, loaded, optimizer, known)
+
+
+def _restored(run: Run, training: Any, saved: Tree, tensors: str) -> tuple[bool, bool]:
+    """Restore everything but weights and step; return whether the optimiser, and the random generators, go on."""
+    targets = tensors_of(run.model)
+    optimizer = run.optimizer is not None and not training.reset_optimizer
     with reading(tensors) as tensor_of:
         names = read_header(tensors).names
         for name in (name for name in names if name.startswith(PARAMETERS)):
             put(targets[name.removeprefix(PARAMETERS)], tensor_of(name))
-        optimizer = run.optimizer is not None and not training.reset_optimizer
         if optimizer and run.optimizer is not None:
             restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, tensor_of)
     if run.scheduler is not None and not training.reset_optimizer:
@@ -75,20 +92,19 @@ def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resume
     known = rank() < len(saved["random"])
     if known:
         restore_random_state(saved["random"][rank()])
-    if not known or len(saved["random"]) != world_size():
-        message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
-        logger.warning(message, len(saved["random"]), world_size())
-    run.state.step = 0 if training.reset_step else saved["step"]
-    logger.info("resumed from %s at step %d", folder, run.state.step)
-    return Resumed(run.state.step, loaded, optimizer, known)
+    return optimizer, known
 
 
-def _checked(run: Run, training: Any, folder: Path) -> Tree:
+def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
     """Return the training state of a checkpoint, having seen that all of it can be restored."""
+    folder = Path(found.folder)
     name = folder / STATE_NAME
     if not name.exists():
         message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
         raise InputError(Problem("not_found", message, place=Place(str(folder))))
+    if found_defect := defect(folder):
+        message = f"when it was saved, {found_defect}; resume from an earlier checkpoint"
+        raise InputError(Problem("rejected", message, place=Place(str(folder))))
     data = read_bytes(name, _CAP)
     try:
         saved: Tree = json.loads(data)
@@ -105,7 +121,11 @@ def _checked(run: Run, training: Any, folder: Path) -> Tree:
         if isinstance(error, TttcfgError):
             raise
         raise _broken(name, f"is no training state ({type(error).__name__}: {error})") from None
-    problems += _strangers(run, read_header(folder / STATE_TENSORS_NAME))
+    tensors = read_header(folder / STATE_TENSORS_NAME)
+    problems += _strangers(run, tensors)
+    problems += _of_another_save(saved[TENSORS], tensors)
+    for one in found.weights[:1]:
+        problems += _of_another_save(saved[WEIGHTS], read_weights(one))
     if problems:
         raise ContradictionError(problems)
     return saved
@@ -116,8 +136,22 @@ def _broken(name: Path, message: str) -> InputError:
     return InputError(Problem("syntax", f"{message}; {advice}", place=Place(str(name))))
 
 
+def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
+    """Yield that tensors are not those which were written with the training state, if so."""
+    if header.truncated is not None:
+        raise InputError(header.truncated)
+    with ExitStack() as stack:
+        parts = [(part, stack.enter_context(reading(part.name))) for part in header.parts or (header,)]
+        found = digest_of_sample((name, tensor_of(name)) for part, tensor_of in parts for name in part.names)
+    if found != digest:
+        message = f"was not saved together with the {STATE_NAME} beside it: one of the two was replaced or copied here"
+        advice = "put back what belongs there, or load the weights alone with load_checkpoint"
+        yield Problem("binding", f"{message}; {advice}", place=Place(header.name))
+
+
 def _check_form(saved: Tree) -> None:
     """Fail, in one of many ways, where a training state lacks what restoring is going to read."""
+    [str.strip(saved[key]) for key in (WEIGHTS, TENSORS)]
     if type(saved["step"]) is not int or saved["step"] < 0:
         raise ValueError("step is no whole number from 0 up")
     if (optimizer := saved["optimizer"]) is not None:

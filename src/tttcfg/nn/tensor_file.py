@@ -7,14 +7,18 @@ all tensors in memory at once, and writes metadata in an order that changes. The
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from tttcfg.durable import new_file, write_all
+from tttcfg.errors import InputError
+from tttcfg.storage import unreadable
 from tttcfg.weights.header import LENGTH_BYTES, Header, parse_header
 from tttcfg.weights.rewriting import header_bytes
 
@@ -31,6 +35,8 @@ DTYPES = {
     torch.bool: "BOOL",
 }
 """The types that are written, and their names in a header."""
+SAMPLED = 64
+"""Numbers of every tensor, and less than twice as many, that a sample takes: weights are too large to be hashed."""
 
 
 def stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -49,8 +55,13 @@ def write_tensors(
     tensors: Mapping[str, torch.Tensor],
     metadata: Mapping[str, str],
     dtype: torch.dtype | None = None,
-) -> None:
-    """Write a new file, durably; floating-point tensors in `dtype`, if given."""
+) -> list[str]:
+    """Write a new file, durably; floating-point tensors in `dtype`, if given.
+
+    Returns:
+        The names of tensors that hold, as they were written, numbers which are not finite.
+    """
+    wild = []
     start, _ = _start(tensors, dtype, metadata)
     with new_file(path) as descriptor:
         write_all(descriptor, start)
@@ -59,14 +70,51 @@ def write_tensors(
             plain = tensor.detach().to(device="cpu", dtype=stored(tensor, dtype)).contiguous()
             if plain.nbytes:
                 write_all(descriptor, memoryview((ctypes.c_ubyte * plain.nbytes).from_address(plain.data_ptr())))
+                if plain.is_floating_point() and not all(map(math.isfinite, map(float, torch.aminmax(plain)))):
+                    wild.append(name)
+    return wild
+
+
+def digest_of_sample(tensors: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype | None = None) -> str:
+    """Return a digest of the tensors of a file: names, types, shapes, and numbers spread evenly over each.
+
+    The same tensors have the same one wherever they lie; training that moves any of these numbers makes another.
+    """
+    found = {}
+    for name, tensor in tensors:
+        numbers = tensor.detach().flatten()
+        numbers = numbers[:: (len(numbers) // SAMPLED) | 1]  # odd, else it would stay in one column of a matrix
+        kind = stored(tensor, dtype)
+        plain = numbers.to(device="cpu", dtype=kind).contiguous().view(torch.uint8)
+        found[name] = [str(kind), *tensor.shape, bytes(plain.tolist()).hex()]
+    return f"sha256:{hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()}"
 
 
 @contextmanager
 def reading(path: str) -> Iterator[Callable[[str], torch.Tensor]]:
-    """Open a file, and yield what reads one of its tensors by name, on the CPU."""
-    with safe_open(path, framework="pt", device="cpu") as file:
-        get: Callable[[str], torch.Tensor] = file.get_tensor
-        yield get
+    """Open a file, and yield what reads one of its tensors by name, on the CPU.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with _as_input(path):
+        opened = safe_open(path, framework="pt", device="cpu")
+    with opened as file:
+
+        def tensor_of(name: str) -> torch.Tensor:
+            with _as_input(path):
+                found: torch.Tensor = file.get_tensor(name)
+                return found
+
+        yield tensor_of
+
+
+@contextmanager
+def _as_input(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise InputError(unreadable(path, error)) from None
 
 
 def _order(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> list[str]:

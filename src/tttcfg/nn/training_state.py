@@ -2,6 +2,10 @@
 
 Tensors go into a safetensors file, everything else into JSON; nothing is pickled. Names are those of the parameters,
 not the optimiser's numbers, so that another order of building the groups cannot mix them up.
+
+It also holds a digest of a sample of the weights beside it and of its own tensors, by which files of two saves are told
+apart whatever their shapes. A whole folder may be copied or renamed, and weights be bound, sharded or written anew with
+the same numbers. Numbers that were changed between those of the sample go unseen.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from tttcfg.nn.contents import Contents
 from tttcfg.nn.gathering import at_rest, like, tensors_of
 from tttcfg.nn.ranks import gather_texts, together
 from tttcfg.nn.tensor_file import stored
+from tttcfg.nn.wrappers import plain_name
 from tttcfg.record import Tree
 
 STATE_NAME, STATE_TENSORS_NAME = "training_state.json", "training_state.safetensors"
@@ -28,6 +33,8 @@ PARAMETERS = "model."
 """What the names of unrounded parameters begin with."""
 OPTIMIZER = "optimizer."
 """The same of an optimiser's tensors: `optimizer.KEY.PARAMETER`."""
+WEIGHTS, TENSORS = "weights", "tensors"
+"""The keys of the digests of the weights, and of the tensors that belong to the state."""
 FORMAT = 1
 _SHOWN = 3
 
@@ -51,7 +58,10 @@ class Run:
 def state_tensors(run: Run, contents: Contents) -> dict[str, torch.Tensor]:
     """Return the tensors that going on needs beside the weights file, sharded as they are.
 
-    Those are the optimiser's, and whatever the weights file holds rounded, or has merged.
+    Those are the optimiser's, and whatever the weights file holds rounded, or has merged; on every rank in one order.
+
+    Raises:
+        ContradictionError: The optimiser has parameters that are not the model's.
     """
     found = {} if run.optimizer is None else optimizer_tensors(run.model, run.optimizer)
     header, seen = contents.header, set[int]()
@@ -64,7 +74,7 @@ def state_tensors(run: Run, contents: Contents) -> dict[str, torch.Tensor]:
         if missing and id(tensor) not in seen:
             found[PARAMETERS + name] = tensor
             seen.add(id(tensor))
-    return found
+    return dict(sorted(found.items()))
 
 
 def state_values(run: Run) -> Tree:
@@ -88,7 +98,7 @@ def names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, st
     Raises:
         ContradictionError: It has parameters that are not the model's.
     """
-    names = {id(parameter): name for name, parameter in at_rest(model).named_parameters()}
+    names = {id(parameter): plain_name(name) for name, parameter in at_rest(model).named_parameters()}
     groups = enumerate(optimizer.param_groups)
     strangers = [number for number, group in groups if any(id(one) not in names for one in group["params"])]
     if strangers:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import extensions_of, sections_in, within
 from tttcfg.family import Family
 from tttcfg.fields import Path, outline
 from tttcfg.record import Record, copied, drop_null_sections, split
 from tttcfg.sources.files import read_file
 from tttcfg.sources.text import Tree
 from tttcfg.validation import validate
-from tttcfg.versions import RESERVED, find_version
+from tttcfg.versions import RESERVED, find_version, refuse_other_family
 
 
 @dataclass(frozen=True)
 class Given:
-    """What one source gives: values by dotted leaf name, and where each stands."""
+    """What one source gives: values by dotted leaf name, and where each stands.
+
+    `parts` has the same of every extension, with names as the extension has them.
+    """
 
     values: Mapping[str, Any]
     places: Mapping[str, str]
     notes: tuple[Finding, ...] = ()
+    parts: Mapping[str, Given] = field(default_factory=dict)
 
 
 def read_config(path: str | os.PathLike[str], family: Family) -> Given:
@@ -38,12 +44,29 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
 
 def given(tree: Tree, family: Family) -> Given:
     """Return what a partial document gives: old spellings are renamed, nothing is filled in."""
+    refuse_other_family(tree.values, family, tree)
     if "schema_version" in tree.values:
         find_version(tree.values, family, tree.file, tree)
     for stranger in family.strangers:
         if stranger.matches(tree.values):
             raise InputError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(tree.file)))
-    values = {key: copied(value) for key, value in tree.values.items() if key not in RESERVED}
+    sections = sections_in(tree.values, tree)
+    core = _given({key: value for key, value in tree.values.items() if key not in RESERVED}, tree, family)
+    if not sections:
+        return core
+    installed = extensions_of(family)
+    parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
+    notes = [not_installed(name, str(tree.place((EXTENSIONS, name)))) for name in sections if name not in installed]
+    return replace(core, parts=parts, notes=(*core.notes, *notes))
+
+
+def not_installed(name: str, where: str) -> Finding:
+    message = f"is an extension that is not installed; nothing here reads its settings ({where})"
+    return Finding("warning", "extension", f"{EXTENSIONS}.{name}", message)
+
+
+def _given(values: dict[str, Any], tree: Tree, family: Family) -> Given:
+    values = copied(values)
     drop_null_sections(values, outline(family.model))
     record = Record()
     if _has_old_names(values, family):
@@ -130,10 +153,14 @@ def merged(sources: list[Given]) -> Given:
         return sources[0]
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
+    parts: dict[str, list[Given]] = {}
     for source in sources:
         values.update(source.values)
         places.update(source.places)
-    return Given(values, places, tuple(note for source in sources for note in source.notes))
+        for name, part in source.parts.items():
+            parts.setdefault(name, []).append(part)
+    notes = tuple(note for source in sources for note in source.notes)
+    return Given(values, places, notes, {name: merged(given) for name, given in parts.items()})
 
 
 def tree_of(values: Mapping[str, Any], name: str) -> Tree:

@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from tttcfg.effective import Finding
-from tttcfg.errors import InputError, Problem, nearest_key, quote
+from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Path, plant
 from tttcfg.record import MISSING, split
@@ -36,10 +38,11 @@ class Override(NamedTuple):
 
 @dataclass
 class Overrides:
-    """All overrides, in the order in which they apply; the last one of a leaf wins."""
+    """All overrides, in the order in which they apply; the last one of a leaf wins; `parts` has those of extensions."""
 
     entries: list[Override] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    parts: dict[str, Overrides] = field(default_factory=dict)
 
 
 def read_overrides(overriding: Overriding, family: Family) -> Overrides:
@@ -54,13 +57,37 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
             if key is None:
                 raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
             name = key.lstrip("-")
-            _read(name, value, not isinstance(overriding, Mapping), f"{where} ({name})", family, found)
+            whole, told = not isinstance(overriding, Mapping), f"{where} ({name})"
+            part, below = _part_of(name, family)
+            if part is None:
+                _read(name, value, whole, told, family, found)
+            else:
+                own = found.parts.setdefault(part.name, Overrides())
+                within(part.name, _read, below, value, whole, told, part, own)
         except InputError as error:
             problems += [_placed(problem, key or "", where) for problem in error.problems]
     problems += _validated(found, family)
+    for name, own in found.parts.items():
+        refused = _validated(own, extensions_of(family)[name])
+        problems += [one._replace(key=f"{path_of(name)}{one.key}") for one in refused]
     if problems:
         raise InputError(problems)
     return found
+
+
+def _part_of(key: str, family: Family) -> tuple[Extension | None, str]:
+    """Return the extension that a key is of, and what it is called there; None for the family's own keys."""
+    if not key.startswith(f"{EXTENSIONS}."):
+        return None, key
+    installed, (_, name, *rest) = extensions_of(family), key.split(".")
+    if name not in installed:
+        known = f"those that are: {', '.join(installed)}" if installed else "none is"
+        message = f"the extension {quote(name)} is not installed; {known}"
+        raise InputError(Problem("extension", message, key, suggestion=nearest(name, list(installed))))
+    if not rest:
+        message = "is an extension; set its fields one by one"
+        raise InputError(Problem("override", message, key))
+    return installed[name], ".".join(rest)
 
 
 def _placed(problem: Problem, key: str, where: str) -> Problem:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
+from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
 from tttcfg.document import Document, load_document
 from tttcfg.effective import Weights
 from tttcfg.errors import InputError, Problem
+from tttcfg.extension import Extension
 from tttcfg.family import Family
 from tttcfg.sources.config import Given, given, merged, read_config, tree_of
 from tttcfg.sources.overrides import Overrides, Overriding, read_overrides
@@ -32,6 +33,14 @@ class Sources(NamedTuple):
     own_model: Mapping[str, Any] | None = None
     weights: Weights | None = None
 
+    def part(self, extension: Extension) -> Sources:
+        """Return what the sources say of an extension; what is wrong with the checkpoint itself is said elsewhere."""
+        checkpoint = None if self.checkpoint is None else self.checkpoint._replace(unread=())
+        document = None if self.document is None else self.document.part(extension)
+        name = extension.name
+        overrides, config = self.overrides.parts.get(name, Overrides()), self.config.parts.get(name, NOTHING)
+        return Sources(overrides, checkpoint, document, config, None, "")
+
 
 def read_sources(
     family: Family,
@@ -50,7 +59,7 @@ def read_sources(
             problems.extend(error.problems)
             return None
 
-    found = attempt(find_checkpoint, checkpoint) if checkpoint is not None else None
+    found = attempt(find_checkpoint, checkpoint, weight_names(family)) if checkpoint is not None else None
     document = attempt(load_document, found.document, family) if found and found.document else None
     configs = [attempt(_read_one, one, family) for one in _listed(config)]
     overriding = attempt(read_overrides, overrides, family)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.fields import plain
-from tttcfg.ttt_moshi.holding import Holding, is_number, typed
+from tttcfg.ttt_moshi.holding import MoshiHolding, is_number
+from tttcfg.weights.holding import typed
 from tttcfg.weights.judgement import NO_TENSOR, VERIFIED, Judgement, unverifiable
 from tttcfg.weights.readings import Proof
 
 
-class AdapterJudge(Holding):
+class AdapterJudge(MoshiHolding):
     """Holds what a configuration and config.json say of adapters against the tensors."""
 
     def adapters(self) -> Iterator[tuple[str, Judgement]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tttcfg.family import Family, Stranger
+from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.checks import check
 from tttcfg.ttt_moshi.derive import derive
 from tttcfg.ttt_moshi.training_args import TrainingArgs
@@ -11,9 +12,8 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 __all__ = ["TTT_MOSHI", "TTTConfig", "TrainingArgs"]
 
 TTT_MOSHI = Family(
-    name="ttt_moshi",
+    name=NAME,
     model=TrainingArgs,
-    head=7,
     migrations="tttcfg.migrations.ttt_moshi",
     schemas="tttcfg.schemas.ttt_moshi",
     strangers=(
@@ -25,10 +25,11 @@ TTT_MOSHI = Family(
         Stranger(
             "a configuration of the moshi_in_place fork",
             ("ttt.enabled", "yarn"),
-            "its TTT settings share names with ours and mean other things",
+            "its TTT settings share names with ours and mean other things; give --family moshi_in_place",
         ),
     ),
     required_to_train=("run_dir", "data.train_data"),
+    layers=TTTConfig,
     derive=derive,
     check=check,
     weights="tttcfg.ttt_moshi.weights",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
@@ -39,14 +40,14 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
     if evidence.widths is not None:
         found |= _inner_model(evidence.widths)
     found |= {f"ttt.{name}": proof for name, proof in evidence.dimensions.items()}
-    if evidence.dialect.trained_here:
+    if evidence.dialect.family == NAME:
         found |= _adapters(evidence)
     return found | _stored(evidence)
 
 
 def left_open(evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
     """Return the fields that somebody has to say, because tensors that nobody knows could be a layer's TTT."""
-    if evidence.dialect is None or not evidence.dialect.trained_here or evidence.layers is not None:
+    if evidence.dialect is None or evidence.dialect.family != NAME or evidence.layers is not None:
         return ()
     return ("ttt.enable", "ttt.layers") if training.ttt.enable else ("ttt.enable",)
 

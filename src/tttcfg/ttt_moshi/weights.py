@@ -7,12 +7,14 @@ from typing import Any
 
 from tttcfg.errors import quote
 from tttcfg.fields import Role, leaves, plain
+from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.adapters import AdapterJudge
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes
-from tttcfg.ttt_moshi.holding import is_number, typed
+from tttcfg.ttt_moshi.holding import is_number
 from tttcfg.ttt_moshi.proving import STORED, alike, in_model_config, left_open, proved
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
-from tttcfg.weights.judgement import NO_TENSOR, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Judgement, unverifiable
+from tttcfg.weights.holding import typed
+from tttcfg.weights.judgement import NO_TENSOR, NOT_SHOWN, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Judgement, unverifiable
 from tttcfg.weights.readings import Proof
 
 __all__ = ["Judge", "alike", "in_model_config", "left_open", "proved"]
@@ -22,7 +24,6 @@ _WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")
 _OF_TTT_LAYERS = ("layers", "layer_indices", "inner_model", "inner_layer_sizes", *_WIDTHS)
 _DECISIVE = (Role.ARCHITECTURE, Role.COMPUTATION)
 _READ = tuple(leaf.name for leaf in leaves(TTTConfig).values() if leaf.role in _DECISIVE)
-NOT_SHOWN = unverifiable("no tensor of this file shows it")
 UNREAD_LAYERS = unverifiable("TTT may be among the tensors that nobody knows")
 
 
@@ -46,7 +47,7 @@ class Judge(AdapterJudge):
             return
         yield from self.dimensions()
         yield from self.layers()
-        if dialect.trained_here:
+        if dialect.family == NAME:
             yield from self.adapters()
             yield from self.trained_too()
             yield from self.base()

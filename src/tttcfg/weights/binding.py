@@ -4,7 +4,8 @@ The weights carry a mark; the document's provenance holds, under `weights`, a re
 name and the digest of its header. While weights are bound anew, which takes two files, the record also names the marks
 that are being replaced: a program that dies in between leaves weights and document unbound, never contradicted, and
 binding again repairs it. A file may be renamed: a record of a file of another name contradicts nothing, and is worth a
-warning where none of the files that a document records is there.
+warning where none of the files that a document records is there. Of weights into which no mark can be written, the
+record names the save, and nothing more binds them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import os
 from tttcfg.document import Document
 from tttcfg.effective import Binding
 from tttcfg.errors import InputError, Problem, quote
+from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.record import Tree
-from tttcfg.saving import WEIGHTS
+from tttcfg.saving import SAVE, WEIGHTS
 from tttcfg.urls import is_url
 from tttcfg.weights.header import Header
 from tttcfg.weights.marking import EMBEDDED, KEY, digest_as, embedded_document, fingerprint, mark_of
@@ -32,6 +34,8 @@ def binding_of(header: Header, document: Document | None, family: Family) -> Bin
     """Return whether `header` is of the weights that `document` was saved with."""
     if document is None:
         return _without_document(header)
+    if header.save:
+        return _of_save(header, document)
     others, file = _records_of_others(header, document), os.path.basename(header.name)
     if any(one.get("file", file) == file for one in others):
         message = "was saved with weights of other names, shapes or dtypes; it belongs to another checkpoint"
@@ -42,6 +46,18 @@ def binding_of(header: Header, document: Document | None, family: Family) -> Bin
     message = f"was saved with other weights ({', '.join(sorted(quote(one['file']) for one in others))})"
     message += ", and none of those is there" if strayed(header, document) else ""
     return Binding("unbound", f"{found.reason}, and {document.path} {message}")
+
+
+def _of_save(header: Header, document: Document) -> Binding:
+    """Return whether a document names this save of weights, into which no mark can be written."""
+    file = os.path.basename(header.name)
+    saves = [one[SAVE] for one in records_of(document) if one.get("file") == file and SAVE in one]
+    if header.save in saves:
+        return Binding("bound", f"{document.path} carries the digest of {header.name}")
+    if saves:
+        message = f"was saved with another {file} than {header.name}; it belongs to another checkpoint"
+        return Binding("contradicted", f"{document.path} {message}")
+    return Binding("unbound", f"{document.path} does not say which {file} it belongs to")
 
 
 def _records_of_others(header: Header, document: Document) -> list[Tree]:
@@ -97,7 +113,7 @@ def _of_file(header: Header, document: Document, family: Family) -> Binding:
     if mark is None:
         return Binding("unbound", f"{header.name} carries no digest of a configuration")
     if told == mark["digest"]:
-        disagreement = _disagreement(header, mark, document, family)
+        disagreement = _disagreement_of_parts(header, mark, document) or _disagreement(header, mark, document, family)
     else:
         message = "was saved with another configuration (architecture or computation differ)"
         disagreement = f"{header.name} {message} than {document.path} has"
@@ -130,6 +146,23 @@ def _told(header: Header, document: Document) -> tuple[str | None, Problem | Non
     return told, None if told is not None else Problem("binding", f"{message}: {why}", place=header.name)
 
 
+def _disagreement_of_parts(header: Header, mark: Tree, document: Document) -> str:
+    """Return which extension decides otherwise than when the weights were saved; an empty text where none does.
+
+    Nobody can tell of one that is not installed, or of which the document says nothing.
+    """
+    kept = mark.get(EXTENSIONS)
+    for name, one in (kept if isinstance(kept, dict) else {}).items():
+        part = document.parts.get(name)
+        version = one.get("schema_version") if isinstance(one, dict) else None
+        if part is None or type(version) is not int or not 0 <= version <= part.family.head:
+            continue
+        if digest_as(part, version) not in (one.get("digest"), None):
+            message = f"was saved with other settings of the extension {name} (architecture or computation differ)"
+            return f"{header.name} {message} than {document.path} has"
+    return ""
+
+
 def _disagreement(header: Header, mark: Tree, document: Document, family: Family) -> str:
     """Return how an embedded configuration departs from the saved one; an empty text where it does not."""
     if EMBEDDED not in mark:
@@ -158,6 +191,11 @@ def records_of(document: Document) -> list[Tree]:
     return [one for one in (kept if isinstance(kept, list) else [kept]) if isinstance(one, dict)]
 
 
-def contradiction(binding: Binding) -> Problem:
-    advice = "put back the one that belongs there, or bind them on purpose: tttcfg.bind(path, configuration)"
-    return Problem("binding", f"{binding.reason}; {advice}")
+def contradiction(binding: Binding, binder: str = "tttcfg.bind(path, configuration)") -> Problem:
+    """Return the problem that weights and document belong to others than each other, and what to do about it.
+
+    Args:
+        binder: What binds them, as it is to be typed; empty where nothing does.
+    """
+    purposely = f", or bind them on purpose: {binder}" if binder else ""
+    return Problem("binding", f"{binding.reason}; put back the one that belongs there{purposely}")

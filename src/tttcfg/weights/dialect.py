@@ -14,7 +14,8 @@ HOME = "tttcfg.dialects"
 """The package with one module per dialect."""
 
 MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE = "model_dim", "num_heads", "head_dim", "mini_batch_size"
-DIMENSIONS = {MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE}
+CONV_KERNEL_SIZE = "conv_kernel_size"
+DIMENSIONS = {MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE, CONV_KERNEL_SIZE}
 
 Axes = tuple[int | str, ...] | None
 """What the axes of a tensor count: a fixed number, or a dimension that all tensors agree on, by its name.
@@ -80,7 +81,7 @@ class Dialect:
         inner: The forms in which the inner model is saved.
         base: The model around the TTT layers.
         yields_to: Dialects that have all of this one's names and some of their own.
-        trained_here: Whether configurations of the built-in family describe these weights.
+        family: The name of the family whose configurations describe these weights; empty where there is none.
         other_ttt: Whether its TTT is no layer with an inner model, so that its tensors say nothing of the `ttt` fields.
     """
 
@@ -96,7 +97,7 @@ class Dialect:
     optional: Mapping[str, Axes] = field(default_factory=dict)
     inner: tuple[Inner, ...] = ()
     yields_to: tuple[str, ...] = ()
-    trained_here: bool = False
+    family: str = ""
     other_ttt: bool = False
 
     def needed(self, block: Collection[str]) -> Mapping[str, Axes]:

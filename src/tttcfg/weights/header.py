@@ -56,6 +56,7 @@ class Header:
         truncated: What to say where the file ends before its data does; else None.
         entries: dtype and shape by tensor; to be read only.
         parts: Of several files, the header of each.
+        save: What tells this save from every other, of a file that no mark can be written into; empty of safetensors.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Header:
     truncated: Problem | None
     entries: Mapping[str, Tensor] = field(repr=False)
     parts: tuple[Header, ...] = field(default=(), repr=False)
+    save: str = ""
 
     @property
     def names(self) -> Collection[str]:

@@ -34,5 +34,6 @@ TAKEN = Judgement("verified", shown="taken from the tensors themselves")
 UNDISPUTED = Judgement("verified", shown="the tensors show it, and nothing says otherwise")
 """Said of a field that only a model's config.json would decide, where there is none or it does not say it."""
 NO_TENSOR = unverifiable("no tensor depends on it")
+NOT_SHOWN = unverifiable("no tensor of this file shows it")
 UNKNOWN_NAMES = unverifiable("nobody knows what these tensors are")
 """Said of every field where the dialect is unknown."""

@@ -16,8 +16,10 @@ from functools import lru_cache
 from typing import Any
 
 from tttcfg.document import DOCUMENT_CAP, Document, document_of, read_unplaced
-from tttcfg.effective import digest, digest_of
+from tttcfg.effective import digest, digest_of, part_digests
 from tttcfg.errors import InputError, Problem
+from tttcfg.extension import KEY as EXTENSIONS
+from tttcfg.extension import Carried
 from tttcfg.family import Family
 from tttcfg.fields import Path, Role, dig
 from tttcfg.migrating import migrate_tree
@@ -25,7 +27,7 @@ from tttcfg.record import Tree
 from tttcfg.saving import carried, document_tree
 from tttcfg.shapes import Shape, is_section
 from tttcfg.sources.json import read_json
-from tttcfg.versions import RESERVED
+from tttcfg.versions import HEADER
 from tttcfg.weights.header import Header
 
 KEY = "tttcfg"
@@ -38,10 +40,14 @@ _DECISIVE = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 def mark_for(document: Document, *, embed: bool = False) -> dict[str, str]:
     """Return the metadata for weights of `document`; `tttcfg.mark_for` tells the rest."""
     mark: Tree = {"digest": digest(document.training, document.family), "schema_version": document.family.head}
+    parts = part_digests(document.parts)
+    if parts:
+        heads = {name: document.parts[name].family.head for name in parts}
+        mark[EXTENSIONS] = {name: {"digest": told, "schema_version": heads[name]} for name, told in parts.items()}
     if embed:
         own = carried(document, document.training, {}, "")  # without who wrote the file, and when
         tree = document_tree(replace(document, provenance=own))
-        mark[EMBEDDED] = {key: value for key, value in tree.items() if key not in RESERVED}
+        mark[EMBEDDED] = {key: _plain(value) for key, value in tree.items() if key not in HEADER}
         if tree["provenance"]:
             mark["provenance"] = tree["provenance"]
     text = json.dumps(mark, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -49,6 +55,13 @@ def mark_for(document: Document, *, embed: bool = False) -> dict[str, str]:
         message = f"would have {len(text):,} bytes in the weights' metadata; {DOCUMENT_CAP:,} are read"
         raise InputError(Problem("too_large", message))
     return {"format": "pt", KEY: text}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a document's top level with the sections of extensions as values."""
+    if not isinstance(value, dict):
+        return value
+    return {key: below.values if isinstance(below, Carried) else below for key, below in value.items()}
 
 
 def mark_of(metadata: Mapping[str, str]) -> Tree | None:
@@ -93,7 +106,7 @@ def embedded_bytes(header: Header, family: Family) -> bytes | None:
     if mark is None or not isinstance(mark.get(EMBEDDED), dict):
         return None
     version = mark["schema_version"]
-    body = {key: value for key, value in mark[EMBEDDED].items() if key not in RESERVED}
+    body = {key: value for key, value in mark[EMBEDDED].items() if key not in HEADER}
     tree: Tree = {"$schema": f"urn:tttcfg:{family.name}:v{version:04d}", "schema_version": version, **body}
     if isinstance(mark.get("provenance"), dict):
         tree["provenance"] = mark["provenance"]

@@ -16,7 +16,7 @@ import tttcfg
 from tests.nn.language import LORA, MODEL, Training, build, resolved, stirred
 from tttcfg.errors import ContradictionError, InputError
 from tttcfg.nn import check_computation, fingerprint, probe
-from tttcfg.nn.fingerprint import FINGERPRINT_NAME
+from tttcfg.nn.fingerprints import FINGERPRINT_NAME
 from tttcfg.nn.probe import LONGEST, SHORTEST, closed, codes, shape_of, unseen
 
 SILENT: dict[str, dict[str, Any]] = {
@@ -128,6 +128,26 @@ def test_a_difference_on_purpose_is_told_and_no_error(saved: tuple[nn.Module, Pa
     assert str(found).endswith("changed on purpose: ttt.base_lr")
 
 
+@pytest.mark.parametrize("name", ["seed", "optim.lr", "run_dir", "no.such.setting"])
+def test_a_change_of_training_or_of_the_run_excuses_no_difference(
+    name: str, saved: tuple[nn.Module, Path], tmp_path: Path
+) -> None:
+    model = other(saved[0], tmp_path, {"ttt.base_lr": 1.0})
+    with pytest.raises(ContradictionError, match="does not compute what was saved"):
+        check_computation(model, saved[1], deviations=[name])
+    found = check_computation(model, saved[1], deviations=[name, "ttt.base_lr"])
+    assert found.reason == "changed on purpose: ttt.base_lr"
+
+
+def test_what_was_not_seen_is_said_with_the_agreement(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    assert "not seen" not in str(check_computation(saved[0], saved[1]))
+    run = Training(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512})
+    found = check_computation(run.model, run.save())
+    assert str(found).endswith(
+        "; not seen: ttt.ttt_layer_context, what an inner mini-batch of 512 tokens passes to the next"
+    )
+
+
 def test_other_arithmetic_of_the_same_weights_passes(saved: tuple[nn.Module, Path]) -> None:
     model, folder = saved
     assert check_computation(copy.deepcopy(model).double(), folder).agrees
@@ -218,7 +238,7 @@ def test_what_hides_behind_the_rounding_of_a_large_model_is_said(
     changes: dict[str, Any], faint_and_large: tuple[nn.Module, Path], tmp_path: Path
 ) -> None:
     model, folder = faint_and_large
-    found = check_computation(other(model, tmp_path, {**FAINT, **changes}), folder, deviations=["a setting"])
+    found = check_computation(other(model, tmp_path, {**FAINT, **changes}), folder, deviations=list(changes))
     assert found.tolerance < 0.1
     assert found.unseen[0] == (
         f"what moves no log-probability by more than {found.tolerance:.2g} nats, as rounding in bfloat16 may"
@@ -299,6 +319,8 @@ def test_a_checkpoint_without_a_fingerprint_is_not_compared(tmp_path: Path) -> N
         ({"weights": "sha256:0"}, ContradictionError, "was made of weights of other names, shapes or dtypes"),
         ({"format": 2}, InputError, "is of a later tttcfg"),
         ({"numbers": "none"}, InputError, "is no fingerprint"),
+        ({"parameters_in": "nothing"}, InputError, "is no fingerprint"),
+        ({"unseen": [1]}, InputError, "is no fingerprint"),
         ({"input": {"tokens": 1}}, InputError, "is no fingerprint"),
     ],
 )

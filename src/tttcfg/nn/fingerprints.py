@@ -34,6 +34,7 @@ from tttcfg.nn.probe import (
 from tttcfg.nn.ranks import together
 from tttcfg.record import Tree
 from tttcfg.storage import read_bytes
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.weights.shards import read_weights
 
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 FINGERPRINT_NAME = "fingerprint.json"
 FORMAT = 1
+NOT_FINITE = "the model's logits are not finite"
 FACTOR, SHORT_FACTOR = 16.0, 2.0
 """How much further than one unit in the last place of every module another machine's arithmetic may go: sums in full
 precision lose several units, those of short types are added up in full precision and rounded once."""
@@ -75,7 +77,8 @@ class Computation:
         figures = f"{self.compared} log-probabilities differ by at most {self.largest:.2g} nats"
         limit = f"arithmetic alone may make {self.tolerance:.2g}"
         if self.agrees:
-            return f"computes what was saved: {figures}; {limit}"
+            subjects = ", ".join(one.partition(":")[0] for one in self.unseen)
+            return f"computes what was saved: {figures}; {limit}" + (f"; not seen: {subjects}" if subjects else "")
         return f"does not compute what was saved: {figures}; {limit}" + (f"; {self.reason}" if self.reason else "")
 
 
@@ -109,7 +112,7 @@ def fingerprint(
     with rounded(model, dtype or torch.float64):
         reading, tolerance, hidden = _finest(model, lambda: _measured(model, shape))
     if not all(map(math.isfinite, [*reading.numbers, tolerance])):
-        return unavailable("the model's logits are not finite")
+        return unavailable(NOT_FINITE)
     return {
         "format": FORMAT,
         "input": shape._asdict(),
@@ -138,7 +141,8 @@ def check_computation(
 
     Args:
         path: Any path into the checkpoint.
-        deviations: Settings that were changed on purpose; then a difference is no error.
+        deviations: Settings that were changed on purpose. If architecture or computation is among them, a difference is
+            no error; others decide nothing of what is computed, and excuse none.
 
     Raises:
         InputError: The fingerprint cannot be read.
@@ -149,13 +153,14 @@ def check_computation(
         return Computation(None, reason=saved["unavailable"] if saved else "the checkpoint has no fingerprint")
     model, shape = unwrapped(model), Shape(**saved["input"])
     computed_in, tolerance = getattr(torch, saved["computed_in"]), saved["tolerance"]
-    parameters_in = getattr(torch, saved["parameters_in"] if "parameters_in" in saved else saved["computed_in"])
+    parameters_in = getattr(torch, saved["parameters_in"])
     was_widened = is_short(parameters_in) and not is_short(computed_in)
     reading = _finest(model, lambda: read(model, shape)) if was_widened else read(model, shape)
     if _eps(reading.dtype) > _eps(computed_in):
         tolerance = max(tolerance, _tolerance(model, shape, reading))
-    found = _compared(saved, reading, tolerance, deviations)
-    if found.agrees is False and not deviations:
+    decisive = {leaf.name for leaf in TTT_MOSHI.decisive_leaves}
+    found = _compared(saved, reading, tolerance, [name for name in deviations if name in decisive])
+    if found.agrees is False and not found.reason:
         raise ContradictionError([Problem("computation", str(found), place=Place(os.fspath(path)))])
     return found
 
@@ -167,9 +172,7 @@ def _compared(saved: Tree, reading: Reading, tolerance: float, deviations: Colle
         pairs = zip(saved["numbers"], reading.numbers, strict=True)
         largest = max(abs(one - other) if math.isfinite(other) else math.inf for one, other in pairs)
     reason = f"changed on purpose: {', '.join(deviations)}" if deviations else ""
-    return Computation(
-        largest <= tolerance, largest, tolerance, len(reading.numbers), reason, tuple(saved.get("unseen", ()))
-    )
+    return Computation(largest <= tolerance, largest, tolerance, len(reading.numbers), reason, tuple(saved["unseen"]))
 
 
 def _saved(path: str | os.PathLike[str]) -> Tree | None:
@@ -184,8 +187,9 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
             raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
         if "unavailable" not in saved:
             Shape(**saved["input"])
-            [getattr(torch, one) for one in (saved["computed_in"], saved.get("parameters_in", "float32"))]
+            [getattr(torch, one) for one in (saved["computed_in"], saved["parameters_in"])]
             [float(one) for one in (saved["tolerance"], *saved["numbers"])]
+            [str.strip(one) for one in saved["unseen"]]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise

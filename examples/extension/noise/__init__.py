@@ -1,0 +1,1 @@
+"""A trainer's own settings, as an extension of the Moshi TTT trainer's."""

@@ -1,0 +1,240 @@
+"""`tttcfg schema`: checking, comparing, extending and releasing the versions of a family's schema."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tttcfg.cli.asking import asked
+from tttcfg.cli.options import FAMILY
+from tttcfg.cli.terminal import Output, ink, say, say_json, tell
+from tttcfg.errors import InputError, Problem, printable
+from tttcfg.evolution.answers import parsed, spelled
+from tttcfg.evolution.changes import Change, changes, compatibility, renames
+from tttcfg.evolution.checking import check as find_faults
+from tttcfg.evolution.faults import Fault
+from tttcfg.evolution.freezing import freeze as release
+from tttcfg.evolution.frozen import read_frozen
+from tttcfg.evolution.making import Draft, amended_draft, files_of, new_draft
+from tttcfg.evolution.planning import Answers
+from tttcfg.evolution.sources import Sources, package_folder, shown
+from tttcfg.evolution.steps import read_steps
+from tttcfg.evolution.telling import change_json, changes_text
+from tttcfg.evolution.writing import write_together
+from tttcfg.families import BUILT_IN, family_named
+from tttcfg.schema import fields_of, model_schema
+
+HELP = "Check, compare, extend and release the versions of a family's schema."
+COMMANDS = ("check", "diff", "new", "freeze")
+GOLDEN = Annotated[
+    Path | None,
+    typer.Option(
+        "--golden",
+        metavar="FOLDER",
+        help="Golden documents; by itself tests/golden/NAME where there is such a folder, else tests/golden.",
+        show_default=False,
+    ),
+]
+OUTPUT = Annotated[Output, typer.Option("--output", help="Form of the result.")]
+
+
+def check(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
+    """Say what of a schema's history is missing or wrong, all at once, and how to mend it; nothing is written.
+
+    Model, frozen schemas, migrations, golden documents and the declarations of all fields have to agree, and what is
+    released has to be as it was. Made for CI: the exit code is 0 where all is well and 1 where anything is not.
+
+    \b
+    Examples:
+      tttcfg schema check
+      tttcfg schema check --family my_trainer.config:FAMILY --golden tests/golden
+    """
+    sources = _sources(family, golden)
+    faults = find_faults(sources.family, sources.golden, sources.options)
+    _report(faults, output)
+    if not faults and output is Output.text:
+        tell(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
+    raise typer.Exit(1 if faults else 0)
+
+
+def diff(
+    versions: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[A [B]]", help="Versions; B is the code by itself, A the newest.", show_default=False),
+    ] = None,
+    family: FAMILY = BUILT_IN,
+    output: OUTPUT = Output.text,
+) -> None:
+    """Say what differs between two versions of a schema, or between one and the code, and who can read whose documents.
+
+    backward: the new program reads old documents; forward: the old program reads new ones; full: both; breaking:
+    neither. A changed default, unit, role or description is semantic, whatever the class: the same document may mean
+    something else. The exit code is 0 where nothing differs and 1 where something does.
+
+    \b
+    Examples:
+      tttcfg schema diff
+      tttcfg schema diff 6
+      tttcfg schema diff 5 6 --output json
+    """
+    sources = _sources(family, Path())
+    found = _differences(sources, versions or [])
+    if output is Output.json:
+        say_json({"compatibility": compatibility(found), "changes": [change_json(one) for one in found]})
+    elif found:
+        say(changes_text(found, ink(sys.stdout)))
+    else:
+        tell("no difference")
+    raise typer.Exit(1 if found else 0)
+
+
+def new(
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="What changes, in a few words.", show_default=False)
+    ] = "",
+    rename: Annotated[
+        list[str] | None,
+        typer.Option("--rename", metavar="OLD:NEW", help="A field that has another name now."),
+    ] = None,
+    absent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--absent",
+            metavar="KEY=VALUE: REASON",
+            help="What the absence of a new field meant, and why.",
+        ),
+    ] = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="KEY: REASON", help="Why a field is gone, changed or renamed."),
+    ] = None,
+    evidence: Annotated[
+        str, typer.Option("--evidence", metavar="TEXT", help="How one knows; by itself, the model and today's date.")
+    ] = "",
+    amend: Annotated[
+        bool, typer.Option("--amend", help="Bring the newest version, not released yet, to what the code says.")
+    ] = False,
+    changelog: Annotated[
+        Path, typer.Option("--changelog", metavar="FILE", help="Where an entry is added under Unreleased.")
+    ] = Path("CHANGELOG.md"),
+    family: FAMILY = BUILT_IN,
+    golden: GOLDEN = None,
+) -> None:
+    """Write the next version: its migration, frozen schema, golden document and changelog entry, all or none.
+
+    What was added, removed, changed and perhaps renamed since the newest version is found by itself. What its absence
+    meant, and why something is gone, only you can say: on a terminal it is asked, elsewhere all that is lacking is
+    listed, with the complete command. Without any version, the first is written.
+
+    \b
+    Examples:
+      tttcfg schema new "dropout" --absent 'ttt.dropout=0.0: there was no dropout'
+      tttcfg schema new "clearer names" --rename ttt.base_lr:ttt.inner_lr
+      tttcfg schema new "a dead knob goes" --reason 'reset_step: nothing read it'
+      tttcfg schema new --amend
+      tttcfg schema new "first version" --family my_trainer.config:FAMILY
+    """
+    if not message.strip() and not amend:
+        raise typer.BadParameter('say what changes, in a few words: tttcfg schema new "dropout"')
+    sources, today = _sources(family, golden), datetime.now(timezone.utc).date().isoformat()
+    words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
+    words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
+    make = amended_draft if amend else partial(new_draft, date=today)
+    answers = parsed(rename or [], absent or [], reason or [])
+    draft = make(sources, message, answers, evidence=evidence)
+    while draft.lacks and sys.stdin.isatty() and all(lack.option for lack in draft.lacks):
+        answers = asked(draft, answers)
+        draft = make(sources, message, answers, evidence=evidence)
+    if draft.lacks:
+        _leave_lacking(sources, draft, answers, words)
+    written = files_of(sources, draft, changelog)
+    for path in write_together(written.files):
+        say(shown(path))
+    for note in written.notes:
+        tell(printable(note))
+
+
+def freeze(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
+    """Mark the newest version as released: from then on, a change of its files is an error in `tttcfg schema check`.
+
+    The digests of its migration, schema and golden documents are recorded in released.json, beside the schemas.
+    Nothing is released while the check finds anything; doing it again does nothing.
+
+    \b
+    Examples:
+      tttcfg schema freeze
+    """
+    sources = _sources(family, golden)
+    done = release(sources)
+    _report(list(done.faults), output)
+    if done.faults:
+        raise typer.Exit(1)
+    if output is Output.text:
+        tell(f"version {done.version} of {sources.family.name} is {'now' if done.new else 'already'} released")
+
+
+def _sources(name: str, golden: Path | None) -> Sources:
+    """Return a family's files; nothing is written beside modules that are only looked at."""
+    sys.dont_write_bytecode = True
+    family = family_named(name)
+    usual = Path("tests", "golden")
+    own = usual / family.name
+    options = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
+    options += "" if golden is None else f" --golden {shlex.quote(str(golden))}"
+    home = package_folder(family.migrations)
+    if name == BUILT_IN and golden is None and not home.is_relative_to(Path.cwd()):
+        message = f"its files lie in {home}, not here; give --family module:NAME, or --golden FOLDER for this one"
+        raise InputError(Problem("schema", message, name))
+    return Sources(family, golden or (own if own.is_dir() else usual), options)
+
+
+def _report(faults: list[Fault], output: Output) -> None:
+    if output is Output.json:
+        say_json([fault._asdict() for fault in faults])
+        return
+    colours = ink(sys.stdout)
+    for fault in faults:
+        say(f"{colours('red', printable(fault.place))}: {printable(fault.message)}")
+        say(f"    {printable(fault.mend)}")
+    if faults:
+        tell(f"{len(faults)} to mend")
+
+
+def _differences(sources: Sources, versions: list[int]) -> list[Change]:
+    family, chain = sources.family, read_steps(sources).chain
+    if chain is None:
+        message = f"the steps are not one line from the first version to the newest: {sources.command('check')}"
+        raise InputError(Problem("schema", message, place=shown(sources.migrations)))
+    if len(versions) > 2:
+        raise typer.BadParameter(f"two versions are compared, not {len(versions)}")
+    for version in versions:
+        if not 0 <= version <= family.head:
+            message = f"there is no version {version}; versions go from 0 to {family.head}"
+            raise InputError(Problem("version", message, str(version)))
+    first = versions[0] if versions else family.head
+    frozen, faults = read_frozen(sources, family.head)
+    for version in (first, *versions[1:]):
+        if version not in frozen:
+            place = shown(sources.schema(version))
+            message = next((one.message for one in faults if one.place == place), "is missing")
+            raise InputError(Problem("not_found", message, place=place))
+    old = fields_of(frozen[first])
+    last = versions[1] if len(versions) > 1 else family.head
+    fields = fields_of(frozen[last]) if len(versions) > 1 else fields_of(model_schema(family))
+    return changes(old, fields, renames(chain.migrations[first + 1 : last + 1], old))
+
+
+def _leave_lacking(sources: Sources, draft: Draft, answers: Answers, words: list[str]) -> None:
+    """Say all that only the author can say, and the command that says it."""
+    for lack in draft.lacks:
+        tell(printable(f"{lack.path}: {lack.message}"))
+    lines = [" ".join(words), *spelled(answers), *dict.fromkeys(lack.option for lack in draft.lacks if lack.option)]
+    tell("nothing is written; say it like this:")
+    tell(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
+    raise typer.Exit(2)

@@ -1,0 +1,1 @@
+"""How a family's schema changes: what differs, what is missing, and writing the next version."""

@@ -1,0 +1,119 @@
+"""Making the golden document of a new version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from tttcfg.containment import accepts
+from tttcfg.document import document_of
+from tttcfg.errors import InputError
+from tttcfg.family import Family
+from tttcfg.fields import dig, plant
+from tttcfg.operations import Add
+from tttcfg.record import MISSING, Record, Tree, split
+from tttcfg.saving import canonical_bytes, document_tree, stamped
+from tttcfg.schema import fields_of, model_schema
+from tttcfg.shapes import Shape
+from tttcfg.versions import RESERVED
+
+
+def document_of_new(family: Family, before: Mapping[str, Any] | None, date: str) -> bytes:
+    """Return a golden document of the head, made from the one of the version before it; new fields have their default.
+
+    Args:
+        before: The golden document of the version before the head; None for that of the first version.
+
+    Raises:
+        InputError: The model refuses what can be made without knowing it.
+    """
+    values: Tree = {}
+    new: set[str] = set()
+    if before is not None:
+        values = family.chain.up(_body(before), family.head - 1, Record())
+        new = {one.path for one in family.chain.migrations[family.head].operations if isinstance(one, Add)}
+    tree = _settled(family, values, new)
+    moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
+    return canonical_bytes(stamped({**tree, "provenance": {}}, moment))
+
+
+def document_amended(family: Family, document: Mapping[str, Any]) -> bytes:
+    """Return a golden document of the head with the fields that the model has now; values that it allows stay."""
+    tree = _settled(family, _body(document), set())
+    return canonical_bytes({**tree, "provenance": document.get("provenance") or {}})
+
+
+def _body(document: Mapping[str, Any]) -> Tree:
+    return {key: value for key, value in document.items() if key not in RESERVED}
+
+
+def _settled(family: Family, values: Tree, new: set[str]) -> Tree:
+    """Return a document of the head that holds `values` where the model takes them, and defaults elsewhere."""
+    fields = fields_of(model_schema(family))
+    tree = _planted(family, {path: _value(values, path, shape, path in new) for path, shape in fields.items()})
+    try:
+        return document_tree(document_of(tree, family))
+    except InputError as error:  # rules that no schema tells: what they refuse takes its default
+        refused = {problem.key for problem in error.problems}
+    usual = {
+        path: _usual(shape) if any(f"{path}.".startswith(f"{key}.") for key in refused) else dig(tree, split(path))
+        for path, shape in fields.items()
+    }
+    return document_tree(document_of(_planted(family, usual), family))
+
+
+def _planted(family: Family, values: Mapping[str, Any]) -> Tree:
+    tree: Tree = {"$schema": family.schema_id, "schema_version": family.head}
+    for path, value in values.items():
+        plant(tree, split(path), value)
+    return tree
+
+
+def _value(values: Tree, path: str, shape: Shape, new: bool) -> Any:
+    value = dig(values, split(path), MISSING)
+    if value is MISSING or (new and "default" in shape) or accepts(shape, value) is False:
+        return _usual(shape)
+    return value
+
+
+def _usual(shape: Shape) -> Any:
+    """Return the default of a field, or a value that its shape allows."""
+    return shape["default"] if "default" in shape else example(shape)
+
+
+def example(shape: Shape) -> Any:
+    """Return some value that a shape allows, as plain as they come."""
+    if "anyOf" in shape:
+        return example(shape["anyOf"][0])
+    if "enum" in shape or "const" in shape:
+        return shape.get("enum", [shape.get("const")])[0]
+    made = _EXAMPLES.get(str(shape.get("type")))
+    return made(shape) if made else None
+
+
+def _number(shape: Shape) -> float:
+    tried: tuple[float | None, ...] = (
+        0,
+        1,
+        shape.get("minimum"),
+        shape.get("maximum"),
+        shape.get("exclusiveMinimum", 0) + 1,
+    )
+    for value in tried:
+        if value is not None and accepts(shape, value) is not False:
+            return value
+    return float(shape.get("exclusiveMinimum", 0) + shape.get("exclusiveMaximum", 0)) / 2
+
+
+_EXAMPLES: dict[str, Callable[[Shape], Any]] = {
+    "integer": _number,
+    "number": lambda shape: float(_number(shape)),
+    "string": lambda shape: "x" * shape.get("minLength", 1),
+    "boolean": lambda _: False,
+    "array": lambda shape: (
+        [example(one) for one in shape.get("prefixItems", [])]
+        or [example(shape.get("items", {}))] * shape.get("minItems", 0)
+    ),
+    "object": lambda shape: {name: example(one) for name, one in shape.get("properties", {}).items()},
+}

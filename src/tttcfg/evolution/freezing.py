@@ -1,0 +1,35 @@
+"""Marking the newest version as released: from then on its files stay as they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tttcfg.evolution.checking import check
+from tttcfg.evolution.faults import Fault
+from tttcfg.evolution.released import frozen_now, read_released
+from tttcfg.evolution.sources import Sources
+from tttcfg.evolution.writing import write_together
+
+
+class Frozen(NamedTuple):
+    """The newest version, whether it was released by now only, and what stands in the way of that."""
+
+    version: int
+    new: bool
+    faults: tuple[Fault, ...]
+
+
+def freeze(sources: Sources) -> Frozen:
+    """Release every version up to the newest, unless `check` finds anything.
+
+    Raises:
+        WriteError: The list of what is released could not be written.
+    """
+    faults = check(sources.family, sources.golden, sources.options)
+    if faults:
+        return Frozen(-1, False, tuple(faults))
+    head, released = sources.family.head, read_released(sources)
+    if released.newest == head:
+        return Frozen(head, False, ())
+    write_together({sources.released: frozen_now(sources, released, head).text().encode()})
+    return Frozen(head, True, ())

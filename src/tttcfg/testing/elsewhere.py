@@ -1,0 +1,66 @@
+"""Migrations run in a process with another clock, another environment and another hash seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+from tttcfg.family import Family
+from tttcfg.migration import Chain
+from tttcfg.record import Record, Tree
+from tttcfg.versions import RESERVED
+
+_PROGRAM = """
+import datetime, json, sys, time
+given = json.load(sys.stdin)
+sys.path[:] = given["path"]
+from importlib import import_module
+from tttcfg.migration import Chain
+from tttcfg.testing.elsewhere import upgraded
+import_module(given["package"])
+class Date(datetime.date):
+    @classmethod
+    def today(cls): return cls(2077, 7, 7)
+class Moment(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None): return cls(2077, 7, 7, 7, tzinfo=tz)
+    @classmethod
+    def utcnow(cls): return cls(2077, 7, 7, 7)
+    @classmethod
+    def today(cls): return cls(2077, 7, 7, 7)
+datetime.date, datetime.datetime = Date, Moment
+time.time, time.time_ns = (lambda: 3392694000.0), (lambda: 3392694000 * 10**9)
+chain = Chain([import_module(f"{given['package']}.{name}").migration for name in given["steps"]])
+documents = given["documents"].items()
+print(json.dumps({version: upgraded(document, int(version), chain) for version, document in documents}))
+"""
+
+
+def upgraded_elsewhere(documents: Mapping[int, Tree], family: Family) -> dict[int, str]:
+    """Return what each document, by its version, upgrades to in a process that has nothing in common with this one."""
+    given = {
+        "path": [os.path.abspath(folder) for folder in sys.path],
+        "package": family.migrations,
+        "steps": list(family.steps),
+        "documents": documents,
+    }
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
+    other = {**kept, "PYTHONHASHSEED": "7", "TZ": "Pacific/Kiritimati", "USER": "nobody", "HOME": os.sep}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", _PROGRAM]
+        done = subprocess.run(
+            command, input=json.dumps(given), env=other, cwd=folder, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, f"the migrations do not run in a process of their own: {done.stderr[-2000:]}"
+    return {int(version): text for version, text in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+def upgraded(document: Tree, version: int, chain: Chain) -> str:
+    """Return what the operations make of a document, and what they record, as text; order counts."""
+    record = Record()
+    body = {key: value for key, value in document.items() if key not in RESERVED}
+    return json.dumps([chain.up(body, version, record), record.saved()])

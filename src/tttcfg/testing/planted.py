@@ -1,0 +1,38 @@
+"""Documents with a secret wherever a document of that version could hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tttcfg.family import Family
+from tttcfg.fields import plant
+from tttcfg.operations import Withhold
+from tttcfg.record import Tree, copied, shape_at, split
+from tttcfg.shapes import Shape
+
+SECRET = "a-secret-that-nobody-may-see"
+
+
+def with_secrets(document: Tree, family: Family, version: int) -> Tree:
+    """Return a document with `SECRET` in all fields of it that are secret today, or withheld, and in free-form ones."""
+    tree: Tree = copied(document)
+    schema = family.chain.schema(version)
+    steps = family.chain.migrations
+    today = {leaf.name for leaf in family.secret_leaves}
+    once = {old for old, now in family.chain.spellings.items() if now in today}
+    withheld = {one.path for step in steps for one in step.operations if isinstance(one, Withhold)}
+    for name in sorted(today | once | withheld):
+        if shape_at(schema, split(name)) is not None:
+            plant(tree, split(name), SECRET)
+    for mapping in _free_form(tree, schema):
+        mapping["api_key"] = SECRET
+    return tree
+
+
+def _free_form(tree: Tree, schema: Shape) -> Iterator[Tree]:
+    for name, shape in schema["properties"].items():
+        below = tree.get(name)
+        if isinstance(below, dict) and "properties" in shape:
+            yield from _free_form(below, shape)
+        elif isinstance(below, dict) and shape.get("additionalProperties") is True:
+            yield below

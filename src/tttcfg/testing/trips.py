@@ -1,0 +1,129 @@
+"""Documents there and back: what has to come back, what may be lost, and what must not come back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tttcfg.document import document_of
+from tttcfg.errors import LossError
+from tttcfg.family import Family
+from tttcfg.fields import dig, plain, plant
+from tttcfg.migrating import migrate_tree
+from tttcfg.operations import Withhold
+from tttcfg.record import MISSING, Tree, copied, leaf_paths, looks_secret, redacted, split
+from tttcfg.record import without_withheld as without_places
+from tttcfg.seals import part_of
+from tttcfg.testing.documents import validator
+from tttcfg.versions import RESERVED
+
+
+class Older(NamedTuple):
+    """A document as an older version has it, and what the way down said is lost."""
+
+    tree: Tree
+    losses: dict[str, str]
+
+
+def down(document: Tree, family: Family, version: int) -> Older:
+    """Bring a document to an older version, whatever is lost."""
+    try:
+        return Older(migrate_tree(document, family, to=version), {})
+    except LossError as error:
+        losses = {problem.key: problem.message for problem in error.problems}
+        return Older(migrate_tree(document, family, to=version, allow_loss=True), losses)
+
+
+def without_secrets(document: Tree, family: Family) -> Tree:
+    """Return a document without secrets: those that are withheld on purpose, and free-form ones by their names."""
+    tree: Tree = copied(document)
+    for step in family.chain.migrations:
+        for operation in step.operations:
+            if isinstance(operation, Withhold) and dig(tree, operation.parts, MISSING) is not MISSING:
+                plant(tree, operation.parts, None)
+    bare: Tree = without_places(redacted(tree))
+    return bare
+
+
+def hold_trip(document: Tree, family: Family, version: int) -> None:
+    """Assert that a document goes up and comes back as it was, but for secrets."""
+    newer = migrate_tree(document, family)
+    kept = copied(newer)
+    older = down(newer, family, version)
+    assert newer == kept, f"going down to version {version} changes the document that it is given"
+    lost = [key for key, why in older.losses.items() if not why.startswith("is a secret")]
+    assert not lost, f"going up to version {family.head} and down to {version} loses {', '.join(lost)}"
+    came, was = without_secrets(older.tree, family), without_secrets(document, family)
+    assert came == was, f"going up to version {family.head} and down to {version} changes the document"
+
+
+def hold_edited_trip(document: Tree, edited: Tree, family: Family, version: int) -> None:
+    """Assert what has to hold where a document went up, was edited there, and goes down.
+
+    Args:
+        document: As `version` wrote it.
+        edited: What it was upgraded to, with some current fields changed since.
+    """
+    upgraded = document_of(migrate_tree(document, family), family)
+    before, after = upgraded.training, document_of(edited, family).training
+    changed = {leaf.name for leaf in family.leaves.values() if leaf.get(before) != leaf.get(after)}
+    older = down(edited, family, version)
+    _hold_survival(after, older, family, version)
+    _hold_removed(document, family, older, version, changed)
+    _hold_untouched(document, family, older, {split(name)[0] for name in changed})
+
+
+def hold_descent(document: Tree, family: Family, version: int) -> None:
+    """Assert that a current document becomes a valid older one, and that what it loses is listed."""
+    older = down(document, family, version)
+    problems = [error.message for error in validator(family, version).iter_errors(older.tree)]
+    assert not problems, f"going down to version {version} makes no valid document of it"
+    _hold_survival(document_of(document, family).training, older, family, version)
+
+
+def _hold_survival(training: Any, older: Older, family: Family, version: int) -> None:
+    """Assert that what the older program says of every field is what was said, or listed as a loss."""
+    again = document_of(older.tree, family).training
+    for leaf in family.public_leaves:
+        was, comes = leaf.get(training), leaf.get(again)
+        assert was == comes or leaf.name in older.losses, (
+            f"{leaf.name} was {plain(was)!r}, comes back from version {version} as {plain(comes)!r}, and is not listed"
+        )
+
+
+def _hold_removed(document: Tree, family: Family, older: Older, version: int, changed: set[str]) -> None:
+    """Assert that values which the newest version does not have come back where their part is untouched, only there."""
+    template = family.chain.template(version)
+    secret = {one.path for step in family.chain.migrations for one in step.operations if isinstance(one, Withhold)}
+    touched = {".".join(split(name)[:depth]) for name in changed for depth in range(len(split(name)) + 1)}
+    for path in leaf_paths(_fields(document)):
+        name, then, now = ".".join(path), _at(document, path), _at(older.tree, path)
+        if family.chain.spellings.get(name, name) in family.leaves or name in secret or then == {}:
+            continue
+        part = part_of(name, family.chain)
+        if part is None or part not in touched:
+            assert without_places(redacted({name: now})) == without_places(redacted({name: then})), (
+                f"{name} was removed from {part}, which nobody edited, and does not come back"
+            )
+        elif then != dig(template, path) and not any(map(looks_secret, path)):
+            assert now != then, f"{name} comes back stale: {part} was edited since"
+            listed = any(f"{name}.".startswith(f"{key}.") for key in older.losses)
+            assert listed, f"{name} does not come back, and is not listed as a loss"
+
+
+def _hold_untouched(document: Tree, family: Family, older: Older, touched: set[str]) -> None:
+    """Assert that what leads to a part which nobody edited comes back bit for bit."""
+    secret = {leaf.name for leaf in family.secret_leaves}
+    for path in leaf_paths(_fields(document)):
+        name = family.chain.spellings.get(".".join(path), ".".join(path))
+        if name not in family.leaves or name in secret or split(name)[0] in touched:
+            continue
+        was, now = _at(document, path), _at(older.tree, path)
+        assert now == was, f"{'.'.join(path)} was {was!r} and comes back as {now!r}, though nobody edited {name}"
+
+
+def _fields(document: Tree) -> Tree:
+    return {key: value for key, value in document.items() if key not in RESERVED}
+
+
+def _at(tree: Tree, path: tuple[str, ...]) -> Any:
+    return dig(tree, path, "nothing")

@@ -1,0 +1,587 @@
+"""`tttcfg schema`: the commands on a trainer's own family, as processes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import TTTCFG, environment, run
+from tests.evolution.projects import (
+    CONFIG,
+    FAMILY,
+    WARMUP_ABSENT,
+    Project,
+    bare_project,
+    project_of_two,
+    released_project,
+)
+
+STEP = "trainer/migrations/v0000_to_v0001.py"
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Project:
+    """A trainer with version 0, released."""
+    return released_project(tmp_path / "project")
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Project:
+    """A trainer with version 0 released and version 1 not yet."""
+    return project_of_two(tmp_path / "project")
+
+
+def done(project: Project, *arguments: str) -> str:
+    """Run `tttcfg schema new`, see that it works and that the check agrees, and return what it told."""
+    result = project.schema("new", *arguments)
+    assert result.code == 0, result.err
+    assert project.faults() == []
+    return result.err
+
+
+# The first version
+
+
+def test_the_first_version_is_written_from_the_model(tmp_path: Path) -> None:
+    project = bare_project(tmp_path / "project")
+    result = project.schema("new", "first version")
+    assert result.code == 0, result.err
+    assert set(result.out.split()) == {
+        "CHANGELOG.md",
+        "tests/golden/v0000.json",
+        "tests/golden/v0000.upgraded.json",
+        "trainer/migrations/__init__.py",
+        "trainer/migrations/v0000.py",
+        "trainer/schemas/__init__.py",
+        "trainer/schemas/v0000.schema.json",
+    }
+    assert project.faults() == []
+    assert 'Declare("optim.name", choice("adam", "adam", "sgd")),' in (project.migrations / "v0000.py").read_text()
+
+
+def test_a_model_with_fields_that_have_no_default_gets_a_golden_document_too(tmp_path: Path) -> None:
+    project = bare_project(tmp_path / "project", CONFIG.replace("setting(100, role", "setting(role"))
+    done(project, "first version")
+    assert project.read("tests/golden/v0000.json")["steps"] == 1
+
+
+def test_a_model_that_declares_too_little_gets_no_version(tmp_path: Path) -> None:
+    project = bare_project(tmp_path / "project")
+    project.add_field("bare: bool = False")
+    before = project.contents()
+    result = project.schema("new", "first version")
+    assert result.code == 2
+    assert "bare declares no role, no unit, no description" in result.err
+    assert project.contents() == before
+
+
+# A new version
+
+
+@pytest.mark.parametrize("command", [("check",), ("new", "a change"), ("freeze",)])
+def test_a_forgotten_family_is_not_the_built_in_one(released: Project, command: tuple[str, ...]) -> None:
+    """Nothing of another project is looked for, or written, in this one."""
+    before = sorted(released.root.rglob("*"))
+    done = run("schema", *command, cwd=released.root)
+    assert done.code == 2
+    assert "ttt_moshi: its files lie in " in done.err
+    assert "give --family module:NAME" in done.err
+    assert sorted(released.root.rglob("*")) == before
+
+
+def test_a_new_field_makes_a_version(released: Project) -> None:
+    released.add_field()
+    done(released, "warm-up", "--absent", WARMUP_ABSENT)
+    step = (released.root / STEP).read_text()
+    assert 'Add("warmup", integer(10, minimum=0), 0, "there was no warm-up"),' in step
+    assert re.search(r'date="20\d\d-\d\d-\d\d"', step)
+    assert released.read("tests/golden/v0001.json")["warmup"] == 10, "what the new program writes"
+    assert released.read("tests/golden/v0000.upgraded.json")["warmup"] == 0, "what the old program did"
+    assert "- Schema version 1 of trainer: warm-up. It adds `warmup`." in released.changelog.read_text()
+
+
+def test_released_files_stay_as_they_are(released: Project) -> None:
+    before = released.contents()
+    released.add_field()
+    done(released, "warm-up", "--absent", WARMUP_ABSENT)
+    after = released.contents()
+    changed = {name for name, data in before.items() if after[name] != data}
+    assert changed == {"CHANGELOG.md", "tests/golden/v0000.upgraded.json", "trainer/config.py"}
+
+
+def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: Project) -> None:
+    released.change(released.config, "    lr: float", "    rate: float")
+    released.add_field()
+    before = released.contents()
+    result = released.schema("new", "it's all new")
+    assert result.code == 2
+    assert released.contents() == before
+    assert "warmup: is new; say what its absence meant" in result.err
+    assert "optim.rate: is new; say what its absence meant" in result.err
+    assert "--rename optim.lr:optim.rate" in result.err
+    assert "optim.lr: is gone; say why" in result.err
+    command = result.err[result.err.index("  tttcfg schema new") :].replace("\\\n", " ")
+    for placeholder, said in (("warmup=VALUE: REASON", WARMUP_ABSENT), ("VALUE", "0.5"), ("REASON", "nobody knew")):
+        command = command.replace(placeholder, said)
+    shell = command.strip().replace("tttcfg", f"{sys.executable} -m tttcfg", 1)
+    assert subprocess.run(shell, shell=True, cwd=released.root, env=environment(), check=True, capture_output=True)
+    assert released.faults() == []
+    assert "it's all new" in (released.root / STEP).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--absent", "warmup=VALUE: REASON"), "is new; say why"),
+        (("--absent", "warmup=0: "), "is new; say why"),
+        (("--absent", "warmup=-1: there was none"), "does not allow -1"),
+        (("--absent", WARMUP_ABSENT, "--absent", "steps=1: x"), "steps: is not a new field"),
+        (("--absent", WARMUP_ABSENT, "--reason", "nothing: x"), "nothing: is not a field that is gone or changed"),
+        (("--absent", WARMUP_ABSENT, "--rename", "steps:warmup"), "steps:warmup: is no rename"),
+        (("--absent", WARMUP_ABSENT, "--absent", WARMUP_ABSENT), "is said twice"),
+        (("--absent", "warmup"), "is not of the form --absent 'KEY=VALUE: REASON'"),
+        (("--rename", "warmup"), "is not of the form --rename OLD:NEW"),
+    ],
+)
+def test_answers_that_cannot_be_meant_are_refused(released: Project, arguments: tuple[str, ...], message: str) -> None:
+    released.add_field()
+    before = released.contents()
+    result = released.schema("new", "warm-up", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert released.contents() == before
+
+
+def test_a_rename_carries_the_value_over(released: Project) -> None:
+    released.change(released.config, "    lr: float", "    rate: float")
+    done(released, "clearer names", "--rename", "optim.lr:optim.rate")
+    assert 'Rename("optim.lr", "optim.rate", "clearer names"),' in (released.root / STEP).read_text()
+    diff = released.schema("diff", "0", "1")
+    assert diff.code == 1
+    assert re.search(r"optim\.rate +renamed +breaking +was optim\.lr", diff.out)
+
+
+def test_what_looks_like_a_rename_may_be_none(released: Project) -> None:
+    released.change(released.config, "    lr: float", "    rate: float")
+    done(released, "new rate", "--absent", "optim.rate=0.5: it was fixed", "--reason", "optim.lr: it did nothing")
+    assert released.read("tests/golden/v0000.upgraded.json")["optim"]["rate"] == 0.5
+    assert 'Remove("optim.lr", "it did nothing"),' in (released.root / STEP).read_text()
+
+
+def test_a_wider_shape_another_default_and_another_role_keep_old_values(released: Project) -> None:
+    released.change(released.config, '"adam", "sgd"]', '"adam", "sgd", "lion"]')
+    released.change(released.config, "setting(100", "setting(200")
+    released.change(released.config, "None, role=Role.RUN", "None, role=Role.TRAINING")
+    done(released, "more", "--reason", "steps: runs got longer")
+    step = (released.root / STEP).read_text()
+    assert 'Reshape("steps", integer(200, minimum=1), "runs got longer"),' in step
+    assert 'Reshape("out", nullable(text(None)), "more"),' in step
+    assert released.read("tests/golden/v0000.upgraded.json")["steps"] == 100
+
+
+def test_a_shape_that_refuses_old_values_needs_a_function_that_somebody_writes(released: Project) -> None:
+    released.change(
+        released.config,
+        'setting(100, role=Role.TRAINING, unit="steps", ge=1',
+        'setting(200, role=Role.TRAINING, unit="steps", ge=150',
+    )
+    result = released.schema("new", "longer runs")
+    assert result.code == 0, result.err
+    assert "say how old values of steps become new ones" in result.err
+    assert "v0000.upgraded.json is not written" in result.err
+    assert any("is to be edited" in fault["message"] for fault in released.faults())
+    assert released.schema("freeze").code == 1
+    step = released.root / STEP
+    text = re.sub(r" *# EDIT.*\n", "", step.read_text())
+    step.write_text(text.replace("return value", "return max(value, 150) if isinstance(value, int) else value"))
+    told = done(released, "--amend")
+    assert "was edited and stays as it is" in told
+    assert released.read("tests/golden/v0000.upgraded.json")["steps"] == 150
+
+
+def test_a_field_that_became_a_secret_is_withheld_and_recorded_nowhere(released: Project) -> None:
+    released.change(released.config, "None, role=Role.RUN", "None, role=Role.SECRET")
+    done(released, "no secrets", "--reason", "out: it holds a login")
+    assert 'Withhold("out", "it holds a login"),' in (released.root / STEP).read_text()
+
+
+def test_another_wording_is_no_version_unless_the_meaning_changed(released: Project) -> None:
+    released.change(released.config, "Steps of the run.", "Batches of the run.")
+    result = released.schema("new", "words")
+    assert result.code == 2
+    assert "nothing differs between version 0 and the code" in result.err
+    done(released, "batches", "--reason", "steps: a step is a batch now")
+    assert "a step is a batch now" in (released.root / STEP).read_text()
+
+
+def test_without_a_message_there_is_no_version(released: Project) -> None:
+    released.add_field()
+    result = released.schema("new", "--absent", WARMUP_ABSENT)
+    assert result.code == 2
+    assert "say what changes" in result.err
+
+
+def test_a_trainer_without_a_changelog_is_told_so(released: Project) -> None:
+    released.changelog.unlink()
+    released.add_field()
+    told = done(released, "warm-up", "--absent", WARMUP_ABSENT)
+    assert "there is no CHANGELOG.md, so no entry was written" in told
+
+
+def test_the_changelog_may_be_another_file(released: Project) -> None:
+    released.changelog.rename(released.root / "NEWS.md")
+    released.add_field()
+    done(released, "warm-up", "--absent", WARMUP_ABSENT, "--changelog", "NEWS.md")
+    assert "warm-up" in (released.root / "NEWS.md").read_text()
+
+
+def test_all_files_are_written_or_none(released: Project) -> None:
+    """Something in the way of one file leaves the others as they were."""
+    released.add_field()
+    (released.root / STEP).mkdir()
+    before = released.contents()
+    result = released.schema("new", "warm-up", "--absent", WARMUP_ABSENT)
+    assert result.code == 2
+    assert released.contents() == before
+
+
+SECTION = """class Out(Section):
+    path: Text | None = setting(None, role=Role.RUN, unit="path", description="Folder of the run.")
+    keep: bool = setting(True, role=Role.RUN, unit="switch", description="Keep it.")
+
+
+class Args(Section):"""
+
+
+def test_a_name_is_never_used_for_something_else(released: Project) -> None:
+    """A configuration file has no version, so that nothing could tell the old setting from the new section."""
+    released.change(released.config, "class Args(Section):", SECTION)
+    released.config.write_text(re.sub(r"    out: Text.*\n", "    out: Out = Out()\n", released.config.read_text()))
+    result = released.schema("new", "x", "--rename", "out:out.path", "--absent", "out.keep=true: nothing was deleted")
+    assert result.code == 2
+    assert "out.keep: needs a name that was never in use" in result.err
+
+
+def test_a_name_that_was_removed_does_not_come_back(released: Project) -> None:
+    line = re.search(r"    out: Text.*\n", released.config.read_text())
+    assert line is not None
+    released.change(released.config, line.group(), "")
+    done(released, "no folder", "--reason", "out: nothing read it")
+    assert released.schema("freeze").code == 0
+    released.change(released.config, "    optim: Optim", line.group() + "    optim: Optim")
+    assert released.schema("new", "back", "--absent", "out=null: there was none").code == 2
+
+
+def test_a_section_may_go_with_all_its_fields(released: Project) -> None:
+    released.change(released.config, "    optim: Optim = Optim()\n", "")
+    why = [word for name in ("lr", "name") for word in ("--reason", f"optim.{name}: the schedule decides")]
+    done(released, "no optimiser", *why)
+    assert "optim" not in released.read("tests/golden/v0000.upgraded.json")
+
+
+def test_a_section_may_be_left_by_all_its_fields(released: Project) -> None:
+    released.change(released.config, "optim: Optim", "optimiser: Optim")
+    renames = [word for name in ("lr", "name") for word in ("--rename", f"optim.{name}:optimiser.{name}")]
+    done(released, "spelled out", *renames)
+    upgraded = released.read("tests/golden/v0000.upgraded.json")
+    assert upgraded["optimiser"] == {"lr": 0.001, "name": "adam"}
+    assert "optim" not in upgraded
+
+
+# Amending
+
+
+def test_no_version_is_put_on_one_that_is_not_released(two: Project) -> None:
+    two.add_field('cool: bool = setting(False, role=Role.RUN, unit="switch", description="Cool down.")')
+    result = two.schema("new", "cooling", "--absent", "cool=false: nothing cooled")
+    assert result.code == 2
+    assert "version 1 is not released yet" in result.err
+    assert f"tttcfg schema new --amend --family {FAMILY}" in result.err
+
+
+def test_amending_takes_a_further_change_into_the_version(two: Project) -> None:
+    two.add_field('cool: bool = setting(False, role=Role.RUN, unit="switch", description="Cool down.")')
+    lacking = two.schema("new", "--amend")
+    assert lacking.code == 2
+    assert "cool: is new" in lacking.err
+    assert "warmup" not in lacking.err, "that was said before"
+    done(two, "--amend", "--absent", "cool=false: nothing cooled")
+    step = (two.root / STEP).read_text()
+    assert '"there was no warm-up"' in step
+    assert '"nothing cooled"' in step
+    assert two.changelog.read_text().count("Schema version 1") == 1
+    assert "`cool`" in two.changelog.read_text()
+
+
+def test_amending_takes_back_what_the_model_has_no_more(two: Project) -> None:
+    two.config.write_text(re.sub(r"    warmup: .*\n", "", two.config.read_text()))
+    two.add_field('cool: bool = setting(False, role=Role.RUN, unit="switch", description="Cool down.")')
+    done(two, "--amend", "--absent", "cool=false: nothing cooled")
+    assert "warmup" not in (two.root / STEP).read_text()
+
+
+def test_amending_keeps_values_of_the_golden_document(two: Project) -> None:
+    document = two.golden / "v0001.json"
+    two.change(document, '"steps": 100', '"steps": 1234')
+    two.add_field('cool: bool = setting(False, role=Role.RUN, unit="switch", description="Cool down.")')
+    done(two, "--amend", "--absent", "cool=false: nothing cooled")
+    assert two.read("tests/golden/v0001.json")["steps"] == 1234
+
+
+def test_a_step_that_was_edited_stays_and_has_to_lead_to_the_model(two: Project) -> None:
+    step = two.root / STEP
+    step.write_text(step.read_text().replace("migration = ", "# by hand\nmigration = "))
+    text = step.read_text()
+    assert "was edited and stays" in done(two, "--amend")
+    two.add_field('cool: bool = setting(False, role=Role.RUN, unit="switch", description="Cool down.")')
+    result = two.schema("new", "--amend")
+    assert result.code == 2
+    assert "cool is in the code and not in version 1; the step was edited: edit it" in result.err
+    assert step.read_text() == text
+
+
+def test_a_step_that_was_edited_into_nonsense_is_named(two: Project) -> None:
+    step = two.root / STEP
+    two.change(step, "Add(", 'Rename("nothing", "something", "why"), Add(')
+    two.change(step, "import Add", "import Add, Rename")
+    result = two.schema("new", "--amend")
+    assert (result.code, "Traceback" in result.err) == (2, False)
+    assert "cannot be applied" in result.err
+
+
+def test_a_conversion_that_fails_is_named(two: Project) -> None:
+    step = two.root / STEP
+    two.change(step, "Add(", 'Convert("steps", lambda value: value / 0, "why"), Add(')
+    two.change(step, "import Add", "import Add, Convert")
+    result = two.schema("new", "--amend")
+    assert (result.code, "Traceback" in result.err) == (0, False)
+    assert "v0000.json does not upgrade: ZeroDivisionError" in result.err
+    assert [fault["kind"] for fault in two.faults()] == ["golden"]
+
+
+def test_amending_a_released_version_writes_only_what_golden_documents_upgrade_to(released: Project) -> None:
+    (released.golden / "v0000.upgraded.json").unlink()
+    assert released.schema("new", "--amend").out == "tests/golden/v0000.upgraded.json\n"
+    released.add_field()
+    result = released.schema("new", "--amend")
+    assert result.code == 2
+    assert "is released" in result.err
+
+
+def test_amending_again_changes_nothing(two: Project) -> None:
+    before = two.contents()
+    assert two.schema("new", "--amend").out == ""
+    assert two.contents() == before
+
+
+def test_a_history_written_by_hand_gets_the_schemas_that_it_lacks(two: Project) -> None:
+    schemas = [two.schemas / "v0000.schema.json", two.schemas / "v0001.schema.json", two.schemas / "released.json"]
+    for path in schemas:
+        path.unlink()
+    for path in two.golden.glob("v0000*"):  # a document with a number came after it
+        path.unlink()
+    (two.golden / "v0000.json").write_text('{"steps": 3, "out": null, "optim": {"lr": 0.1, "name": "sgd"}}\n')
+    done(two, "--amend")
+    assert schemas[0].is_file()
+
+
+# Releasing
+
+
+def test_a_version_is_released_once(two: Project) -> None:
+    assert "version 1 of trainer is now released" in two.schema("freeze").err
+    assert two.read("trainer/schemas/released.json")["versions"] == [0, 1]
+    before = two.contents()
+    again = two.schema("freeze")
+    assert (again.code, two.contents()) == (0, before)
+    assert "already released" in again.err
+
+
+def test_nothing_is_released_that_the_check_finds_fault_with(two: Project) -> None:
+    (two.golden / "v0001.upgraded.json").unlink()
+    before = two.contents()
+    result = two.schema("freeze")
+    assert result.code == 1
+    assert "is missing: what v0001.json upgrades to" in result.out
+    assert two.contents() == before
+
+
+# Differences
+
+
+def test_the_code_is_compared_with_the_newest_version(released: Project) -> None:
+    same = released.schema("diff")
+    assert (same.code, same.out, same.err) == (0, "", "no difference\n")
+    released.change(released.config, "setting(100", "setting(200")
+    result = released.schema("diff")
+    assert result.code == 1
+    assert re.search(r"steps +changed +full, semantic +default 100 -> 200", result.out)
+    assert result.out.endswith("together: full and semantic\n")
+
+
+def test_differences_are_told_as_json(two: Project) -> None:
+    result = two.schema("diff", "0", "--output", "json")
+    (change,) = result.json["changes"]
+    assert result.json["compatibility"] == change["compatibility"] == "backward"
+    assert (change["path"], change["kind"], change["old"], change["new"]["x-unit"]) == (
+        "warmup",
+        "added",
+        None,
+        "steps",
+    )
+
+
+def test_going_back_is_compared_too(two: Project) -> None:
+    assert re.search(r"warmup +removed +forward", two.schema("diff", "1", "0").out)
+
+
+@pytest.mark.parametrize("versions", [("5",), ("0", "2"), ("0", "1", "1"), ("-1",), ("x",)])
+def test_versions_that_are_not_there_are_wrong_use(two: Project, versions: tuple[str, ...]) -> None:
+    assert two.schema("diff", *versions).code == 2
+
+
+def test_the_history_of_this_package_is_compared() -> None:
+    result = run("schema", "diff", "6", "7")
+    assert result.code == 1
+    assert re.search(r"ttt\.mlp\.layers +renamed +breaking +was ttt\.ttt_mlp_layers", result.out)
+
+
+# Asking on a terminal
+
+
+def type_in(project: Project, lines: str, *arguments: str) -> int:
+    """Run a command on a terminal, type those lines, and return the exit code."""
+    parent, child = pty.openpty()
+    command = [*TTTCFG, "schema", *arguments, "--family", FAMILY]
+    with subprocess.Popen(
+        command, cwd=project.root, env=environment(), stdin=child, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        os.write(parent, lines.encode())
+        process.communicate(timeout=60)
+    os.close(child)
+    os.close(parent)
+    return process.returncode
+
+
+def test_what_is_lacking_is_asked_on_a_terminal(released: Project) -> None:
+    released.change(released.config, "    lr: float", "    rate: float")
+    released.add_field()
+    assert type_in(released, "0\nthere was no warm-up\ny\n", "new", "warm-up") == 0
+    step = (released.root / STEP).read_text()
+    assert 'Rename("optim.lr", "optim.rate", "warm-up"),' in step
+    assert 'Add("warmup", integer(10, minimum=0), 0, "there was no warm-up"),' in step
+    assert released.faults() == []
+
+
+def test_a_rename_that_is_none_is_asked_for_what_it_is(released: Project) -> None:
+    released.change(released.config, "    lr: float", "    rate: float")
+    assert type_in(released, "n\n0.5\nit was fixed\nnothing read it\n", "new", "a rate") == 0
+    step = (released.root / STEP).read_text()
+    assert 'Remove("optim.lr", "nothing read it"),' in step
+    assert '0.5, "it was fixed"),' in step
+
+
+# Two branches
+
+
+def git(project: Project, *arguments: str, code: int = 0) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", *identity, *arguments]
+    ran = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_two_branches_that_add_the_same_version_conflict(released: Project) -> None:
+    """They do not merge into nonsense; and what git leaves is found by the check."""
+    (released.root / ".gitignore").write_text("__pycache__\n")
+    git(released, "init", "--quiet", "--initial-branch=main")
+    git(released, "add", ".")
+    git(released, "commit", "--quiet", "-m", "version 0")
+    git(released, "switch", "--quiet", "-c", "warm")
+    released.add_field()
+    done(released, "warm-up", "--absent", WARMUP_ABSENT)
+    git(released, "add", ".")
+    git(released, "commit", "--quiet", "-m", "warm-up")
+    git(released, "switch", "--quiet", "main")
+    released.change(released.config, "    lr: float", "    rate: float")
+    done(released, "clearer names", "--rename", "optim.lr:optim.rate")
+    git(released, "add", ".")
+    git(released, "commit", "--quiet", "-m", "names")
+    git(released, "merge", "warm", code=1)
+    conflicts = set(git(released, "diff", "--name-only", "--diff-filter=U").split())
+    assert {STEP, "trainer/schemas/v0001.schema.json"} <= conflicts
+    places = {fault["place"].partition(":")[0] for fault in released.faults() if "marks of a merge" in fault["message"]}
+    assert {STEP, "trainer/schemas/v0001.schema.json"} <= places
+
+
+# History that cannot be used, and families of other kinds
+
+
+def test_steps_that_are_no_line_are_no_ground_for_anything(two: Project) -> None:
+    (two.migrations / "v0001.py").write_text((two.root / STEP).read_text())
+    before = two.contents()
+    for arguments in (("diff",), ("new", "x"), ("new", "--amend")):
+        result = two.schema(*arguments)
+        assert result.code == 2, arguments
+        assert "Traceback" not in result.err
+    assert two.schema("freeze").code == 1
+    assert two.contents() == before
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "message"),
+    [("nowhere.migrations", 2, "No module named 'nowhere'"), ("trainer.broken", 2, "ZeroDivisionError")],
+)
+def test_a_package_that_cannot_be_imported_is_named(two: Project, package: str, code: int, message: str) -> None:
+    (two.config.parent / "broken").mkdir()
+    (two.config.parent / "broken" / "__init__.py").write_text("1 / 0\n")
+    two.change(two.config, '"trainer.migrations"', f'"{package}"')
+    for command in ("check", "diff", "freeze"):
+        result = two.schema(command)
+        assert (result.code, "Traceback" in result.err) == (code, False), command
+        assert message in result.err
+
+
+EXTENSION = """
+from tttcfg.extension import Extension
+from tttcfg.fields import Role, Section, setting
+
+
+class Probe(Section):
+    layer: int = setting(3, role=Role.RUN, unit="layer", ge=0, description="Layer that is watched.")
+
+
+FAMILY = Extension("probe", Probe, "trainer.migrations", "trainer.schemas")
+"""
+
+
+def test_an_extension_has_a_history_of_its_own(tmp_path: Path) -> None:
+    """Its first version says what a document without its section meant."""
+    project = bare_project(tmp_path / "project", EXTENSION)
+    done(project, "first version", "--absent", "layer=0: the first was watched")
+    assert '0, "the first was watched"),' in (project.migrations / "v0000.py").read_text()
+    assert "extensions" not in project.read("trainer/schemas/v0000.schema.json")["properties"]
+    assert project.schema("freeze").code == 0
+    project.change(
+        project.config,
+        "    layer: int",
+        '    every: int = setting(5, role=Role.RUN, unit="steps", description="Steps.")\n    layer: int',
+    )
+    done(project, "now and then", "--absent", "every=1: every step was watched")
+
+
+def test_a_field_cannot_be_called_like_a_key_of_every_document(tmp_path: Path) -> None:
+    project = bare_project(tmp_path / "project")
+    project.add_field('provenance: Text = setting("", role=Role.RUN, unit="name", description="Whence.")')
+    assert "provenance is a key that every saved document has of its own" in project.schema("new", "first version").err
+
+
+def test_the_commands_are_listed() -> None:
+    assert all(f"  {name} " in run("schema", "--help").out for name in ("check", "diff", "new", "freeze"))

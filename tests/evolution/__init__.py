@@ -1,0 +1,1 @@
+"""Tests of how schemas change, on families that are written to disk."""

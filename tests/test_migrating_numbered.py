@@ -1,0 +1,102 @@
+"""Going between versions that both carry a number: nothing of the record is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testing.trainer import GOLDEN, OPERATIONS, write_step, write_trainer
+from tttcfg.errors import LossError
+from tttcfg.family import Family
+from tttcfg.migrating import migrate_tree
+from tttcfg.saving import canonical_bytes
+
+EARLY = [*OPERATIONS[1], OPERATIONS[2][0]]
+"""Version 1 removes hub.retries already."""
+LATE = [OPERATIONS[2][1], 'Convert("hub.url", lambda url: url.replace("https", "http"), "plain")']
+"""Version 2 changes another field of the same section."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trainer(tmp_path)
+    return tmp_path
+
+
+def family_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
+    monkeypatch.syspath_prepend(str(folder))
+    found: Family = import_module("trainer.config").FAMILY
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "trainer"]:
+        del sys.modules[name]
+
+
+def golden(version: int) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(GOLDEN[f"v{version:04d}"])
+    return tree
+
+
+def test_an_older_version_gets_its_number_and_its_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = family_in(folder, monkeypatch)
+    document = golden(1) | {"provenance": {"written_by": "tttcfg 0.1", "removed": {"why": {"old": 1}}}}
+    older = migrate_tree(migrate_tree(document, family), family, to=1)
+    assert older == document
+
+
+def test_part_of_the_way_is_the_whole_way_and_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = family_in(folder, monkeypatch)
+    part = migrate_tree(golden(0), family, to=1)
+    assert (part["schema_version"], part["provenance"]["migrated_from"]) == (1, 0)
+    assert migrate_tree(migrate_tree(golden(0), family), family, to=1) == part
+    assert migrate_tree(part, family) == migrate_tree(golden(0), family)
+    assert migrate_tree(part, family, to=1) == part
+
+
+def test_a_seal_is_renewed_where_an_upgrade_changes_the_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operations do to a section is no edit."""
+    write_step(folder, 1, EARLY)
+    write_step(folder, 2, LATE)
+    family = family_in(folder, monkeypatch)
+    part = migrate_tree(golden(0), family, to=1)
+    head = migrate_tree(part, family)
+    assert head["hub"]["url"] == "http://old"
+    assert head["provenance"]["seals"] != part["provenance"]["seals"]
+    assert migrate_tree(head, family, to=0) == golden(0)
+
+
+def test_an_edit_between_two_upgrades_is_not_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_step(folder, 1, EARLY)
+    write_step(folder, 2, LATE)
+    family = family_in(folder, monkeypatch)
+    part = migrate_tree(golden(0), family, to=1)
+    part["hub"]["url"] = "https://new"
+    head = migrate_tree(part, family)
+    with pytest.raises(LossError, match=r"hub\.retries: was removed, and hub was edited since"):
+        migrate_tree(head, family, to=0)
+    assert "retries" not in migrate_tree(head, family, to=0, allow_loss=True)["hub"]
+    assert migrate_tree(head, family, to=1) == part
+
+
+def test_the_section_of_an_extension_goes_along_where_versions_have_numbers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not installed too, as it stands; a version without a number has no place for it."""
+    family = family_in(folder, monkeypatch)
+    document = golden(1) | {"extensions": {"unheard_of": {"schema_version": 3, "a": [1.50]}}}
+    head = json.loads(canonical_bytes(migrate_tree(document, family)))
+    older = json.loads(canonical_bytes(migrate_tree(head, family, to=1)))
+    assert older == document
+    with pytest.raises(LossError, match=r"extensions\.unheard_of: version 0 has no extensions"):
+        migrate_tree(head, family, to=0)
+    assert "extensions" not in migrate_tree(head, family, to=0, allow_loss=True)
