@@ -1,0 +1,1 @@
+"""One frozen JSON Schema per version."""

@@ -1,0 +1,66 @@
+"""What tensors prove of this family's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tttcfg.errors import quote
+from tttcfg.weights.evidence import Evidence
+from tttcfg.weights.holding import Holding
+from tttcfg.weights.judgement import VERIFIED, Judgement
+from tttcfg.weights.readings import Proof
+from video_dit_config.distributed import read
+from video_dit_config.job_config import JobConfig
+
+__all__ = ["BINDER", "Judge", "proved", "read"]
+
+BINDER = "python -m video_dit_config.sidecar FOLDER CONFIG.toml"
+DIMENSIONS = ("model_dim", "num_heads", "num_layers")
+PRESETS = {"debug": (512, 8, 6), "5B": (3072, 48, 42)}
+"""The dimensions of each size, as ttt/models/configs.py has them."""
+INNER = {2: "ttt_linear", 3: "ttt_mlp"}
+"""The inner model by how many widths there are through it, input and output included."""
+
+
+def proved(evidence: Evidence) -> dict[str, Proof]:
+    """Return what tensors prove, by the dotted path of the field."""
+    found: dict[str, Proof] = {}
+    if not _is_ours(evidence):
+        return found
+    widths, shown = evidence.widths, _dimensions(evidence)
+    if widths is not None and len(widths.value) in INNER:
+        found["model.ssm_layer"] = widths._replace(value=INNER[len(widths.value)])
+    if shown is not None:
+        size = next((size for size, dimensions in PRESETS.items() if dimensions == shown.value), None)
+        if size is not None:
+            found["model.size"] = shown._replace(value=size)
+    return found
+
+
+def _is_ours(evidence: Evidence) -> bool:
+    return evidence.dialect is not None and evidence.dialect.family == "ttt_video_dit"
+
+
+def _dimensions(evidence: Evidence) -> Proof | None:
+    """Return width, heads and layers, where tensors show all three."""
+    if not set(DIMENSIONS) <= evidence.dimensions.keys():
+        return None
+    proofs = [evidence.dimensions[name] for name in DIMENSIONS]
+    return Proof(tuple(proof.value for proof in proofs), proofs[0].tensor)
+
+
+class Judge(Holding[JobConfig, None]):
+    """Holds a job configuration against what tensors prove."""
+
+    def judgements(self) -> Iterator[tuple[str, Judgement]]:
+        """Yield what is to be said of every field that shapes tensors."""
+        if not _is_ours(self.evidence):
+            return
+        yield "model.name", VERIFIED
+        yield from self.fields(proved(self.evidence), "model.ssm_layer", "model.size")
+        shown = _dimensions(self.evidence)
+        if shown is not None and shown.value not in PRESETS.values():
+            width, heads, layers = shown.value
+            said = f"the weights have width {width}, {heads} heads and {layers} layers ({shown.tensor})"
+            advice = f"the sizes are {', '.join(PRESETS)}; give the weights of one of them"
+            yield "model.size", Judgement("contradicted", quote(self.training.model.size), said, advice)
