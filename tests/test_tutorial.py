@@ -22,7 +22,7 @@ from tests.cli.process import environment
 
 pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
-pytest.importorskip("setuptools", reason="what is installed is built by it")
+pytest.importorskip("setuptools", minversion="77", reason="what is installed is built by it")
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="changes are applied by git")
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"

@@ -161,7 +161,7 @@ BREAKS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     ),
     "a conversion that records nothing": (
         with_step(2, 'Remove("hub', 'Floored("width"), Remove("hub', UNRECORDED),
-        {"a_document_comes_back", "an_edited_document_loses_nothing_unsaid"},
+        {"a_document_comes_back"},
     ),
     "a default in place of what absence meant": (with_step(1, "0.0, ", "0.1, "), {MEANING}),
     "a conversion that is applied twice": (
