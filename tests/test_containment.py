@@ -143,3 +143,17 @@ def test_equal_rules_contain_each_other_whatever_they_say() -> None:
 def test_true_is_not_one() -> None:
     assert accepts({"enum": [1]}, True) is False
     assert contains(INTEGER, {"const": True}) is False
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        ({"enum": [0]}, {"enum": [False]}),
+        ({"enum": [False]}, {"enum": [0]}),
+        ({"const": 1}, {"const": True}),
+        ({"enum": [[1]]}, {"enum": [[True]]}),
+        ({"const": {"a": 0}}, {"const": {"a": False}}),
+    ],
+)
+def test_shapes_that_differ_by_true_and_one_are_not_equal(wide: Any, narrow: Any) -> None:
+    assert contains(wide, narrow) is False

@@ -257,6 +257,16 @@ def test_the_fast_path_leaves_anything_unusual_to_the_slow_one(change: dict[str,
     assert parse_current(data, TTT_MOSHI) is None
 
 
+def test_a_secret_never_comes_in_by_the_fast_path_in_place_of_a_setting(golden: Read) -> None:
+    tree = golden("v0007")
+    del tree["seed"]
+    tree["wandb"]["key"] = "hunter2"
+    data = json.dumps(tree).encode()
+    assert parse_current(data, TTT_MOSHI) is None
+    with pytest.raises(InputError, match="is a secret"):
+        parse_document(data, TTT_MOSHI)
+
+
 @given(text=json_texts())
 @settings(max_examples=300)
 def test_the_fast_reader_never_accepts_what_the_slow_one_refuses(text: str) -> None:

@@ -148,7 +148,16 @@ def test_one_that_needs_a_later_core_is_refused(package: Any, monkeypatch: pytes
 
 def test_two_of_one_name_are_refused(noise: Any) -> None:
     with pytest.raises(InputError, match="registered already"):
-        tttcfg.register(Extension("noise", noise.Noise, "noise.migrations", "noise.schemas"))
+        tttcfg.register(Extension("noise", noise.Noise, "noise.steps", "noise.schemas"))
+
+
+def test_one_that_is_declared_again_takes_its_own_place(noise: Any) -> None:
+    """A notebook runs a cell twice, and has another class of the same name the second time."""
+    again = type("Noise", (noise.Noise,), {"__module__": noise.Noise.__module__, "__qualname__": "Noise"})
+    second = Extension("noise", again, "noise.migrations", "noise.schemas")
+    assert tttcfg.register(second) is second
+    assert tttcfg.register(second) is second
+    assert type(tttcfg.resolve().extension(again)) is again
 
 
 def test_one_of_another_family_is_none_of_this_one(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import Field, ValidationError
@@ -68,6 +68,24 @@ def test_a_leaf_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
     assert [leaf.is_text for leaf in found.values()] == [False, False, True]
 
 
+def test_a_default_that_is_made_is_known() -> None:
+    class Made(Section):
+        tags: list[str] = setting(role=Role.RUN, unit="name", description="Tags.", default_factory=lambda: ["a"])
+
+    assert leaves(Made)["tags"].default == ["a"]
+
+
+def test_what_a_list_or_a_mapping_holds_is_not_the_fields_own_type() -> None:
+    class Held(Section):
+        tags: list[str] = setting([], role=Role.RUN, unit="name", description="Tags.")
+        more: dict[str, str] | None = setting(None, role=Role.RUN, unit="name", description="More.")
+        words: list[str | None] = setting([], role=Role.RUN, unit="name", description="Words.")
+        text: Annotated[str, Field(max_length=3)] | None = setting(None, role=Role.RUN, unit="name", description="One.")
+
+    found = [(leaf.is_text, leaf.is_free_text, leaf.nullable) for leaf in leaves(Held).values()]
+    assert found == [(False, False, False), (False, False, True), (False, False, False), (True, True, True)]
+
+
 def test_field_names_of_the_model_are_listed_nowhere_else() -> None:
     """No module outside the family spells its fields; what it needs follows from the declarations.
 
@@ -102,3 +120,4 @@ def test_dig_and_plant_walk_nested_mappings() -> None:
 
 def test_plain_values_are_what_json_holds() -> None:
     assert plain((1, (2, 3))) == [1, [2, 3]]
+    assert plain({"a": [(1,), Inner()]}) == {"a": [[1], {"width": 3}]}

@@ -46,7 +46,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
 def contains(wide: Any, narrow: Any) -> Verdict:
     """Return whether every value that `narrow` allows is one that `wide` allows."""
     wide, narrow = _rules(wide), _rules(narrow)
-    if narrow is False or wide == {} or wide == narrow:
+    if narrow is False or wide == {} or _equal(wide, narrow):
         return True
     if wide is False:
         return False
@@ -82,7 +82,11 @@ def _rules(shape: Any) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal; true is not 1."""
+    """Whether two JSON values are equal, all the way down; true is not 1."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
@@ -176,7 +180,7 @@ def _within(wide: Shape, narrow: Shape) -> Verdict:
     if kind != outer and (kind, outer) != ("integer", "number"):
         return False
     known = {"type", *_KEYWORDS[kind]}
-    strange = {key for key in (wide.keys() | narrow.keys()) - known if wide.get(key) != narrow.get(key)}
+    strange = {key for key in (wide.keys() | narrow.keys()) - known if not _equal(wide.get(key), narrow.get(key))}
     verdict = _all(_COMPARED[kind](wide, narrow))
     return None if strange and verdict else verdict
 

@@ -122,6 +122,7 @@ class _Current(NamedTuple):
     model: type[BaseModel]
     fields_sets: Callable[[Any], tuple[Any, ...]]
     texts: Callable[[Any], tuple[Any, ...]]
+    secrets: Sequence[tuple[Callable[[Any], Any], str]]
     complete: int
 
 
@@ -163,6 +164,9 @@ def parse_current(data: bytes, family: Family, path: str = "document") -> Docume
     if saved.schema_version != family.head or saved.schema_ != family.schema_id:
         return None
     fields = len(saved.model_fields_set) + sum(map(len, current.fields_sets(saved)))
+    for given, name in current.secrets:
+        if name in given(saved):
+            return None
     texts = "".join(filter(None, current.texts(saved))).count(":")
     if fields - ("provenance" in saved.model_fields_set) != current.complete:
         return None
@@ -218,6 +222,7 @@ def _current(family: Family) -> _Current:
         create_model("Saved", __base__=family.model, **reserved),
         _all_of([f"{name}.model_fields_set" for name in sorted(family.sections)]),
         _all_of(texts),
+        [(attrgetter(".".join((*leaf.path[:-1], "model_fields_set"))), leaf.path[-1]) for leaf in family.secret_leaves],
         len(family.public_leaves) + len(family.sections) + len(reserved) - 1,
     )
 

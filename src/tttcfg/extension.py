@@ -45,13 +45,21 @@ _REGISTERED: dict[tuple[str, str], Extension] = {}
 def register(extension: Extension) -> Extension:
     """Make an extension known to this process; a distribution does that by an entry point of `tttcfg.extensions`.
 
+    One that is declared at the same place takes the place of the one before it, as when a notebook runs a cell again.
+
     Raises:
         InputError: Another one has its name.
     """
-    known = _REGISTERED.setdefault((extension.extends, extension.name), extension)
-    if known is not extension:
+    key = (extension.extends, extension.name)
+    if _declared_at(_REGISTERED.get(key, extension)) != _declared_at(extension):
         raise InputError(Problem("plugin", "is registered already, as another extension", extension.name))
+    _REGISTERED[key] = extension
     return extension
+
+
+def _declared_at(extension: Extension) -> tuple[str, ...]:
+    model = extension.model
+    return model.__module__, model.__qualname__, extension.migrations, extension.schemas
 
 
 def extensions_of(family: Family) -> dict[str, Extension]:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 Path = tuple[str, ...]
 
@@ -97,7 +99,7 @@ class Leaf(NamedTuple):
     @property
     def _kinds(self) -> tuple[Any, ...]:
         annotation: Any = self.info.annotation
-        return _alternatives(annotation)
+        return alternatives(annotation)
 
     @property
     def nullable(self) -> bool:
@@ -107,7 +109,7 @@ class Leaf(NamedTuple):
     def is_text(self) -> bool:
         """Whether the field takes text verbatim: every alternative is text or a fixed set of words."""
         kinds = [kind for kind in self._kinds if kind is not type(None)]
-        return all(kind is str or _is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
+        return all(kind is str or is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
 
     @property
     def is_free_text(self) -> bool:
@@ -115,16 +117,19 @@ class Leaf(NamedTuple):
         return str in self._kinds
 
 
-def _is_secret(kind: object) -> bool:
+def is_secret(kind: object) -> bool:
+    """Whether a type hides its value."""
     return isinstance(kind, type) and hasattr(kind, "get_secret_value")
 
 
 @lru_cache(maxsize=256)
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    args = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
-    if get_origin(annotation) in (Literal, tuple) or not args:
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that a value may have; what a list or a mapping holds is none of them."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, UnionType):
         return (annotation,)
-    return tuple(alternative for arg in args for alternative in _alternatives(arg))
+    return tuple(alternative for arg in get_args(annotation) for alternative in alternatives(arg))
 
 
 def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[Leaf]:
@@ -140,7 +145,8 @@ def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[Leaf]:
             raise TypeError(f"{model.__name__}.{name} declares no role, unit and description; use setting()")
         dotted = ".".join(path)
         role, unit = Role(str(declared["x-role"])), str(declared["x-unit"])
-        yield Leaf(path, dotted, info, role, unit, attrgetter(dotted), info.default)
+        default = info.get_default(call_default_factory=True, validated_data={})
+        yield Leaf(path, dotted, info, role, unit, attrgetter(dotted), default)
 
 
 @lru_cache(maxsize=64)
@@ -219,6 +225,12 @@ def plant(tree: Any, path: Path, value: Any, *, over: bool = True) -> bool:
     return True
 
 
+_SCALAR = frozenset((str, int, float, bool, type(None)))
+_HOLDING = (tuple, list, dict, BaseModel)
+
+
 def plain(value: Any) -> Any:
-    """Return a field's value as JSON would hold it: tuples become lists."""
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
+    """Return a field's value as JSON would hold it: tuples become lists, and sections mappings."""
+    if type(value) in _SCALAR or not isinstance(value, _HOLDING):
+        return value
+    return to_jsonable_python(value)

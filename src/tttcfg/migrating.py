@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from importlib.resources import files
@@ -16,13 +16,14 @@ from tttcfg.extension import Extension, path_of
 from tttcfg.family import Family
 from tttcfg.fields import dig, plain, plant
 from tttcfg.migration import Chain
-from tttcfg.operations import Add, Withhold
+from tttcfg.operations import Withhold
 from tttcfg.record import (
     MISSING,
     WITHHELD,
     Record,
     Tree,
     copied,
+    is_hollow,
     leaf_paths,
     looks_secret,
     prune,
@@ -33,6 +34,7 @@ from tttcfg.record import (
 )
 from tttcfg.saving import document_tree, provenance_without_secrets
 from tttcfg.seals import part_of, seal, unseal
+from tttcfg.shapes import is_section
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.upgrading import Found
 from tttcfg.versions import RESERVED, find_version
@@ -55,21 +57,38 @@ def migrate_tree(
         LossError: The older version cannot hold a value, nothing would bring it back, and `allow_loss` is false.
         InputError: The document cannot be read.
     """
+    tree, losses = migrate_whatever_is_lost(values, family, to=to, path=path)
+    if not allow_loss:
+        refuse_losses(losses, path)
+    return tree
+
+
+def refuse_losses(losses: Mapping[str, str], path: str) -> None:
+    """Raise LossError where anything is lost of the document at `path`."""
+    if losses:
+        raise LossError(
+            Problem("loss", f"{reason}; --allow-loss drops it", key, Place(path)) for key, reason in losses.items()
+        )
+
+
+def migrate_whatever_is_lost(
+    values: Mapping[str, Any], family: Family, *, to: int | None = None, path: str = "document"
+) -> tuple[Tree, dict[str, str]]:
+    """Return a document as version `to` has it, as `migrate_tree` does, and why each value is lost that is, by path.
+
+    Raises:
+        InputError: The document cannot be read.
+    """
     target = family.head if to is None else to
     if not 0 <= target <= family.head:
         raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
     version, decided_by = find_version(values, family, path, SourceTree(dict(values), {}, path))
     if version <= target < family.head:
-        return _part_of_the_way(values, Found(version, decided_by), family, target)
+        return _part_of_the_way(values, Found(version, decided_by), family, target), {}
     document = document_of(values, family, path)
     if target == family.head:
-        return document_tree(document)
-    older, losses = _down(document, target)
-    if losses and not allow_loss:
-        raise LossError(
-            Problem("loss", f"{reason}; --allow-loss drops it", key, Place(path)) for key, reason in losses.items()
-        )
-    return older
+        return document_tree(document), {}
+    return _down(document, target)
 
 
 @lru_cache(maxsize=64)
@@ -133,13 +152,14 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     for key, value in dropped:
         if value == WITHHELD:
             losses[key] = "is a secret that was never recorded"
-        elif any(f"{path}.".startswith(f"{key}.") and kept != {} for path, kept in removed.items()):
+        elif any(f"{path}.".startswith(f"{key}.") and not is_hollow(kept) for path, kept in removed.items()):
             losses[key] = f"version {target} cannot hold it, and later ones have it on record only"
-    _fill(body, document, chain)
+    _fill(body, record, document, chain)
     _allowed(body, chain)
     seal(record, body, chain)
-    older = _completed(body, document, record, target)
-    losses |= _lost_extensions(document, target)
+    without = _lost_extensions(document, target)
+    older = _completed(body, document, record, target, without)
+    losses |= without
     again = document_of({key: value for key, value in older.items() if key != EXTENSIONS}, family)
     for leaf in family.public_leaves:
         if again.version != target or leaf.get(again.training) != leaf.get(document.training):
@@ -156,7 +176,7 @@ def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
     family = document.family
     steps = family.chain.migrations[target + 1 :]
     undone = {one.path for step in steps for one in step.operations if not isinstance(one, Withhold)}
-    template = family.chain.template(target)
+    schema, template = family.chain.schema(target), family.chain.template(target)
     losses = {}
     for path in sorted(undone & record.removed.keys()):
         whole = path in document.record.seals and path not in record.seals
@@ -165,21 +185,25 @@ def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
             continue
         kept = record.removed.pop(path)["value"]
         record.seals.pop(path, None)
-        if not same(kept, dig(template, split(path), {} if kept == {} else MISSING)):
+        shape = shape_at(schema, split(path))
+        emptied = is_hollow(kept) and (shape is None or is_section(shape))  # its fields are elsewhere now
+        if not (emptied or same(kept, dig(template, split(path), MISSING))):
             losses[path] = f"was removed, and {part or 'the document'} was edited since, so that it would be stale"
     return losses
 
 
-def _fill(body: Tree, document: Document, chain: Chain) -> None:
+def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
     """Fill in again what was filled on the way up and has since been removed: a record keeps no fills of those."""
-    head = document.family.chain
+    head, anew = document.family.chain, Record()
     newest, shape = head.schema(head.head), chain.schema(chain.head)
-    for step in chain.migrations[document.origin + 1 :]:
-        for operation in step.operations:
-            then, now = (split(one.spellings.get(operation.path, operation.path)) for one in (chain, head))
-            gone = shape_at(newest, now) is None and shape_at(shape, then) is not None
-            if isinstance(operation, Add) and gone:
-                plant(body, then, copied(operation.fill), over=False)
+    filled = chain.up(chain.template(document.origin), document.origin, anew) if document.origin < chain.head else {}
+    for name, entry in anew.filled.items():
+        path = split(name)
+        gone = shape_at(newest, split(head.spellings.get(name, name))) is None and shape_at(shape, path) is not None
+        if gone and plant(body, path, dig(filled, path), over=False):
+            record.filled[name] = entry
+            if name in anew.converted:
+                record.converted[name] = anew.converted[name]
 
 
 def _allowed(body: Tree, chain: Chain) -> None:
@@ -191,11 +215,13 @@ def _allowed(body: Tree, chain: Chain) -> None:
             plant(body, path, copied(dig(template, path)))
 
 
-def _completed(body: Tree, document: Document, record: Record, target: int) -> Tree:
+def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:
     """Return the older document: without what the original did not have either, where that was of this version."""
     family, tree = document.family, document_tree(document)
     provenance = _provenance(document, tree["provenance"], target)
-    whole = _framed(body, family, target, provenance, record, tree.get(EXTENSIONS))
+    sections = tree.get(EXTENSIONS, {}).items()
+    kept = {name: section for name, section in sections if path_of(name)[:-1] not in without}
+    whole = _framed(body, family, target, provenance, record, kept)
     stripped = _stripped(whole, document, target)
     if is_numbered(family, target) or family.chain.identify(stripped).version == target:
         return stripped

@@ -83,7 +83,7 @@ def loaded(reference: str, wanted: type, key: str) -> Any:
             found = getattr(found, part)
     except AttributeError:
         raise InputError(Problem("plugin", f"{module} has no {name}", key)) from None
-    except Exception as error:  # whatever a module of somebody else's raises
+    except (Exception, SystemExit) as error:  # whatever a module of somebody else's raises
         message = f"{module} cannot be imported: {type(error).__name__}: {error}"
         raise InputError(Problem("plugin", message, key)) from None
     if not isinstance(found, wanted):

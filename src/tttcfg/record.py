@@ -147,6 +147,11 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
+def is_hollow(value: Any) -> bool:
+    """Whether `value` is a mapping with nothing in it but such mappings: what is left of a section that moved."""
+    return isinstance(value, dict) and all(map(is_hollow, value.values()))
+
+
 def without_withheld(value: Any) -> Any:
     """Return `value` without the places that `redacted` left for secrets."""
     if isinstance(value, list):

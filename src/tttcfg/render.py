@@ -26,6 +26,7 @@ _SIGNS = {
     "converted": ("~", "yellow"),
     "removed": ("-", "red"),
     "doubted": ("?", "cyan"),
+    "lost": ("!", "red"),
 }
 WIDEST_VALUE = 60
 _BARE = re.compile(r"(\.{0,2}/)?[A-Za-z][A-Za-z0-9_./-]*")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
 from tttcfg.fields import PARTIAL, Path, Role, dig, is_section, leaves
@@ -22,6 +23,8 @@ _WORDING = (
     (" after validation", ""),
     ("a tuple", "a list"),
     ("a dictionary or instance of", "a section, as of"),
+    ("an object", "a mapping"),
+    ("a array", "a list"),
     ("a integer", "an integer"),
 )
 _HINTS = {
@@ -38,15 +41,35 @@ def validate(
 ) -> Model:
     """Return `tree` as a `model`, or raise one InputError with all that is wrong.
 
+    What a saved document may hold, every source may: where values in Python's types are refused, those that JSON has
+    for them decide, such as a list for a tuple.
+
     Args:
         where: Tells the place of a path, for the problems.
         names: Old spellings, to suggest beside the model's own names.
         partial: Whether other sources give the rest, so that rules across fields have to wait.
     """
+    context = PARTIAL if partial else None
     try:
-        return model.model_validate(tree, context=PARTIAL if partial else None)
+        return model.model_validate(tree, context=context)
     except ValidationError as error:
-        raise InputError(problems_of(error, model, tree, where, names)) from None
+        refused = error
+    try:
+        return model.model_validate_json(json.dumps(tree, default=_shown), context=context)
+    except ValidationError as error:
+        refused = refused if error.errors()[0]["type"] == "json_invalid" else error
+    except (TypeError, ValueError):
+        pass  # what JSON has no value for
+    raise InputError(problems_of(refused, model, tree, where, names))
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of a model as JSON has it, secrets in full: it goes to no file."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    raise TypeError(f"a {type(value).__name__} has no value in JSON")
 
 
 def problems_of(

@@ -41,6 +41,16 @@ def test_resolve_shows_and_explains_it(home: Path) -> None:
     assert values["extensions"]["noise"]["patience"] == 9
 
 
+def test_a_secret_of_it_is_told_to_be_one(home: Path) -> None:
+    path = home / "noise" / "config.py"
+    secret = 'token: Text | None = setting(None, role=Role.SECRET, unit="secret", description="A token.")'
+    code = path.read_text("utf-8").replace("    cache: Text", f"    {secret}\n    cache: Text")
+    path.write_text(code, encoding="utf-8")
+    done = installed(home, "resolve", "--checkpoint", "run", "--explain", "extensions.noise.token")
+    assert done.code == 2
+    assert "extensions.noise.token: is a secret, which nothing tells" in done.err
+
+
 def test_what_resolve_shows_resolves_to_itself(home: Path) -> None:
     shown = installed(home, "resolve", "--checkpoint", "run", "extensions.noise.dropout=0.75").out
     (home / "shown.yaml").write_text(shown, encoding="utf-8")

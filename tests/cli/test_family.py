@@ -5,14 +5,89 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.builders import write_json
 from tests.cli.process import run
+from tests.evolution.projects import FAMILY, Project, bare_project
 from tests.families import REFERENCE, install, write_family
 
 CURRENT = {"$schema": "urn:tttcfg:other:v0000", "schema_version": 0, "width": 32, "learning_rate": 0.5}
+PLAIN_TYPES = """
+from typing import Any, Literal
+
+from tttcfg.family import Family
+from tttcfg.fields import Role, Section, Text, setting
+
+
+def trained(default: Any) -> Any:
+    return setting(default, role=Role.TRAINING, unit="1", description="A setting.")
+
+
+def built(default: Any) -> Any:
+    return setting(default, role=Role.ARCHITECTURE, unit="1", description="A setting.")
+
+
+class Part(Section):
+    rate: float = built(0.5)
+    span: tuple[int, int] = built((0, 1))
+
+
+class Optim(Section):
+    betas: tuple[float, float] = trained((0.9, 0.95))
+    name: Literal["adam", "sgd"] = trained("adam")
+
+
+class Args(Section):
+    out: Text | None = trained(None)
+    tags: list[str] = setting(default_factory=list, role=Role.TRAINING, unit="1", description="A setting.")
+    more_tags: list[Text] | None = trained(None)
+    sizes: dict[str, int] = built({})
+    splits: dict[str, list[tuple[str, float]]] = trained({})
+    by_step: dict[int, float] = trained({})
+    window: tuple[int, int] | None = built(None)
+    kernel: tuple[int, ...] = built((3,))
+    anything: dict[str, Any] = trained({})
+    best: Part | None = built(None)
+    parts: list[Part] = built([])
+    level: Literal[1, 2, "most"] | float = trained(1)
+    optim: Optim = Optim()
+
+
+FAMILY = Family("trainer", Args, "trainer.migrations", "trainer.schemas")
+"""
+GIVEN = {
+    "out": "a:b",
+    "tags": ["x:y", "z"],
+    "more_tags": ["m"],
+    "sizes": {"a:b": 1, "c": 2},
+    "splits": {"train": [["there", 0.5]]},
+    "by_step": {"10": 0.25},
+    "window": [1, 2],
+    "kernel": [3, 5],
+    "anything": {"free": {"form": [1, None, "k:v"]}},
+    "best": {"rate": 0.25, "span": [1, 2]},
+    "parts": [{"rate": 0.75, "span": [3, 4]}],
+    "level": "most",
+    "optim": {"betas": [0.5, 0.75], "name": "sgd"},
+}
+YAML = """
+out: "a:b"
+tags: ["x:y", z]
+more_tags: [m]
+sizes: {"a:b": 1, c: 2}
+splits: {train: [[there, 0.5]]}
+by_step: {"10": 0.25}
+window: [1, 2]
+kernel: [3, 5]
+anything: {free: {form: [1, null, "k:v"]}}
+best: {rate: 0.25, span: [1, 2]}
+parts: [{rate: 0.75, span: [3, 4]}]
+level: most
+optim: {betas: [0.5, 0.75], name: sgd}
+"""
 
 
 @pytest.fixture
@@ -97,13 +172,91 @@ def test_a_name_that_two_distributions_claim_is_refused(home: Path) -> None:
         ("other.config:Config", "other.config:Config is a class, not a Family"),
         ("nowhere:FAMILY", "No module named 'nowhere'"),
         ("broken:FAMILY", "broken cannot be imported: ZeroDivisionError"),
+        ("leaving:FAMILY", "leaving cannot be imported: SystemExit: 3"),
         ("misnamed", "is what other-trainer calls a family whose own name is other"),
     ],
 )
 def test_a_family_that_is_not_there_is_a_plain_error(home: Path, name: str, told: str) -> None:
     (home / "broken.py").write_text("1 / 0\n", encoding="utf-8")
+    (home / "leaving.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
     install(home, "other-trainer", "tttcfg.families", {"other": REFERENCE, "misnamed": REFERENCE})
     done = run("fields", "--family", name, cwd=home, PYTHONPATH=os.fspath(home))
     assert done.code == 2
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Project:
+    """Return a trainer with a setting of every type that JSON holds, and a document in which each was given."""
+    project = bare_project(tmp_path / "plain", PLAIN_TYPES)
+    made = project.schema("new", "first version")
+    assert made.code == 0, made.err
+    (project.root / "any.yaml").write_text(YAML, encoding="utf-8")
+    given = ("--family", FAMILY, "--config", "any.yaml", "--write", "training_config.json")
+    written = run("resolve", *given, cwd=project.root)
+    assert written.code == 0, written.err
+    return project
+
+
+def settings_of(project: Project, path: str) -> dict[str, Any]:
+    return {name: value for name, value in project.read(path).items() if name in GIVEN}
+
+
+def test_every_type_that_json_holds_comes_back_from_yaml_json_and_a_document(plain: Project) -> None:
+    write_json(plain.root / "any.json", GIVEN)
+    again = run("resolve", "--family", FAMILY, "--config", "any.json", "--write", "two.json", cwd=plain.root)
+    assert again.code == 0, again.err
+    given = ("--family", FAMILY, "--checkpoint", "training_config.json")
+    restored = run("resolve", *given, "--write", "three.json", cwd=plain.root)
+    assert restored.code == 0, restored.err
+    assert [settings_of(plain, f"{name}.json") for name in ("training_config", "two", "three")] == [GIVEN] * 3
+    assert plain.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("tags=[p, q]", "tags", ["p", "q"]),
+        ("tags.1=q", "tags", ["x:y", "q"]),
+        ("window=[7, 8]", "window", [7, 8]),
+        ("kernel.2=9", "kernel", [3, 5, 9]),
+        ("window=null", "window", None),
+        ("sizes={d: 4}", "sizes", {"d": 4}),
+        ("best={rate: 1.5, span: [5, 6]}", "best", {"rate": 1.5, "span": [5, 6]}),
+        ("splits={eval: [[here, 1.0]]}", "splits", {"eval": [["here", 1.0]]}),
+        ("optim.betas=[0.1, 0.2]", "optim", {"betas": [0.1, 0.2], "name": "sgd"}),
+    ],
+)
+def test_every_type_that_json_holds_can_be_set_over_a_checkpoint(
+    plain: Project, override: str, key: str, value: Any
+) -> None:
+    given = ("resolve", "--family", FAMILY, "--checkpoint", "training_config.json", override, "--write", "new.json")
+    done = run(*given, cwd=plain.root)
+    assert done.code == 0, done.err
+    assert settings_of(plain, "new.json") == GIVEN | {key: value}
+
+
+def test_every_type_that_json_holds_survives_a_new_version(plain: Project) -> None:
+    frozen = plain.schema("freeze")
+    assert frozen.code == 0, frozen.err
+    plain.change(plain.config, "    out: Text | None", "    warmup: int = trained(10)\n    out: Text | None")
+    made = plain.schema("new", "warm-up", "--absent", "warmup=0: there was none")
+    assert made.code == 0, made.err
+    before = plain.read("training_config.json")
+    for arguments in (("--write",), ("--to", "0", "--write")):
+        done = run("migrate", "--family", FAMILY, "training_config.json", *arguments, cwd=plain.root)
+        assert done.code == 0, done.err
+        assert settings_of(plain, "training_config.json") == GIVEN
+    assert plain.read("training_config.json")["schema_version"] == before["schema_version"]
+
+
+def test_a_refused_value_is_the_only_one_named(plain: Project) -> None:
+    write_json(plain.root / "any.json", {**GIVEN, "window": [1, 2, 3], "best": {"rate": "x", "span": [1, 2]}})
+    done = run("resolve", "--family", FAMILY, "--config", "any.json", cwd=plain.root)
+    assert done.code == 2
+    assert "any.json:" in done.err
+    assert "window: [1, 2, 3] is refused" in done.err
+    assert "best.rate: 'x' is refused: must be a number" in done.err
+    assert "betas" not in done.err
+    assert "kernel" not in done.err

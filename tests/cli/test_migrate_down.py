@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.builders import checkpoint, document_file, old_document
 from tests.cli.process import run
 
@@ -38,9 +40,9 @@ def test_what_cannot_come_back_is_listed_and_nothing_is_written(tmp_path: Path) 
     assert [line.split(": ")[1] for line in problem.splitlines()] == list(KNOBS)
     assert "was removed, and ttt was edited since, so that it would be stale; --allow-loss drops it" in problem
     assert path.read_bytes() == before
-    first = run("migrate", path, "--to", "6", "--write").err
-    assert "ttt.chunk_size: was removed, and ttt was edited since" in first
-    assert "and 1 more" in first
+    told = run("migrate", path, "--to", "6", "--write")
+    assert [line.split(": ")[1] for line in told.err.splitlines()] == list(KNOBS)
+    assert "was removed, and ttt was edited since" in told.err
 
 
 def test_allow_loss_drops_what_is_listed_and_nothing_else(tmp_path: Path) -> None:
@@ -54,3 +56,25 @@ def test_allow_loss_drops_what_is_listed_and_nothing_else(tmp_path: Path) -> Non
         name: value for name, value in expected["ttt"].items() if name not in gone
     }
     assert {**found, "ttt": 0} == {**expected, "ttt": 0}
+
+
+@pytest.mark.parametrize("write", [[], ["--write"]], ids=["plan", "write"])
+def test_what_allow_loss_drops_is_listed(tmp_path: Path, write: list[str]) -> None:
+    path = upgraded(tmp_path, 64)
+    told = run("migrate", path, "--to", "6", "--allow-loss", *write)
+    assert told.code == 0, told.err
+    marked = [line.split()[1] for line in told.out.splitlines() if line.strip().startswith("!")]
+    assert marked == list(KNOBS)
+    assert "ttt was edited since, so that it would be stale" in told.out
+
+
+@pytest.mark.parametrize("output", [[], ["--output", "json"]], ids=["text", "json"])
+def test_an_extension_that_goes_is_not_told_as_kept(tmp_path: Path, output: list[str]) -> None:
+    path = upgraded(tmp_path, 16)
+    document = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**document, "extensions": {"odd": {"schema_version": 0, "a": 1}}}), "utf-8")
+    told = run("migrate", path, "--to", "6", "--allow-loss", *output)
+    assert "extensions.odd" in told.out
+    assert "version 6 has no extensions" in told.out
+    assert "as they are" not in told.out
+    assert not output or told.json["files"][0]["carried"] == []

@@ -15,6 +15,7 @@ from tests.cli.process import TTTCFG, environment, run
 from tests.evolution.projects import (
     CONFIG,
     FAMILY,
+    WARMUP,
     WARMUP_ABSENT,
     Project,
     bare_project,
@@ -123,9 +124,11 @@ def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: P
     assert result.code == 2
     assert released.contents() == before
     assert "warmup: is new; say what its absence meant" in result.err
-    assert "optim.rate: is new; say what its absence meant" in result.err
-    assert "--rename optim.lr:optim.rate" in result.err
-    assert "optim.lr: is gone; say why" in result.err
+    rename, absent = "--rename optim.lr:optim.rate", "--absent 'optim.rate=VALUE: REASON'"
+    assert "optim.rate: is new, and optim.lr is gone: --rename says that it is that one" in result.err
+    assert f"if it is not, say {absent}" in result.err
+    assert "optim.lr: is gone, and optim.rate is new" in result.err
+    assert result.err.count(rename) == 1, "the likely answer, once"
     command = result.err[result.err.index("  tttcfg schema new") :].replace("\\\n", " ")
     for placeholder, said in (("warmup=VALUE: REASON", WARMUP_ABSENT), ("VALUE", "0.5"), ("REASON", "nobody knew")):
         command = command.replace(placeholder, said)
@@ -143,7 +146,8 @@ def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: P
         (("--absent", "warmup=-1: there was none"), "does not allow -1"),
         (("--absent", WARMUP_ABSENT, "--absent", "steps=1: x"), "steps: is not a new field"),
         (("--absent", WARMUP_ABSENT, "--reason", "nothing: x"), "nothing: is not a field that is gone or changed"),
-        (("--absent", WARMUP_ABSENT, "--rename", "steps:warmup"), "steps:warmup: is no rename"),
+        (("--absent", WARMUP_ABSENT, "--rename", "steps:warmup"), "is no rename: steps is still in the code"),
+        (("--absent", WARMUP_ABSENT, "--rename", "cool:warmup"), "is no rename: the version before has no cool"),
         (("--absent", WARMUP_ABSENT, "--absent", WARMUP_ABSENT), "is said twice"),
         (("--absent", "warmup"), "is not of the form --absent 'KEY=VALUE: REASON'"),
         (("--rename", "warmup"), "is not of the form --rename OLD:NEW"),
@@ -156,6 +160,24 @@ def test_answers_that_cannot_be_meant_are_refused(released: Project, arguments: 
     assert result.code == 2
     assert message in result.err
     assert released.contents() == before
+
+
+@pytest.mark.parametrize(
+    "refused", [("--absent", "warmup=null: it had none"), ("--rename", "steps:warmup"), ("--reason", "nothing: x")]
+)
+def test_the_command_that_is_advised_leaves_out_what_was_refused(released: Project, refused: tuple[str, str]) -> None:
+    released.add_field()
+    result = released.schema("new", "warm-up", *refused)
+    assert result.code == 2
+    command = result.err[result.err.index("  tttcfg schema new") :]
+    assert refused[1] not in command
+    assert command.count("warmup") == 1, "what is still to be said"
+
+
+def test_a_section_is_renamed_with_all_its_fields(released: Project) -> None:
+    released.change(released.config, "optim: Optim", "optimiser: Optim")
+    done(released, "spelled out", "--rename", "optim:optimiser")
+    assert released.read("tests/golden/v0000.upgraded.json")["optimiser"] == {"lr": 0.001, "name": "adam"}
 
 
 def test_a_rename_carries_the_value_over(released: Project) -> None:
@@ -209,6 +231,34 @@ def test_a_field_that_became_a_secret_is_withheld_and_recorded_nowhere(released:
     released.change(released.config, "None, role=Role.RUN", "None, role=Role.SECRET")
     done(released, "no secrets", "--reason", "out: it holds a login")
     assert 'Withhold("out", "it holds a login"),' in (released.root / STEP).read_text()
+
+
+SECRET = '    token: Text | None = setting(None, role=Role.SECRET, unit="name", description="Token of a service.")\n'
+
+
+def with_secret_for_out(project: Project) -> None:
+    project.config.write_text(re.sub(r"    out: Text.*\n", SECRET, project.config.read_text()))
+
+
+def test_a_field_that_became_a_secret_by_another_name_is_withheld(released: Project) -> None:
+    document = released.golden / "seen.json"
+    document.write_text('{"schema_version": 0, "steps": 3, "out": "hunter2", "optim": {"lr": 0.1, "name": "sgd"}}')
+    with_secret_for_out(released)
+    done(released, "no secrets", "--rename", "out:token")
+    assert 'Withhold("out", "no secrets"),' in (released.root / STEP).read_text()
+    assert "hunter2" not in (released.golden / "seen.upgraded.json").read_text()
+    released.change(released.config, "    optim: Optim", f"    {WARMUP}\n    optim: Optim")
+    done(released, "--amend", "--absent", WARMUP_ABSENT)
+    assert 'Withhold("out", "no secrets"),' in (released.root / STEP).read_text(), "made anew, it stays one"
+
+
+def test_free_text_that_goes_may_have_become_a_secret(released: Project) -> None:
+    with_secret_for_out(released)
+    assert "did it become the secret token? then --rename out:token" in released.schema("new", "no folder").err
+    told = done(released, "no folder", "--reason", "out: nothing read it")
+    assert f"tttcfg schema new --amend --rename out:token --family {FAMILY}" in told
+    assert "became the secret" not in done(released, "--amend", "--rename", "out:token")
+    assert 'Withhold("out", "nothing read it"),' in (released.root / STEP).read_text()
 
 
 def test_another_wording_is_no_version_unless_the_meaning_changed(released: Project) -> None:
@@ -334,6 +384,17 @@ def test_amending_keeps_values_of_the_golden_document(two: Project) -> None:
     assert two.read("tests/golden/v0001.json")["steps"] == 1234
 
 
+def test_what_amending_cannot_keep_of_a_golden_document_is_said(two: Project) -> None:
+    document = two.golden / "v0001.json"
+    two.change(document, '"steps": 100', '"steps": -4, "stray": {"deep": 1}')
+    two.change(document, '"provenance"', '"extensions": {"noise": {"schema_version": 0}},\n  "provenance"')
+    told = two.schema("new", "--amend").err
+    assert "tests/golden/v0001.json: what steps held is refused by the model" in told
+    assert "tests/golden/v0001.json: stray.deep left out, for the model has no such setting" in told
+    amended = two.read("tests/golden/v0001.json")
+    assert (amended["steps"], amended["extensions"]) == (100, {"noise": {"schema_version": 0}})
+
+
 def test_a_step_that_was_edited_stays_and_has_to_lead_to_the_model(two: Project) -> None:
     step = two.root / STEP
     step.write_text(step.read_text().replace("migration = ", "# by hand\nmigration = "))
@@ -371,7 +432,7 @@ def test_amending_a_released_version_writes_only_what_golden_documents_upgrade_t
     released.add_field()
     result = released.schema("new", "--amend")
     assert result.code == 2
-    assert "is released" in result.err
+    assert f'is released: tttcfg schema new "message" --family {FAMILY} makes the next version' in result.err
 
 
 def test_amending_again_changes_nothing(two: Project) -> None:
@@ -391,6 +452,47 @@ def test_a_history_written_by_hand_gets_the_schemas_that_it_lacks(two: Project) 
     assert schemas[0].is_file()
 
 
+# Another family's golden documents
+
+
+def other_family(project: Project, name: str = "other") -> str:
+    """Put a second trainer beside the first, and return how it is named."""
+    package = project.root / name
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "config.py").write_text(CONFIG.lstrip().replace("trainer", name))
+    return f"{name}.config:FAMILY"
+
+
+def test_a_second_family_gets_a_folder_of_its_own(two: Project) -> None:
+    before = {name: data for name, data in two.contents().items() if name.startswith("tests/")}
+    other = other_family(two)
+    result = two.schema("new", "first version", family=other)
+    assert result.code == 0, result.err
+    assert "tests/golden/other/v0000.json" in result.out
+    assert before.items() <= two.contents().items()
+    assert two.schema("check", family=other).code == 0
+    assert two.faults() == []
+
+
+def test_nothing_is_written_among_documents_of_another_family(two: Project) -> None:
+    other = other_family(two)
+    before = two.contents()
+    result = two.schema("new", "first version", "--golden", "tests/golden", family=other)
+    assert result.code == 2
+    assert "tests/golden/v0000.json: is a document of another family" in result.err
+    assert two.contents() == before
+
+
+def test_a_document_without_any_setting_of_the_family_is_not_written_over(two: Project) -> None:
+    (two.golden / "v0001.json").write_text('{"whatever": 1}')
+    before = two.contents()
+    result = two.schema("new", "--amend")
+    assert result.code == 2
+    assert "holds no setting of trainer, and is not written over" in result.err
+    assert two.contents() == before
+
+
 # Releasing
 
 
@@ -401,6 +503,16 @@ def test_a_version_is_released_once(two: Project) -> None:
     again = two.schema("freeze")
     assert (again.code, two.contents()) == (0, before)
     assert "already released" in again.err
+
+
+def test_a_record_of_releases_that_is_lost_is_not_passed_over(two: Project) -> None:
+    assert "note" not in two.schema("check").err
+    (two.schemas / "released.json").unlink()
+    result = two.schema("check")
+    assert result.code == 0, "a history that was written by hand has none yet"
+    assert "note: trainer/schemas/released.json does not say that version 0 is released" in result.err
+    assert "version 1 of trainer, and every one from 0, is now released" in two.schema("freeze").err
+    assert "note" not in two.schema("check").err
 
 
 def test_nothing_is_released_that_the_check_finds_fault_with(two: Project) -> None:
@@ -479,6 +591,12 @@ def test_what_is_lacking_is_asked_on_a_terminal(released: Project) -> None:
     assert released.faults() == []
 
 
+def test_a_secret_by_another_name_is_asked_for_on_a_terminal(released: Project) -> None:
+    with_secret_for_out(released)
+    assert type_in(released, "y\n", "new", "no secrets") == 0
+    assert 'Withhold("out", "no secrets"),' in (released.root / STEP).read_text()
+
+
 def test_a_rename_that_is_none_is_asked_for_what_it_is(released: Project) -> None:
     released.change(released.config, "    lr: float", "    rate: float")
     assert type_in(released, "n\n0.5\nit was fixed\nnothing read it\n", "new", "a rate") == 0
@@ -530,6 +648,7 @@ def test_steps_that_are_no_line_are_no_ground_for_anything(two: Project) -> None
     for arguments in (("diff",), ("new", "x"), ("new", "--amend")):
         result = two.schema(*arguments)
         assert result.code == 2, arguments
+        assert "--golden" not in result.err, "nobody gave one"
         assert "Traceback" not in result.err
     assert two.schema("freeze").code == 1
     assert two.contents() == before

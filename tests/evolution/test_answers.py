@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tttcfg.errors import InputError
-from tttcfg.evolution.answers import parsed, spelled
-from tttcfg.evolution.planning import Absent, Answers
+from tttcfg.evolution.answers import Absent, Answers, parsed, spelled
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,13 @@ def test_what_is_left_to_edit_is_found(project: Project) -> None:
     assert the_fault(project, "is to be edited")["place"].startswith("trainer/migrations/v0000_to_v0001.py:")
 
 
+@pytest.mark.parametrize("folder", ["migrations", "schemas", "golden"])
+def test_what_a_killed_command_left_is_found(project: Project, folder: str) -> None:
+    left: Path = getattr(project, folder) / ".v0001.json.123.abc.tttcfg-tmp"
+    left.write_text("half")
+    assert the_fault(project, "was left by a command that was cut short")["place"].endswith(left.name)
+
+
 # Schemas and the model
 
 

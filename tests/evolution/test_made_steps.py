@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evolution.test_spelling import read_back
+from tttcfg.evolution.answers import Absent, Answers
 from tttcfg.evolution.changes import changes
 from tttcfg.evolution.frozen import made_by
-from tttcfg.evolution.planning import Absent, Answers, plan
+from tttcfg.evolution.planning import plan
 from tttcfg.evolution.spelling import migration_source
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Declare

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tttcfg.evolution.answers import Absent, Answers
 from tttcfg.evolution.changes import changes
-from tttcfg.evolution.planning import Absent, Answers, answered, first_step, likely_renames, plan, unchanged
+from tttcfg.evolution.lacking import likely_renames
+from tttcfg.evolution.planning import answered, first_step, plan, unchanged
 from tttcfg.migration import Migration
 from tttcfg.operations import Add, Convert, Declare, Remove, Rename, Reshape, Withhold
 from tttcfg.shapes import boolean, choice, integer, number, text
@@ -47,6 +49,25 @@ def test_a_narrower_shape_is_converted_and_a_wider_one_is_not() -> None:
 def test_a_field_that_became_a_secret_is_withheld() -> None:
     planned = plan({"a": text("")}, {}, Answers({}, {"a": "a login"}), "x", {"a"})
     assert planned.operations == (Withhold("a", "a login"),)
+
+
+def test_a_secret_by_another_name_is_withheld_whether_it_is_new_or_not() -> None:
+    """No schema shows secrets, so that none can be told from one that was there."""
+    planned = plan({"hub.login": text("")}, {}, Answers({}, {}, {"hub.login": "access"}), "no secrets", {"access"})
+    assert planned.lacks == ()
+    assert planned.operations == (Withhold("hub.login", "no secrets"), Remove("hub", "no secrets"))
+
+
+def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
+    old = {"a.b": integer(1), "a.c.d": integer(1), "a.e": integer(1)}
+    new = {"z.b": integer(1), "z.c.d": integer(1), "a.e": integer(1)}
+    planned = plan(old, new, Answers({}, {}, {"a": "z"}), "x")
+    assert planned.lacks == ()
+    assert planned.operations == (
+        Rename("a.b", "z.b", "x"),
+        Rename("a.c.d", "z.c.d", "x"),
+        Remove("a.c", "x"),
+    )
 
 
 def test_all_that_is_lacking_is_named_with_the_option_that_says_it() -> None:

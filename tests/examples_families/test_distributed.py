@@ -131,6 +131,25 @@ def test_a_key_that_is_nested_without_end_is_refused(tmp_path: Path, nested: byt
         header_of(tmp_path)
 
 
+@pytest.mark.parametrize("levels", [25, 40, 60])
+def test_a_key_that_is_endless_when_expanded_is_refused(tmp_path: Path, levels: int) -> None:
+    """A tuple of one twice, that of another one twice, and so on: some hundred bytes, and years to hash."""
+    pairs = b"".join(b"h%ch%c\x86\x94" % (level, level) for level in range(levels))
+    key = b"h%c" % levels
+    for setting in (b"}" + key + b"Ns.", b"}(" + key + b"Nu."):
+        (tmp_path / ".metadata").write_bytes(b"\x80\x04)\x94" + pairs + setting)
+        with pytest.raises(InputError, match=r"has keys of more than [\d,]+ values at byte"):
+            header_of(tmp_path)
+
+
+def test_a_shape_made_of_a_list_is_refused(tmp_path: Path) -> None:
+    """A list can grow after it was looked at."""
+    size = b"\x8c\x05torch\x8c\x04Size\x93"
+    (tmp_path / ".metadata").write_bytes(b"\x80\x04" + size + b"]\x94K\x01a\x85R.")
+    with pytest.raises(InputError, match="has a shape that is none"):
+        header_of(tmp_path)
+
+
 def test_a_file_beyond_the_cap_is_not_read(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "METADATA_CAP", 100)
     with pytest.raises(InputError, match="may have 100"):

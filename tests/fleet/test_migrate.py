@@ -145,6 +145,16 @@ def test_changes_going_down(tmp_path: Path) -> None:
     assert found["ttt.use_rope"].kind == "added"
 
 
+def test_what_is_lost_is_a_change_with_its_value(tmp_path: Path) -> None:
+    """Under the name that it has today, whatever the version of the document; in place of its removal."""
+    path = document(tmp_path, old_document(6, {"ttt.use_rope": True}))
+    outcome = migrate_file(path, Task(4, write=True, fsync=False, allow_loss=True))
+    lost = {change.key: change for change in outcome.changes}
+    assert {change.kind for change in outcome.changes} == {"lost"}
+    assert lost["ttt.rope_mode"].value == "mini_batch"
+    assert "would come back as 'legacy'" in lost["ttt.rope_mode"].reason
+
+
 def test_no_changes_where_nothing_is_to_do(tmp_path: Path) -> None:
     path = document(tmp_path, old_document(6))
     assert changes(path, 6) == {}

@@ -70,6 +70,14 @@ def drifted(folder: Path) -> None:
     replaced("trainer/config.py", "setting(0.1, role=Role.COMP", "setting(0.2, role=Role.COMP")(folder)
 
 
+NOTES = '{"default": {}, "type": "object", "additionalProperties": True}'
+CLOCK = """
+class Clocked(Operation):
+    def up(self, tree, record, partial):
+        if tree["width"] % 2:
+            tree["width"] = int(time.time() % 1e6) + 1
+
+"""
 UNRECORDED = """
 class Floored(Operation):
     def up(self, tree, record, partial):
@@ -98,6 +106,10 @@ BREAKS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a fill that reads the clock": (
         with_step(1, "0.0, ", "round(time.time() % 1e6 / 1e6, 9), ", "import time\n"),
         {"upgrading_elsewhere_gives_the_same", MEANING, "every_version_has_a_golden_document"},
+    ),
+    "a clock that the golden documents do not tell of": (
+        with_step(2, 'Remove("hub', 'Clocked("width"), Remove("hub', f"import time\n{CLOCK}"),
+        {"upgrading_elsewhere_gives_the_same"},
     ),
     "a fill that depends on the order of a set": (
         with_step(1, '"1", "there was', '",".join({str(one) for one in "123456789"}), "there was'),
@@ -187,6 +199,20 @@ def test_the_laws_hold_for_a_sound_history(project: Path) -> None:
     broken, said = broken_laws(project)
     assert not broken, said
     assert "skipped" not in said
+
+
+def test_the_laws_hold_for_a_free_form_field(project: Path) -> None:
+    """Whatever its keys are, an empty name or one with a dot too, it is one value."""
+    config = project / "trainer" / "config.py"
+    field = '    notes: dict[str, Any] = setting({}, role=Role.RUN, unit="1", description="Anything.")\n'
+    text = config.read_text("utf-8").replace("import Annotated\n", "import Annotated, Any\n")
+    config.write_text(text.replace("    dropout:", f"{field}    dropout:"), "utf-8")
+    write_step(project, 0, [*OPERATIONS[0], f'Declare("notes", {NOTES})'])
+    for version in OPERATIONS:
+        replaced(f"golden/v{version:04d}.json", '"width": 32,', '"width": 32, "notes": {"": 1, "a.b": {}},')(project)
+    amend(project)
+    broken, said = broken_laws(project)
+    assert not broken, said
 
 
 @pytest.mark.parametrize("name", BREAKS)

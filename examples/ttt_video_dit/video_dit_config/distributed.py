@@ -38,6 +38,8 @@ _TAKING = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 2, "SETITEM": 3} | d
 _MARKED = {"TUPLE": 0, "APPENDS": 1, "SETITEMS": 1}
 """Likewise, but for all since the last mark, and so many before it."""
 _MAX_DEPTH = 64
+_MAX_HASHED = 1 << 24
+"""Most values that all keys together are made of, those counted again that stand in several places: all are hashed."""
 
 _HOME = "torch.distributed.checkpoint"
 _STAND_INS = {
@@ -95,6 +97,13 @@ class _StandIn:
         self.said = state
 
 
+def _size(axes: Any) -> tuple[int, ...]:
+    """Return the shape that `torch.Size` makes; of a list that grew since, more than was looked through."""
+    if not isinstance(axes, tuple) or any(type(axis) is not int for axis in axes):
+        raise pickle.UnpicklingError("has a shape that is none")
+    return axes
+
+
 class _Unpickler(pickle.Unpickler):
     """Makes stand-ins of the classes that a `.metadata` file has, and refuses every other name."""
 
@@ -105,7 +114,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         full = f"{module}.{name}"
         if full == "torch.Size":
-            return tuple
+            return _size
         if full == "torch.strided" or full in _DTYPES:
             return _DTYPES.get(full, full)
         if full not in self.kinds:
@@ -124,23 +133,29 @@ def _unpickled(data: bytes, path: str) -> Any:
 
 
 def _look_through(data: bytes) -> None:
-    """Refuse what could harm in spite of all: an instruction that torch does not write there, and tuples too deep.
+    """Refuse what could harm in spite of all: an instruction that torch does not write there, and endless tuples.
 
-    An index of the file's own choice (BINPUT and its like) can cost gigabytes; the hash of a deep tuple, the process.
+    An index of the file's own choice (BINPUT and its like) can cost gigabytes; the hash of a deep tuple, the process;
+    that of a tuple which holds another one twice, and that another one twice, and so on, years.
     """
-    stack: list[int] = []
+    stack: list[tuple[int, int]] = []  # how deep each value is nested, and of how many values it is made
     marks: list[int] = []
-    kept: list[int] = []
+    kept: list[tuple[int, int]] = []
+    hashed = 0
     for opcode, argument, place in pickletools.genops(data):
         name = opcode.name
         if name in _TAKING or name in _MARKED:
             start = len(stack) - _TAKING[name] if name in _TAKING else marks.pop() - _MARKED[name]
-            depth = max(stack[start:], default=0) + name.startswith("TUPLE")
-            stack[start:] = [depth]
+            taken = stack[start:]
+            depth = max((depth for depth, _ in taken), default=0) + name.startswith("TUPLE")
+            stack[start:] = [(depth, min(1 + sum(size for _, size in taken), _MAX_HASHED))]
             if depth > _MAX_DEPTH or start < 0:
                 raise pickle.UnpicklingError(f"is nested deeper than {_MAX_DEPTH} at byte {place}, or broken there")
+            hashed += sum(size for _, size in taken[1::2]) if name.startswith("SETITEM") else 0
+            if hashed >= _MAX_HASHED:
+                raise pickle.UnpicklingError(f"has keys of more than {_MAX_HASHED:,} values at byte {place}")
         elif name in _SIMPLE:
-            stack.append(0)
+            stack.append((0, 1))
         elif name == "MARK":
             marks.append(len(stack))
         elif name == "MEMOIZE":

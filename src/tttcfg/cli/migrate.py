@@ -99,7 +99,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
         if outcome.status == "failed":
-            tell(f"{ink(sys.stderr)('red', 'failed')} {printable(outcome.problem).splitlines()[0]}" + _more(outcome))
+            tell(f"{ink(sys.stderr)('red', 'failed')} " + printable(outcome.problem).replace("\n", "\n       "))
             continue
         if outcome.status == "current":
             continue
@@ -111,20 +111,18 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
     return counts
 
 
-def _more(outcome: Outcome) -> str:
-    lines = len(outcome.problem.splitlines())
-    return f" (and {lines - 1} more)" if lines > 1 else ""
-
-
 def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
-    """Say what happens to one file; its changes in full unless they were `shown` lately, of another one."""
+    """Say what happens to one file; its changes in full unless they were `shown` lately, of another one.
+
+    Once it is written only what is lost is among them.
+    """
     colours = ink(sys.stdout)
     by = f" (no number; decided by {', '.join(outcome.decided_by[:3])})" if outcome.decided_by else ""
     verb = "migrated" if outcome.status == "migrated" else "would go"
     line = f"{colours('bold', printable(outcome.path))}: {verb} {_step(outcome.version, outcome.to)}{by}"
     if outcome.carried:
         line += f", with extensions that are not installed as they are: {printable(', '.join(outcome.carried))}"
-    if task.write:
+    if task.write and not outcome.changes:
         say(line)
         return
     key = digest(outcome.changes)
@@ -135,7 +133,7 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
     if like is None:
         say(f"{line}\n{plan_text(outcome.changes, colours) or '  (no field changes)'}")
     else:
-        say(f"{line}; same changes as {printable(like)}")
+        say(f"{line}; same {'losses' if task.write else 'changes'} as {printable(like)}")
 
 
 def _step(version: int | None, to: int | None) -> str:

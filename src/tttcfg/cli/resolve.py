@@ -148,7 +148,7 @@ def _names(effective: Effective, family: Family, key: str) -> list[str]:
     if key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
         reasons = [one.message for one in effective.findings if one.code in ("model_config", "contradiction")]
         raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
-    leaf = family.leaves.get(key)
+    leaf = all_leaves(family).get(key)
     if leaf is not None and leaf.role is Role.SECRET:
         raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
     now = family.chain.spellings.get(key)

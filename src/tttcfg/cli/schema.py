@@ -15,15 +15,17 @@ from tttcfg.cli.asking import asked
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, ink, say, say_json, tell
 from tttcfg.errors import InputError, Problem, printable
-from tttcfg.evolution.answers import parsed, spelled
+from tttcfg.evolution.answers import Answers, parsed, spelled
 from tttcfg.evolution.changes import Change, changes, compatibility, renames
 from tttcfg.evolution.checking import check as find_faults
 from tttcfg.evolution.faults import Fault
 from tttcfg.evolution.freezing import freeze as release
 from tttcfg.evolution.frozen import read_frozen
+from tttcfg.evolution.goldens import usual_folder
+from tttcfg.evolution.lacking import without_refused
 from tttcfg.evolution.making import Draft, amended_draft, files_of, new_draft
-from tttcfg.evolution.planning import Answers
-from tttcfg.evolution.sources import Sources, package_folder, shown
+from tttcfg.evolution.released import unrecorded
+from tttcfg.evolution.sources import Sources, shown
 from tttcfg.evolution.steps import read_steps
 from tttcfg.evolution.telling import change_json, changes_text
 from tttcfg.evolution.writing import write_together
@@ -37,7 +39,8 @@ GOLDEN = Annotated[
     typer.Option(
         "--golden",
         metavar="FOLDER",
-        help="Golden documents; by itself tests/golden/NAME where there is such a folder, else tests/golden.",
+        help="Golden documents; by itself tests/golden, or tests/golden/NAME where that is there or the other is not "
+        "this family's.",
         show_default=False,
     ),
 ]
@@ -55,9 +58,11 @@ def check(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Out
       tttcfg schema check
       tttcfg schema check --family my_trainer.config:FAMILY --golden tests/golden
     """
-    sources = _sources(family, golden)
+    sources = _sources_here(family, golden)
     faults = find_faults(sources.family, sources.golden, sources.options)
     _report(faults, output)
+    if note := unrecorded(sources):
+        tell(printable(note))
     if not faults and output is Output.text:
         tell(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
     raise typer.Exit(1 if faults else 0)
@@ -83,7 +88,7 @@ def diff(
       tttcfg schema diff 6
       tttcfg schema diff 5 6 --output json
     """
-    sources = _sources(family, Path())
+    sources = _sources(family)
     found = _differences(sources, versions or [])
     if output is Output.json:
         say_json({"compatibility": compatibility(found), "changes": [change_json(one) for one in found]})
@@ -142,7 +147,7 @@ def new(
     """
     if not message.strip() and not amend:
         raise typer.BadParameter('say what changes, in a few words: tttcfg schema new "dropout"')
-    sources, today = _sources(family, golden), datetime.now(timezone.utc).date().isoformat()
+    sources, today = _sources_here(family, golden), datetime.now(timezone.utc).date().isoformat()
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
     make = amended_draft if amend else partial(new_draft, date=today)
@@ -170,28 +175,34 @@ def freeze(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Ou
     Examples:
       tttcfg schema freeze
     """
-    sources = _sources(family, golden)
+    sources = _sources_here(family, golden)
     done = release(sources)
     _report(list(done.faults), output)
     if done.faults:
         raise typer.Exit(1)
     if output is Output.text:
-        tell(f"version {done.version} of {sources.family.name} is {'now' if done.new else 'already'} released")
+        below = f", and every one from {done.before + 1}," if done.before + 1 < done.version else ""
+        state = "already" if done.before == done.version else "now"
+        tell(f"version {done.version} of {sources.family.name}{below} is {state} released")
 
 
-def _sources(name: str, golden: Path | None) -> Sources:
+def _sources(name: str, golden: Path | None = None) -> Sources:
     """Return a family's files; nothing is written beside modules that are only looked at."""
     sys.dont_write_bytecode = True
     family = family_named(name)
-    usual = Path("tests", "golden")
-    own = usual / family.name
     options = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
     options += "" if golden is None else f" --golden {shlex.quote(str(golden))}"
-    home = package_folder(family.migrations)
+    return Sources(family, golden or usual_folder(family), options)
+
+
+def _sources_here(name: str, golden: Path | None) -> Sources:
+    """Return a family's files, having seen that those of this package are not looked for in another project."""
+    sources = _sources(name, golden)
+    home = sources.migrations
     if name == BUILT_IN and golden is None and not home.is_relative_to(Path.cwd()):
         message = f"its files lie in {home}, not here; give --family module:NAME, or --golden FOLDER for this one"
         raise InputError(Problem("schema", message, name))
-    return Sources(family, golden or (own if own.is_dir() else usual), options)
+    return sources
 
 
 def _report(faults: list[Fault], output: Output) -> None:
@@ -234,7 +245,8 @@ def _leave_lacking(sources: Sources, draft: Draft, answers: Answers, words: list
     """Say all that only the author can say, and the command that says it."""
     for lack in draft.lacks:
         tell(printable(f"{lack.path}: {lack.message}"))
-    lines = [" ".join(words), *spelled(answers), *dict.fromkeys(lack.option for lack in draft.lacks if lack.option)]
+    again = without_refused(answers, draft.lacks)
+    lines = [" ".join(words), *spelled(again), *dict.fromkeys(lack.option for lack in draft.lacks if lack.option)]
     tell("nothing is written; say it like this:")
     tell(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
     raise typer.Exit(2)

@@ -15,6 +15,7 @@ from tttcfg.evolution.planning import REUSED, reused
 from tttcfg.evolution.released import Released, read_released, unreleased
 from tttcfg.evolution.sources import Sources, shown
 from tttcfg.evolution.steps import read_steps
+from tttcfg.evolution.writing import cut_short
 from tttcfg.family import Family
 from tttcfg.migration import Chain
 
@@ -43,6 +44,7 @@ def check(family: Family, golden: Path, options: str = "") -> list[Fault]:
         faults += list(unlike_steps(sources, frozen, steps.chain)) or ill_fitting
     released, found = _released(sources)
     faults += [*found, *unreleased(sources, released, head)]
+    faults += cut_short(sources)
     declared = [*undeclared(family.model), *indescribable(family)]
     faults += declared or refused_defaults(family.model)
     if steps.steps and (whole is None or declared):

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, PydanticUserError, ValidationError
+from pydantic import BaseModel, PydanticUserError, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from typing_extensions import is_typeddict
 
 from tttcfg.evolution.faults import Fault
 from tttcfg.family import Family
-from tttcfg.fields import Role, is_section
+from tttcfg.fields import Role, alternatives, is_section
 from tttcfg.schema import RESERVED, model_schema
 
 _ROLES = [role.value for role in Role]
+_HOLDING = (list, tuple, dict, Sequence, Mapping)
+_HELD = (*_HOLDING, str, int, float, bool, type(None), SecretStr, Any, Literal, ...)
+"""Types whose values come back from JSON as they went in; a list becomes a tuple where one is declared."""
 
 
 def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Fault]:
-    """Yield every field without a role, a unit or a description, all that it lacks at once."""
+    """Yield every field without a role, a unit or a description, and every one that a document cannot hold."""
     for name, info in model.model_fields.items():
         if not prefix and name in RESERVED:
             where = f"{model.__module__}.{model.__qualname__}.{name}"
@@ -26,16 +30,66 @@ def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Fault]:
         if is_section(info.annotation):
             yield from undeclared(info.annotation, f"{prefix}{name}.")
             continue
+        where = f"{model.__module__}.{model.__qualname__}.{name}"
+        yield from _unheld(info.annotation, f"{prefix}{name}", where)
+        yield from _unheeded(info, f"{prefix}{name}", where)
         lacking = list(_lacking(info))
         if lacking:
-            where = f"{model.__module__}.{model.__qualname__}.{name}"
             message = f"{prefix}{name} declares no {', no '.join(lacking)}"
             mend = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg says which role"
             yield Fault("declaration", where, message, mend)
 
 
+def _within(annotation: Any) -> Iterator[Any]:
+    """Yield every type that an annotation is made of, down to the models."""
+    for kind in alternatives(annotation):
+        origin = get_origin(kind) or kind
+        yield origin
+        if origin in _HOLDING:
+            for below in get_args(kind):
+                yield from _within(below)
+
+
+def _unheld(annotation: Any, path: str, where: str) -> Iterator[Fault]:
+    """Yield every type of a field whose values JSON gives back as something else."""
+    for kind in _within(annotation):
+        if is_section(kind):
+            for name, info in kind.model_fields.items():
+                yield from _unheld(info.annotation, f"{path}.{name}", where)
+        elif kind not in _HELD and not is_typeddict(kind):
+            called = getattr(kind, "__name__", str(kind))
+            message = f"{path} has the type {called}, of which JSON holds no value"
+            mend = "declare what the file holds: text, a number, a Literal of words, a list; the trainer makes the rest"
+            yield Fault("declaration", where, message, mend)
+
+
+def _unheeded(info: FieldInfo, path: str, where: str) -> Iterator[Fault]:
+    """Yield every role below an optional or listed section: that is one value, and what it is, it is as a whole."""
+    role = _declared(info).get("x-role")
+    if role not in _ROLES or role == Role.SECRET.value:
+        return
+    for other in _other_roles(info.annotation, str(role), path):
+        message = f"{other}, but {path} is one value, and its role {role} counts"
+        mend = f"make {path} a section that is always there, or give both one role"
+        yield Fault("declaration", where, message, mend)
+
+
+def _other_roles(annotation: Any, role: str, path: str) -> Iterator[str]:
+    """Yield every field in the models that an annotation is made of which has a role other than `role`, and which."""
+    for model in filter(is_section, _within(annotation)):
+        for name, info in model.model_fields.items():
+            below = _declared(info).get("x-role")
+            if below in _ROLES and below != role:
+                yield f"{path}.{name} has the role {below}"
+            yield from _other_roles(info.annotation, role, f"{path}.{name}")
+
+
+def _declared(info: FieldInfo) -> dict[str, Any]:
+    return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+
+
 def _lacking(info: FieldInfo) -> Iterator[str]:
-    said = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    said = _declared(info)
     if said.get("x-role") not in _ROLES:
         yield "role"
     if not str(said.get("x-unit", "")).strip():

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from tttcfg.containment import accepts
 from tttcfg.document import document_of
-from tttcfg.errors import InputError
+from tttcfg.errors import InputError, Problem
+from tttcfg.evolution.sources import Sources, shown
 from tttcfg.family import Family
 from tttcfg.fields import dig, plant
 from tttcfg.operations import Add
-from tttcfg.record import MISSING, Record, Tree, split
+from tttcfg.record import MISSING, Record, Tree, leaf_paths, split
 from tttcfg.saving import canonical_bytes, document_tree, stamped
 from tttcfg.schema import fields_of, model_schema
 from tttcfg.shapes import Shape
 from tttcfg.versions import RESERVED
+
+
+def golden_document(sources: Sources, documents: Mapping[Path, Tree]) -> tuple[bytes, list[str]]:
+    """Return the golden document of the head, and what of the one that is there could not stay.
+
+    Args:
+        documents: The golden documents that are there.
+
+    Raises:
+        InputError: None can be made by itself, or what is there is no document of the family.
+    """
+    family, path = sources.family, sources.document(sources.family.head)
+    there = documents.get(path)
+    if there is not None and "$schema" not in there and family.chain.identify(_body(there)).version < 0:
+        message = f"holds no setting of {family.name}, and is not written over; take it away, or correct it"
+        raise InputError(Problem("schema", message, place=shown(path)))
+    try:
+        if there is None:
+            below = sources.document(family.head - 1)
+            before = documents.get(below, family.chain.template(family.head - 1)) if family.head else None
+            return document_of_new(family, before, family.chain.migrations[family.head].date), []
+        amended = document_amended(family, there)
+    except InputError as error:
+        message = f"cannot be made by itself; write a document of version {family.head} there, and run again: {error}"
+        raise InputError(Problem("schema", message, place=shown(path))) from None
+    tree = json.loads(amended)
+    notes = [f"{shown(path)}: {note}" for note in _not_kept(there, tree, fields_of(model_schema(family)))]
+    return path.read_bytes() if tree == there else amended, notes
+
+
+def _not_kept(before: Tree, after: Tree, fields: Collection[str]) -> Iterator[str]:
+    """Yield what of a document its amended form does not hold any more."""
+    body = _body(before)
+    held = {path: dig(body, split(path), MISSING) for path in fields}
+    refused = [path for path, value in held.items() if value is not MISSING and value != dig(after, split(path))]
+    if refused:
+        yield f"what {', '.join(refused)} held is refused by the model; what it takes stands there now"
+    paths = [".".join(path) for path in leaf_paths(body)]
+    unknown = [path for path in paths if not any(f"{path}.".startswith(f"{name}.") for name in fields)]
+    if unknown:
+        yield f"{', '.join(unknown)} left out, for the model has no such setting"
 
 
 def document_of_new(family: Family, before: Mapping[str, Any] | None, date: str) -> bytes:
@@ -41,7 +85,9 @@ def document_of_new(family: Family, before: Mapping[str, Any] | None, date: str)
 def document_amended(family: Family, document: Mapping[str, Any]) -> bytes:
     """Return a golden document of the head with the fields that the model has now; values that it allows stay."""
     tree = _settled(family, _body(document), set())
-    return canonical_bytes({**tree, "provenance": document.get("provenance") or {}})
+    tree.pop("provenance")
+    carried = {"extensions": document["extensions"]} if "extensions" in document else {}
+    return canonical_bytes({**tree, **carried, "provenance": document.get("provenance") or {}})
 
 
 def _body(document: Mapping[str, Any]) -> Tree:

@@ -12,10 +12,10 @@ from tttcfg.evolution.writing import write_together
 
 
 class Frozen(NamedTuple):
-    """The newest version, whether it was released by now only, and what stands in the way of that."""
+    """The newest version, the newest that was released before, and what stands in the way of releasing all."""
 
     version: int
-    new: bool
+    before: int
     faults: tuple[Fault, ...]
 
 
@@ -27,9 +27,8 @@ def freeze(sources: Sources) -> Frozen:
     """
     faults = check(sources.family, sources.golden, sources.options)
     if faults:
-        return Frozen(-1, False, tuple(faults))
+        return Frozen(-1, -1, tuple(faults))
     head, released = sources.family.head, read_released(sources)
-    if released.newest == head:
-        return Frozen(head, False, ())
-    write_together({sources.released: frozen_now(sources, released, head).text().encode()})
-    return Frozen(head, True, ())
+    if released.newest < head:
+        write_together({sources.released: frozen_now(sources, released, head).text().encode()})
+    return Frozen(head, released.newest, ())

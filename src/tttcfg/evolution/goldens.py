@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tttcfg.errors import TttcfgError
+from tttcfg.errors import ForeignDocumentError, InputError, Problem, TttcfgError
 from tttcfg.evolution.faults import Fault, leftovers
 from tttcfg.evolution.sources import UPGRADED, Sources, shown, upgraded_of
 from tttcfg.family import Family
@@ -18,7 +18,7 @@ from tttcfg.saving import canonical_bytes
 from tttcfg.schema import RESERVED
 from tttcfg.shapes import Shape, is_section
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.versions import find_version
+from tttcfg.versions import find_version, refuse_other_family
 
 INSTALL = 'pip install "tttcfg[testing]"'
 
@@ -26,6 +26,31 @@ INSTALL = 'pip install "tttcfg[testing]"'
 def upgraded_bytes(document: Mapping[str, Any], family: Family) -> bytes:
     """Return what a golden document upgrades to, as the file beside it holds it."""
     return canonical_bytes(migrate_tree(document, family))
+
+
+def usual_folder(family: Family) -> Path:
+    """Return where golden documents are by themselves: tests/golden, or a folder of the family's own in it."""
+    usual = Path("tests", "golden")
+    own = usual / family.name
+    return own if own.is_dir() or _of_another(usual, family) else usual
+
+
+def refuse_others(folder: Path, family: Family) -> None:
+    """Raise an InputError where a folder holds golden documents of another family: nothing is written among them."""
+    other = _of_another(folder, family)
+    if other is not None:
+        message = f"is a document of another family; --golden FOLDER names a folder for those of {family.name}"
+        raise InputError(Problem("schema", message, place=shown(other)))
+
+
+def _of_another(folder: Path, family: Family) -> Path | None:
+    for path in sorted(folder.glob("*.json")):
+        tree, _ = _read(path)
+        try:
+            refuse_other_family(tree or {}, family, SourceTree({}, {}, path.name))
+        except ForeignDocumentError:
+            return path
+    return None
 
 
 def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: bool = True) -> Iterator[Fault]:

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tttcfg.errors import InputError, Problem
+from tttcfg.evolution.answers import Answers
 from tttcfg.evolution.changelog import with_entry
 from tttcfg.evolution.changes import changes
 from tttcfg.evolution.checking import with_chain
 from tttcfg.evolution.declarations import indescribable, undeclared
-from tttcfg.evolution.documents import document_amended, document_of_new
+from tttcfg.evolution.documents import golden_document
 from tttcfg.evolution.faults import EDIT, Fault
 from tttcfg.evolution.frozen import Frozen, bare_alike, made_by, read_frozen, told
-from tttcfg.evolution.goldens import upgraded_bytes
-from tttcfg.evolution.planning import REUSED, Answers, Lack, answered, first_step, plan, reused
+from tttcfg.evolution.goldens import refuse_others, upgraded_bytes
+from tttcfg.evolution.lacking import Lack, likely_secret
+from tttcfg.evolution.planning import REUSED, answered, first_step, plan, reused
 from tttcfg.evolution.released import read_released
 from tttcfg.evolution.sources import Sources, shown, upgraded_of
 from tttcfg.evolution.spelling import migration_source
@@ -25,7 +27,7 @@ from tttcfg.evolution.steps import Steps, read_steps
 from tttcfg.family import Family
 from tttcfg.fields import Role, leaves
 from tttcfg.migration import Chain, Migration
-from tttcfg.operations import Convert
+from tttcfg.operations import Convert, Remove
 from tttcfg.record import Tree
 from tttcfg.schema import document_schema, fields_of, model_schema
 from tttcfg.shapes import section
@@ -138,13 +140,15 @@ def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
         InputError: No golden document of it can be made.
     """
     family = with_chain(sources.family, Chain([*draft.before, draft.migration]))
+    refuse_others(sources.golden, family)
     version, files = draft.migration.version, dict[Path, bytes]()
     notes = list(draft.notes)
     documents = {path: _tree(path) for path in sources.documents()}
     if not draft.released:
         files |= _schemas(replace(sources, family=family), draft)
         golden = sources.document(version)
-        files[golden] = _golden(replace(sources, family=family), draft, documents)
+        files[golden], told_so = golden_document(replace(sources, family=family), documents)
+        notes += told_so
         documents[golden] = json.loads(files[golden])
         notes += _changelog(sources, draft, changelog, files)
     for path, tree in sorted(documents.items()):
@@ -158,6 +162,7 @@ def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
         if stubs:
             what = f"say how old values of {', '.join(stubs)} become new ones (look for {EDIT})"
             notes.append(f"{shown(sources.step(version))}: {what}, then {sources.command('new --amend')}")
+        notes += _perhaps_secret(sources, draft)
     return Written(version, files, tuple(notes))
 
 
@@ -198,6 +203,18 @@ def _secrets(sources: Sources) -> set[str]:
     return {leaf.name for leaf in leaves(sources.family.model).values() if leaf.role is Role.SECRET}
 
 
+def _perhaps_secret(sources: Sources, draft: Draft) -> Iterator[str]:
+    """Yield what to say of free text that upgraded documents keep, where it became a secret by another name."""
+    version = draft.migration.version
+    old, secrets = fields_of(draft.frozen[version - 1]) if version else {}, _secrets(sources)
+    for one in draft.migration.operations:
+        if not isinstance(one, Remove) or one.path not in old:
+            continue
+        if secret := likely_secret(one.path, old[one.path], secrets):
+            again = sources.command(f"new --amend --rename {one.path}:{secret}")
+            yield f"upgraded documents keep the value of {one.path}; if it became the secret {secret}: {again}"
+
+
 def _made(sources: Sources, step: Migration, frozen: Frozen) -> dict[str, Any]:
     """Return the fields that an edited step leads to."""
     below = frozen[step.version - 1] if step.version else section()
@@ -213,9 +230,8 @@ def _refuse_drift(sources: Sources, step: Migration, made: Mapping[str, Any]) ->
     place = shown(sources.step(step.version))
     found = [one for one in changes(made, fields_of(model_schema(sources.family))) if not bare_alike(one)]
     released = read_released(sources).newest >= step.version
-    do = (
-        f'is released: {sources.command("new ")}"message" makes the next version' if released else "was edited: edit it"
-    )
+    command = sources.command('new "message"')
+    do = f"is released: {command} makes the next version" if released else "was edited: edit it"
     if found:
         raise InputError(
             Problem("schema", f"{told(one, 'the code', f'version {step.version}')}; the step {do}", one.path, place)
@@ -229,22 +245,6 @@ def _schemas(sources: Sources, draft: Draft) -> Iterator[tuple[Path, bytes]]:
         if version == draft.migration.version or not sources.schema(version).exists():
             text = json.dumps(document_schema(sources.family, version), indent=2, ensure_ascii=False)
             yield sources.schema(version), f"{text}\n".encode(ENCODING)
-
-
-def _golden(sources: Sources, draft: Draft, documents: Mapping[Path, Tree]) -> bytes:
-    """Return the golden document of the version: the one that is there, as far as the model takes it, or a new one."""
-    family, version = sources.family, draft.migration.version
-    path = sources.document(version)
-    try:
-        if path in documents:
-            amended = document_amended(family, documents[path])
-            return path.read_bytes() if json.loads(amended) == documents[path] else amended
-        below = sources.document(version - 1)
-        before = documents.get(below, family.chain.template(version - 1)) if version else None
-        return document_of_new(family, before, draft.migration.date)
-    except InputError as error:
-        message = f"cannot be made by itself; write a document of version {version} there, and run again: {error}"
-        raise InputError(Problem("schema", message, place=shown(path))) from None
 
 
 def _upgraded(family: Family, path: Path, tree: Tree, files: dict[Path, bytes]) -> Iterator[str]:

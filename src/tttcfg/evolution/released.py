@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tttcfg.errors import InputError, Problem
+from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.evolution.faults import Fault
 from tttcfg.evolution.sources import Sources, shown
 from tttcfg.sources.text import Tree as SourceTree
@@ -70,6 +70,25 @@ def unreleased(sources: Sources, released: Released, head: int) -> Iterator[Faul
         elif digest(path) != recorded:
             message = "was changed after its release; what is released stays as it is"
             yield Fault("released", shown(path), message, f"{restore}; and make a new version")
+
+
+def unrecorded(sources: Sources) -> str:
+    """Say that versions below the newest, which only follows released ones, are not recorded as released.
+
+    It is no fault: a history that was written by hand has no such record yet.
+    """
+    try:
+        recorded = read_released(sources).newest
+    except TttcfgError:
+        return ""  # that is a fault, and told as one
+    below = sources.family.head - 1
+    if recorded >= below:
+        return ""
+    which = f"version {below} is" if recorded + 1 == below else f"versions {recorded + 1} to {below} are"
+    return (
+        f"note: {shown(sources.released)} does not say that {which} released, so no change of their files is noticed; "
+        f"bring it back from git, or write it: {sources.command('freeze')}"
+    )
 
 
 def frozen_now(sources: Sources, released: Released, head: int) -> Released:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from tttcfg.durable import write_all
 from tttcfg.errors import TttcfgError, WriteError
-from tttcfg.storage import put_in_place, standing, unwritable, write_temporary
+from tttcfg.evolution.faults import Fault
+from tttcfg.evolution.sources import Sources, shown
+from tttcfg.storage import TEMPORARY_SUFFIX, put_in_place, standing, unwritable, write_temporary
 
 
 def write_together(files: Mapping[Path, bytes]) -> list[Path]:
@@ -41,6 +43,14 @@ def write_together(files: Mapping[Path, bytes]) -> list[Path]:
             raise _said(error, wanted) from None
         raise
     return list(wanted)
+
+
+def cut_short(sources: Sources) -> Iterator[Fault]:
+    """Yield what a write that was killed left among the files of a history: some of that version may be missing."""
+    for kind, folder in (("step", sources.migrations), ("schema", sources.schemas), ("golden", sources.golden)):
+        for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
+            message = "was left by a command that was cut short, unless one is writing at this moment"
+            yield Fault(kind, shown(path), message, "take it out, and give the command again")
 
 
 def _said(error: OSError, wanted: Mapping[Path, bytes]) -> WriteError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pool
@@ -14,11 +14,12 @@ from typing import Literal, NamedTuple
 
 from tttcfg.document import DOCUMENT_CAP, parse_document, read_unplaced
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, printable
+from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import path_of
 from tttcfg.families import BUILT_IN, family_named
 from tttcfg.family import Family
-from tttcfg.fleet.plan import Change, between, upgrading
-from tttcfg.migrating import migrate_tree
+from tttcfg.fleet.plan import Change, between, losing, upgrading
+from tttcfg.migrating import migrate_tree, migrate_whatever_is_lost, refuse_losses
 from tttcfg.saving import canonical_bytes, document_bytes
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import decode
@@ -39,7 +40,8 @@ Status = Literal["current", "planned", "migrated", "failed"]
 class Outcome(NamedTuple):
     """What became of one document: why it failed, if it did, and what changes, if that was asked for.
 
-    `carried` names the extensions that are not installed, whose sections stay as they are.
+    `changes` has what is lost in any case. `carried` names the extensions that are not installed, whose sections stay
+    as they are.
     """
 
     path: str
@@ -93,17 +95,26 @@ def _migrate(path: str, task: Task) -> Outcome:
         data = document_bytes(document)
         changes = upgrading(document) if task.explain else []
     else:
-        data, changes = _older(raw, task, path)
+        data, changes, kept = _older(raw, task, path)
+        carried = tuple(name for name in carried if name in kept)
     if task.write:
         write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
     status: Status = "migrated" if task.write else "planned"
     return Outcome(path, status, version, task.to, decided_by, changes=tuple(changes), carried=carried)
 
 
-def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change]]:
+def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change], Container[str]]:
+    """Return a document's bytes in another version, what changes, and the extensions whose sections go with it."""
     values = read_unplaced(raw) or read_json(decode(raw, path), path).values
-    tree = migrate_tree(values, task.family, to=task.to, allow_loss=task.allow_loss, path=path)
-    return canonical_bytes(tree), between(values, tree, task.to) if task.explain else []
+    tree, losses = migrate_whatever_is_lost(values, task.family, to=task.to, path=path)
+    if not task.allow_loss:
+        refuse_losses(losses, path)
+    lost = []
+    if losses:
+        newest = migrate_tree(values, task.family, path=path)
+        lost = losing({**newest, EXTENSIONS: values.get(EXTENSIONS)}, losses)
+    changes = between(values, tree, task.to, lost) if task.explain else lost
+    return canonical_bytes(tree), changes, tree.get(EXTENSIONS, {})
 
 
 def migrate_many(paths: Iterable[str], task: Task, workers: int | None = None) -> Iterator[Outcome]:

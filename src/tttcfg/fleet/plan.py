@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -11,17 +11,17 @@ from pydantic_core import to_json
 
 from tttcfg.document import Document
 from tttcfg.extension import path_of
-from tttcfg.fields import plain
-from tttcfg.record import WITHHELD, Record, Tree, looks_secret, redacted, split
+from tttcfg.fields import dig, plain
+from tttcfg.record import WITHHELD, Record, Tree, is_hollow, looks_secret, redacted, split
 from tttcfg.versions import RESERVED
 
 ABSENT = "absent although its version had them; the version's defaults"
 
-Kind = Literal["added", "renamed", "converted", "removed", "doubted"]
+Kind = Literal["added", "renamed", "converted", "removed", "doubted", "lost"]
 
 
 class Change(NamedTuple):
-    """One change of one field: `value` is the new one where added, the old one where removed or converted.
+    """One change of one field: `value` is the new one where added, the old one where removed, converted or lost.
 
     `new` is the new name of what is renamed, the new value of what is converted.
     """
@@ -46,9 +46,20 @@ def upgrading(document: Document) -> list[Change]:
     return [*_recorded(document.migration, document), *absent, *parts]
 
 
-def between(old: Tree, new: Tree, to: int) -> list[Change]:
+def losing(newest: Tree, losses: Mapping[str, str]) -> list[Change]:
+    """Return what is lost as changes.
+
+    Args:
+        newest: The document as the head has it, which losses are named after.
+        losses: Why each value is lost that is, by its dotted path.
+    """
+    return [Change("lost", key, _was(newest, key), reason) for key, reason in losses.items()]
+
+
+def between(old: Tree, new: Tree, to: int, lost: Sequence[Change]) -> list[Change]:
     """Return what bringing a document to an older version changes: those keep no record of what they lack."""
-    return list(_between(old, new, to))
+    told = {change.key for change in lost}
+    return [*lost, *(change for change in _between(old, new, to) if change.kind == "added" or change.key not in told)]
 
 
 def digest(changes: Sequence[Change]) -> bytes:
@@ -72,7 +83,7 @@ def _recorded(record: Record, document: Document) -> Iterator[Change]:
     for key, entry in record.converted.items():
         yield Change("converted", key, entry["value"], entry["reason"], _now(document, key))
     for key, entry in record.removed.items():
-        if entry["value"] != {}:
+        if not is_hollow(entry["value"]):
             yield Change("removed", key, entry["value"], entry["reason"])
     for key, entry in record.doubted.items():
         yield Change("doubted", key, entry["value"], entry["reason"])
@@ -86,6 +97,13 @@ def _now(document: Document, key: str) -> Any:
     if isinstance(value, BaseModel):
         return redacted(value.model_dump(mode="json"))
     return WITHHELD if looks_secret(key) and value is not None else redacted(plain(value))
+
+
+def _was(newest: Tree, key: str) -> Any:
+    """Return the value that is lost, or what the record has of it; secrets withheld."""
+    removed = Record.from_saved(newest["provenance"]).removed
+    value = removed[key]["value"] if key in removed else dig(newest, split(key))
+    return WITHHELD if looks_secret(key) and value is not None else redacted(value)
 
 
 def _between(old: Tree, new: Tree, to: int) -> Iterator[Change]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -217,12 +217,12 @@ def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: 
     found.notes += [note._replace(message=f"{note.message} ({where})") for note in source.notes]
 
 
-def apply_item(override: Override, current: Any) -> tuple[Any, ...]:
+def apply_item(override: Override, current: Any) -> Sequence[Any]:
     """Return a list with one item replaced, or appended at its end."""
-    items = list(current) if isinstance(current, tuple) else MISSING
+    items = list(current) if isinstance(current, (tuple, list)) else MISSING
     if items is MISSING or override.item > len(items):
         count = "no list" if items is MISSING else f"a list of {len(items)} items"
         message = f"has no item {override.item}: it is {count}"
         raise InputError(Problem("index", message, f"{override.name}.{override.item}", override.where))
     items[override.item : override.item + 1] = [override.value]
-    return tuple(items)
+    return items if isinstance(current, list) else tuple(items)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tttcfg.family import Family
 from tttcfg.migration import Chain
@@ -36,12 +36,12 @@ datetime.date, datetime.datetime = Date, Moment
 time.time, time.time_ns = (lambda: 3392694000.0), (lambda: 3392694000 * 10**9)
 chain = Chain([import_module(f"{given['package']}.{name}").migration for name in given["steps"]])
 documents = given["documents"].items()
-print(json.dumps({version: upgraded(document, int(version), chain) for version, document in documents}))
+print(json.dumps({version: [upgraded(one, int(version), chain) for one in ones] for version, ones in documents}))
 """
 
 
-def upgraded_elsewhere(documents: Mapping[int, Tree], family: Family) -> dict[int, str]:
-    """Return what each document, by its version, upgrades to in a process that has nothing in common with this one."""
+def upgraded_elsewhere(documents: Mapping[int, Sequence[Tree]], family: Family) -> dict[int, list[str]]:
+    """Return what the documents of each version upgrade to in a process that has nothing in common with this one."""
     given = {
         "path": [os.path.abspath(folder) for folder in sys.path],
         "package": family.migrations,
@@ -56,7 +56,7 @@ def upgraded_elsewhere(documents: Mapping[int, Tree], family: Family) -> dict[in
             command, input=json.dumps(given), env=other, cwd=folder, capture_output=True, text=True, check=False
         )
     assert done.returncode == 0, f"the migrations do not run in a process of their own: {done.stderr[-2000:]}"
-    return {int(version): text for version, text in json.loads(done.stdout.splitlines()[-1]).items()}
+    return {int(version): texts for version, texts in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
 def upgraded(document: Tree, version: int, chain: Chain) -> str:

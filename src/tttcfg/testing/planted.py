@@ -14,7 +14,10 @@ SECRET = "a-secret-that-nobody-may-see"
 
 
 def with_secrets(document: Tree, family: Family, version: int) -> Tree:
-    """Return a document with `SECRET` in all fields of it that are secret today, or withheld, and in free-form ones."""
+    """Return a document with `SECRET` in all fields of it that are secret today, or withheld, and in free-form ones.
+
+    Not in a free-form field that is still there today: what it holds is no business but the program's.
+    """
     tree: Tree = copied(document)
     schema = family.chain.schema(version)
     steps = family.chain.migrations
@@ -24,15 +27,17 @@ def with_secrets(document: Tree, family: Family, version: int) -> Tree:
     for name in sorted(today | once | withheld):
         if shape_at(schema, split(name)) is not None:
             plant(tree, split(name), SECRET)
-    for mapping in _free_form(tree, schema):
-        mapping["api_key"] = SECRET
+    for name, mapping in _free_form(tree, schema, ""):
+        if family.chain.spellings.get(name, name) not in family.leaves:
+            mapping["api_key"] = SECRET
     return tree
 
 
-def _free_form(tree: Tree, schema: Shape) -> Iterator[Tree]:
+def _free_form(tree: Tree, schema: Shape, prefix: str) -> Iterator[tuple[str, Tree]]:
+    """Yield every free-form mapping with its dotted path."""
     for name, shape in schema["properties"].items():
         below = tree.get(name)
         if isinstance(below, dict) and "properties" in shape:
-            yield from _free_form(below, shape)
+            yield from _free_form(below, shape, f"{prefix}{name}.")
         elif isinstance(below, dict) and shape.get("additionalProperties") is True:
-            yield below
+            yield f"{prefix}{name}", below

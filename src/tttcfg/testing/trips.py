@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tttcfg.document import document_of
-from tttcfg.errors import LossError
 from tttcfg.family import Family
-from tttcfg.fields import dig, plain, plant
-from tttcfg.migrating import migrate_tree
+from tttcfg.fields import Path, dig, plain, plant
+from tttcfg.migrating import migrate_tree, migrate_whatever_is_lost
 from tttcfg.operations import Withhold
-from tttcfg.record import MISSING, Tree, copied, leaf_paths, looks_secret, redacted, split
+from tttcfg.record import MISSING, Tree, copied, is_hollow, looks_secret, redacted, split
 from tttcfg.record import without_withheld as without_places
 from tttcfg.seals import part_of
 from tttcfg.testing.documents import validator
@@ -26,11 +26,7 @@ class Older(NamedTuple):
 
 def down(document: Tree, family: Family, version: int) -> Older:
     """Bring a document to an older version, whatever is lost."""
-    try:
-        return Older(migrate_tree(document, family, to=version), {})
-    except LossError as error:
-        losses = {problem.key: problem.message for problem in error.problems}
-        return Older(migrate_tree(document, family, to=version, allow_loss=True), losses)
+    return Older(*migrate_whatever_is_lost(document, family, to=version))
 
 
 def without_secrets(document: Tree, family: Family) -> Tree:
@@ -95,9 +91,9 @@ def _hold_removed(document: Tree, family: Family, older: Older, version: int, ch
     template = family.chain.template(version)
     secret = {one.path for step in family.chain.migrations for one in step.operations if isinstance(one, Withhold)}
     touched = {".".join(split(name)[:depth]) for name in changed for depth in range(len(split(name)) + 1)}
-    for path in leaf_paths(_fields(document)):
+    for path in _field_paths(_fields(document), family):
         name, then, now = ".".join(path), _at(document, path), _at(older.tree, path)
-        if family.chain.spellings.get(name, name) in family.leaves or name in secret or then == {}:
+        if _current(path, family) in family.leaves or name in secret or is_hollow(then):
             continue
         part = part_of(name, family.chain)
         if part is None or part not in touched:
@@ -113,8 +109,8 @@ def _hold_removed(document: Tree, family: Family, older: Older, version: int, ch
 def _hold_untouched(document: Tree, family: Family, older: Older, touched: set[str]) -> None:
     """Assert that what leads to a part which nobody edited comes back bit for bit."""
     secret = {leaf.name for leaf in family.secret_leaves}
-    for path in leaf_paths(_fields(document)):
-        name = family.chain.spellings.get(".".join(path), ".".join(path))
+    for path in _field_paths(_fields(document), family):
+        name = _current(path, family)
         if name not in family.leaves or name in secret or split(name)[0] in touched:
             continue
         was, now = _at(document, path), _at(older.tree, path)
@@ -125,5 +121,20 @@ def _fields(document: Tree) -> Tree:
     return {key: value for key, value in document.items() if key not in RESERVED}
 
 
-def _at(tree: Tree, path: tuple[str, ...]) -> Any:
+def _field_paths(tree: Tree, family: Family, above: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value: of a current field as a whole, which may be free-form, else of what is in it."""
+    for key, value in tree.items():
+        path = (*above, key)
+        if isinstance(value, dict) and value and _current(path, family) not in family.leaves:
+            yield from _field_paths(value, family, path)
+        else:
+            yield path
+
+
+def _current(path: Path, family: Family) -> str:
+    """Return what a field is called now; nothing where it is gone."""
+    return family.chain.spellings.get(".".join(path), ".".join(path))
+
+
+def _at(tree: Tree, path: Path) -> Any:
     return dig(tree, path, "nothing")
