@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from tttcfg import InputError, Problem, TrainingArgs
 from tttcfg.checkpoint import CONSOLIDATED
-from tttcfg.nn.folders import MANIFEST_NAME, STEPS, is_ours, manifest, prune
+from tttcfg.nn.folders import STEPS, is_ours, manifest, prune
+from tttcfg.nn.manifests import MANIFEST_NAME
 
 from .program import logger
 
@@ -28,7 +30,8 @@ def check(training: TrainingArgs) -> None:
     """See that a run can have its folder, and change nothing.
 
     Raises:
-        InputError: The folder holds something and is not to be overwritten, or holds what no run wrote.
+        InputError: The folder holds something and is not to be overwritten, holds what no run wrote, or holds what this
+            run itself has written before torchrun started it once more.
     """
     folder = Path(training.run_dir or "")
     if training.resume_from is not None or _is_free(folder):
@@ -36,6 +39,11 @@ def check(training: TrainingArgs) -> None:
     if not training.overwrite_run_dir:
         message = "exists; name another, or set overwrite_run_dir=true to delete it"
         raise InputError(Problem("unwritable", message, "run_dir", str(folder)))
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        message = (
+            "holds what this run wrote before torchrun restarted it; overwrite_run_dir deletes it at a first start only"
+        )
+        raise InputError(Problem("unwritable", f"{message}; go on with resume_from", "run_dir", str(folder)))
     if others := [str(path.relative_to(folder)) for path in _others(folder, training)]:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         message = f"holds what no run wrote there, so nothing is deleted: {', '.join(others[:_SHOWN])}{more}"

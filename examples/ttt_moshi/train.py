@@ -6,6 +6,9 @@
 Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint that is resumed, or an evaluation on the
 way failed, which stops nothing; 2 wrong use, input that cannot be used, or a loss that is not finite: the run stops at
 that step, and nothing of it is saved.
+
+Every exit code but 0 makes `torchrun --max-restarts` start it once more. Started so, it deletes nothing, whatever
+`overwrite_run_dir` says.
 """
 
 from __future__ import annotations

@@ -300,6 +300,20 @@ def test_a_run_that_cannot_start_deletes_nothing(train_run: TrainRun, override: 
     assert files(run) == before
 
 
+def test_a_run_that_torchrun_restarts_deletes_nothing_of_itself(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 of a training that was done, say, makes it start the program once more."""
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    run = train_run("restarted", "max_steps=1", "overwrite_run_dir=true")
+    before = files(run)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    with pytest.raises(InputError, match=r"run_dir: holds what .* before torchrun restarted it.* resume_from"):
+        train_run("restarted", "max_steps=1", "overwrite_run_dir=true")
+    assert files(run) == before
+    train_run("restarted_early", "max_steps=1", "overwrite_run_dir=true")
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -203,7 +203,7 @@ def unreadable(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     tensor_file.safe_open = failing  # type: ignore[assignment]
     load = caught(lambda: load_checkpoint(run.model, saved, run.effective))
     opened.clear()
-    name, sound = "training_state.safetensors", 1  # once to see that it is the one that was saved
+    name, sound = "training_state.safetensors", 0
     resume = caught(lambda: run.checkpointer.resume(saved))
     step = run.state.step
     tensor_file.safe_open = safe_open
@@ -283,12 +283,47 @@ def extended(folder: Path, _: object) -> Said:
     return {"settings": settings, "carried": carried, "digest": effective.digest}
 
 
-def patient(folder: Path, _: object) -> Said:
-    """Let rank 0 work for longer than a collective may take."""
+def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+    """Count how often a rank opens the weights when a run goes on."""
+    run = Run(folder, wrap)
+    saved, opened = run.checkpointer.save_checkpoint(), list[str]()
+
+    def counting(path: str, **options: Any) -> Any:
+        opened.append(Path(path).name)
+        return safe_open(path, **options)
+
+    tensor_file.safe_open = counting  # type: ignore[assignment]
+    run.checkpointer.resume(saved)
+    return {name: opened.count(name) for name in opened}
+
+
+def absent(folder: Path, _: object = None, *, warm: bool = False) -> Said:
+    """Let the last rank not come to where rank 0 works for all."""
+    number = renewed(folder, timedelta(seconds=3))
+    if warm:
+        on_first(lambda: "done")
+    began = time.monotonic()
+    if number:
+        time.sleep(8)
+        raised = ""
+    else:
+        raised = caught(lambda: on_first(lambda: "done"))
+    dist.destroy_process_group()
+    return {"raised": raised, "seconds": time.monotonic() - began}
+
+
+def renewed(folder: Path, limit: timedelta) -> int:
+    """Join another group of all ranks, in which a collective may take no longer than this; return the own rank."""
     number, size = rank(), world_size()
     dist.destroy_process_group()
-    store, limit = f"file://{folder}/patient", timedelta(seconds=3)
+    store = f"file://{folder}/renewed"
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=size, timeout=limit)
+    return number
+
+
+def patient(folder: Path, _: object) -> Said:
+    """Let rank 0 work for longer than a collective may take."""
+    renewed(folder, timedelta(seconds=3))
 
     def work() -> str:
         time.sleep(5)
@@ -324,6 +359,9 @@ def main() -> None:
         "extended": extended,
         "leaving": leaving,
         "patient": patient,
+        "absent": absent,
+        "absent_later": lambda folder, _: absent(folder, warm=True),
+        "reading": counted,
         "differing": differing,
         "unreadable": unreadable,
         "slow": slow,

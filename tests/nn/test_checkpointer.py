@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -174,6 +175,7 @@ def test_a_model_that_changes_later_is_not_saved(tmp_path: Path) -> None:
         ({"training_args": None}, "a checkpoint without its configuration cannot"),
         ({"state": SimpleNamespace(step=1.5)}, "state.step: 1.5 is no whole number"),
         ({"num_ckpt_keep": 0}, "0 would keep no checkpoint"),
+        ({"num_ckpt_keep": 1.5}, r"num_ckpt_keep: 1\.5 is no whole number"),
         ({"full_finetuning": True}, "full_finetuning: is false in the configuration"),
     ],
 )
@@ -189,6 +191,34 @@ def test_a_config_json_of_other_adapters_is_refused(tmp_path: Path) -> None:
     config = {**MODEL, "lora": True, "lora_rank": 8, "lora_scaling": 2.0}
     with pytest.raises(ContradictionError, match=r"lora_rank: is 8 in config\.json, but the configuration says 4"):
         Checkpointer(build(MODEL, effective), State(), tmp_path, config, training_args=effective)
+
+
+@pytest.mark.parametrize("value", [torch.nan, Path("/x"), np.float32(1), {(1, 2): 3}], ids=repr)
+def test_a_config_json_that_is_none_is_refused_at_once(value: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.extra: is .*, which JSON does not hold"):
+        Checkpointer(
+            build(MODEL, effective := resolved(tmp_path)),
+            State(),
+            tmp_path,
+            {**MODEL, "extra": value},
+            training_args=effective,
+        )
+    assert not (tmp_path / STEPS).exists()
+
+
+def test_a_number_of_another_library_counts_checkpoints(tmp_path: Path) -> None:
+    run = Training(tmp_path, num_ckpt_keep=np.int64(1), fingerprint=False)
+    run.save()
+    assert run.save().name == "checkpoint_000002"
+    assert os.listdir(tmp_path / STEPS) == ["checkpoint_000002"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int32, torch.complex64])
+def test_a_type_in_which_no_weights_are_written_is_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    run = Training(tmp_path)
+    with pytest.raises(InputError, match=rf"dtype: is {dtype}, in which no weights are written"):
+        run.save(dtype=dtype)
+    assert os.listdir(tmp_path / STEPS) == []
 
 
 @pytest.mark.parametrize("kind", ["effective", "document", "training", "dataclass"])
@@ -344,21 +374,24 @@ def test_a_model_that_overflows_says_so_by_its_fingerprint(tmp_path: Path) -> No
     run = Training(tmp_path)
     with torch.no_grad():
         run.model.text_linear.weight.fill_(1e38)
-    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["defect"] == "the model's logits are not finite"
+    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["doubt"] == "the model's logits are not finite"
 
 
 def test_an_optimiser_that_is_not_finite_is_noticed(tmp_path: Path) -> None:
     run = Training(tmp_path)
     run.train(1)
     next(iter(run.optimizer.state.values()))["exp_avg_sq"][0] = torch.inf
-    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["defect"].startswith("optimizer.exp_avg_sq.")
+    assert content(run.checkpointer.save_checkpoint(), "manifest.json")["doubt"].startswith("optimizer.exp_avg_sq.")
 
 
-def test_a_buffer_may_be_infinite(tmp_path: Path) -> None:
-    """As masks are."""
-    effective = resolved(tmp_path)
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_buffer_may_be_infinite(dtype: torch.dtype | None, tmp_path: Path) -> None:
+    """As masks are; rounded, a copy of it is in the training state."""
+    effective = resolved(tmp_path, {"full_finetuning": True})
     model = build(MODEL, effective)
     model.register_buffer("mask", torch.full((3,), -torch.inf))
-    folder = Checkpointer(model, State(), tmp_path, MODEL, training_args=effective).save_checkpoint(False)
+    checkpointer = Checkpointer(model, State(), tmp_path, MODEL, training_args=effective)
+    folder = checkpointer.save_checkpoint(False, dtype)
     assert "mask" in load_file(folder / "consolidated" / "consolidated.safetensors")
-    assert "defect" not in content(folder, "manifest.json")
+    assert {"defect", "doubt"}.isdisjoint(content(folder, "manifest.json"))
+    assert checkpointer.resume(folder).step == 0

@@ -15,18 +15,8 @@ import pytest
 import torch
 
 from tttcfg.errors import WriteError
-from tttcfg.nn.folders import (
-    MANIFEST_NAME,
-    defect,
-    foreign,
-    is_edited,
-    is_ours,
-    prune,
-    sweep,
-    write_file,
-    write_json,
-    writing,
-)
+from tttcfg.nn.folders import foreign, is_ours, prune, sweep, write_file, write_json, writing
+from tttcfg.nn.manifests import MANIFEST_NAME, defect, doubt
 from tttcfg.nn.tensor_file import write_tensors
 from tttcfg.storage import TEMPORARY_SUFFIX
 
@@ -218,25 +208,6 @@ def test_a_checkpoint_of_which_a_file_is_gone_is_pruned(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint_000002"]
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b'{"files": ["a.json"]}', b'{"files": {"a.json": 1}}', b"[" * 100_000])
-def test_a_manifest_that_is_none_claims_nothing(said: bytes, tmp_path: Path) -> None:
-    inside = written(tmp_path, 1) / "consolidated"
-    (inside / "a.json").write_text("{}")
-    (inside / MANIFEST_NAME).write_bytes(said)
-    assert not is_ours(inside.parent)
-    assert not is_edited(inside / "a.json")
-
-
-def test_an_edited_file_is_told_in_copies_too(tmp_path: Path) -> None:
-    with writing(tmp_path, 1) as (inside, put):
-        write_file(inside / "a.json", b"{}")
-        written_here = put()
-    copy = Path(shutil.copytree(written_here, tmp_path / "copy")) / "consolidated" / "a.json"
-    assert not is_edited(copy)
-    copy.write_bytes(b"[]")
-    assert is_edited(copy)
-
-
 def test_what_a_dead_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
     stale = tmp_path / f".checkpoint_000001.123.abc{TEMPORARY_SUFFIX}"
     fresh = tmp_path / f".checkpoint_000002.123.abc{TEMPORARY_SUFFIX}"
@@ -303,6 +274,46 @@ def test_what_has_a_defect_is_counted_apart(tmp_path: Path) -> None:
         written(tmp_path, step)
         prune(tmp_path, step, 2)
     assert names(tmp_path) == [f"checkpoint_00000{step}" for step in (6, 7, 8, 9)]
+
+
+@pytest.mark.parametrize("kind", ["wrong", "odd"])
+def test_what_has_a_defect_never_takes_the_place_of_what_is_sound(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = (written(tmp_path, 7) / "consolidated" / "lora.safetensors").read_bytes()
+    for content in (b"NaN", b"NaN again"):
+        with writing(tmp_path, 7) as (inside, put):
+            write_file(inside / "lora.safetensors", content)
+            put(**{kind: "its numbers are not finite"})
+    made, left = names(tmp_path)
+    inside, kept = tmp_path / made / "consolidated", tmp_path / left / "consolidated"
+    assert (inside / "lora.safetensors").read_bytes() == b"NaN again"
+    assert (kept / "lora.safetensors").read_bytes() == sound
+    assert (defect(inside) or doubt(inside), defect(kept) or doubt(kept)) == ("its numbers are not finite", "")
+    assert f"{tmp_path / made} is sound, and what takes its place is not; it is {tmp_path / left} now" in caplog.text
+    assert written(tmp_path, 7, b"trained").name == made
+    assert names(tmp_path) == [made, left]
+
+
+@pytest.mark.parametrize("unit", [100, 1_000, 1_000_000_000, 2_000_000_000])
+def test_times_that_lost_digits_are_those_that_were_written(unit: int, tmp_path: Path) -> None:
+    """As on a share, or where a run was moved to another file system."""
+    folder = written(tmp_path, 1)
+    for path in (folder / "consolidated").iterdir():
+        found = path.stat().st_mtime_ns
+        os.utime(path, ns=(found, found // unit * unit))
+    assert is_ours(folder)
+    os.utime(folder / "consolidated" / "lora.safetensors", ns=(0, 12_345_678_900))
+    assert not is_ours(folder)
+
+
+def test_what_is_not_pruned_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (written(tmp_path, 1) / "consolidated" / "lora.safetensors").write_bytes(b"merged")
+    for step in (2, 3, 4):
+        written(tmp_path, step)
+        prune(tmp_path, step, 1)
+    said = f"{tmp_path}: not pruned, being copies, changed or another program's: checkpoint_000001"
+    assert caplog.messages.count(said) == 1
 
 
 def test_all_of_ours_go_where_none_stays(tmp_path: Path) -> None:

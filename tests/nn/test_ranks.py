@@ -164,6 +164,18 @@ def test_rank_0_may_work_for_longer_than_a_collective_may_take(tmp_path: Path) -
     assert launch("patient", tmp_path, 2) == [{"said": "done"}] * 2
 
 
+@pytest.mark.parametrize("what", ["absent", "absent_later"])
+def test_a_rank_that_never_comes_is_noticed_as_soon_as_in_any_collective(what: str, tmp_path: Path) -> None:
+    first, _ = launch(what, tmp_path, 2)
+    assert first["raised"].startswith("own: ")
+    assert first["seconds"] < 7
+
+
+def test_only_rank_0_reads_what_was_saved_to_see_that_it_belongs_together(tmp_path: Path) -> None:
+    first, last = launch("reading:ddp", tmp_path, 2)
+    assert (first["lora.safetensors"], last["lora.safetensors"]) == (2, 1)
+
+
 def test_a_model_can_outlive_its_group_of_processes(tmp_path: Path) -> None:
     """Gloo's threads hold no tensor of ours by then, so that nobody waits for them in vain."""
     assert launch("leaving", tmp_path, 2) == [{"left": 20}] * 2

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tttcfg
-from tests.nn.language import LORA, Training, equal, resolved, values
+from tests.nn.language import LORA, Output, Training, equal, resolved, values
 from tttcfg.errors import ContradictionError, InputError
 
 STEPS = 3
@@ -96,7 +96,8 @@ def test_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> 
         (b"\xff\xfe", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (b"[]", "is no training state"),
-        (b"{}", "is of another tttcfg"),
+        (b"{}", "is of another tttcfg: its format is null, and this version reads 2"),
+        (b'{"format": 1}', "is of another tttcfg: its format is 1, and this version reads 2; resume with the version"),
     ],
 )
 def test_a_training_state_that_cannot_be_read_says_so(broken: bytes, message: str, tmp_path: Path) -> None:
@@ -279,3 +280,28 @@ def test_training_does_not_go_on_from_numbers_that_are_not_finite(tmp_path: Path
     folder = run.checkpointer.save_checkpoint()
     with pytest.raises(InputError, match=rf"{name} had numbers that are not finite; resume from an earlier"):
         run.checkpointer.resume(folder)
+    (folder / "consolidated" / "manifest.json").unlink()  # as the message says, for whoever insists
+    assert run.checkpointer.resume(folder).step == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"save_only_lora": False}])
+@pytest.mark.parametrize("what", ["logits", "optimiser"])
+def test_training_goes_on_where_something_else_than_parameters_is_infinite(
+    what: str, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of words that are never said, and what an optimiser has of them."""
+    run = Training(tmp_path, LORA)
+    run.train(1)
+    if what == "optimiser":
+        next(iter(run.optimizer.state.values()))["exp_avg"].fill_(torch.inf)
+    else:
+        forward = run.model.forward
+        run.model.forward = lambda codes: masked(forward(codes))
+    folder = run.checkpointer.save_checkpoint(**options)
+    caplog.clear()
+    assert run.checkpointer.resume(folder).step == 1
+    assert caplog.text.count("when it was saved, ") == 1
+
+
+def masked(output: Output) -> Output:
+    return output._replace(text_logits=torch.full_like(output.text_logits, -torch.inf))

@@ -82,6 +82,17 @@ def test_a_sample_is_that_of_the_file_that_is_written(dtype: torch.dtype | None,
     assert found == digest_of_sample(tensors.items(), dtype)
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_a_sample_of_nan_is_that_of_the_file_whatever_bits_they_have(dtype: torch.dtype | None, tmp_path: Path) -> None:
+    """A conversion gives NaN other bits where numbers lie apart than where they lie side by side."""
+    odd = torch.tensor([0x7F800001, -1], dtype=torch.int32).view(torch.float32)
+    tensors = {"nan": torch.full((70_001,), torch.nan), "odd": odd}
+    write_tensors(str(tmp_path / "file"), tensors, {}, dtype)
+    with reading(str(tmp_path / "file")) as tensor_of:
+        assert digest_of_sample((name, tensor_of(name)) for name in tensors) == digest_of_sample(tensors.items(), dtype)
+    assert tensors["odd"].view(torch.int32).tolist() == [0x7F800001, -1]
+
+
 @pytest.mark.parametrize("change", ["name", "shape", "type", "numbers", "one column", "one of few"])
 def test_other_tensors_have_another_sample(change: str) -> None:
     matrix, few = torch.randn(256, 64), torch.randn(3)

@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from tttcfg.api import mark_for, save_document
-from tttcfg.as_document import as_document, extended
+from tttcfg.as_document import extended
 from tttcfg.checkpoint import MODEL_CONFIG_NAME
-from tttcfg.document import Document
-from tttcfg.effective import Effective
-from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.errors import InputError, Problem, quote
 from tttcfg.fields import Section
+from tttcfg.nn.arguments import configuration_of, kept, plain_config
 from tttcfg.nn.contents import Contents, selected, settle_contents
 from tttcfg.nn.fingerprints import FINGERPRINT_NAME, NOT_FINITE, fingerprint, unavailable
 from tttcfg.nn.folders import STEPS, foreign, prune, sweep, write_json, writing
@@ -27,6 +26,7 @@ from tttcfg.nn.ranks import agree, log_once, on_first, rank, same, together
 from tttcfg.nn.resuming import Resumed, resume
 from tttcfg.nn.tensor_file import digest_of_sample, write_tensors
 from tttcfg.nn.training_state import (
+    PARAMETERS,
     STATE_NAME,
     STATE_TENSORS_NAME,
     TENSORS,
@@ -38,7 +38,6 @@ from tttcfg.nn.training_state import (
 )
 from tttcfg.nn.wrappers import plain_name
 from tttcfg.record import Tree
-from tttcfg.ttt_moshi.family import TrainingArgs
 
 logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 60.0
@@ -97,10 +96,10 @@ class Checkpointer:
     ) -> None:
         self.run = Run(unwrapped(model), state, optimizer, scheduler)
         self.folder = Path(run_dir) / STEPS
-        self.model_config = dict(config)
-        self.keep, self.fingerprinting = num_ckpt_keep, fingerprint
+        self.model_config = together(lambda: plain_config(config))
+        self.keep, self.fingerprinting = together(lambda: kept(num_ckpt_keep)), fingerprint
         self.configuration = training_args
-        self.document = together(lambda: extended(_document(training_args, full_finetuning, num_ckpt_keep), extensions))
+        self.document = together(lambda: extended(configuration_of(training_args, full_finetuning), extensions))
         agree(self.document)
         self._try()
 
@@ -138,7 +137,7 @@ class Checkpointer:
         Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
 
         Raises:
-            InputError: The checkpoint holds no training state, has numbers that are not finite, or cannot be read.
+            InputError: The checkpoint holds no training state, has parameters that are not finite, or cannot be read.
             ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
                 was changed.
         """
@@ -231,47 +230,35 @@ class Checkpointer:
             mark = mark_for(contents.document, family=contents.document.family)
             chosen = selected(self.run.model, weights, contents.adapters)
             wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
-            wild += write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
+            wild_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
             digests = digest_of_sample(chosen.items(), contents.dtype), digest_of_sample(state.items())
             self._write_small(inside, contents, marks, {**values, WEIGHTS: digests[0], TENSORS: digests[1]})
-            wrong = _defect(self.run.model, wild, marks)
-            target = put(wrong)
-        if wrong:
-            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong)
+            wrong, odd = _defects(self.run.model, wild, wild_state, marks)
+            target = put(wrong, odd)
+        if wrong or odd:
+            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong or odd)
         prune(self.folder, step, self.keep)
         sweep(self.folder)
         return target
 
 
-def _document(training_args: Any, full_finetuning: bool, keep: int | None) -> Document:
-    """Return what was given as a document, having seen that it can be saved."""
-    if training_args is None:
-        message = (
-            "is missing: a checkpoint without its configuration cannot be restored; give what tttcfg.resolve returned"
-        )
-        raise InputError(Problem("missing", message, "training_args"))
-    if keep is not None and keep < 1:
-        raise InputError(
-            Problem("rejected", f"{keep} would keep no checkpoint; give 1 or more, or None", "num_ckpt_keep")
-        )
-    known = isinstance(training_args, (Effective, Document, TrainingArgs))
-    document = as_document(training_args if known else TrainingArgs.from_any(training_args))
-    if full_finetuning and not document.training.full_finetuning:
-        message = "is false in the configuration, but Checkpointer was told that the whole model is trained"
-        raise ContradictionError([Problem("contradiction", message, "full_finetuning")])
-    return document
+def _defects(model: nn.Module, wild: list[str], wild_state: list[str], marks: Tree | None) -> tuple[str, str]:
+    """Return what is wrong with the parameters that were saved, and what is odd beside them; empty if nothing is.
 
-
-def _defect(model: nn.Module, wild: Iterable[str], marks: Tree | None) -> str:
-    """Return what is wrong with a model of which these tensors, and these marks, were saved; empty if nothing is.
-
-    Buffers may be infinite on purpose, as masks are.
+    Buffers may be infinite on purpose, as masks are. So may logits of words that are never said, and what an optimiser
+    keeps: training can go on from those.
     """
     buffers = {plain_name(name) for name, _ in model.named_buffers(remove_duplicate=False)}
-    if names := [name for name in wild if name not in buffers]:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return f"{names[0]}{more} had numbers that are not finite"
-    return NOT_FINITE if marks is not None and marks.get("unavailable") == NOT_FINITE else ""
+    own = [name.removeprefix(PARAMETERS) for name in wild_state if name.startswith(PARAMETERS)]
+    wrong = _not_finite([name for name in (*wild, *own) if name not in buffers])
+    odd = _not_finite([name for name in wild_state if not name.startswith(PARAMETERS)])
+    overflows = marks is not None and marks.get("unavailable") == NOT_FINITE
+    return wrong, odd or (NOT_FINITE if overflows else "")
+
+
+def _not_finite(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more} had numbers that are not finite" if names else ""
 
 
 def _kind(one: object) -> str | None:

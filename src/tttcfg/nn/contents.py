@@ -70,6 +70,8 @@ def settle_contents(
         InputError: There is nothing to save, or no such dtype.
         ContradictionError: The model is not of this configuration; all contradictions at once.
     """
+    if dtype is not None and not (dtype in DTYPES and dtype.is_floating_point):
+        raise InputError(Problem("rejected", f"is {dtype}, in which no weights are written", "dtype"))
     training, family = document.training, document.family
     trained = training.lora.enable or training.ttt.enable
     if adapters is None:

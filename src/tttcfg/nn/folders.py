@@ -1,9 +1,9 @@
 """Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
 
-Each holds a manifest of what was written: the number that the file system gave the folder, and size and time of each
-file. Whatever was copied, renamed, changed or made by somebody else is thereby told from what was written here, and
-stays; under another name, where a checkpoint takes its place. One file that was written anew is enough, by tttcfg as
-well: after `tttcfg migrate` or `bind` a checkpoint is its owner's. Of JSON files the manifest has a digest too.
+Each holds a manifest of what was written, and of the number that the file system gave the folder. Whatever was copied,
+renamed, changed or made by somebody else is thereby told from what was written here, and stays; under another name,
+where a checkpoint takes its place. One file that was written anew is enough, by tttcfg as well: after `tttcfg migrate`
+or `bind` a checkpoint is its owner's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -19,23 +18,22 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tttcfg.checkpoint import CONSOLIDATED
 from tttcfg.durable import new_file, sync_folder, write_all
 from tttcfg.errors import TttcfgError
-from tttcfg.storage import TEMPORARY_SUFFIX, read_bytes, unwritable
+from tttcfg.nn.manifests import DEFECT, DOUBT, MANIFEST_NAME, defect, doubt, is_as_written, told, written_in
+from tttcfg.storage import TEMPORARY_SUFFIX, unwritable
 from tttcfg.version import __version__
 
 logger = logging.getLogger(__name__)
 STEPS = "checkpoints"
 """The folder of a run that holds its checkpoints."""
-MANIFEST_NAME = "manifest.json"
-_MANIFEST_CAP = 1 << 20
 _STEP = re.compile(r"checkpoint_(\d+)")
 _TEMPORARY = re.compile(r"\.(checkpoint_\d+)\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
-_DEFECT = "defect"
 _STALE_SECONDS = 3600.0
 _AT_HERE, _EXCHANGE = -100, 2
 
@@ -48,9 +46,10 @@ def checkpoint_name(step: int) -> str:
 def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[..., Path]]]:
     """Make the folder of a checkpoint beside its place, and yield where its files go, and what puts it in its place.
 
-    That may be called with what is wrong with the model that was saved, as `defect` is then going to return it.
-    What is not put in its place is removed. A checkpoint of the same step takes the place of one that was written here;
-    anything else that stands there, a copy say, is renamed, and a warning tells how: training is never lost over it.
+    That may be called with what is wrong with the model that was saved, or odd about it, as `defect` and `doubt` are
+    then going to return it. What is not put in its place is removed. A checkpoint of the same step takes the place of
+    one that was written here; anything else that stands there, a copy say, is renamed, and a warning tells how, as is
+    one that is sound where the new one is not: training is never lost over it.
 
     Raises:
         WriteError: It could not be written; what stood in its place is untouched.
@@ -60,7 +59,7 @@ def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[..., Path]
     try:
         inside = temporary / CONSOLIDATED
         _make(inside)
-        yield inside, lambda wrong="": _put(temporary, target, step, wrong)
+        yield inside, lambda wrong="", odd="": _put(temporary, target, step, wrong, odd)
     except TttcfgError:
         raise
     except OSError as error:
@@ -97,16 +96,15 @@ def write_json(path: Path, values: object, indent: int | None = 2) -> None:
     write_file(path, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
 
 
-def _put(temporary: Path, target: Path, step: int, wrong: str) -> Path:
+def _put(temporary: Path, target: Path, step: int, wrong: str, odd: str) -> Path:
     """Let a finished folder take its place, and what stood there go."""
-    files = {path.name: _told(path) for path in sorted((temporary / CONSOLIDATED).iterdir())}
+    files = {path.name: told(path) for path in sorted((temporary / CONSOLIDATED).iterdir())}
     made = {"written_by": f"tttcfg {__version__}", "step": step, "inode": temporary.stat().st_ino, "files": files}
-    made |= {_DEFECT: wrong} if wrong else {}
+    made |= {key: said for key, said in ((DEFECT, wrong), (DOUBT, odd)) if said}
     write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
     sync_folder(temporary / CONSOLIDATED)
     sync_folder(temporary)
-    if os.path.lexists(target) and not (is_ours(target) and _is_removable(target)):
-        reason = "is write-protected" if is_ours(target) else "is a copy, was changed or is another program's"
+    if os.path.lexists(target) and (reason := _why_kept(target, is_suspect(temporary))):
         left = _left(target)
         os.rename(target, left)
         logger.warning("%s %s; it is %s now", target, reason, left)
@@ -121,15 +119,13 @@ def _put(temporary: Path, target: Path, step: int, wrong: str) -> Path:
     return target
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of a file; weights are too large for a digest of their bytes."""
-    found = path.lstat()
-    told: dict[str, Any] = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-    return {**told, "sha256": _digest(path)} if path.suffix == ".json" else told
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _why_kept(target: Path, by_suspect: bool) -> str:
+    """Return why what stands in the place of a checkpoint is not to be replaced by it; empty where it may be."""
+    if not is_ours(target):
+        return "is a copy, was changed or is another program's"
+    if not _is_removable(target):
+        return "is write-protected"
+    return "is sound, and what takes its place is not" if by_suspect and not is_suspect(target) else ""
 
 
 def _exchanged(one: Path, other: Path) -> bool:
@@ -140,21 +136,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 def manifest(folder: Path) -> dict[str, Any]:
     """Return what was written in a checkpoint's folder, as its manifest says it; empty where there is none."""
-    return _manifest(folder / CONSOLIDATED)
-
-
-def defect(inside: Path) -> str:
-    """Return what was wrong with the model when the checkpoint in `inside` was saved; empty if nothing was."""
-    said = _manifest(inside).get(_DEFECT, "")
-    return said if isinstance(said, str) else ""
-
-
-def _manifest(inside: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_bytes(inside / MANIFEST_NAME, _MANIFEST_CAP))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
+    return written_in(folder / CONSOLIDATED)
 
 
 def is_ours(folder: Path) -> bool:
@@ -169,22 +151,13 @@ def is_ours(folder: Path) -> bool:
     if made.get("step") != int(named.group(1)) or made.get("inode") != folder.stat().st_ino:
         return False
     return all(
-        _as_written(folder / CONSOLIDATED / os.path.basename(name), told) for name, told in made["files"].items()
+        is_as_written(folder / CONSOLIDATED / os.path.basename(name), said) for name, said in made["files"].items()
     )
 
 
-def _as_written(path: Path, told: object) -> bool:
-    """Whether a file that is there has the size and time that the manifest says."""
-    if not os.path.lexists(path):
-        return True
-    found = path.lstat()
-    return isinstance(told, dict) and (told.get("size"), told.get("mtime_ns")) == (found.st_size, found.st_mtime_ns)
-
-
-def is_edited(path: Path) -> bool:
-    """Whether a JSON file of a checkpoint, or of a copy of one, is not what was saved; no manifest, no telling."""
-    told = _manifest(path.parent).get("files", {}).get(path.name)
-    return isinstance(told, dict) and told.get("sha256") != _digest(path)
+def is_suspect(folder: Path) -> bool:
+    """Whether something was wrong with the model that a checkpoint's folder holds, or odd about it."""
+    return bool(defect(folder / CONSOLIDATED) or doubt(folder / CONSOLIDATED))
 
 
 def foreign(parent: Path, step: int) -> list[str]:
@@ -199,22 +172,30 @@ def _by_step(parent: Path) -> list[tuple[int, str]]:
 def prune(parent: Path, step: int, keep: int | None) -> None:
     """Remove what was written here before the checkpoint of `step`, but the newest: `keep` stay with that one.
 
-    Checkpoints with a defect are counted apart, so that a run which diverges removes none that is sound. Those of
-    later steps, which an earlier attempt left, stay until this run comes to them. What cannot be removed stays, with a
-    warning.
+    Checkpoints with a defect or a doubt are counted apart, so that a run which diverges removes none that is sound.
+    Those of later steps, which an earlier attempt left, stay until this run comes to them. What cannot be removed
+    stays, with a warning, and so does what was not written here.
     """
     if keep is None:
         return
     try:
-        earlier = [parent / name for number, name in _by_step(parent) if number < step and is_ours(parent / name)]
+        before = [name for number, name in _by_step(parent) if number < step]
+        earlier = [parent / name for name in before if is_ours(parent / name)]
+        _warn_of_foreign(parent, ", ".join(name for name in before if parent / name not in earlier))
         newest = parent / checkpoint_name(step)
         for broken in (False, True):
-            these = [folder for folder in earlier if bool(defect(folder / CONSOLIDATED)) is broken]
-            apart = newest.exists() and bool(defect(newest / CONSOLIDATED)) is not broken
+            these = [folder for folder in earlier if is_suspect(folder) is broken]
+            apart = newest.exists() and is_suspect(newest) is not broken
             for folder in these[: max(0, len(these) + (not apart) - keep)]:
                 _remove(folder)
     except OSError as error:
         logger.warning("%s: nothing more is pruned: %s", parent, error.strerror)
+
+
+@lru_cache(maxsize=64)  # a run that saves often tells it once
+def _warn_of_foreign(parent: Path, names: str) -> None:
+    if names:
+        logger.warning("%s: not pruned, being copies, changed or another program's: %s", parent, names)
 
 
 def _remove(folder: Path) -> None:

@@ -22,8 +22,8 @@ from tttcfg.family import Derived
 from tttcfg.fields import plain
 from tttcfg.nn.agreement import contradictions, departures
 from tttcfg.nn.contents import ADAPTERS_NAME, CHANGED
-from tttcfg.nn.folders import MANIFEST_NAME, defect, is_edited
 from tttcfg.nn.gathering import put, tensors_of, unwrapped
+from tttcfg.nn.manifests import MANIFEST_NAME, defect, doubt, is_edited
 from tttcfg.nn.ranks import log_once, together
 from tttcfg.nn.tensor_file import reading
 from tttcfg.urls import Url
@@ -154,7 +154,8 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
     if problems:
         raise ContradictionError(dict.fromkeys(problems), effective)
     dtype = evidence.dtype.value if evidence.dtype is not None else None
-    return _Plan(header, adapters, dtype, tuple(deviations), defect(Path(header.name).parent))
+    inside = Path(header.name).parent
+    return _Plan(header, adapters, dtype, tuple(deviations), defect(inside) or doubt(inside))
 
 
 def _trained_in(saved: Document | None) -> torch.dtype | None:

@@ -32,7 +32,7 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
 Result = TypeVar("Result")
 _SHOWN, _MOST = 3, 12
 _PATIENCE_SECONDS = 1.0
-_PATIENCE = timedelta(weeks=1)
+_PATIENCE = timedelta(days=1)
 _waiting: dict[str, tuple[Any, Any]] = {}
 """The group of all processes, and the one made of them in which ranks wait for rank 0."""
 
@@ -104,32 +104,36 @@ def together(action: Callable[[], Result]) -> Result:
 def on_first(action: Callable[[], str]) -> str:
     """Run `action` on rank 0 alone and return its text on every rank, once it is done; its error reaches all.
 
-    However long it takes: the others wait in a group of processes of their own, whose timeout is a week, while that of
-    the run's collectives, ten minutes under nccl by itself, would end a run over a long evaluation or a slow disk.
+    Once all ranks have come here, which may take as long as any of the run's collectives, the others wait for rank 0 in
+    a group of processes of their own, whose timeout is a day: ten minutes, as nccl has by itself, would end a run over
+    a long evaluation or a slow disk.
 
     Raises:
         RankError: Something that is no error of tttcfg was raised on rank 0.
     """
+    gather_texts("")
+    group = _waiting_group()
 
     def acted() -> str:
         try:
             return action() if rank() == 0 else ""
         finally:
-            _wait_for_first()
+            if group is not None:
+                dist.barrier(group=group)
 
     return gather_texts(together(acted))[0]
 
 
-def _wait_for_first() -> None:
-    """Let every rank go on once rank 0 has come here."""
+def _waiting_group() -> Any:
+    """Return the group in which ranks wait for rank 0, made where there is none yet; None where nobody waits."""
     if world_size() == 1 or not dist.is_gloo_available():
-        return
+        return None
     world: Any = dist.group.WORLD
     made, group = _waiting.get("group", (None, None))
     if made is None or made() is not world:
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         _waiting["group"] = weakref.ref(world), group
-    dist.barrier(group=group)
+    return group
 
 
 def resolve_together(*arguments: Any, family: Family = TTT_MOSHI, **options: Any) -> Effective:

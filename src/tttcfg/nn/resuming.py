@@ -15,11 +15,11 @@ from tttcfg.as_document import as_document
 from tttcfg.checkpoint import Checkpoint, find_checkpoint
 from tttcfg.document import DOCUMENT_NAME, load_document
 from tttcfg.effective import Effective
-from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError, quote
 from tttcfg.nn.contents import CHANGED
-from tttcfg.nn.folders import defect
 from tttcfg.nn.gathering import put, tensors_of
 from tttcfg.nn.loading import Loaded, load_checkpoint
+from tttcfg.nn.manifests import MANIFEST_NAME, defect, doubt
 from tttcfg.nn.ranks import log_once, rank, together, world_size
 from tttcfg.nn.tensor_file import digest_of_sample, reading
 from tttcfg.nn.training_state import (
@@ -68,6 +68,8 @@ def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resume
     saved = together(lambda: _checked(run, training, found))
     merged, configuration = together(lambda: _as_saved(configuration, folder))
     loaded = None if merged else load_checkpoint(run.model, path, configuration)
+    if merged and (odd := doubt(folder)):  # of others load_checkpoint tells
+        log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
     optimizer, known = together(lambda: _restored(run, training, saved, str(folder / STATE_TENSORS_NAME)))
     if len(saved["random"]) != world_size():
         message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
@@ -103,7 +105,8 @@ def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
         message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
         raise InputError(Problem("not_found", message, place=Place(str(folder))))
     if found_defect := defect(folder):
-        message = f"when it was saved, {found_defect}; resume from an earlier checkpoint"
+        advice = f"resume from an earlier checkpoint, or delete {MANIFEST_NAME} to go on from this one all the same"
+        message = f"when it was saved, {found_defect}; {advice}"
         raise InputError(Problem("rejected", message, place=Place(str(folder))))
     data = read_bytes(name, _CAP)
     try:
@@ -111,9 +114,9 @@ def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
     except (ValueError, RecursionError) as error:
         raise _broken(name, f"is no JSON ({error})") from None
     if isinstance(saved, dict) and saved.get("format") != FORMAT:
-        raise InputError(
-            Problem("version", "is of another tttcfg; pip install --upgrade tttcfg", place=Place(str(name)))
-        )
+        message = f"is of another tttcfg: its format is {quote(saved.get('format'))}, and this version reads {FORMAT}"
+        advice = "resume with the version that wrote it, or load its weights alone with load_checkpoint"
+        raise InputError(Problem("version", f"{message}; {advice}", place=Place(str(name))))
     try:
         _check_form(saved)
         problems = list(_misfits(run, training, saved))
@@ -123,9 +126,10 @@ def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
         raise _broken(name, f"is no training state ({type(error).__name__}: {error})") from None
     tensors = read_header(folder / STATE_TENSORS_NAME)
     problems += _strangers(run, tensors)
-    problems += _of_another_save(saved[TENSORS], tensors)
-    for one in found.weights[:1]:
-        problems += _of_another_save(saved[WEIGHTS], read_weights(one))
+    if rank() == 0:  # what all ranks share need not be read by each of them
+        problems += _of_another_save(saved[TENSORS], tensors)
+        for one in found.weights[:1]:
+            problems += _of_another_save(saved[WEIGHTS], read_weights(one))
     if problems:
         raise ContradictionError(problems)
     return saved

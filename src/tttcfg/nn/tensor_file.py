@@ -85,8 +85,10 @@ def digest_of_sample(tensors: Iterable[tuple[str, torch.Tensor]], dtype: torch.d
         numbers = tensor.detach().flatten()
         numbers = numbers[:: (len(numbers) // SAMPLED) | 1]  # odd, else it would stay in one column of a matrix
         kind = stored(tensor, dtype)
-        plain = numbers.to(device="cpu", dtype=kind).contiguous().view(torch.uint8)
-        found[name] = [str(kind), *tensor.shape, bytes(plain.tolist()).hex()]
+        plain = numbers.to(device="cpu", dtype=kind).contiguous()
+        if kind.is_floating_point:  # what bits NaN has after a conversion depends on how numbers lie in memory
+            plain = plain.masked_fill(plain.isnan(), math.nan)
+        found[name] = [str(kind), *tensor.shape, bytes(plain.view(torch.uint8).tolist()).hex()]
     return f"sha256:{hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()}"
 
 

@@ -35,7 +35,7 @@ OPTIMIZER = "optimizer."
 """The same of an optimiser's tensors: `optimizer.KEY.PARAMETER`."""
 WEIGHTS, TENSORS = "weights", "tensors"
 """The keys of the digests of the weights, and of the tensors that belong to the state."""
-FORMAT = 1
+FORMAT = 2
 _SHOWN = 3
 
 
