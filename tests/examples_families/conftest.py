@@ -1,4 +1,4 @@
-"""The two families of `examples/`, and a real distributed checkpoint of the second."""
+"""The two families of `examples/`, the extension, and a real distributed checkpoint of the second."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
-IN_PLACE, VIDEO = EXAMPLES / "moshi_in_place", EXAMPLES / "ttt_video_dit"
-sys.path += [str(IN_PLACE), str(VIDEO)]
+IN_PLACE, VIDEO, NOISE = EXAMPLES / "moshi_in_place", EXAMPLES / "ttt_video_dit", EXAMPLES / "extension"
+sys.path += [str(IN_PLACE), str(VIDEO), str(NOISE)]
 
 
 def save_distributed(folder: Path, shapes: Mapping[str, Sequence[int]]) -> Path:
