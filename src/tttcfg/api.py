@@ -21,7 +21,6 @@ from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried
 from tttcfg.family import Family, family_of
 from tttcfg.fields import Section
-from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
 from tttcfg.resolver import Restore, resolve_family
 from tttcfg.sources.overrides import Overriding
@@ -272,7 +271,8 @@ def migrate_document(
         LossError: An older version cannot hold a value and nothing would bring it back.
         InputError: The document cannot be read.
     """
-    tree = migrate_tree(document, family, to=to, allow_loss=allow_loss)
+    migrating = import_module("tttcfg.migrating")  # and all operations, which a current document needs none of
+    tree: Tree = migrating.migrate_tree(document, family, to=to, allow_loss=allow_loss)
     sections = tree.get(EXTENSIONS, {})
     plain = {name: one.values if isinstance(one, Carried) else one for name, one in sections.items()}
     return {**tree, EXTENSIONS: plain} if plain else tree

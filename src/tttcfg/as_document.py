@@ -16,7 +16,6 @@ from tttcfg.errors import InputError, Problem
 from tttcfg.extension import extensions_of
 from tttcfg.family import Family, family_of
 from tttcfg.fields import Section
-from tttcfg.live import training_of
 from tttcfg.saving import WEIGHTS
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -45,7 +44,8 @@ def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
     if isinstance(configuration, family.model):
         return Document(configuration, family, family.head)
     if is_dataclass(configuration) and not isinstance(configuration, type):
-        return Document(training_of(configuration, family), family, family.head)
+        live = import_module("tttcfg.live")  # and argparse, which only this needs
+        return Document(live.training_of(configuration, family), family, family.head)
     model = family.model.__name__
     advice = f"give a {model}, an Effective, a Document, or a document as plain values"
     if isinstance(configuration, (str, os.PathLike)):

@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from tttcfg.document import DOCUMENT_CAP, Document, document_of, read_unplaced
@@ -22,7 +23,6 @@ from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried
 from tttcfg.family import Family
 from tttcfg.fields import Path, Role, dig
-from tttcfg.migrating import migrate_tree
 from tttcfg.record import Tree
 from tttcfg.saving import carried, document_tree
 from tttcfg.shapes import Shape, is_section
@@ -125,6 +125,7 @@ def digest_as(document: Document, version: int) -> str | None:
     schema = frozen_schema(family, version)
     if not any(decisive(schema)):
         return None
+    migrate_tree = import_module("tttcfg.migrating").migrate_tree  # and all operations
     older = migrate_tree(document_tree(document), family, to=version, allow_loss=True, path=document.path)
     return digest_of_tree(older, schema, version)
 
