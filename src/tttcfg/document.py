@@ -20,13 +20,14 @@ from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, sections_in, within
 from tttcfg.family import Family
 from tttcfg.fields import MAX_WHOLE, Path, plain
+from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, split
 from tttcfg.seals import seal
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.storage import read_bytes
-from tttcfg.upgrading import Found, Upgraded, upgrade, upgraded_to_head
+from tttcfg.upgrading import Upgraded, upgrade, upgraded_to_head
 from tttcfg.urls import address
 from tttcfg.validation import validate
 
@@ -77,7 +78,9 @@ class Document(Generic[Training]):
         if extension.name in self.parts:
             return self.parts[extension.name]
         nothing = SourceTree({}, {}, self.path)
-        return _read(upgraded_to_head({}, Found(-1, ()), extension, Record()), extension, self.path, nothing, {})
+        return _read(
+            upgraded_to_head({}, Identification(-1, ()), extension, Record()), extension, self.path, nothing, {}
+        )
 
     @cached_property
     def training(self) -> Training:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from tttcfg.errors import Problem
 from tttcfg.fields import Leaf, Role, Section, dig, leaves, sections
 from tttcfg.migration import Chain
 from tttcfg.record import MISSING, split
+from tttcfg.shapes import Shape
 
 
 class Stranger(NamedTuple):
@@ -59,7 +61,8 @@ UNJUDGED = "tttcfg.weights.unjudged"
 """The module that knows nothing of tensors."""
 _FAMILIES: dict[type[Section], Family] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_STEP = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
+STEP = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
+"""The name of a module with a migration; the group is the version that it leads to."""
 
 
 def nothing_derived(
@@ -119,7 +122,7 @@ class Family:
     def steps(self) -> dict[str, int]:
         """The names of the modules with a migration, each with the version that it leads to."""
         modules = pkgutil.iter_modules(import_module(self.migrations).__path__)
-        return {one.name: int(named.group(1)) for one in modules if (named := _STEP.fullmatch(one.name))}
+        return {one.name: int(named.group(1)) for one in modules if (named := STEP.fullmatch(one.name))}
 
     @cached_property
     def head(self) -> int:
@@ -160,9 +163,30 @@ class Family:
 
     @cached_property
     def schema_id(self) -> str:
-        return f"urn:tttcfg:{self.name}:v{self.head:04d}"
+        return self.schema_id_of(self.head)
+
+    def schema_id_of(self, version: int) -> str:
+        """Return the identifier of the schema of `version`, as documents name it."""
+        return f"urn:tttcfg:{self.name}:v{version:04d}"
 
 
 def family_of(model: type[Section]) -> Family:
     """Return the family that `model` is the root of."""
     return _FAMILIES[model]
+
+
+def schema_name(version: int) -> str:
+    """Return the name of the file that holds the frozen schema of `version`."""
+    return f"v{version:04d}.schema.json"
+
+
+@lru_cache(maxsize=64)
+def frozen_schema(family: Family, version: int) -> Shape:
+    """Return the schema of documents of `version`, as it was frozen. Not to be changed.
+
+    Raises:
+        OSError: There is none.
+    """
+    resources = import_module("importlib.resources")  # which no current document needs
+    schema: Shape = json.loads(resources.files(family.schemas).joinpath(schema_name(version)).read_bytes())
+    return schema

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from tttcfg.containment import accepts
@@ -13,9 +12,9 @@ from tttcfg.document import Document, document_of
 from tttcfg.errors import InputError, LossError, Place, Problem, quote
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Extension, path_of
-from tttcfg.family import Family
+from tttcfg.family import Family, frozen_schema
 from tttcfg.fields import dig, plain, plant
-from tttcfg.migration import Chain
+from tttcfg.migration import Chain, Identification
 from tttcfg.operations import Withhold
 from tttcfg.record import (
     MISSING,
@@ -32,11 +31,10 @@ from tttcfg.record import (
     split,
     take,
 )
-from tttcfg.saving import document_tree, provenance_without_secrets
+from tttcfg.saving import document_tree, provenance_of, provenance_without_secrets, sections_of
 from tttcfg.seals import part_of, seal, unseal
 from tttcfg.shapes import is_section
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.upgrading import Found
 from tttcfg.versions import RESERVED, find_version
 
 
@@ -82,25 +80,24 @@ def migrate_whatever_is_lost(
     target = family.head if to is None else to
     if not 0 <= target <= family.head:
         raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
-    version, decided_by = find_version(values, family, path, SourceTree(dict(values), {}, path))
-    if version <= target < family.head:
-        return _part_of_the_way(values, Found(version, decided_by), family, target), {}
+    found = find_version(values, family, path, SourceTree(dict(values), {}, path))
+    if found.version <= target < family.head:
+        return _part_of_the_way(values, found, family, target), {}
     document = document_of(values, family, path)
     if target == family.head:
         return document_tree(document), {}
     return _down(document, target)
 
 
-@lru_cache(maxsize=64)
 def is_numbered(family: Family, version: int) -> bool:
     """Whether documents of a version carry its number: those that trainers wrote before they had tttcfg do not."""
     try:
-        return b'"schema_version"' in files(family.schemas).joinpath(f"v{version:04d}.schema.json").read_bytes()
+        return "schema_version" in frozen_schema(family, version)["properties"]
     except OSError:
         return True
 
 
-def _part_of_the_way(values: Mapping[str, Any], found: Found, family: Family, target: int) -> Tree:
+def _part_of_the_way(values: Mapping[str, Any], found: Identification, family: Family, target: int) -> Tree:
     """Return a document as a later version than its own has it that is not the head."""
     version, chain = found.version, _chain_to(family, target)
     provenance = values.get("provenance") or {}
@@ -124,7 +121,7 @@ def _framed(
     kinds = {kind.name for kind in fields(Record)}
     kept = {key: value for key, value in provenance.items() if key not in kinds}
     return {
-        "$schema": f"urn:tttcfg:{family.name}:v{version:04d}",
+        "$schema": family.schema_id_of(version),
         "schema_version": version,
         **body,
         **({EXTENSIONS: extensions} if extensions else {}),
@@ -217,10 +214,9 @@ def _allowed(body: Tree, chain: Chain) -> None:
 
 def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:
     """Return the older document: without what the original did not have either, where that was of this version."""
-    family, tree = document.family, document_tree(document)
-    provenance = _provenance(document, tree["provenance"], target)
-    sections = tree.get(EXTENSIONS, {}).items()
-    kept = {name: section for name, section in sections if path_of(name)[:-1] not in without}
+    family = document.family
+    provenance = _provenance(document, provenance_of(document), target)
+    kept = {name: section for name, section in sections_of(document).items() if path_of(name)[:-1] not in without}
     whole = _framed(body, family, target, provenance, record, kept)
     stripped = _stripped(whole, document, target)
     if is_numbered(family, target) or family.chain.identify(stripped).version == target:

@@ -38,7 +38,7 @@ class Migration:
 
 
 class Identification(NamedTuple):
-    """The version of an unversioned document, -1 where it holds no field of any; and the keys that decided it."""
+    """The version of a document, -1 where it holds no field of any; and the keys that decided it, if no number did."""
 
     version: int
     decided_by: tuple[str, ...]

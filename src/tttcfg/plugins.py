@@ -31,12 +31,12 @@ def declared(group: str) -> list[Declared]:
     if not any(_mentions(folder or ".", group.encode()) for folder in sys.path):
         return []
     metadata = import_module("importlib.metadata")
-    found: dict[tuple[str, str, str], Declared] = {}
+    found: dict[tuple[str, str], Declared] = {}
     for distribution in metadata.distributions():
         for one in distribution.entry_points:
             if one.group == group:
                 entry = Declared(one.name, one.value, distribution.metadata["Name"])
-                found.setdefault((entry.name, entry.distribution, ""), entry)  # one that is found twice counts once
+                found.setdefault((entry.name, entry.distribution), entry)  # one that is found twice counts once
     entries = sorted(found.values())
     problems = []
     for first, second in pairwise(entries):

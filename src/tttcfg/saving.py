@@ -45,19 +45,19 @@ def document_tree(document: Document) -> Tree:
         "$schema": family.schema_id,
         "schema_version": family.head,
         **body,
-        **_extensions_of(document),
+        **({EXTENSIONS: sections} if (sections := sections_of(document)) else {}),
         "provenance": provenance_of(document),
     }
 
 
-def _extensions_of(document: Document) -> Tree:
-    """Return the sections of all extensions by name, under their key; nothing where there are none."""
+def sections_of(document: Document) -> Tree:
+    """Return the sections of all extensions by name, as they are saved."""
     sections: Tree = dict(document.carried)
     for name, part in document.parts.items():
         body = part.training.model_dump(mode="json")
         origin = provenance_of(part)
         sections[name] = {"schema_version": part.family.head, **body, **({"provenance": origin} if origin else {})}
-    return {EXTENSIONS: dict(sorted(sections.items()))} if sections else {}
+    return dict(sorted(sections.items()))
 
 
 def provenance_of(document: Document) -> Tree:

@@ -24,10 +24,6 @@ RESERVED: dict[str, Shape] = {
 }
 
 
-def schema_name(version: int) -> str:
-    return f"v{version:04d}.schema.json"
-
-
 def model_schema(family: Family) -> Shape:
     """Return the shape of the model's saved fields, sections inlined, as pydantic describes them."""
     raw = family.model.model_json_schema()
@@ -76,7 +72,7 @@ def document_schema(family: Family, version: int) -> Shape:
         reserved.pop("extensions", None)  # a section of an extension has no extensions
     return {
         "$schema": DIALECT,
-        "$id": f"urn:tttcfg:{family.name}:v{version:04d}",
+        "$id": family.schema_id_of(version),
         "title": f"{family.name} version {version}: {family.chain.migrations[version].summary}",
         **shape,
         "properties": {**shape["properties"], **reserved},

@@ -8,17 +8,11 @@ from typing import Any, NamedTuple
 from tttcfg.errors import InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import dig, lacks, outline
+from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, copied, drop_null_sections, split
 from tttcfg.seals import unseal
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.versions import RESERVED, find_version
-
-
-class Found(NamedTuple):
-    """The version of a document, -1 where there is nothing of it, and the keys that decided it."""
-
-    version: int
-    decided_by: tuple[str, ...]
 
 
 class Upgraded(NamedTuple):
@@ -33,7 +27,7 @@ class Upgraded(NamedTuple):
 
 def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> Upgraded:
     """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
-    found = Found(*find_version(values, family, path, tree))
+    found = find_version(values, family, path, tree)
     body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
     drop_null_sections(body, family.chain.introduced)
     if found.version == family.head:
@@ -41,7 +35,7 @@ def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTr
     return upgraded_to_head(body, found, family, Record.from_saved(values.get("provenance") or {}))
 
 
-def upgraded_to_head(body: Tree, found: Found, family: Family, record: Record) -> Upgraded:
+def upgraded_to_head(body: Tree, found: Identification, family: Family, record: Record) -> Upgraded:
     """Bring a document's fields to the head, in place."""
     version, decided_by = found
     if version < family.head:

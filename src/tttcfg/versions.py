@@ -8,6 +8,7 @@ from typing import Any
 
 from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, quote
 from tttcfg.family import Family
+from tttcfg.migration import Identification
 from tttcfg.sources.text import Tree
 
 _SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
@@ -17,7 +18,7 @@ RESERVED = (*HEADER, "extensions")
 """Keys of a saved document that are none of the family's settings."""
 
 
-def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> tuple[int, tuple[str, ...]]:
+def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> Identification:
     """Return the version of a document, and the keys that decided it where it carries no number."""
     if "provenance" in values and not isinstance(values["provenance"], dict):
         raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
@@ -26,11 +27,12 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
         version = _stated_version(values, family, tree)
         if version < family.head:
             _refuse_later_keys(values, version, family, tree)
-        return version, ()
+        return Identification(version, ())
     for stranger in family.strangers:
         if stranger.matches(values):
             raise ForeignDocumentError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(path)))
-    version, decided_by = family.chain.identify(values)
+    found = family.chain.identify(values)
+    version, decided_by = found
     if version < 0:
         held = ", ".join(quote(key) for key in list(values)[:5]) or "nothing"
         message = (
@@ -43,7 +45,7 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
             f"is missing, and {newest} came with version {version}, which carries it; add schema_version: {version}"
         )
         raise InputError(Problem("version", message, "schema_version", Place(path, 1, 1)))
-    return version, decided_by
+    return found
 
 
 def refuse_other_family(values: Mapping[str, Any], family: Family, tree: Tree) -> None:

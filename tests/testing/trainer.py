@@ -97,7 +97,8 @@ import json, sys
 from pathlib import Path
 from tttcfg.migrating import migrate_tree
 from tttcfg.saving import canonical_bytes
-from tttcfg.schema import DIALECT, RESERVED, document_schema, schema_name
+from tttcfg.family import schema_name
+from tttcfg.schema import DIALECT, RESERVED, document_schema
 from trainer.config import FAMILY
 
 for version in range(FAMILY.head + 1):

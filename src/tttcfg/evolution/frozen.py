@@ -10,9 +10,10 @@ from typing import Any
 from tttcfg.evolution.changes import Change, changes
 from tttcfg.evolution.faults import Fault, leftovers
 from tttcfg.evolution.sources import Sources, shown
+from tttcfg.family import schema_name
 from tttcfg.migration import Chain, Migration
 from tttcfg.record import MISSING
-from tttcfg.schema import document_schema, fields_of, model_schema, schema_name
+from tttcfg.schema import document_schema, fields_of, model_schema
 from tttcfg.shapes import Shape, bare, is_section, section
 
 Frozen = dict[int, Shape]
@@ -37,7 +38,7 @@ def read_frozen(sources: Sources, head: int) -> tuple[Frozen, list[Fault]]:
             faults += leftovers("schema", shown(path), text, "") or [said]
             continue
         found[version] = schema
-        named = f"urn:tttcfg:{sources.family.name}:v{version:04d}"
+        named = sources.family.schema_id_of(version)
         if schema.get("$id") != named:
             message = f"calls itself {schema.get('$id')}, and is {named}"
             faults.append(Fault("schema", shown(path), message, "bring it back from git, or correct $id"))

@@ -8,8 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tttcfg.errors import InputError, Problem
-from tttcfg.family import Family
-from tttcfg.schema import schema_name
+from tttcfg.family import Family, schema_name
 
 UPGRADED = ".upgraded.json"
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from tttcfg.evolution.faults import Fault, leftovers
 from tttcfg.evolution.sources import Sources, shown, step_name
+from tttcfg.family import STEP
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Declare
 
-_NAME = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
 _DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 
 
@@ -39,7 +39,7 @@ def read_steps(sources: Sources) -> Steps:
     faults: list[Fault] = []
     steps: list[Step] = []
     for path in sorted(sources.migrations.glob("v[0-9]*.py")):
-        named = _NAME.fullmatch(path.stem)
+        named = STEP.fullmatch(path.stem)
         if named is None:
             message = "is not named after the two versions that it joins"
             faults.append(Fault("step", shown(path), message, "rename it like v0000_to_v0001.py"))

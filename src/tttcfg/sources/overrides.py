@@ -57,13 +57,13 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
             if key is None:
                 raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
             name = key.lstrip("-")
-            whole, told = not isinstance(overriding, Mapping), f"{where} ({name})"
+            typed, told = not isinstance(overriding, Mapping), f"{where} ({name})"
             part, below = _part_of(name, family)
             if part is None:
-                _read(name, value, whole, told, family, found)
+                _read(name, value, typed, told, family, found)
             else:
                 own = found.parts.setdefault(part.name, Overrides())
-                within(part.name, _read, below, value, whole, told, part, own)
+                within(part.name, _read, below, value, typed, told, part, own)
         except InputError as error:
             problems += [_placed(problem, key or "", where) for problem in error.problems]
     problems += _validated(found, family)

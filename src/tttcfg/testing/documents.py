@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import hypothesis.strategies as st
 from jsonschema import Draft202012Validator
 
 from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.family import Family
+from tttcfg.family import Family, frozen_schema
 from tttcfg.record import Tree
-from tttcfg.schema import schema_name
-from tttcfg.shapes import Shape
 from tttcfg.testing.values import Overrides, names, plain_values, values
 
 Settled = Callable[[Tree], Tree]
-
-
-@cache
-def frozen_schema(family: Family, version: int) -> Shape:
-    """Return the frozen schema of documents of `version`. Not to be changed."""
-    schema: Shape = json.loads(files(family.schemas).joinpath(schema_name(version)).read_bytes())
-    return schema
 
 
 @cache
@@ -52,7 +41,7 @@ def documents(
     frozen = frozen_schema(family, version)
     schema = {**frozen, "properties": {key: one for key, one in frozen["properties"].items() if key != EXTENSIONS}}
     reserved = {
-        "$schema": st.just(f"urn:tttcfg:{family.name}:v{version:04d}"),
+        "$schema": st.just(family.schema_id_of(version)),
         "schema_version": st.just(version),
         "provenance": st.dictionaries(names, plain_values, max_size=3),
     }

@@ -17,12 +17,11 @@ import pytest
 
 from tttcfg.evolution.checking import check
 from tttcfg.evolution.faults import Fault
-from tttcfg.family import Family
+from tttcfg.family import Family, schema_name
 from tttcfg.fields import dig
 from tttcfg.migration import Chain
 from tttcfg.operations import Operation
 from tttcfg.record import Record, Tree, copied
-from tttcfg.schema import schema_name
 from tttcfg.testing.documents import Settled, documents
 from tttcfg.testing.values import Overrides
 from tttcfg.versions import RESERVED

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +19,7 @@ from tttcfg.effective import digest, digest_of, part_digests
 from tttcfg.errors import InputError, Problem
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried
-from tttcfg.family import Family
+from tttcfg.family import Family, frozen_schema
 from tttcfg.fields import Path, Role, dig
 from tttcfg.record import Tree
 from tttcfg.saving import carried, document_tree
@@ -107,7 +105,7 @@ def embedded_bytes(header: Header, family: Family) -> bytes | None:
         return None
     version = mark["schema_version"]
     body = {key: value for key, value in mark[EMBEDDED].items() if key not in HEADER}
-    tree: Tree = {"$schema": f"urn:tttcfg:{family.name}:v{version:04d}", "schema_version": version, **body}
+    tree: Tree = {"$schema": family.schema_id_of(version), "schema_version": version, **body}
     if isinstance(mark.get("provenance"), dict):
         tree["provenance"] = mark["provenance"]
     return json.dumps(tree).encode() + b"\n"
@@ -152,10 +150,3 @@ def _told(value: Any, shape: Shape) -> Any:
         return [_told(item, below) for item, below in zip(value, items, strict=False)]
     kinds = {one.get("type") for one in (shape, *shape.get("anyOf", ()))}
     return float(value) if type(value) is int and "number" in kinds and "integer" not in kinds else value
-
-
-@lru_cache(maxsize=8)
-def frozen_schema(family: Family, version: int) -> Shape:
-    """Return the schema of `version`, as it was frozen."""
-    shape: Shape = json.loads(pkgutil.get_data(family.schemas, f"v{version:04d}.schema.json") or b"")
-    return shape
