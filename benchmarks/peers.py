@@ -57,7 +57,12 @@ def _field(info: FieldInfo) -> str:
     if is_section(info.annotation):
         return f"{info.annotation.__name__} = {info.annotation.__name__}()"
     extra = "".join(f", {text}" for text in (*_constraints(info.metadata), f"description={info.description!r}"))
-    return f"{_annotation(info.annotation)} = Field({info.default!r}{extra})"
+    return f"{_annotation(info.annotation)} = Field({_default(info)!r}{extra})"
+
+
+def _default(info: Any) -> Any:
+    """Return a field's default; one that follows from other fields is that beside their defaults."""
+    return info.get_default(call_default_factory=True, validated_data={})
 
 
 def _annotation(annotation: Any) -> str:
@@ -95,7 +100,8 @@ def _dataclasses(model: type[BaseModel]) -> Iterator[str]:
 def _omega_field(info: FieldInfo) -> str:
     if is_section(info.annotation):
         return f"{info.annotation.__name__} = field(default_factory={info.annotation.__name__})"
-    default = list(info.default) if isinstance(info.default, tuple) else info.default
+    default = _default(info)
+    default = list(default) if isinstance(default, tuple) else default
     shown = f"field(default_factory=lambda: {default!r})" if isinstance(default, list) else repr(default)
     return f"{_omega_type(info.annotation)} = {shown}"
 

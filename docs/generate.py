@@ -37,7 +37,7 @@ from tttcfg import errors, fields
 from tttcfg.cli.app import COMMANDS
 from tttcfg.document import DOCUMENT_CAP
 from tttcfg.history import field_history, versions
-from tttcfg.render import value_text
+from tttcfg.render import default_text
 from tttcfg.sources import files, text, yaml
 from tttcfg.storage import CONFIGURATION_CAP
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
@@ -238,7 +238,7 @@ def fields_page() -> str:
 
 
 def field_row(leaf: fields.Leaf) -> tuple[str, ...]:
-    default = "" if leaf.role is fields.Role.SECRET else code(value_text(leaf.default))
+    default = "" if leaf.role is fields.Role.SECRET else code(default_text(leaf))
     return code(leaf.name), leaf.role.value, leaf.unit, default, since(leaf.name), leaf.description
 
 

@@ -15,6 +15,7 @@ from typing import cast
 
 import tttcfg
 from tttcfg import Effective, Role
+from tttcfg.render import Ink, findings_text
 
 EXAMPLES = Path(__file__).parent
 CHECKPOINT = EXAMPLES / "checkpoint"
@@ -62,11 +63,11 @@ def what_would_have_gone_wrong() -> Effective:
     without = file_alone()
     effective = tttcfg.resolve(CHECKPOINT, CONFIG)
     heading("1. The config file alone (--restore none) against what tttcfg resolves")
-    print(f"   {'field':<27}{'file alone':<14}{'resolved':<14}what such a difference can do")
+    print(f"   {'field':<27}{'file alone':<14}{'resolved':<16}what such a difference can do")
     for one in tttcfg.diff(without, effective):
         if one.role in FATE and not layers_read_the_same(one.key, without, effective):
             mark = "*" if one.key in OLD_SCRIPT else ""
-            print(f"   {one.key + mark:<27}{text(one.left):<14}{text(one.right):<14}{FATE[one.role]}")
+            print(f"   {one.key + mark:<27}{text(one.left):<14}{text(one.right):<16}{FATE[one.role]}")
     print("   * put back by the old evaluation script too; it left the others as the file has them")
     return effective
 
@@ -77,9 +78,9 @@ def where_values_come_from(effective: Effective) -> None:
         for rank, origin in enumerate(effective.origins[key]):
             where = origin.where.replace(f"{EXAMPLES}/", "").replace(str(DOCUMENT.parent.relative_to(EXAMPLES)), "…")
             print(f"   {key if rank == 0 else '':<26}{text(origin.value):<6}{origin.source:<12}{where}")
-    for finding in effective.findings:
-        if finding.severity == "warning":
-            show(f"{finding.severity} [{finding.code}] {finding.key}: {finding.message}", 6)
+    warnings = (finding for finding in effective.findings if finding.severity == "warning")
+    for line in findings_text(warnings, Ink(False)).splitlines():
+        show(line, 6)
 
 
 def held_against_the_tensors() -> None:

@@ -63,14 +63,71 @@ def test_a_context_of_ttt_layers_from_version_6_is_doubted(golden: Read) -> None
     """Until 2025-11-01 the trainer set an attribute of the wrong name; the value stays, the doubt is recorded."""
     document = upgraded(golden, 6)
     assert document.training.ttt.ttt_layer_context == 50
-    assert list(document.record.doubted) == ["ttt.ttt_layer_context"]
+    assert "ttt.ttt_layer_context" in document.record.doubted
 
 
 @pytest.mark.parametrize("context", [None, 3000])
 def test_a_context_that_the_trainer_obeyed_is_not_doubted(context: int | None, golden: Read) -> None:
     tree = golden("v0006")
     tree["ttt"]["ttt_layer_context"] = context
-    assert document_of(tree, TTT_MOSHI).record.doubted == {}
+    assert "ttt.ttt_layer_context" not in document_of(tree, TTT_MOSHI).record.doubted
+
+
+CONSTANTS = {
+    "ttt.inner_norm_eps": (1e-8, 1e-8),
+    "ttt.read_out": ("once", "twice"),
+    "ttt.scan_dtype": ("float32", "parameters"),
+    "ttt.state_dtype": ("parameters", "parameters"),
+    "ttt.rope_scaling": ("audio", "audio"),
+}
+"""What the last public commit does with two inner layers, and with three and more."""
+
+
+@pytest.mark.parametrize("layers", [2, 3, 5])
+@pytest.mark.parametrize("version", [2, 3, 4, 5, 6])
+def test_constants_are_what_the_last_public_commit_does_and_doubted(version: int, layers: int, golden: Read) -> None:
+    tree = golden(f"v{version:04d}")
+    tree["ttt"] |= {"ttt_mlp_layers": layers, "ttt_mlp_hidden_dims": None}
+    document = document_of(tree, TTT_MOSHI)
+    for name, values in CONSTANTS.items():
+        expected = values[layers > 2]
+        assert TTT_MOSHI.leaves[name].get(document.training) == expected
+        assert document.record.filled[name]["value"] == document.record.doubted[name]["value"] == expected
+
+
+@pytest.mark.parametrize("layers", [2, 3, 5])
+@pytest.mark.parametrize("written", [False, True])
+def test_states_went_on_by_the_depth_whatever_was_written(layers: int, written: bool, golden: Read) -> None:
+    tree = golden("v0006")
+    tree["ttt"] |= {"persistent_states": written, "ttt_mlp_layers": layers, "ttt_mlp_hidden_dims": None}
+    document = document_of(tree, TTT_MOSHI)
+    assert document.training.ttt.persistent_states == ("first_sequence" if layers > 2 else "never")
+    assert ("ttt.persistent_states" in document.record.converted) == (written != (layers > 2))
+
+
+def test_where_persistence_is_missing_the_depth_decides_as_well(golden: Read) -> None:
+    """Of that version the default was true, and the program did with it what it did with every value."""
+    tree = golden("v0006")
+    tree["ttt"] |= {"ttt_mlp_layers": 3, "ttt_mlp_hidden_dims": None}
+    del tree["ttt"]["persistent_states"]
+    document = document_of(tree, TTT_MOSHI)
+    assert document.training.ttt.persistent_states == document.assumed["ttt.persistent_states"] == "first_sequence"
+
+
+def test_in_a_current_document_what_is_missing_follows_from_the_rest(golden: Read) -> None:
+    tree = golden("v0007")
+    tree["ttt"]["inner_model"] = "mlp"
+    tree["ttt"]["mlp"] |= {"layers": 3, "hidden_dims": None}
+    for name in ("read_out", "scan_dtype", "persistent_states"):
+        del tree["ttt"][name]
+    document = document_of(tree, TTT_MOSHI)
+    found = document.training.ttt
+    assert (found.read_out, found.scan_dtype, found.persistent_states) == ("twice", "parameters", "first_sequence")
+    assert dict(document.assumed) == {
+        "ttt.read_out": "twice",
+        "ttt.scan_dtype": "parameters",
+        "ttt.persistent_states": "first_sequence",
+    }
 
 
 def test_two_inner_layers_were_always_four_times_as_wide(golden: Read) -> None:

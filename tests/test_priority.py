@@ -105,13 +105,15 @@ def test_highest_source_that_gives_a_field_wins(
     lora = sources["checkpoint"].get("lora.enable")
     if lora and sources["checkpoint"].get("full_finetuning"):
         del sources["checkpoint"]["lora.enable"]  # no such checkpoint can have been trained
-    effective = outcome(trained(folder, sources["checkpoint"]), sources, restore)
+    checkpoint = trained(folder, sources["checkpoint"])
+    saved = tttcfg.load_document(document_file(checkpoint)).training
+    effective = outcome(checkpoint, sources, restore)
     for name, leaf in LEAVES.items():
         order = ORDERS[restore, leaf.role]
         says = {source: values[name] for source, values in sources.items() if name in values}
-        says["default"] = plain(leaf.default)
+        says["default"] = plain(leaf.default_in(effective.training))
         if restore != "none":  # a saved document is complete
-            says.setdefault("checkpoint", plain(leaf.default))
+            says.setdefault("checkpoint", plain(leaf.get(saved)))
         expected = [(source, says[source]) for source in order if source in says]
         given = [one for one in effective.origins[name] if one.source != "derived"]  # what the layers read instead
         assert [(one.source, plain(one.value)) for one in given] == expected

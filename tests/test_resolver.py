@@ -93,18 +93,23 @@ def test_who_decides_an_unknown_value_is_told_so(tmp_path: Path) -> None:
     assert "'off'" in legacy.message
 
 
+def doubts(effective: Effective) -> list[Finding]:
+    """Return the doubts of the attention context; the constants of the last public commit have others."""
+    return [one for one in found(effective, "doubt") if one.key == "ttt.ttt_layer_context"]
+
+
 def test_doubted_value(tmp_path: Path) -> None:
     """A recorded value that the program of that time may not have obeyed carries a doubt."""
     document = old_document(6, {"ttt.enable": True, "ttt.ttt_layer_context": 100})
-    (doubt,) = found(tttcfg.resolve(checkpoint(tmp_path, document)), "doubt")
-    assert (doubt.severity, doubt.key) == ("warning", "ttt.ttt_layer_context")
+    (doubt,) = doubts(tttcfg.resolve(checkpoint(tmp_path, document)))
+    assert doubt.severity == "warning"
 
 
 def test_a_value_that_was_doubted_and_is_another_now(tmp_path: Path) -> None:
     document = old_document(6, {"ttt.enable": True, "ttt.ttt_layer_context": 100})
     folder = checkpoint(tmp_path, document)
-    (doubt,) = found(tttcfg.resolve(folder), "doubt")
-    (overridden,) = found(tttcfg.resolve(folder, overrides={"ttt.ttt_layer_context": 50}), "doubt")
+    (doubt,) = doubts(tttcfg.resolve(folder))
+    (overridden,) = doubts(tttcfg.resolve(folder, overrides={"ttt.ttt_layer_context": 50}))
     assert overridden.message == f"is 50, recorded as 100: {doubt.message}"
 
 

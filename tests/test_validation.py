@@ -26,8 +26,8 @@ def test_all_problems_come_at_once_with_their_places() -> None:
     found = problems({"seed": -1, "ttt": {"base_lr": 0, "mlp": {"layers": 1}}})
     assert [(problem.key, problem.place) for problem in found] == [
         ("seed", "file:seed"),
-        ("ttt.base_lr", "file:ttt/base_lr"),
         ("ttt.mlp.layers", "file:ttt/mlp/layers"),
+        ("ttt.base_lr", "file:ttt/base_lr"),
     ]
 
 

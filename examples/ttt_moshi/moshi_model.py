@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -86,18 +86,23 @@ def build_moshi(config: Mapping[str, Any], dtype: torch.dtype) -> nn.Module:
 
 
 class CheckpointedLayer:
-    """Mixed into moshi's layer: with `gradient_checkpointing` its activations are computed again in the backward pass.
+    """Mixed into moshi's layer: with `gradient_checkpointing` each block is computed again in the backward pass.
 
-    Moshi's own switch would compute the TTT on top of a layer again as well, and carry its state on twice.
+    Moshi's own switch would compute the TTT between them again as well, and carry its state on twice.
     """
 
     gradient_checkpointing = False
     training: bool
 
-    def forward(self, x: Tensor, **others: Any) -> Tensor:
-        plain = super().forward  # type: ignore[misc]
+    def _sa_block(self, x: Tensor) -> Tensor:
+        return self._kept_or_not(super()._sa_block, x)  # type: ignore[misc]
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        return self._kept_or_not(super()._ff_block, x)  # type: ignore[misc]
+
+    def _kept_or_not(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         again = self.gradient_checkpointing and self.training
-        found: Tensor = checkpoint(plain, x, use_reentrant=False, **others) if again else plain(x, **others)
+        found: Tensor = checkpoint(block, x, use_reentrant=False) if again else block(x)
         return found
 
 

@@ -6,7 +6,7 @@ Names of modules and parameters are those of `moshi.modules.transformer` and `mo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -106,8 +106,8 @@ def rotate(x: Tensor, offset: int, max_period: float) -> Tensor:
 class Layer(nn.Module):
     """One transformer layer: attention and feed-forward, each behind a norm and added to its input.
 
-    With `gradient_checkpointing` its activations are computed again in the backward pass, and not kept. TTT that is put
-    on top has its own (`ttt.scan_checkpoint_group_size`).
+    With `gradient_checkpointing` each block's activations are computed again in the backward pass, and not kept. TTT
+    that is put between them has its own (`ttt.scan_checkpoint_group_size`).
     """
 
     def __init__(self, dim: int, num_heads: int, context: int, max_period: float, hidden_scale: float) -> None:
@@ -118,15 +118,20 @@ class Layer(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.gradient_checkpointing and self.training:
-            kept: Tensor = checkpoint(self._blocks, x, use_reentrant=False)
-            return kept
-        return self._blocks(x)
+        return self.feed_forward_block(self.attention_block(x))
 
-    def _blocks(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.norm1(x))
-        result: Tensor = x + self.gating(self.norm2(x))
-        return result
+    def attention_block(self, x: Tensor) -> Tensor:
+        """Return the input plus what attention makes of it; TTT goes after it."""
+        return self._kept_or_not(lambda x: x + self.self_attn(self.norm1(x)), x)
+
+    def feed_forward_block(self, x: Tensor) -> Tensor:
+        """Return the input plus what the feed-forward network makes of it."""
+        return self._kept_or_not(lambda x: x + self.gating(self.norm2(x)), x)
+
+    def _kept_or_not(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        again = self.gradient_checkpointing and self.training
+        found: Tensor = checkpoint(block, x, use_reentrant=False) if again else block(x)
+        return found
 
 
 class Transformer(nn.Module):

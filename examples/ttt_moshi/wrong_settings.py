@@ -41,7 +41,7 @@ def wrong_settings(streams: int) -> Iterator[Wrong]:
     for key, values in _VALUES.items():
         for value in values:
             yield Wrong(f"`{key}={str(value).lower() if isinstance(value, bool) else value}`", {key: value})
-    yield Wrong("`ttt.persistent_states=false`, in pieces", {"ttt.persistent_states": False}, in_pieces=True)
+    yield Wrong("`ttt.persistent_states=never`, in pieces", {"ttt.persistent_states": "never"}, in_pieces=True)
     yield Wrong("gating alpha overwritten with 0.1", alpha=0.1)
     yield Wrong("`delays` of another config.json", model_settings={"delays": [0] * streams})
 
@@ -54,7 +54,9 @@ _VALUES: Mapping[str, tuple[Any, ...]] = {
     "ttt.ttt_layer_context": (8,),
     "ttt.non_ttt_layer_context": (64,),
     "ttt.initial_gating_alpha": (0.1,),
-    "ttt.persistent_states": (False,),
+    "ttt.inner_norm_eps": (1e-6, 0.1),
+    "ttt.read_out": ("twice",),
+    "ttt.persistent_states": ("never",),
     "param_dtype": ("bfloat16",),
     "ttt.enable": (False,),
     "ttt.layers": ("1",),

@@ -8,9 +8,9 @@ from typing import Any
 
 from tttcfg.free_form import Lift, RemoveRest
 from tttcfg.migration import Migration
-from tttcfg.operations import Add, Convert, Doubt, Operation, Remove, Rename, Withhold
+from tttcfg.operations import Add, By, Convert, Doubt, Operation, Remove, Rename, Withhold
 from tttcfg.record import LEGACY
-from tttcfg.shapes import Shape, boolean, choice, either, integer, nullable, number, text
+from tttcfg.shapes import Shape, boolean, choice, either, follows, integer, nullable, number, text
 
 WORDS = ("all", "middle", "none")
 INDICES: Shape = {"type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 0}, "minItems": 1}
@@ -23,6 +23,8 @@ BETAS: Shape = {
 }
 ONE_FORM = "layers have one saved form: a word or a list of indices"
 HARD_CODED = "was a constant in the code"
+LAST_COMMIT = "is what the trainer's last public commit does; since when is not recorded"
+LAYERS = "ttt.mlp.layers"
 
 
 def layers(value: Any) -> Any:
@@ -50,6 +52,30 @@ def effective_mlp(value: Any) -> Any:
     if not isinstance(value, dict) or value.get("layers") != 2:
         return value
     return value | {key: built for key, built in (("hidden_dims", None), ("expansion_factor", 4.0)) if key in value}
+
+
+def is_deep(layers: Any) -> bool:
+    """Whether an inner MLP is the multi-layer one, which other code ran; without a number it has two layers."""
+    return isinstance(layers, int) and layers > 2
+
+
+def carried(value: Any, layers: Any) -> Any:
+    """Return which states went on while evaluating: the depth decided it, whatever was written."""
+    if not isinstance(value, bool):
+        return value
+    return "first_sequence" if is_deep(layers) else "never"
+
+
+def persistent(value: Any) -> Any:
+    return {"never": False, "first_sequence": True}.get(value, value) if isinstance(value, str) else value
+
+
+def by_depth(two: str, more: str) -> By:
+    return By(LAYERS, lambda layers: more if is_deep(layers) else two, f"{two}, {more} from 3 inner layers")
+
+
+def word(default: str, *words: str) -> Shape:
+    return follows(default, choice("", *words))
 
 
 def ranks(value: Any) -> Any:
@@ -130,6 +156,33 @@ migration = Migration(
             lambda value: value not in (None, 3000),
             "until 2025-11-01 the trainer left TTT layers at 3000, whatever was written",
         ),
+        Convert(
+            "ttt.persistent_states",
+            carried,
+            "the trainer carried states with three and more inner layers, while evaluating, and never with fewer, "
+            "whatever was written",
+            word("never, first_sequence from 3 inner layers", "never", "first_sequence", "each_sequence"),
+            persistent,
+            beside=LAYERS,
+            disjoint=True,
+        ),
+        Add("ttt.inner_norm_eps", number(1e-8, exclusiveMinimum=0), 1e-8, HARD_CODED, LAST_COMMIT),
+        Add(
+            "ttt.read_out",
+            word("once, twice from 3 inner layers", "once", "twice"),
+            by_depth("once", "twice"),
+            HARD_CODED,
+            LAST_COMMIT,
+        ),
+        Add(
+            "ttt.scan_dtype",
+            word("parameters, float32 from 2 inner layers, parameters from 3", "float32", "parameters"),
+            by_depth("float32", "parameters"),
+            HARD_CODED,
+            LAST_COMMIT,
+        ),
+        Add("ttt.state_dtype", choice("parameters", "scan", "parameters"), "parameters", HARD_CODED, LAST_COMMIT),
+        Add("ttt.rope_scaling", choice("audio", "none", "audio"), "audio", HARD_CODED, LAST_COMMIT),
         Add("ttt.inner_model", choice("mlp", "linear", "mlp"), "mlp", HARD_CODED),
         Add(
             "ttt.reconstruction_eps",

@@ -14,7 +14,7 @@ from tttcfg.shapes import Shape
 
 Verdict = bool | None
 
-_EXPLAINING = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit")
+_EXPLAINING = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit", "x-default")
 _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TEXTUAL = ("minLength", "maxLength", "pattern", "format")
 _LISTED = ("items", "prefixItems", "minItems", "maxItems", "uniqueItems")

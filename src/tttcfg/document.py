@@ -19,7 +19,7 @@ from tttcfg.errors import InputError, Place
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, sections_in, within
 from tttcfg.family import Family
-from tttcfg.fields import MAX_WHOLE, Path, plain
+from tttcfg.fields import MAX_WHOLE, UNSET, Path, plain
 from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, split
 from tttcfg.seals import seal
@@ -270,13 +270,17 @@ def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, prove
         return tree.place(split(next(names, ".".join(path))))
 
     training = validate(family.model, upgraded.values, where)
+    assumed = {
+        name: plain(family.leaves[name].get(training)) if value is UNSET else value
+        for name, value in upgraded.assumed.items()
+    }
     return Document(
         training,
         family,
         upgraded.version,
         upgraded.decided_by,
         None if upgraded.version == family.head else upgraded.record,
-        upgraded.assumed,
+        assumed,
         provenance,
         path,
     )

@@ -157,6 +157,11 @@ class Family:
         """The leaves that decide the tensors and what they compute."""
         return tuple(leaf for leaf in self.public_leaves if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION))
 
+    @cached_property
+    def following_leaves(self) -> tuple[Leaf, ...]:
+        """The leaves whose defaults follow from other fields."""
+        return tuple(leaf for leaf in self.leaves.values() if leaf.follows is not None)
+
     @property
     def sections(self) -> frozenset[str]:
         return sections(self.model)

@@ -44,6 +44,29 @@ class Role(str, Enum):
     """Access; never written, printed or hashed."""
 
 
+class Follows:
+    """The default of a field that another part of its section decides.
+
+    Args:
+        number: Returns that part as a whole number, from the fields of the section that are declared before this one.
+        defaults: The default from each number on, ascending; two at least.
+        counts: What the number counts, for people.
+    """
+
+    def __init__(self, number: Callable[[dict[str, Any]], int], defaults: dict[int, Any], counts: str) -> None:
+        self.number, self.defaults, self.counts = number, defaults, counts
+
+    def __call__(self, given: dict[str, Any]) -> Any:
+        """Return the default where the section has these fields."""
+        number = self.number(given)
+        return next(value for least, value in reversed(self.defaults.items()) if number >= least)
+
+    def __str__(self) -> str:
+        (_, start), (first, value), *others = self.defaults.items()
+        steps = [f"{value} from {first} {self.counts}", *(f"{value} from {least}" for least, value in others)]
+        return ", ".join([str(start), *steps])
+
+
 class Section(BaseModel):
     """The base of every configuration model: frozen, strict, closed, and silent about input in errors.
 
@@ -67,17 +90,19 @@ def setting(default: Any = ..., *, role: Role, unit: str, description: str, **co
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
 
     Args:
-        default: The value today's program takes where nobody gives one; left out where there is none.
+        default: The value today's program takes where nobody gives one, or what it follows from; left out where there
+            is none.
         unit: What the number counts (`tokens`, `seconds`, `1` for a plain ratio, `name`, `path`, `switch`).
     """
     secret = role is Role.SECRET
+    declared: dict[str, Any] = {"x-role": role.value, "x-unit": unit}
+    if isinstance(default, Follows):
+        declared["x-default"] = str(default)
+        constraints["default_factory"] = default
+    else:
+        constraints["default"] = default
     return Field(
-        default,
-        description=description,
-        json_schema_extra={"x-role": role.value, "x-unit": unit},
-        exclude=secret or None,
-        repr=not secret,
-        **constraints,
+        description=description, json_schema_extra=declared, exclude=secret or None, repr=not secret, **constraints
     )
 
 
@@ -95,6 +120,19 @@ class Leaf(NamedTuple):
     @property
     def description(self) -> str:
         return self.info.description or ""
+
+    @property
+    def follows(self) -> Follows | None:
+        """What the default follows from, where other fields decide it; `default` is that of a section of defaults."""
+        factory: Any = self.info.default_factory
+        return factory if isinstance(factory, Follows) else None
+
+    def default_in(self, root: Any) -> Any:
+        """Return the default where the rest of the configuration is as `root` has it."""
+        if self.follows is None:
+            return self.default
+        section = attrgetter(".".join(self.path[:-1]))(root) if len(self.path) > 1 else root
+        return self.follows(dict(section))
 
     @property
     def _kinds(self) -> tuple[Any, ...]:
@@ -179,9 +217,17 @@ def outline(model: type[BaseModel], prefix: str = "", *, secrets: bool = True) -
     return found
 
 
+UNSET: Any = object()
+"""In the place of a value that the model itself fills in."""
+
+
 def nested(values: dict[str, Any], shape: Outline) -> dict[str, Any]:
-    """Return values of all leaves, given by dotted name, section by section."""
-    return {key: values[below] if isinstance(below, str) else nested(values, below) for key, below in shape.items()}
+    """Return values of all leaves, given by dotted name, section by section; those that are unset are left out."""
+    return {
+        key: values[below] if isinstance(below, str) else nested(values, below)
+        for key, below in shape.items()
+        if not isinstance(below, str) or values[below] is not UNSET
+    }
 
 
 def lacks(tree: dict[str, Any], shape: Outline) -> Iterator[str]:

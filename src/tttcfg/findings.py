@@ -30,6 +30,7 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
         doubtful = [Finding("warning", "unvouched", name, message) for name in unknown]
         return found + (_fragment(family, sources.config) if alone else doubtful)
     found += _assumed(family, document, training)
+    found += _overruled(document, training)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
         name, trained, effective = leaf.name, leaf.get(trained_with), leaf.get(training)
@@ -86,6 +87,19 @@ def _assumed(family: Family, document: Document, training: Any) -> list[Finding]
         found.append(
             Finding("info", "assumed", "", f"missing from {document.path}, and left to other sources: {others}")
         )
+    return found
+
+
+def _overruled(document: Document, training: Any) -> list[Finding]:
+    """Name the settings that mean something else than their document says, since the program did not obey them."""
+    found, converted = [], document.record.converted
+    for leaf in document.family.decisive_leaves if converted else ():
+        written = leaf.name not in document.record.filled
+        if written and (entry := converted.get(leaf.name)) is not None and training_uses(leaf, training):
+            now, then = quote(plain(leaf.get(document.training))), quote(entry["value"])
+            found.append(
+                Finding("info", "converted", leaf.name, f"is {now}, and {then} was written: {entry['reason']}")
+            )
     return found
 
 

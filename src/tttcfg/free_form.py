@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tttcfg.fields import Path, dig, plant
-from tttcfg.operations import Losses, Operation, restored
+from tttcfg.operations import Losses, Operation
 from tttcfg.record import (
     MISSING,
     Record,
@@ -16,6 +16,7 @@ from tttcfg.record import (
     copied,
     prune,
     redacted,
+    restored,
     same,
     shape_parent,
     split,

@@ -7,14 +7,15 @@ from typing import Any
 
 from tttcfg.family import Family
 from tttcfg.free_form import Lift
-from tttcfg.operations import Add, Operation, Rename
+from tttcfg.operations import Add, By, Operation, Rename
 from tttcfg.render import value_text
 
 
 def operation_line(operation: Operation) -> str:
     """Return what one operation does, as a line of a changelog."""
     if isinstance(operation, Add):
-        return f"added {operation.path}; before: {value_text(operation.fill)} ({operation.why})"
+        before = operation.fill.text if isinstance(operation.fill, By) else value_text(operation.fill)
+        return f"added {operation.path}; before: {before} ({operation.why})"
     if isinstance(operation, Lift):
         return f"typed {operation.path} as {operation.to}; absent: {value_text(operation.fill)}"
     if isinstance(operation, Rename):

@@ -206,10 +206,14 @@ def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
 def _allowed(body: Tree, chain: Chain) -> None:
     """Put the default in the place of every value that the older version does not allow; comparing tells of it."""
     schema, template = chain.schema(chain.head), chain.template(chain.head)
-    for path in leaf_paths(template):
-        value, shape = dig(body, path, MISSING), shape_at(schema, path)
-        if value is not MISSING and shape is not None and accepts(shape, value) is False:
-            plant(body, path, copied(dig(template, path)))
+    for path in dict.fromkeys((*leaf_paths(template), *leaf_paths(body))):
+        value, default, shape = dig(body, path, MISSING), dig(template, path, MISSING), shape_at(schema, path)
+        if value is MISSING or shape is None or accepts(shape, value) is not False:
+            continue
+        if default is MISSING:
+            take(body, path)  # the version's own model decides it
+        else:
+            plant(body, path, copied(default))
 
 
 def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:

@@ -83,13 +83,16 @@ class Chain:
         return schema
 
     def template(self, version: int) -> Tree:
-        """Return the document that holds every field of `version` at that version's default."""
-        return defaults(self.schema(version))
+        """Return the document that holds every field of `version` at that version's default.
+
+        Fields whose default follows from others are left out: their own model fills them in.
+        """
+        found: Tree = copied(self._template(version))
+        return found
 
     @lru_cache(maxsize=64)  # noqa: B019 a chain lives as long as its family
-    def assumed(self, version: int) -> Tree:
-        """Return what `version`'s defaults mean today: its template, upgraded. Not to be changed."""
-        return self.up(self.template(version), version, Record())
+    def _template(self, version: int) -> Tree:
+        return defaults(self.schema(version))
 
     def identify(self, tree: Mapping[str, Any]) -> Identification:
         """Work out the version of an unversioned document: that of the newest field it holds."""

@@ -22,13 +22,13 @@ from tttcfg.record import (
     copied,
     prune,
     redacted,
+    restored,
     same,
     shape_at,
     shape_parent,
     split,
     take,
     take_shape,
-    without_withheld,
 )
 from tttcfg.shapes import Shape
 
@@ -67,6 +67,18 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class By:
+    """What another field decides, a missing one (None) included; `text` says it for people."""
+
+    field: str
+    value: Callable[[Any], Any]
+    text: str
+
+    def of(self, tree: Tree) -> Any:
+        return self.value(dig(tree, split(self.field)))
+
+
+@dataclass(frozen=True)
 class Declare(Operation):
     """A field of the first version."""
 
@@ -79,22 +91,36 @@ class Declare(Operation):
 
 @dataclass(frozen=True)
 class Add(Operation):
-    """A new field; `fill` is what the program did before the field existed, not the field's default."""
+    """A new field.
+
+    Args:
+        fill: What the program did before the field existed, not the field's default; or the field that decided it.
+        doubt: Why that may not be true of every older document, where it may not.
+    """
 
     shape: Shape
     fill: Any
     reason: str
+    doubt: str = ""
     kind: ClassVar[str] = "added"
 
+    def filled(self, tree: Tree) -> Any:
+        return self.fill.of(tree) if isinstance(self.fill, By) else copied(self.fill)
+
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        if not partial and plant(tree, self.parts, copied(self.fill), over=False):
-            record.filled[self.path] = {"value": copied(self.fill), "reason": self.reason}
+        if partial or not plant(tree, self.parts, value := self.filled(tree), over=False):
+            return
+        record.filled[self.path] = {"value": value, "reason": self.reason}
+        if self.doubt:
+            record.doubted[self.path] = {"value": value, "reason": self.doubt}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         value = take(tree, self.parts)
         prune(tree, self.parts)
         record.filled.pop(self.path, None)
-        if value is not MISSING and value != self.fill:
+        if self.doubt:
+            record.doubted.pop(self.path, None)
+        if value is not MISSING and value != self.filled(tree):
             yield self.path, value
 
     def reshape(self, schema: Shape) -> None:
@@ -194,33 +220,46 @@ class Rename(Operation):
 
 @dataclass(frozen=True)
 class Convert(Operation):
-    """The same field in another form; `forward` and `back` must take any value and return it where it is not theirs."""
+    """The same field in another form; `forward` and `back` must take any value and return it where it is not theirs.
 
-    forward: Callable[[Any], Any]
+    Args:
+        beside: Another field that decides what a value means: `forward` gets its value as well.
+        disjoint: Whether no value has both forms, so that one of the old form is that under today's name as well.
+    """
+
+    forward: Callable[..., Any]
     reason: str
     shape: Shape | None = None
     back: Callable[[Any], Any] | None = None
+    beside: str = ""
+    disjoint: bool = False
     kind: ClassVar[str] = "converted"
 
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
         old = dig(tree, self.parts, MISSING)
-        if old is MISSING or (partial and not record.brought(self.path)):
+        if old is MISSING or (partial and not self.disjoint and not record.brought(self.path)):
             return  # a value under today's spelling already has today's form
-        new = self.forward(old)
+        new = self.converted(old, tree)
         if same(new, old):
             return
         plant(tree, self.parts, new)
+        if self.path in record.filled:
+            record.filled[self.path]["value"] = new
         if self.back is None or not same(self.back(new), old):
             record.converted[self.path] = {"value": old, "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
         new = dig(tree, self.parts, MISSING)
         recorded = record.converted.pop(self.path, {}).get("value", MISSING)
-        if new is not MISSING and recorded is not MISSING and same(self.forward(recorded), new):
+        if new is not MISSING and recorded is not MISSING and same(self.converted(recorded, tree), new):
             plant(tree, self.parts, copied(recorded))
         elif new is not MISSING and self.back is not None:
             plant(tree, self.parts, self.back(new))
         return iter(())
+
+    def converted(self, value: Any, tree: Tree) -> Any:
+        """Return a value of the older form, found in `tree`, in the newer one."""
+        return self.forward(value, dig(tree, split(self.beside))) if self.beside else self.forward(value)
 
     def reshape(self, schema: Shape) -> None:
         if self.shape is not None:
@@ -258,16 +297,3 @@ class Doubt(Operation):
     def down(self, tree: Tree, record: Record) -> Losses:
         record.doubted.pop(self.path, None)
         return iter(())
-
-
-def restored(tree: Tree, path: str, record: Record) -> Losses:
-    """Put a removed value back under what stands there by now; what was withheld of it is lost."""
-    kept = record.removed.pop(path, {}).get("value", MISSING)
-    if kept is MISSING:
-        return
-    given = without_withheld(copied(kept))
-    if given != WITHHELD:
-        now = dig(tree, split(path), MISSING)
-        plant(tree, split(path), {**given, **now} if isinstance(now, dict) and isinstance(given, dict) else given)
-    if given != kept or given == WITHHELD:
-        yield path, WITHHELD

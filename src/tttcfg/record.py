@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
-from tttcfg.fields import Path, dig
+from tttcfg.fields import Path, dig, plant
 from tttcfg.shapes import Shape, section
 
 Tree = dict[str, Any]
@@ -185,3 +185,16 @@ def shape_at(schema: Shape, path: Path) -> Shape | None:
     for part in path:
         node = (node or {}).get("properties", {}).get(part)
     return node
+
+
+def restored(tree: Tree, path: str, record: Record) -> Iterator[tuple[str, Any]]:
+    """Put a removed value back under what stands there by now; what was withheld of it is lost."""
+    kept = record.removed.pop(path, {}).get("value", MISSING)
+    if kept is MISSING:
+        return
+    given = without_withheld(copied(kept))
+    if given != WITHHELD:
+        now = dig(tree, split(path), MISSING)
+        plant(tree, split(path), {**given, **now} if isinstance(now, dict) and isinstance(given, dict) else given)
+    if given != kept or given == WITHHELD:
+        yield path, WITHHELD

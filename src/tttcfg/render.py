@@ -211,12 +211,17 @@ def differences_text(differences: Iterable[Difference], ink: Ink) -> str:
     return text
 
 
+def default_text(leaf: Leaf) -> str:
+    """Return a field's default, or what it follows from."""
+    return str(leaf.follows) if leaf.follows is not None else value_text(leaf.default)
+
+
 def field_text(leaf: Leaf, story: Sequence[str], ink: Ink) -> str:
     """Return what one field is: its description, role, unit, default and history."""
     rows = [
         ("  role", leaf.role.value),
         ("  unit", leaf.unit),
-        ("  default", value_text(leaf.default)),
+        ("  default", default_text(leaf)),
         *(("  history" if not index else "", line) for index, line in enumerate(story)),
     ]
     return f"{ink('bold', leaf.name)}\n  {leaf.description}\n" + table(rows, ink, ("dim",))

@@ -17,7 +17,7 @@ from tttcfg.effective import Effective, Finding, Origin, Origins, finding, whole
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
-from tttcfg.fields import Leaf, Role, nested, outline, plain
+from tttcfg.fields import UNSET, Leaf, Role, nested, outline, plain
 from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
 from tttcfg.saving import carried
 from tttcfg.sources.config import not_installed
@@ -115,6 +115,11 @@ def _merged(
     merge = _Merge(family, sources, restore)
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+    for leaf in family.following_leaves:
+        default = leaf.default_in(training)
+        origins[leaf.name] = tuple(
+            one._replace(value=default) if one.source == "default" else one for one in origins[leaf.name]
+        )
     for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
         winner, *beaten = origins[name]
         origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
@@ -168,6 +173,9 @@ class _Merge:
                 ranked = self.overridden(leaf, ranked)
             values[name] = ranked[0].value
             origins[name] = ranked
+        for leaf in self.family.following_leaves:
+            if origins[leaf.name][0].source == "default":
+                values[leaf.name] = UNSET  # which other fields decide
         for leaf in self.family.secret_leaves:
             del origins[leaf.name]
         if self.problems:
@@ -238,14 +246,17 @@ class _Merge:
 
 @lru_cache(maxsize=8)
 def _defaults(family: Family) -> dict[str, Origin]:
-    return {name: Origin("default", leaf.default, "default") for name, leaf in family.leaves.items()}
+    return {
+        name: Origin("default", leaf.default, f"default: {leaf.follows}" if leaf.follows else "default")
+        for name, leaf in family.leaves.items()
+    }
 
 
 def stories(document: Document) -> dict[str, str]:
     """Return where values stand that did not come into the document as they are."""
     record, path = document.record, document.path
     found = dict.fromkeys(document.assumed, f"{path} (absent; the default of version {document.version})")
-    for entries, verb in ((record.filled, "filled"), (record.converted, "converted")):
+    for entries, verb in ((record.converted, "converted"), (record.filled, "filled")):
         for name, entry in entries.items():
             found[name] = f"{path} ({verb} when migrated: {entry['reason']})"
     return found

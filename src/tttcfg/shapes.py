@@ -40,6 +40,11 @@ def either(default: Any, *shapes: Shape) -> Shape:
     return {"default": default, "anyOf": inner}
 
 
+def follows(default: str, shape: Shape) -> Shape:
+    """Return a shape whose default other fields of its section decide, as `default` says."""
+    return {"x-default": default, **{key: value for key, value in shape.items() if key != "default"}}
+
+
 def free_form() -> Shape:
     return {"default": {}, "type": "object", "additionalProperties": True}
 
@@ -64,9 +69,28 @@ def bare(shape: Any) -> Any:
     return {key: bare(value) for key, value in sorted(shape.items()) if key not in _ANNOTATIONS}
 
 
+def allowed(shape: Shape) -> Any:
+    """Return what a field allows: its bare shape without its default."""
+    return bare({key: value for key, value in shape.items() if key not in ("default", "x-default")})
+
+
+def default_of(shape: Shape) -> Any:
+    """Return a field's default, or what it follows from; None where there is none."""
+    return shape.get("default", shape.get("x-default"))
+
+
+def has_default(shape: Shape) -> bool:
+    """Whether a field has a default, or one that follows from another field."""
+    return "default" in shape or "x-default" in shape
+
+
 def defaults(shape: Shape) -> dict[str, Any]:
-    """Return the document in which every field of a section has its default."""
+    """Return the document in which every field of a section has its default.
+
+    A field whose default follows from others is left out: the document says it only with them.
+    """
     return {
         name: defaults(child) if is_section(child) else deepcopy(child.get("default"))
         for name, child in shape["properties"].items()
+        if "x-default" not in child
     }

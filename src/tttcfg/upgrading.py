@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.family import Family
-from tttcfg.fields import dig, lacks, outline
+from tttcfg.fields import UNSET, dig, lacks, outline, plant
 from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, copied, drop_null_sections, split
 from tttcfg.seals import unseal
@@ -16,7 +16,10 @@ from tttcfg.versions import RESERVED, find_version
 
 
 class Upgraded(NamedTuple):
-    """A document's fields as the head has them, before validation."""
+    """A document's fields as the head has them, before validation.
+
+    `assumed` has what was taken for those that it lacks, UNSET where the model itself fills them in.
+    """
 
     values: Tree
     version: int
@@ -28,29 +31,39 @@ class Upgraded(NamedTuple):
 def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> Upgraded:
     """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
     found = find_version(values, family, path, tree)
-    body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
-    drop_null_sections(body, family.chain.introduced)
     if found.version == family.head:
-        _refuse_secrets(body, family, tree)
-    return upgraded_to_head(body, found, family, Record.from_saved(values.get("provenance") or {}))
+        _refuse_secrets(values, family, tree)
+    return upgraded_to_head(values, found, family, Record.from_saved(values.get("provenance") or {}))
 
 
-def upgraded_to_head(body: Tree, found: Identification, family: Family, record: Record) -> Upgraded:
-    """Bring a document's fields to the head, in place."""
+def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: Family, record: Record) -> Upgraded:
+    """Return a document's fields as the head has them."""
     version, decided_by = found
+    body = _body(values, family)
     if version < family.head:
         unseal(record, body)
         family.chain.run(body, version, record)
     lacking = list(lacks(body, outline(family.model, secrets=False)))
     if not lacking:
         return Upgraded(body, version, decided_by, record, {})
-    assumed = family.chain.assumed(max(version, 0))
-    return Upgraded(
-        overlaid(assumed, body), version, decided_by, record, {name: dig(assumed, split(name)) for name in lacking}
-    )
+    # Completed before it is upgraded: what a missing field meant, fields beside it may decide.
+    whole = overlaid(family.chain.template(max(version, 0)), _body(values, family))
+    family.chain.run(whole, max(version, 0), Record())
+    assumed = {name: dig(whole, split(name), UNSET) for name in lacking}
+    for name, value in assumed.items():
+        if value is not UNSET:
+            plant(body, split(name), value)
+    return Upgraded(body, version, decided_by, record, assumed)
 
 
-def _refuse_secrets(body: Tree, family: Family, tree: SourceTree) -> None:
+def _body(values: Mapping[str, Any], family: Family) -> Tree:
+    """Return a copy of a document's fields, without sections that are null."""
+    body = {key: copied(value) for key, value in values.items() if key not in RESERVED}
+    drop_null_sections(body, family.chain.introduced)
+    return body
+
+
+def _refuse_secrets(body: Mapping[str, Any], family: Family, tree: SourceTree) -> None:
     """Refuse a current document with a secret in it: nothing of ours wrote it, and whoever did should know."""
     for leaf in family.secret_leaves:
         if dig(body, leaf.path) is not None:

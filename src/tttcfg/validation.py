@@ -79,6 +79,8 @@ def problems_of(
     found: dict[Path, list[dict[str, Any]]] = {}
     names_of_model = list(_names(model))
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a default that follows from a field which is wrong itself
         path = _real_path(tree, detail["loc"], names_of_model)
         found.setdefault(path, []).append(dict(detail))
     inner = {path[:depth] for path in found for depth in range(len(path))}

@@ -89,6 +89,7 @@ def resolve(tmp_path: Path) -> Resolve:
         path = tmp_path / "config.json"
         path.write_text(json.dumps(MODEL), encoding="utf-8")
         given = {"ttt.enable": True, "ttt.layers": [1], "ttt.mini_batch_size": 4, "param_dtype": "float32"}
+        given["ttt.persistent_states"] = "each_sequence"
         overrides = {**given, **(settings or {})}
         return tttcfg.resolve(config=config, overrides=overrides, model_config=path)
 

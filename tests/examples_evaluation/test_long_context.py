@@ -80,10 +80,10 @@ def test_all_checks_of_streaming_are_made_and_recorded(
 
 
 def test_inner_weights_that_do_not_go_on_are_reported(read: Read, resolve: Resolve) -> None:
-    overrides = {"ttt.persistent_states": False}
+    overrides = {"ttt.persistent_states": "never"}
     model = build(MODEL, resolve(overrides))
     entry = read({"streaming.ttt_verification": True}, model=model, overrides=overrides)
-    assert entry["checks"]["inner_weights"] == "start anew with every piece: ttt.persistent_states is false"
+    assert entry["checks"]["inner_weights"] == "start anew with every piece: ttt.persistent_states is never"
 
 
 def test_inner_weights_that_stay_as_they_are_are_an_error(read: Read, model: Any) -> None:

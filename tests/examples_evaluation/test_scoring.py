@@ -136,7 +136,7 @@ def test_pieces_of_whole_mini_batches_give_the_losses_of_the_whole(
 def test_pieces_without_persistent_states_differ_from_the_whole(
     resolve: Resolve, tokenizer: Any, recording: Path
 ) -> None:
-    settings = {"ttt.persistent_states": False, "ttt.initial_gating_alpha": 1.0}
+    settings = {"ttt.persistent_states": "never", "ttt.initial_gating_alpha": 1.0}
     streams = streams_of(build(MODEL, resolve(settings)), tokenizer, EvaluationArgs())
     given = streams.codes([recording])
     pieces, at_once = in_pieces(streams, given, 8, lambda _: None), whole(streams, given)

@@ -57,6 +57,7 @@ BASE: dict[str, Any] = {
     "ttt.base_lr": 16.0,
     "ttt.mini_batch_size": 8,
     "ttt.initial_gating_alpha": 1.0,
+    "ttt.persistent_states": "each_sequence",
     "optim.lr": 0.003,
     "duration_sec": 1.28,
     "batch_size": 2,
@@ -89,6 +90,9 @@ COMPANY: dict[str, dict[str, Any]] = {
     "moshi_paths.moshi_path": _LORA,
     "ttt.unfrozen_attention_layers": _LORA,
     "ttt.rope_theta": {"ttt.rope_mode": "mini_batch"},
+    "ttt.rope_scaling": {"ttt.rope_mode": "mini_batch"},
+    "ttt.scan_dtype": {"param_dtype": "bfloat16"},
+    "ttt.state_dtype": {"param_dtype": "bfloat16"},
     "ttt.persistent_states": {"evaluation.librilight.streaming.enabled": True},
     "ttt.override_gating_alpha_on_resume": _RESUMED,
     "reset_optimizer": _RESUMED,
@@ -109,6 +113,7 @@ COMPANY: dict[str, dict[str, Any]] = {
 }
 """Without these a field does nothing, and is not meant to."""
 VALUES: dict[str, Any] = {
+    "ttt.persistent_states": "never",
     "data.train_data": "{here}/moved/train.jsonl",
     "data.eval_data": "{here}/moved/eval.jsonl",
     "moshi_paths.config_path": "{here}/moved/model.json",

@@ -185,8 +185,8 @@ def test_whatever_changes_a_loss_is_noticed(results: dict[str, Any]) -> None:
 
 def test_persistent_states_show_in_pieces_only(results: dict[str, Any]) -> None:
     found = of(results, "wrong")
-    assert found["`ttt.persistent_states=false`"]["change"]["loss"]["mean"] == 0
-    assert found["`ttt.persistent_states=false`, in pieces"]["change"]["loss"]["mean"] != 0
+    assert found["`ttt.persistent_states=never`"]["change"]["loss"]["mean"] == 0
+    assert found["`ttt.persistent_states=never`, in pieces"]["change"]["loss"]["mean"] != 0
 
 
 def test_the_same_seed_gives_the_same_results(arguments: list[str], results: dict[str, Any], tmp_path: Path) -> None:

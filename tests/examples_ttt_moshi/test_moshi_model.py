@@ -62,7 +62,14 @@ REAL: dict[str, Any] = {
     "model_type": "moshi",
 }
 """A config.json as kyutai's, of a model that is built in no time."""
-TTT = {"enable": True, "layers": "1,2", "base_lr": 8.0, "mini_batch_size": 4, "initial_gating_alpha": 1.0}
+TTT = {
+    "enable": True,
+    "layers": "1,2",
+    "base_lr": 8.0,
+    "mini_batch_size": 4,
+    "initial_gating_alpha": 1.0,
+    "persistent_states": "each_sequence",
+}
 FOREIGN = CONFIGS / "foreign" / "inner_loop.yaml"
 
 

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "ttt.mini_batch_size": 8,
     "ttt.base_lr": 16.0,
     "ttt.initial_gating_alpha": 1.0,
+    "ttt.persistent_states": "each_sequence",
     "param_dtype": "float32",
 }
 """An open gate and a large inner step, so that what is set wrong is seen."""

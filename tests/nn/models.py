@@ -43,7 +43,10 @@ def stir(module: nn.Module, seed: int = 0, size: float = 0.3) -> nn.Module:
 
 
 def layer(config: TTTConfig, seed: int = 0) -> TTTLayer:
-    made = TTTLayer(config)
+    """Return a layer that is the same in every run."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = TTTLayer(config)
     stir(made, seed)
     return made
 
@@ -100,7 +103,12 @@ class Layer(nn.Module):
         self.gating: nn.Module = nn.ModuleList(gates) if steps else gates[0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.self_attn(self.norm1(x))
+        return self.feed_forward_block(self.attention_block(x))
+
+    def attention_block(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.self_attn(self.norm1(x))
+
+    def feed_forward_block(self, x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = x + self.gating(self.norm2(x))
         return found
 

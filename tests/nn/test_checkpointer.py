@@ -150,7 +150,7 @@ def test_everything_that_contradicts_is_said_when_it_is_constructed(tmp_path: Pa
         ({"ttt.inner_model": "linear"}, "ttt.inner_model"),
         ({"ttt.mlp.layers": 3}, "ttt.mlp.layers"),
         ({"ttt.ttt_layer_context": 5}, "layer 1 of the model looks back 24 tokens"),
-        ({"ttt.persistent_states": False}, "persistent_states"),
+        ({"ttt.persistent_states": "never"}, "persistent_states"),
         ({"ttt.rope_mode": "mini_batch"}, "rope"),
         ({"lora.enable": True}, "lora.enable"),
     ],

@@ -30,7 +30,10 @@ def test_a_layer_is_one_graph(sizes: tuple[int, ...]) -> None:
 
 def test_a_model_that_carries_states_is_one_graph() -> None:
     model, x = Skeleton(), tokens(1, 8)
-    add_ttt(model.transformer.layers, ttt_config(ttt_layer_context=1, non_ttt_layer_context=1))
+    add_ttt(
+        model.transformer.layers,
+        ttt_config(ttt_layer_context=1, non_ttt_layer_context=1, persistent_states="each_sequence"),
+    )
     stir(model, size=0.1).eval()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     with torch.no_grad(), carrying_states(model):

@@ -30,8 +30,11 @@ SILENT: dict[str, dict[str, Any]] = {
     "attention context of other layers to 64": {"ttt.non_ttt_layer_context": 64},
     "attention context one longer": {"ttt.ttt_layer_context": 25},
     "lora.scaling 2 to 4": {"lora.scaling": 4.0},
-    "states not carried": {"ttt.persistent_states": False},
+    "states not carried": {"ttt.persistent_states": "never"},
+    "the first sequence's state for all": {"ttt.persistent_states": "first_sequence"},
     "reconstruction_eps x 100": {"ttt.reconstruction_eps": 1e-3},
+    "inner_norm_eps as elsewhere": {"ttt.inner_norm_eps": 1e-6},
+    "read out with the step twice": {"ttt.read_out": "twice"},
 }
 """Settings that no strict loading notices: every row of a trainer's silent mistakes that a setting makes."""
 
@@ -264,7 +267,8 @@ def test_ttt_within_rounding_is_said(dtype: str, tmp_path: Path) -> None:
     changes = {**FAINT, "param_dtype": dtype, "ttt.initial_gating_alpha": 1e-12}
     effective = resolved(tmp_path, changes)
     made = fingerprint(stirred(build(MODEL, effective)), MODEL, effective.ttt)
-    (said,) = made["unseen"]
+    *types, said = made["unseen"]
+    assert [one.partition(":")[0] for one in types] == ["ttt.scan_dtype", "ttt.state_dtype"] * (dtype == "bfloat16")
     assert said.startswith("what TTT computes is within rounding here: closing every gate moves")
 
 
@@ -317,7 +321,7 @@ def test_a_checkpoint_without_a_fingerprint_is_not_compared(tmp_path: Path) -> N
     ("changes", "kind", "message"),
     [
         ({"weights": "sha256:0"}, ContradictionError, "was made of weights of other names, shapes or dtypes"),
-        ({"format": 2}, InputError, "is of a later tttcfg"),
+        ({"format": 3}, InputError, "is of a later tttcfg"),
         ({"numbers": "none"}, InputError, "is no fingerprint"),
         ({"parameters_in": "nothing"}, InputError, "is no fingerprint"),
         ({"unseen": [1]}, InputError, "is no fingerprint"),
@@ -338,6 +342,28 @@ def test_a_fingerprint_that_is_none_is_refused(
         path.write_text(before)
 
 
+def test_a_fingerprint_of_the_layers_before_is_not_compared(saved: tuple[nn.Module, Path]) -> None:
+    """What tttcfg 0.1 computed is not what the trainer did, so it proves nothing of what is computed now."""
+    model, folder = saved
+    path = folder / "consolidated" / FINGERPRINT_NAME
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), "format": 1}))
+    try:
+        found = check_computation(model, folder)
+    finally:
+        path.write_text(before)
+    assert found.agrees is None
+    assert "its fingerprint is of tttcfg 0.1, whose TTT layers computed something else" in str(found)
+
+
+def test_types_that_a_probe_in_float32_cannot_see_are_named(tmp_path: Path) -> None:
+    ttt = resolved(tmp_path, {"param_dtype": "bfloat16"}).ttt
+    shape = shape_of(MODEL, ttt)
+    assert shape is not None
+    assert [one.partition(":")[0] for one in unseen(shape, ttt, torch.float32)] == ["ttt.scan_dtype", "ttt.state_dtype"]
+    assert unseen(shape, ttt, torch.bfloat16) == []
+
+
 def test_the_input_is_long_enough_for_mini_batches_and_contexts_up_to_a_bound(tmp_path: Path) -> None:
     def length(**changes: Any) -> int:
         shape = shape_of(MODEL, resolved(tmp_path, {f"ttt.{name}": value for name, value in changes.items()}).ttt)
@@ -354,7 +380,7 @@ def test_what_the_input_is_too_short_for_is_said(tmp_path: Path) -> None:
     ttt = resolved(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512}).ttt
     shape = shape_of(MODEL, ttt)
     assert shape is not None
-    context, mini_batch = unseen(shape, ttt)
+    context, mini_batch = unseen(shape, ttt, torch.float32)
     assert context.startswith("ttt.ttt_layer_context: any of 256 tokens and more")
     assert mini_batch.startswith("what an inner mini-batch of 512 tokens passes to the next")
 

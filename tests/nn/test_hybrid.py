@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from tests.nn.models import Layer, Skeleton, stir, tokens, ttt_config
 from tttcfg.errors import ContradictionError
@@ -25,12 +28,14 @@ def with_ttt(**changes: Any) -> Skeleton:
     return model
 
 
-def test_ttt_adapts_the_output_of_the_layer_through_the_gate() -> None:
+def test_ttt_stands_between_attention_and_feed_forward() -> None:
+    """x2 = x1 + tanh(alpha) * TTT(x1), on what the attention block returned, without a norm of its own."""
     made, x = hybrid(), tokens(2, 6)
-    y = made.original_layer(x)
-    block = made.seq_modeling_block
-    adapted, _ = block.ttt_layer.ttt(y)
-    torch.testing.assert_close(made(x), y + torch.tanh(block.forward_ssm_gating.gating_alpha) * adapted)
+    block, layer = made.seq_modeling_block, made.original_layer
+    x1 = layer.attention_block(x)
+    adapted, _ = block.ttt_layer.ttt(x1)
+    x2 = x1 + torch.tanh(block.forward_ssm_gating.gating_alpha) * adapted
+    torch.testing.assert_close(made(x), layer.feed_forward_block(x2))
 
 
 @pytest.mark.parametrize(("alpha", "counts"), [(0.0, 0.0), (0.1, 0.1), (-3.0, -3.0), (7.0, 3.0), (-50.0, -3.0)])
@@ -61,16 +66,80 @@ def test_the_backward_gate_has_no_effect_and_gets_no_gradient() -> None:
     assert gate.gating_alpha.grad is None
 
 
-def test_what_a_layer_is_called_with_reaches_it() -> None:
+def test_what_a_layer_is_called_with_reaches_its_attention_block() -> None:
     class Called(nn.Module):
-        def forward(self, x: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
+        def attention_block(self, x: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
             seen.append((given, named))
+            return x
+
+        def feed_forward_block(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
     seen: list[Any] = []
     made = HybridLayer(Called(), ttt_config(), 1)
     made(tokens(1, 2), "positional", cross_attention_src=None)
     assert seen == [(("positional",), {"cross_attention_src": None})]
+
+
+class Whole(nn.Module):
+    """A layer in one piece."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.self_attn, self.gating = layer.self_attn, layer.gating
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gating(self.self_attn(x))
+
+
+def test_a_layer_that_cannot_be_split_is_refused_with_what_it_has_to_provide() -> None:
+    """And nothing is changed; the layers without TTT may be what they are."""
+    model = Skeleton()
+    layers = model.transformer.layers
+    layers[0], layers[2] = Whole(layers[0]), Whole(layers[2])
+    with pytest.raises(
+        ContradictionError, match=r"layer 2 \(Whole\) has no two blocks for TTT to go between: it has to "
+    ):
+        add_ttt(layers, ttt_config())
+    assert not any(isinstance(one, HybridLayer) for one in layers)
+    assert layers[1].self_attn.context == 3000
+    add_ttt(layers, ttt_config(layer_indices=(1, 3)))
+    with pytest.raises(ContradictionError, match=r"attention_block\(x, \.\.\.\) and feed_forward_block\(x\)"):
+        HybridLayer(Whole(Layer(64, 168)), ttt_config(), 1)
+
+
+@pytest.mark.parametrize(
+    "wrapper", [checkpoint_wrapper, partial(torch.compile, backend="eager")], ids=["checkpoint", "compile"]
+)
+def test_a_wrapper_goes_around_the_hybrid_layer(wrapper: Any) -> None:
+    """Around the layer inside it would be passed over, since the blocks are called one by one."""
+    model = Skeleton()
+    layers = model.transformer.layers
+    layers[1] = wrapper(layers[1])
+    with pytest.raises(
+        ContradictionError, match=r"layer 1 is wrapped .*: add TTT to the layer first, and wrap it then"
+    ):
+        add_ttt(layers, ttt_config())
+    made = hybrid()
+    made.seq_modeling_block.original_layer = wrapper(made.original_layer)
+    with pytest.raises(
+        TypeError, match="took the place of a layer inside a HybridLayer; wrap or shard the HybridLayer"
+    ):
+        made(tokens(1, 4))
+
+
+def test_a_model_with_ttt_can_be_copied() -> None:
+    made, x = with_ttt(), tokens(1, 8)
+    copied = copy.deepcopy(made)
+    stir(made)
+    assert not torch.equal(made(x), copied(x))
+    torch.testing.assert_close(copied(x), with_ttt_of(copied)(x))
+
+
+def with_ttt_of(other: Skeleton) -> Skeleton:
+    model = with_ttt()
+    model.load_state_dict(other.state_dict())
+    return model
 
 
 def test_layers_get_their_contexts_and_only_some_get_ttt() -> None:

@@ -24,7 +24,7 @@ def registered() -> Iterator[Register]:
 
     def add(name: str, **more: Any) -> list[int]:
         calls: list[int] = []
-        register(Kernel(name, lambda *given: calls.append(given[2]) or torch_scan(*given), **more))
+        register(Kernel(name, lambda *given: calls.append(given[2].group_size) or torch_scan(*given), **more))
         names.append(name)
         return calls
 
@@ -38,13 +38,21 @@ def test_torch_is_always_there_and_the_rest_only_where_it_is_registered() -> Non
     config = ttt_config(LINEAR, mini_batch_size=16)
     assert str(choose_kernel(config)) == (
         "auto takes torch, which runs on any device; thunderkittens needs an inner MLP of 2 layers (not TTT-Linear), "
-        f"head_dim 64 (not 16), mini_batch_size 64 (not 16), dtype bfloat16 (not float32); triton needs {missing}"
+        "head_dim 64 (not 16), mini_batch_size 64 (not 16), dtype bfloat16 (not float32), inner_norm_eps 1e-06 (not "
+        "1e-08); triton needs inner_norm_eps 1e-06 (not 1e-08)"
+    )
+    config = ttt_config(LINEAR, mini_batch_size=16, inner_norm_eps=1e-6)
+    assert str(choose_kernel(config)).endswith(f"; triton needs {missing}")
+    config = ttt_config(LINEAR, mini_batch_size=16, dtype="bfloat16", read_out="twice")
+    assert str(choose_kernel(config)).endswith(
+        "triton needs inner_norm_eps 1e-06 (not 1e-08), read_out once (not twice), a scan in float32 (not bfloat16), "
+        "a state that stays float32 (not rounded to bfloat16)"
     )
 
 
 def test_auto_takes_a_registered_kernel_whose_limits_are_met(registered: Register) -> None:
     calls = registered("triton")
-    TTTLayer(ttt_config(LINEAR, mini_batch_size=16))(tokens(2, 20))
+    TTTLayer(ttt_config(LINEAR, mini_batch_size=16, inner_norm_eps=1e-6))(tokens(2, 20))
     TTTLayer(ttt_config(MLP, mini_batch_size=16))(tokens(2, 20))
     TTTLayer(ttt_config(LINEAR, mini_batch_size=16, kernel="torch"))(tokens(2, 20))
     assert calls == [16]
@@ -62,7 +70,7 @@ def test_another_package_brings_a_name_and_limits_of_its_own(registered: Registe
 
 def test_a_kernel_is_passed_over_on_a_device_where_it_does_not_run(registered: Register) -> None:
     calls = registered("triton", devices=("cuda",))
-    config = ttt_config(LINEAR, mini_batch_size=16)
+    config = ttt_config(LINEAR, mini_batch_size=16, inner_norm_eps=1e-6)
     assert choose_kernel(config, "cuda").name == "triton"
     assert str(choose_kernel(config, "cpu")).endswith("triton needs a cuda device (not cpu)")
     TTTLayer(config)(tokens(1, 4))
@@ -70,7 +78,7 @@ def test_a_kernel_is_passed_over_on_a_device_where_it_does_not_run(registered: R
 
 
 def test_a_kernel_that_was_asked_for_is_never_replaced(registered: Register) -> None:
-    config = ttt_config(LINEAR, mini_batch_size=16, kernel="triton")
+    config = ttt_config(LINEAR, mini_batch_size=16, inner_norm_eps=1e-6, kernel="triton")
     with pytest.raises(ContradictionError, match="triton needs an implementation registered") as caught:
         TTTLayer(config)
     assert [one.key for one in caught.value.problems] == ["ttt.kernel"]
@@ -82,22 +90,24 @@ def test_a_kernel_that_was_asked_for_is_never_replaced(registered: Register) -> 
         TTTLayer(ttt_config(LINEAR, kernel="triton"))
 
 
-def test_what_a_kernel_is_given_is_float32_whatever_the_model_is() -> None:
+@pytest.mark.parametrize("state_dtype", ["parameters", "scan"])
+def test_what_a_kernel_is_given_has_the_dtypes_of_the_configuration(state_dtype: str) -> None:
     dtypes = set()
 
-    def run(state: Any, inputs: Any, group_size: int) -> Any:
-        dtypes.update(one.dtype for one in (*state, *inputs))
-        return torch_scan(state, inputs, group_size)
+    def run(state: Any, inputs: Any, options: Any) -> Any:
+        dtypes.add((*(one.dtype for one in (state[0], inputs.queries, inputs.eta, inputs.norm_bias)), options.dtype))
+        return torch_scan(state, inputs, options)
 
     register(Kernel("mine", run))
     try:
-        made = layer(ttt_config(dtype="bfloat16"))
+        made = layer(ttt_config(dtype="bfloat16", state_dtype=state_dtype))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             made(tokens(1, 4).bfloat16())
             made(tokens(1, 4))
     finally:
         unregister("mine")
-    assert dtypes == {torch.float32}
+    short, wide = torch.bfloat16, torch.float32
+    assert dtypes == {(short if state_dtype == "parameters" else wide, short, short, short, wide)}
 
 
 def test_a_name_is_registered_once_and_its_limits_are_declared_once() -> None:

@@ -13,7 +13,13 @@ from tttcfg.fields import Role, leaves
 from tttcfg.nn import HybridLayer, Kernel, TTTLayer, add_ttt, carrying_states, torch_scan
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
-BASE = {"rope_mode": "mini_batch", "scan_checkpoint_group_size": 2}
+BASE = {"rope_mode": "mini_batch", "scan_checkpoint_group_size": 2, "persistent_states": "each_sequence"}
+NEEDS: dict[str, dict[str, Any]] = {
+    "scan_dtype": {"dtype": "bfloat16"},
+    "state_dtype": {"dtype": "bfloat16", "scan_dtype": "float32"},
+    "rope_scaling": {"rope_mode": "mini_batch"},
+}
+"""What else has to be set for a field to matter."""
 CHANGES: dict[str, dict[str, Any]] = {
     "inner_model": {"sizes": LINEAR},
     "inner_layer_sizes": {"inner_layer_sizes": (16, 32, 16)},
@@ -24,9 +30,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "base_lr": {"base_lr": 4.0},
     "reconstruction_eps": {"reconstruction_eps": 1e-2},
     "initial_gating_alpha": {"initial_gating_alpha": 0.2},
-    "persistent_states": {"persistent_states": False},
+    "inner_norm_eps": {"inner_norm_eps": 1e-3},
+    "read_out": {"read_out": "twice"},
+    "scan_dtype": {"scan_dtype": "parameters"},
+    "state_dtype": {"state_dtype": "scan"},
+    "persistent_states": {"persistent_states": "never"},
     "rope_mode": {"rope_mode": "off"},
     "rope_theta": {"rope_theta": 100.0},
+    "rope_scaling": {"rope_scaling": "none"},
     "ttt_layer_context": {"ttt_layer_context": 3},
     "non_ttt_layer_context": {"non_ttt_layer_context": 3},
     "dtype": {"dtype": "bfloat16"},
@@ -90,8 +101,9 @@ def results(
         model.load_state_dict(weights)
     for mode in (True, False):
         with torch.no_grad() if not mode else torch.enable_grad(), carrying_states(model.train(mode)):
-            found += [model(piece).detach() for piece in tokens(1, 24).split(16, dim=1)]
-    return model.state_dict(), torch.cat(found, dim=1)
+            pieces = tokens(1, 24).to(getattr(torch, config.dtype)).split(16, dim=1)
+            found += [model.to(pieces[0].dtype)(piece).detach() for piece in pieces]
+    return model.state_dict(), torch.cat(found, dim=1).float()
 
 
 def shapes_of(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
@@ -100,14 +112,28 @@ def shapes_of(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
 
 @pytest.mark.parametrize("field", CHANGES)
 def test_every_field_does_what_its_role_says(field: str) -> None:
-    (weights, logits), (changed_weights, changed_logits) = results({}), results(CHANGES[field])
+    needs = NEEDS.get(field, {})
+    changes = {**needs, **CHANGES[field]}
+    (weights, logits), (changed_weights, changed_logits) = results(needs), results(changes)
     role = leaves(TTTConfig)[field].role
     assert (shapes_of(changed_weights) != shapes_of(weights)) == (role is Role.ARCHITECTURE)
     if role is not Role.ARCHITECTURE:
-        difference = (results(CHANGES[field], weights)[1] - logits).norm() / logits.norm()
+        difference = (results(changes, weights)[1] - logits).norm() / logits.norm()
         assert difference > 1e-4 if role is Role.COMPUTATION else difference == 0
     if role is Role.TRAINING:  # it says where training starts
         assert not torch.equal(changed_logits, logits)
+
+
+@pytest.mark.parametrize("persistence", ["never", "first_sequence", "each_sequence"])
+def test_whose_state_goes_on_is_seen_in_a_batch(persistence: str) -> None:
+    model = Skeleton()
+    add_ttt(model.transformer.layers, ttt_config(persistent_states=persistence))
+    stir(model, size=0.1)
+    with torch.no_grad(), carrying_states(model.eval()):
+        model(tokens(2, 8))
+        found = model(tokens(1, 8).expand(2, 8, 64))
+    assert torch.equal(found[0], found[1]) == (persistence != "each_sequence")
+    assert torch.allclose(found[0], model(tokens(1, 8))[0]) == (persistence == "never")
 
 
 @pytest.mark.parametrize("field", REFUSED)
@@ -124,9 +150,9 @@ def test_no_field_is_left_out() -> None:
 def test_training_and_evaluating_have_their_own_checkpoint_groups(training: bool, group_size: int) -> None:
     counted = []
 
-    def run(state: Any, inputs: Any, size: int) -> Any:
-        counted.append(size)
-        return torch_scan(state, inputs, size)
+    def run(state: Any, inputs: Any, options: Any) -> Any:
+        counted.append(options.group_size)
+        return torch_scan(state, inputs, options)
 
     made = layer(ttt_config(scan_checkpoint_group_size=3, scan_checkpoint_group_size_eval=2)).train(training)
     made.kernels = (Kernel("torch", run),)

@@ -22,7 +22,7 @@ def shown() -> Iterator[dict[str, Any]]:
     """Return every name that the page's blocks make, of a model whose attention sees one token."""
     torch.manual_seed(0)
     names: dict[str, Any] = {
-        "config": ttt_config(ttt_layer_context=1, non_ttt_layer_context=1),
+        "config": ttt_config(ttt_layer_context=1, non_ttt_layer_context=1, persistent_states="each_sequence"),
         "model": Skeleton(),
     }
     for block in re.findall(r"(?ms)^```python\n(.*?)^```$", PAGE.read_text("utf-8")):

@@ -16,8 +16,8 @@ KINDS = pytest.mark.parametrize("sizes", [LINEAR, MLP, DEEP], ids=["linear", "ml
 def model(sizes: tuple[int, ...] = MLP, **changes: Any) -> Skeleton:
     """Return a model whose attention sees one token, so that nothing but TTT connects the pieces."""
     made = Skeleton()
-    contexts = {"ttt_layer_context": 1, "non_ttt_layer_context": 1}
-    add_ttt(made.transformer.layers, ttt_config(sizes, **contexts, **changes))
+    given = {"ttt_layer_context": 1, "non_ttt_layer_context": 1, "persistent_states": "each_sequence"}
+    add_ttt(made.transformer.layers, ttt_config(sizes, **{**given, **changes}))
     stir(made, size=0.1)
     return made.eval()
 
@@ -56,10 +56,37 @@ def test_token_by_token_differs_with_larger_mini_batches() -> None:
     assert not any(close(alone[:, index], whole[:, index]) for index in range(8))
 
 
-def test_without_persistent_states_every_piece_starts_anew() -> None:
-    made, x = model(persistent_states=False), tokens(2, 8)
+@pytest.mark.parametrize("sizes", [MLP, DEEP], ids=["mlp", "deep"])
+def test_where_states_never_persist_every_piece_starts_anew(sizes: tuple[int, ...]) -> None:
+    made, x = model(sizes, persistent_states="never"), tokens(2, 8)
     torch.testing.assert_close(in_pieces(made, x, 4, 4), torch.cat([made(x[:, :4]), made(x[:, 4:])], dim=1))
     assert not close(in_pieces(made, x, 4, 4), made(x))
+
+
+def test_the_state_of_the_first_sequence_goes_on_for_all_while_evaluating(caplog: pytest.LogCaptureFixture) -> None:
+    """As the trainer's own parameters do that it overwrites: whatever the next batch is."""
+    made, x = model(DEEP, persistent_states="first_sequence"), tokens(2, 8)
+    first, other = x[:1], tokens(3, 4, seed=7)
+    with torch.no_grad(), carrying_states(made):
+        made(x)
+        found = made(other)
+    alone = model(DEEP)
+    with torch.no_grad(), carrying_states(alone):
+        for index in range(3):
+            reset_states(alone)
+            alone(first)
+            expected = alone(other[index : index + 1])
+            torch.testing.assert_close(found[index : index + 1], expected, rtol=1e-5, atol=1e-5)
+    assert [one.message for one in caplog.records if "first_sequence" in one.message] == [
+        "ttt.persistent_states is first_sequence: results depend on the order of pieces and on batches"
+    ]
+
+
+def test_the_state_of_the_first_sequence_never_goes_on_while_training() -> None:
+    made, x = model(DEEP, persistent_states="first_sequence").train(), tokens(2, 8)
+    with torch.no_grad(), carrying_states(made):
+        first, second = made(x), made(x)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
 def test_outside_every_forward_starts_anew() -> None:

@@ -18,6 +18,8 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import Kernel
 
 TOKENS = 640
+FUSED: dict[str, Any] = {"inner_norm_eps": 1e-6, "read_out": "once", "scan_dtype": "float32", "state_dtype": "scan"}
+"""What is compiled into the fused kernels, which is not what the trainer's checkpoints were trained with."""
 MLP: dict[str, Any] = {"head_dim": 64, "inner_layer_sizes": (64, 256, 64), "mini_batch_size": 64}
 LINEAR: dict[str, Any] = {
     "inner_model": "linear",
@@ -32,7 +34,7 @@ FITTING = {"thunderkittens": MLP, "triton": LINEAR, "torch": MOSHI}
 
 
 def layers(values: dict[str, Any], **changes: Any) -> TTTConfig:
-    values = {"num_heads": 48, "dtype": "bfloat16", **values, **changes}
+    values = {"num_heads": 48, "dtype": "bfloat16", **FUSED, **values, **changes}
     return TTTConfig(
         model_dim=values["num_heads"] * values["head_dim"],
         num_layers=4,
@@ -78,6 +80,22 @@ def test_what_fits_breaks_no_limit(kernel: str) -> None:
         ("triton", {"head_dim": 8}, "head_dim a power of two of at least 16 (not 8)"),
         ("triton", {"mini_batch_size": 40}, "mini_batch_size a power of two of at least 16 (not 40)"),
         ("triton", {"mini_batch_size": 1}, "mini_batch_size a power of two of at least 16 (not 1)"),
+        *(
+            (kernel, changes, message)
+            for kernel in ("thunderkittens", "triton")
+            for changes, message in (
+                ({"inner_norm_eps": 1e-8}, "inner_norm_eps 1e-06 (not 1e-08)"),
+                ({"read_out": "twice"}, "read_out once (not twice)"),
+                (
+                    {"scan_dtype": "parameters", "dtype": "bfloat16"},
+                    "a scan in float32 (not bfloat16)",
+                ),
+                (
+                    {"state_dtype": "parameters", "dtype": "bfloat16"},
+                    "a state that stays float32 (not rounded to bfloat16)",
+                ),
+            )
+        ),
         ("torch", {"tensor_parallel_size": 2}, "all heads on one rank (not on 2)"),
     ],
 )
@@ -98,6 +116,16 @@ def test_a_fused_kernel_shares_heads_that_can_be_shared(kernel: str) -> None:
     (broken,) = violations(kernel, layers(FITTING[kernel], tensor_parallel_size=5), TOKENS)
     assert broken.key == "ttt.tensor_parallel_size"
     assert str(broken) == f"{kernel} needs the same number of heads on every rank (not 48 heads on 5 ranks)"
+
+
+def test_parameters_in_float32_are_scanned_and_kept_in_it_whatever_is_written() -> None:
+    assert said("triton", layers(LINEAR, scan_dtype="parameters", state_dtype="parameters")) == []
+
+
+def test_what_the_trainer_computes_runs_on_torch_alone() -> None:
+    defaults = {name: TTTConfig.model_fields[name].default for name in ("inner_norm_eps", "state_dtype")}
+    for values in (MLP, LINEAR):
+        assert choose(layers(values, **defaults), TOKENS).name == "torch"
 
 
 def test_a_multi_layer_mlp_is_never_shared() -> None:
@@ -198,7 +226,11 @@ def test_auto_takes_the_first_kernel_that_fits_and_none_only_among_ranks(config:
 def resolve(tmp_path: Path, heads: int, **ttt: Any) -> tttcfg.Effective[Any, Any]:
     """Resolve for a model as wide as Moshi, over sequences of 640 tokens."""
     model = write_json(tmp_path / "model.json", {"dim": 4096, "num_heads": heads, "num_layers": 4, "context": 3000})
-    overrides = {"ttt.enable": True, "duration_sec": 51.2, **{f"ttt.{name}": value for name, value in ttt.items()}}
+    overrides = {
+        "ttt.enable": True,
+        "duration_sec": 51.2,
+        **{f"ttt.{name}": value for name, value in {**FUSED, **ttt}.items()},
+    }
     return tttcfg.resolve(overrides=overrides, model_config=model)
 
 
@@ -278,12 +310,12 @@ def impossible(**given: Any) -> list[str]:
     ],
 )
 def test_what_the_configuration_alone_shows_needs_no_model(ttt: dict[str, Any], message: str) -> None:
-    config = {"duration_sec": 51.2, "ttt": {"enable": True, **ttt}}
+    config = {"duration_sec": 51.2, "ttt": {"enable": True, **FUSED, **ttt}}
     assert impossible(config=config) == [message]
 
 
 def test_what_nobody_knows_breaks_no_limit() -> None:
-    ttt = {"enable": True, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
+    ttt = {"enable": True, **FUSED, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
     effective = tttcfg.resolve(config={"duration_sec": 51.2, "ttt": ttt})
     assert {one.code for one in effective.findings if one.key.startswith("ttt")} == {"model_config"}
 
@@ -299,7 +331,7 @@ def test_ranks_that_no_kernel_can_serve_need_no_model() -> None:
 
 def test_a_model_that_lacks_something_else_says_what_it_can(tmp_path: Path) -> None:
     model = write_json(tmp_path / "model.json", {"dim": 4096, "num_heads": 32, "num_layers": 0, "context": 3000})
-    ttt = {"enable": True, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
+    ttt = {"enable": True, **FUSED, "kernel": "thunderkittens", "mini_batch_size": 64, "tensor_parallel_size": 3}
     assert impossible(config={"duration_sec": 51.2, "ttt": ttt}, model_config=model) == [
         "thunderkittens needs head_dim 64 (not 128)",
         "thunderkittens needs the same number of heads on every rank (not 32 heads on 3 ranks)",
@@ -311,7 +343,7 @@ def test_dimensions_that_tensors_prove_are_held_against_the_kernel(tmp_path: Pat
     folder = checkpoint(tmp_path, None, model=None)
     shapes = {name: ("BF16", shape) for name, shape in consolidated(Size(4, 16), [1, 2], [64]).items()}
     weights_file(folder / "consolidated" / "consolidated.safetensors", shapes)
-    fitting = {"duration_sec": 51.2, "ttt.mini_batch_size": 64}
+    fitting = {"duration_sec": 51.2, "ttt.mini_batch_size": 64, **{f"ttt.{name}": one for name, one in FUSED.items()}}
     assert impossible(
         checkpoint=folder, overrides={**fitting, "ttt.kernel": "thunderkittens", "ttt.tensor_parallel_size": 3}
     ) == [

@@ -59,7 +59,13 @@ class Layer(nn.Module):
         self.norm1, self.norm2, self.gating = RMSNorm(dim), RMSNorm(dim), Gating(dim, 2 * dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.self_attn(self.norm1(x))
+        return self.feed_forward_block(self.attention_block(x))
+
+    def attention_block(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = x + self.self_attn(self.norm1(x))
+        return out
+
+    def feed_forward_block(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = x + self.gating(self.norm2(x))
         return out
 

@@ -1,4 +1,4 @@
-"""TTT-MLP beside the layers of the model."""
+"""TTT-MLP between the attention and the feed-forward network of the model's layers."""
 
 from __future__ import annotations
 
@@ -106,6 +106,8 @@ class HybridLayer(nn.Module):
         self.original_layer, self.seq_modeling_block = original_layer, SeqModelingBlock(config)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y, block = self.original_layer(x), self.seq_modeling_block
-        out: torch.Tensor = y + torch.tanh(block.forward_ssm_gating.gating_alpha) * block.ttt_layer.ttt(y)
+        layer: Any = self.original_layer
+        x, block = layer.attention_block(x), self.seq_modeling_block
+        x = x + torch.tanh(block.forward_ssm_gating.gating_alpha) * block.ttt_layer.ttt(x)
+        out: torch.Tensor = layer.feed_forward_block(x)
         return out

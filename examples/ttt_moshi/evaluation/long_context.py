@@ -171,8 +171,8 @@ class _Monitor:
     def _verdict(self) -> str:
         if not self.blocks:
             return "there are none: the model has no TTT layers"
-        if not all(block.persistent_states for block in self.blocks):
-            return "start anew with every piece: ttt.persistent_states is false"
+        if any(block.persistent_states == "never" for block in self.blocks):
+            return "start anew with every piece: ttt.persistent_states is never"
         if not all(self.changes):
             message = f"the inner weights stay as they are after {self.changes.count(False)} of {self.pieces} pieces"
             raise InputError(Problem("contradiction", message, "evaluation.librilight.streaming.ttt_verification"))

@@ -13,10 +13,16 @@ from typing import NamedTuple
 from tttcfg.containment import Verdict, contains
 from tttcfg.migration import Migration
 from tttcfg.record import MISSING
-from tttcfg.shapes import Shape, bare
+from tttcfg.shapes import Shape, bare, has_default
 
 Fields = Mapping[str, Shape]
-_MEANING = {"default": "default", "x-unit": "unit", "x-role": "role", "description": "description"}
+_MEANING = {
+    "default": "default",
+    "x-default": "default",
+    "x-unit": "unit",
+    "x-role": "role",
+    "description": "description",
+}
 
 
 class Change(NamedTuple):
@@ -80,7 +86,8 @@ def differs(old: Shape, new: Shape, *, explained: bool = True) -> bool:
 def meaning_changes(old: Shape, new: Shape) -> tuple[str, ...]:
     """Return what of a field's meaning changed; an old schema that says nothing of it leaves it open."""
     told = [key for key in _MEANING if key == "default" or (key in old and key in new)]
-    return tuple(_MEANING[key] for key in told if not _same(old.get(key, MISSING), new.get(key, MISSING)))
+    changed = (_MEANING[key] for key in told if not _same(old.get(key, MISSING), new.get(key, MISSING)))
+    return tuple(dict.fromkeys(changed))
 
 
 def renames(steps: Iterable[Migration], old: Fields) -> dict[str, str]:
@@ -102,9 +109,9 @@ def _same(one: object, other: object) -> bool:
 def _added(path: str, shape: Shape, old: Fields) -> Change:
     if _in_the_way(path, old):
         return Change(path, "added", "", None, shape, False, False, (), "a field and a section take each other's place")
-    has_default = "default" in shape
-    note = "" if has_default else "it has no default, so an old document says too little"
-    return Change(path, "added", "", None, shape, has_default, False, (), note)
+    default = has_default(shape)
+    note = "" if default else "it has no default, so an old document says too little"
+    return Change(path, "added", "", None, shape, default, False, (), note)
 
 
 def _removed(path: str, shape: Shape, new: Fields) -> Change:
@@ -112,9 +119,9 @@ def _removed(path: str, shape: Shape, new: Fields) -> Change:
         return Change(
             path, "removed", "", shape, None, False, False, (), "a field and a section take each other's place"
         )
-    has_default = "default" in shape
-    note = "" if has_default else "it had no default, so a new document says too little"
-    return Change(path, "removed", "", shape, None, False, has_default, (), note)
+    default = has_default(shape)
+    note = "" if default else "it had no default, so a new document says too little"
+    return Change(path, "removed", "", shape, None, False, default, (), note)
 
 
 def _in_the_way(path: str, others: Fields) -> bool:
@@ -148,6 +155,6 @@ def _words(shape: Shape) -> Iterator[str]:
     elif "enum" in shape or "const" in shape:
         yield from map(str, shape.get("enum", [shape.get("const")]))
     else:
-        explaining = ("default", "description", "title", "type", "x-role", "x-unit")
+        explaining = ("default", "x-default", "description", "title", "type", "x-role", "x-unit")
         rules = ", ".join(f"{key} {value}" for key, value in sorted(shape.items()) if key not in explaining)
         yield str(shape.get("type", "anything")) + (f" ({rules})" if rules else "")

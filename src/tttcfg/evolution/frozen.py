@@ -14,7 +14,7 @@ from tttcfg.family import schema_name
 from tttcfg.migration import Chain, Migration
 from tttcfg.record import MISSING
 from tttcfg.schema import document_schema, fields_of, model_schema
-from tttcfg.shapes import Shape, bare, is_section, section
+from tttcfg.shapes import Shape, allowed, bare, default_of, is_section, section
 
 Frozen = dict[int, Shape]
 
@@ -121,7 +121,7 @@ def told(change: Change, new: str, old: str) -> str:
     if change.kind == "removed":
         return f"{change.path} is in {old} and not in {new}"
     parts = [f"{name} {_quoted(change.old, name)} -> {_quoted(change.new, name)}" for name in change.semantic]
-    if bare({**(change.old or {}), "default": 0}) != bare({**(change.new or {}), "default": 0}):
+    if allowed(change.old or {}) != allowed(change.new or {}):
         parts.append("what it allows")
     return f"{change.path} differs between {old} and {new}: {', '.join(parts)}"
 
@@ -130,4 +130,5 @@ _KEYS = {"unit": "x-unit", "role": "x-role"}
 
 
 def _quoted(shape: Any, name: str) -> str:
-    return json.dumps((shape or {}).get(_KEYS.get(name, name)), ensure_ascii=False)
+    value = default_of(shape or {}) if name == "default" else (shape or {}).get(_KEYS.get(name, name))
+    return json.dumps(value, ensure_ascii=False)

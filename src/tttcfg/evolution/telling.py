@@ -7,9 +7,9 @@ from typing import Any
 
 from tttcfg.evolution.changes import Change, compatibility, described
 from tttcfg.render import Ink, table, value_text
-from tttcfg.shapes import Shape, bare
+from tttcfg.shapes import Shape, allowed, default_of, has_default
 
-_KEYS = {"unit": "x-unit", "role": "x-role", "default": "default", "description": "description"}
+_KEYS = {"unit": "x-unit", "role": "x-role", "description": "description"}
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -33,15 +33,15 @@ def _parts(change: Change) -> list[str]:
     found = [f"was {change.was}"] if change.kind == "renamed" else []
     if change.old is None or change.new is None:
         whole = change.new or change.old or {}
-        found.append(described(whole) + (f", by default {value_text(whole['default'])}" if "default" in whole else ""))
+        found.append(described(whole) + (f", by default {_meaning(whole, 'default')}" if has_default(whole) else ""))
     else:
-        if _allowed(change.old) != _allowed(change.new):
+        if allowed(change.old) != allowed(change.new):
             found.append(f"{described(change.old)} -> {described(change.new)}")
         for name in change.semantic:
-            old, new = (value_text(shape.get(_KEYS[name])) for shape in (change.old, change.new))
+            old, new = (_meaning(shape, name) for shape in (change.old, change.new))
             found.append(f"{name} {old} -> {new}")
     return [*found, *([change.note] if change.note else [])]
 
 
-def _allowed(shape: Shape) -> Any:
-    return bare({key: value for key, value in shape.items() if key != "default"})
+def _meaning(shape: Shape, name: str) -> str:
+    return value_text(default_of(shape) if name == "default" else shape.get(_KEYS[name]))

@@ -6,6 +6,7 @@ except ImportError as error:
     raise ImportError('tttcfg.nn needs torch: pip install "tttcfg[torch]"') from error
 
 from tttcfg.errors import RankError
+from tttcfg.nn.blocks import SplitLayer
 from tttcfg.nn.checkpointer import Checkpointer
 from tttcfg.nn.fingerprints import Computation, check_computation, fingerprint
 from tttcfg.nn.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
@@ -18,7 +19,7 @@ from tttcfg.nn.ranks import agree, on_first, rank, resolve_together, together, w
 from tttcfg.nn.reference import reference_layer, reference_scan
 from tttcfg.nn.restoring import Restored, restore
 from tttcfg.nn.resuming import Resumed
-from tttcfg.nn.scan import ScanInputs, torch_scan
+from tttcfg.nn.scan import ScanInputs, ScanOptions, torch_scan
 
 del _torch
 
@@ -33,6 +34,8 @@ __all__ = [
     "Restored",
     "Resumed",
     "ScanInputs",
+    "ScanOptions",
+    "SplitLayer",
     "TTTLayer",
     "WrongKernelError",
     "adapter_state_dict",

@@ -42,7 +42,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FINGERPRINT_NAME = "fingerprint.json"
-FORMAT = 1
+FORMAT = 2
+BEFORE = 1
+"""The format of tttcfg 0.1, whose TTT layers computed something else than the trainer's."""
 NOT_FINITE = "the model's logits are not finite"
 FACTOR, SHORT_FACTOR = 16.0, 2.0
 """How much further than one unit in the last place of every module another machine's arithmetic may go: sums in full
@@ -91,8 +93,9 @@ def fingerprint(
 ) -> Tree:
     """Return what a checkpoint keeps of what its model computes, as JSON values.
 
-    It runs one short sequence, whole and in two pieces, without gradients, in evaluation mode, three times: as the
-    model is, with its rounding moved, and with every gate of TTT closed. The model stays as it is.
+    It runs one short sequence, whole and, as the second of a batch, in two pieces, without gradients, in evaluation
+    mode, three times: as the model is, with its rounding moved, and with every gate of TTT closed. The model stays as
+    it is.
 
     In bfloat16 rounding hides most settings of TTT. So a model of up to `WIDENED_BYTES` of parameters in 16 bits that
     is not sharded is read with float32 copies of them, where it runs so, and `computed_in` says float32. Of others
@@ -120,7 +123,7 @@ def fingerprint(
         "tolerance": tolerance,
         "computed_in": _named(reading.dtype),
         "parameters_in": _named(_coarsest(model, dtype)),
-        "unseen": [*unseen(shape, ttt), *hidden],
+        "unseen": [*unseen(shape, ttt, reading.dtype), *hidden],
         "torch": torch.__version__,
         "device": next(model.parameters()).device.type,
     }
@@ -183,6 +186,8 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
         return None
     try:
         saved = json.loads(read_bytes(name))
+        if saved["format"] == BEFORE:
+            return unavailable("its fingerprint is of tttcfg 0.1, whose TTT layers computed something else")
         if saved["format"] != FORMAT:
             raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
         if "unavailable" not in saved:

@@ -1,4 +1,4 @@
-"""TTT beside the layers of a model that exists: the hybrid layer, putting it in, and carrying its state."""
+"""TTT inside the layers of a model that exists: the hybrid layer, putting it in, and carrying its state."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tttcfg.errors import ContradictionError, Problem
+from tttcfg.nn.blocks import NEEDED, blocks_of
 from tttcfg.nn.inner import State
 from tttcfg.nn.kernels import choose_kernel
 from tttcfg.nn.layer import TTTLayer
@@ -55,8 +56,9 @@ class TTTWrapper(nn.Module):
 
 
 class SequenceModelingBlock(nn.Module):
-    """A layer, and TTT on its output, gated: y + tanh(alpha) * TTT(y).
+    """A layer with gated TTT between its attention block and its feed-forward block, without a norm of its own.
 
+    x1 = attention(x); x2 = x1 + tanh(alpha) * TTT(x1); the output is feed_forward(x2), as in the trainer.
     `backward_ssm_gating` exists, is saved and has no effect, as in the trainer, where it never got a gradient.
     """
 
@@ -69,6 +71,7 @@ class SequenceModelingBlock(nn.Module):
         self.persistent_states = config.persistent_states
         self.carrying = False
         self.state: State | None = None
+        self._kind, self._blocks = type(original_layer), blocks_of(original_layer)
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield what the block alone has: who walks a model meets the original layer once, as the hybrid layer's.
@@ -78,24 +81,39 @@ class SequenceModelingBlock(nn.Module):
         return ((name, child) for name, child in super().named_children() if child is not self.original_layer)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        y: torch.Tensor = self.original_layer(x, *args, **kwargs)
-        goes_on = self.carrying and self.persistent_states
-        adapted, state = self.ttt_layer(y, self.state if goes_on else None)
-        if goes_on:
-            self.state = tuple(tensor.detach() for tensor in state)
-        found: torch.Tensor = y + self.forward_ssm_gating(adapted)
+        if self._blocks is None or type(self.original_layer) is not self._kind:
+            # Its blocks are called one by one, so that nothing around the whole of it would run.
+            name = type(self.original_layer).__name__
+            raise TypeError(f"{name} took the place of a layer inside a HybridLayer; wrap or shard the HybridLayer")
+        x = self._blocks.attention(self.original_layer, x, *args, **kwargs)
+        x = x + self.forward_ssm_gating(self._adapted(x))
+        return self._blocks.feed_forward(self.original_layer, x)
+
+    def _adapted(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what TTT makes of x, from the state that goes on, if one does, and keep the next."""
+        first = self.persistent_states == "first_sequence"
+        if not self.carrying or self.persistent_states == "never" or (first and self.training):
+            plain: torch.Tensor = self.ttt_layer(x)[0]
+            return plain
+        start = self.state
+        if first and start is not None:
+            start = tuple(one.expand(len(x), *one.shape[1:]) for one in start)
+        found: torch.Tensor
+        found, state = self.ttt_layer(x, start)
+        self.state = tuple((one[:1] if first else one).detach() for one in state)
         return found
 
 
 class HybridLayer(nn.Module):
-    """A layer of the model with TTT added, registered twice under the two names that the trainer's files have.
+    """A layer of the model with TTT in it, registered twice under the two names that the trainer's files have.
 
     Args:
-        original_layer: The layer as it was; its output is a tensor [B, L, D].
+        original_layer: The layer as it was: a `SplitLayer`, or moshi's.
         index: Which layer of the model it is.
 
     Raises:
-        ContradictionError: The configuration has no TTT in this layer, or cannot be built.
+        ContradictionError: The configuration has no TTT in this layer, or cannot be built, or the layer has no two
+            blocks for TTT to go between.
     """
 
     def __init__(self, original_layer: nn.Module, config: TTTConfig, index: int) -> None:
@@ -103,6 +121,8 @@ class HybridLayer(nn.Module):
         if index not in config.layer_indices:
             message = f"layer {index} is not among the layers with TTT, {list(config.layer_indices)}"
             raise ContradictionError([Problem("contradiction", message, "ttt.layer_indices")])
+        if blocks_of(original_layer) is None:
+            raise ContradictionError([Problem("contradiction", _cannot_be_split(original_layer, index))])
         device = next((one.device for one in original_layer.parameters()), None)
         self.original_layer = original_layer
         self.seq_modeling_block = SequenceModelingBlock(original_layer, config, device)
@@ -121,10 +141,12 @@ def add_ttt(layers: nn.ModuleList, config: TTTConfig) -> None:
     """Replace the layers of `config.layer_indices` by hybrid layers in place, and set every layer's context.
 
     Args:
-        layers: All transformer layers of the model, each with an attention `self_attn` that has a `context` in tokens.
+        layers: All transformer layers of the model, each with an attention `self_attn` that has a `context` in tokens;
+            those that get TTT are moshi's or a `SplitLayer`.
 
     Raises:
-        ContradictionError: The configuration is for another model; nothing has been changed.
+        ContradictionError: The configuration is for another model, or a layer cannot be split; nothing has been
+            changed.
     """
     if problems := [Problem("contradiction", message, key) for key, message in _mismatches(layers, config)]:
         raise ContradictionError(problems)
@@ -148,20 +170,33 @@ def _mismatches(layers: nn.ModuleList, config: TTTConfig) -> Iterator[tuple[str,
             yield "ttt.layer_indices", f"layer {index} has TTT already"
         elif not hasattr(getattr(layer, "self_attn", None), "context"):
             yield "ttt.ttt_layer_context", f"layer {index} has no self_attn.context to set"
+        elif index in config.layer_indices and blocks_of(layer) is None:
+            yield "", _cannot_be_split(layer, index)
         elif all(one.shape[-1] != config.model_dim for one in layer.parameters()):
             yield "ttt.model_dim", f"{config.model_dim} is for another model: no tensor of layer {index} is that wide"
+
+
+def _cannot_be_split(layer: nn.Module, index: int) -> str:
+    name = type(layer).__name__
+    if inside(layer) is not layer:
+        return f"layer {index} is wrapped ({name}): add TTT to the layer first, and wrap it then"
+    return f"layer {index} ({name}) has no two blocks for TTT to go between: {NEEDED}"
 
 
 @contextmanager
 def carrying_states(model: nn.Module) -> Iterator[None]:
     """Inside it, consecutive forwards of `model` are pieces of one batch of sequences; outside, each starts anew.
 
-    With `persistent_states` the inner weights of every TTT layer go on from piece to piece; without, every piece starts
-    from the learned ones. The trainer disobeys its flag: two inner layers never carry, three and more always do.
-    States are plain tensors outside the state dict, and gradients end between pieces. Not for a model whose whole
-    layers are under activation checkpointing with gradients: computing one again would carry its state on again.
+    `persistent_states` says what goes on from piece to piece in every TTT layer: `never`, every piece starts from the
+    learned weights; `each_sequence`, every sequence from its own; `first_sequence`, while evaluating, all from those
+    of the first sequence of the piece before, whatever its batch: a warning is logged, since results then depend on
+    the order and the batches. States are plain tensors outside parameters and state dict, and gradients end between
+    pieces. Not for a model in training whose layers are under activation checkpointing: computing one again would
+    carry its state on again.
     """
     blocks = _blocks(model)
+    if any(block.persistent_states == "first_sequence" and not block.training for block in blocks):
+        logger.warning("ttt.persistent_states is first_sequence: results depend on the order of pieces and on batches")
     before = [(block, block.carrying, block.state) for block in blocks]
     for block in blocks:
         block.carrying, block.state = True, None

@@ -17,7 +17,7 @@ import torch
 
 from tttcfg.errors import ContradictionError, Problem, TttcfgError
 from tttcfg.nn.inner import State
-from tttcfg.nn.scan import ScanInputs, torch_scan
+from tttcfg.nn.scan import ScanInputs, ScanOptions, torch_scan
 from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, Violation, choose, declare, violations
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -25,12 +25,13 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 class Run(Protocol):
     """The signature of a kernel: what `torch_scan` computes, differentiable by every tensor it is given.
 
-    All tensors are float32 and may have any strides: the layer hands over transposed views, and a learned state is
-    expanded over the batch, so its sequences share memory. The results have to be float32, in any strides, and what
-    is given has to stay as it is.
+    Inputs have the dtype of the model's parameters, the state has its own; whatever the kernel computes in
+    (`options.dtype`), outputs have the dtype of the queries, and the state is rounded to its own after every
+    mini-batch. Tensors may have any strides: the layer hands over transposed views, and a learned state is expanded
+    over the batch, so its sequences share memory. What is given has to stay as it is.
     """
 
-    def __call__(self, state: State, inputs: ScanInputs, group_size: int, /) -> tuple[torch.Tensor, State]: ...
+    def __call__(self, state: State, inputs: ScanInputs, options: ScanOptions, /) -> tuple[torch.Tensor, State]: ...
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class WrongKernelError(TttcfgError):
         self.measured = measured
 
 
-def scan(kernel: Kernel, state: State, inputs: ScanInputs, group_size: int) -> tuple[torch.Tensor, State]:
+def scan(kernel: Kernel, state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[torch.Tensor, State]:
     """Return what a kernel does, having seen that it has the form that `Run` says.
 
     Raises:
         WrongKernelError: It has not; the message says what was returned, and what has to be.
     """
-    found: Any = kernel.run(state, inputs, group_size)
+    found: Any = kernel.run(state, inputs, options)
     if wrong := list(_misfits(found, state, inputs.queries)):
         raise WrongKernelError(kernel.name, wrong)
     outputs, last = found
@@ -92,8 +93,8 @@ def _misfits(found: Any, state: State, queries: torch.Tensor) -> Iterator[str]:
     for name, one, due in named:
         if not isinstance(one, torch.Tensor):
             yield f"{name} is no tensor, but one {type(one).__name__}"
-        elif one.shape != due.shape or one.dtype != torch.float32:
-            yield f"{name} is {one.dtype} {list(one.shape)}, and has to be {torch.float32} {list(due.shape)}"
+        elif one.shape != due.shape or one.dtype != due.dtype:
+            yield f"{name} is {one.dtype} {list(one.shape)}, and has to be {due.dtype} {list(due.shape)}"
 
 
 _BUILT_IN = frozenset(KERNELS)

@@ -15,7 +15,7 @@ from tttcfg.nn.hybrid import carrying_states
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 PIECES = 2
-"""The input is also given in so many pieces of one sequence, which shows whether states persist."""
+"""The input is also given in so many pieces, as the second sequence of a batch, which shows whose states go on."""
 NUMBERS = 48
 """Log-probabilities that are kept of each way of giving the input."""
 SHORTEST, LONGEST = 40, 256
@@ -51,11 +51,13 @@ def shape_of(model_config: Mapping[str, Any], ttt: TTTConfig | None) -> Shape | 
     return Shape(max(wanted), *counts)  # type: ignore[arg-type]  # whole numbers, as was just seen
 
 
-def unseen(shape: Shape, ttt: TTTConfig | None) -> list[str]:
-    """Return what a probe of this length cannot see of a model."""
+def unseen(shape: Shape, ttt: TTTConfig | None, computed_in: torch.dtype) -> list[str]:
+    """Return what a probe of this length, computed in a type, cannot see of a model."""
     if ttt is None:
         return []
-    said = [
+    types = ("scan_dtype", "state_dtype") if computed_in == torch.float32 and ttt.dtype != "float32" else ()
+    said = [f"ttt.{name}: the probe computes in float32, where every choice is the same" for name in types]
+    said += [
         f"ttt.{name}: any of {shape.tokens} tokens and more, the length of the probe, computes the same"
         for name in ("ttt_layer_context", "non_ttt_layer_context")
         if getattr(ttt, name) >= shape.tokens
@@ -101,23 +103,27 @@ def read(model: nn.Module, shape: Shape) -> Reading:
         stack.enter_context(_evaluating(model))
         kinds = stack.enter_context(_dtypes_met(model))
         outputs = [model(given)]
+        pair = torch.cat([given.flip(2), given])
         with carrying_states(model):
-            outputs += [model(piece.contiguous()) for piece in given.chunk(PIECES, dim=2)]
+            outputs += [model(piece.contiguous()) for piece in pair.chunk(PIECES, dim=2)]
     kinds |= {one.dtype for one in parameters if one.is_floating_point()} | {outputs[0].text_logits.dtype}
     at_rest(model)
-    numbers = [*_picked(outputs[:1]), *_picked(outputs[1:])]
+    numbers = [*_picked(outputs[:1], 0), *_picked(outputs[1:], 1)]
     return Reading(numbers, max(kinds, key=lambda kind: torch.finfo(kind).eps))
 
 
-def _picked(outputs: list[Any]) -> list[float]:
-    """Return log-probabilities spread evenly over streams and valid positions, of tokens that the place decides."""
+def _picked(outputs: list[Any], sequence: int) -> list[float]:
+    """Return log-probabilities of one sequence, spread evenly over streams and valid positions.
+
+    The place decides of which token.
+    """
     found: list[torch.Tensor] = []
     for output in outputs:
         for logits, mask in ((output.text_logits, "text_mask"), (output.logits, "mask")):
             valid = getattr(output, mask, None)
             for stream in range(logits.shape[1]):
-                line = logits[0, stream].double()
-                found.append(line if valid is None else line[valid[0, stream]])
+                line = logits[sequence, stream].double()
+                found.append(line if valid is None else line[valid[sequence, stream]])
     places = [(stream, place) for stream, line in enumerate(found) for place in range(len(line))]
     step = max(1, len(places) // NUMBERS)
     picked = []

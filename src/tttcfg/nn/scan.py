@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tttcfg.nn.inner import State, read_out, step
+from tttcfg.nn.inner import InnerNorm, State, read_out, read_out_again, slopes, step
 
 
 class ScanInputs(NamedTuple):
@@ -25,37 +25,61 @@ class ScanInputs(NamedTuple):
     norm_bias: torch.Tensor
 
 
-def torch_scan(state: State, inputs: ScanInputs, group_size: int) -> tuple[torch.Tensor, State]:
-    """Return the outputs [B, H, N, K, d] and the state after the last mini-batch.
+class ScanOptions(NamedTuple):
+    """How a kernel scans.
 
-    Each mini-batch first updates the state, and then is read out with the updated one, so its tokens see one another.
-    Computes in the dtype of its inputs.
-
-    Args:
+    Attributes:
+        dtype: In which it computes.
+        norm_eps: Added to the variance in the inner layer norm.
+        read_twice: Whether the step is taken off once more for reading out; the state that goes on has it once.
         group_size: Mini-batches per activation checkpoint: only the states between groups are kept for the backward
             pass, and the rest is computed again. 0 keeps everything. No size changes a value or a gradient.
     """
-    count = inputs.queries.shape[2]
-    if not group_size or not torch.is_grad_enabled():
-        outputs, *carried = _mini_batches(inputs, 0, count, *state)
+
+    dtype: torch.dtype
+    norm_eps: float
+    read_twice: bool
+    group_size: int
+
+
+def torch_scan(state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[torch.Tensor, State]:
+    """Return the outputs [B, H, N, K, d] and the state after the last mini-batch.
+
+    Each mini-batch first updates the state, and then is read out with the updated one, so its tokens see one another.
+    Outputs have the dtype of the queries. The state keeps its own: it is rounded to it after every mini-batch.
+    """
+    count, size = inputs.queries.shape[2], options.group_size
+    if not size or not torch.is_grad_enabled():
+        outputs, *carried = _mini_batches(inputs, options, 0, count, *state)
         return outputs, tuple(carried)
     groups = []
-    for start in range(0, count, group_size):
-        stop = min(start + group_size, count)
+    for start in range(0, count, size):
+        stop = min(start + size, count)
         outputs, *carried = checkpoint(
-            _mini_batches, inputs, start, stop, *state, use_reentrant=False, preserve_rng_state=False
+            _mini_batches, inputs, options, start, stop, *state, use_reentrant=False, preserve_rng_state=False
         )
         groups.append(outputs)
         state = tuple(carried)
     return torch.cat(groups, dim=2), state
 
 
-def _mini_batches(inputs: ScanInputs, start: int, stop: int, *state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _mini_batches(
+    inputs: ScanInputs, options: ScanOptions, start: int, stop: int, *state: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """Return the outputs of the mini-batches from `start` to `stop`, and the state after them, flat."""
-    norm = inputs.norm_weight.unsqueeze(-2), inputs.norm_bias.unsqueeze(-2)
+    dtype, rounded = options.dtype, state[0].dtype
+    tokens = [one[:, :, start:stop].to(dtype).unbind(dim=2) for one in (inputs.queries, inputs.keys, inputs.targets)]
+    etas = inputs.eta[:, :, start:stop].to(dtype).unsqueeze(-1).unbind(dim=2)
+    weight, bias = (one.to(dtype).unsqueeze(-2) for one in (inputs.norm_weight, inputs.norm_bias))
+    norm = InnerNorm(weight, bias, options.norm_eps)
     outputs = []
-    for index in range(start, stop):
-        keys, targets = inputs.keys[:, :, index], inputs.targets[:, :, index]
-        state = step(state, keys, targets, inputs.eta[:, :, index].unsqueeze(-1), *norm)
-        outputs.append(read_out(state, inputs.queries[:, :, index], *norm))
-    return torch.stack(outputs, dim=2), *state
+    for queries, keys, targets, eta in zip(*tokens, etas, strict=True):
+        state = tuple(one.to(dtype) for one in state)
+        found = slopes(state, keys, targets, norm)
+        state = step(state, found, eta)
+        if options.read_twice:
+            outputs.append(read_out_again(state, queries, norm, found, eta))
+        else:
+            outputs.append(read_out(state, queries, norm))
+        state = tuple(one.to(rounded) for one in state)
+    return torch.stack(outputs, dim=2).to(inputs.queries.dtype), *state

@@ -68,11 +68,19 @@ def not_installed(name: str, where: str) -> Finding:
 def _given(values: dict[str, Any], tree: Tree, family: Family) -> Given:
     values = copied(values)
     drop_null_sections(values, outline(family.model))
-    record = Record()
-    if _has_old_names(values, family):
-        values = family.chain.up_partial(values, record)
-        drop_null_sections(values, outline(family.model))
-    return _validated(values, tree, record, family)
+    if not _has_old_names(values, family):
+        try:
+            return _validated(values, tree, Record(), family)
+        except InputError:  # only the history knows values of an old form
+            record = Record()
+            upgraded = family.chain.up_partial(values, record)
+            if upgraded == values:
+                raise
+    else:
+        record = Record()
+        upgraded = family.chain.up_partial(values, record)
+        drop_null_sections(upgraded, outline(family.model))
+    return _validated(upgraded, tree, record, family)
 
 
 def _validated(values: dict[str, Any], tree: Tree, record: Record, family: Family) -> Given:
@@ -119,7 +127,7 @@ def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
         yield Problem("removed", f"no longer exists: {entry['reason']}", old, tree.place(split(old)))
     for path, entry in record.converted.items():
         message = f"was written as {quote(entry['value'])}: {entry['reason']}"
-        yield Problem("rejected", message, path, tree.place(split(path)))
+        yield Problem("converted", message, path, tree.place(split(path)))
 
 
 def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:

@@ -37,6 +37,7 @@ class Applied(NamedTuple):
         value: What stood at its path.
         kept: A copy of that, made before.
         new: What stands there after it.
+        tree: The document after it.
     """
 
     operation: Operation
@@ -44,6 +45,7 @@ class Applied(NamedTuple):
     value: Any
     kept: Any
     new: Any
+    tree: Tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ class Subject:
                 value = dig(tree, operation.parts)
                 kept = copy.deepcopy(value)
                 operation.up(tree, record, False)
-                yield Applied(operation, renamed, value, kept, dig(tree, operation.parts))
+                yield Applied(operation, renamed, value, kept, dig(tree, operation.parts), tree)
                 renamed |= {new for new in operation.spellings().values() if new}
 
 

@@ -154,7 +154,7 @@ class Laws:
             assert canonical_bytes(migrate_tree(once, self.family)) == canonical_bytes(once)
             for one in self.subject.operations(document, version):
                 if isinstance(one.operation, Convert) and one.operation.path not in one.renamed:
-                    again = one.operation.forward(copy.deepcopy(one.new))
+                    again = one.operation.converted(copy.deepcopy(one.new), one.tree)
                     assert same(again, one.new), f"converting {one.operation.path} again: {again!r}, not {one.new!r}"
 
         self.subject.for_every_document(version, holds)

@@ -89,6 +89,16 @@ def _padding(training: TrainingArgs) -> Rule | None:
     return None
 
 
+def _order(training: TrainingArgs) -> Rule | None:
+    if training.ttt.enable and training.ttt.persistent_states == "first_sequence":
+        message = (
+            "is first_sequence: while evaluating, every sequence goes on from the first one of the batch before, so "
+            "that results depend on order and batches"
+        )
+        return _say("warning", "persistence", "ttt.persistent_states", message)
+    return None
+
+
 _RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
     _full_and_lora,
     _nothing_trained,
@@ -99,4 +109,5 @@ _RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
     _lora_without_effect,
     _two_layers,
     _padding,
+    _order,
 )

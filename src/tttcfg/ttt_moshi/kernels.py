@@ -101,7 +101,7 @@ def declare(name: str, implementation: Implementation) -> None:
     KERNELS.update({name: implementation, **known})
 
 
-def _exactly(field: str, value: int | str) -> Limit:
+def _exactly(field: str, value: float | str) -> Limit:
     def found(config: TTTConfig, _tokens: int) -> str:
         actual = getattr(config, field)
         return "" if actual == value else str(actual)
@@ -115,6 +115,14 @@ def _power_of_two(field: str) -> Limit:
         return "" if actual >= 16 and actual & (actual - 1) == 0 else str(actual)
 
     return Limit(f"{field} a power of two of at least 16", found)
+
+
+def _short_scan(config: TTTConfig, _tokens: int) -> str:
+    return config.dtype if "float32" not in (config.scan_dtype, config.dtype) else ""
+
+
+def _rounded_state(config: TTTConfig, _tokens: int) -> str:
+    return "" if config.state_dtype == "scan" or config.dtype == "float32" else f"rounded to {config.dtype}"
 
 
 def _is_multi_layer(config: TTTConfig) -> bool:
@@ -161,6 +169,15 @@ EVERY = (
 WHOLE = Limit("a sequence of whole mini-batches", _rest)
 """`TTTBase.forward` asserts it; only Moshi's block fills the last one with zeros, and it runs torch alone."""
 
+COMPUTES = (
+    _exactly("inner_norm_eps", 1e-6),
+    _exactly("read_out", "once"),
+    Limit("a scan in float32", _short_scan),
+    Limit("a state that stays float32", _rounded_state),
+)
+"""What is compiled into the fused kernels: `linear_forward.py` of Video-DiT, and `ttt.cu` of ttt-tk, whose backward
+pass has 1e-8 in place of 1e-6. Their wrappers cast the state to float32, and it goes on so."""
+
 KERNELS: dict[str, Implementation] = {
     "thunderkittens": Implementation(
         "an H100 (sm_90a) with CUDA 12.3 or later",
@@ -170,6 +187,7 @@ KERNELS: dict[str, Implementation] = {
             _exactly("head_dim", TILE),
             _exactly("mini_batch_size", TILE),
             _exactly("dtype", "bfloat16"),
+            *COMPUTES,
             WHOLE,
             *EVERY,
         ),
@@ -180,6 +198,7 @@ KERNELS: dict[str, Implementation] = {
             _exactly("inner_model", "linear"),
             _power_of_two("head_dim"),
             _power_of_two("mini_batch_size"),
+            *COMPUTES,
             WHOLE,
             *EVERY,
         ),

@@ -4,14 +4,25 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tttcfg.fields import Role, Whole, setting
+from tttcfg.fields import Role, Section, Whole, setting
 from tttcfg.ttt_moshi.training_args import Dtype
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, Width
 
 LayerIndex = Annotated[Whole, Field(ge=0)]
 
 
-class TTTConfig(LayerSettings):
+class InnerWidths(Section):
+    """The widths of the inner model, before the fields whose defaults follow from them."""
+
+    inner_layer_sizes: Annotated[tuple[Width, ...], Field(strict=False)] = setting(
+        role=Role.ARCHITECTURE,
+        unit="channels",
+        min_length=2,
+        description="Widths through the inner model, input and output included: (d, d) for TTT-Linear.",
+    )
+
+
+class TTTConfig(LayerSettings, InnerWidths):
     """What the TTT layers of one model read, and nothing else.
 
     Unlike `TrainingArgs` it is concrete: layers are indices, widths are channels, contexts are tokens.
@@ -27,12 +38,6 @@ class TTTConfig(LayerSettings):
     )
     layer_indices: Annotated[tuple[LayerIndex, ...], Field(strict=False)] = setting(
         role=Role.ARCHITECTURE, unit="layers", min_length=1, description="Layers that have TTT, ascending from 0."
-    )
-    inner_layer_sizes: Annotated[tuple[Width, ...], Field(strict=False)] = setting(
-        role=Role.ARCHITECTURE,
-        unit="channels",
-        min_length=2,
-        description="Widths through the inner model, input and output included: (d, d) for TTT-Linear.",
     )
     ttt_layer_context: Whole = setting(
         role=Role.COMPUTATION, unit="tokens", ge=1, description="Attention context of the layers with TTT."
