@@ -1,4 +1,4 @@
-"""TTT layers: tokens per second, peak memory, eager against compiled, and the error against the float64 reference.
+"""TTT layers: tokens per second, peak memory, eager against compiled, and the error against the reference.
 
     python benchmarks/layers.py                # the shapes of this machine's device, one thing changed at a time
     python benchmarks/layers.py --every        # every combination
@@ -10,7 +10,8 @@ measured in a process of its own, so that none finds memory, threads or compiled
 Times are medians of rounds, after two that do not count: on a GPU of the clock, with the device synchronised at both
 ends; on a processor of the time that one thread computes, which other programs do not count into.
 Memory is what a training step takes on top of the layer: on a GPU what torch allocated, on a processor the growth of
-the process's peak. The error is |y - r| / |r| over the first tokens, with r from the parameters in float64.
+the process's peak. The error is |y - r| / |r| over the first tokens, with r of the reference, which computes in float64
+and rounds where the layer's types do.
 """
 
 from __future__ import annotations

@@ -338,3 +338,55 @@ def test_a_two_layer_width_of_its_own_is_told() -> None:
     """Old spellings of it meant nothing."""
     effective = tttcfg.resolve(None, {"ttt": {"enable": True, "ttt_mlp_expansion_factor": 2.0}})
     assert "ttt.mlp" in {finding.key for finding in found(effective, "training")}
+
+
+DEPTHS: list[tuple[dict[str, Any], str]] = [
+    ({"ttt_mlp_layers": 3}, "first_sequence"),
+    ({"ttt_mlp_layers": 2}, "never"),
+    ({"mlp": {"layers": 5}}, "first_sequence"),
+    ({"inner_model": "linear", "mlp": {"layers": 3}}, "never"),
+    ({}, "never"),
+]
+
+
+@pytest.mark.parametrize(("depth", "expected"), DEPTHS)
+@pytest.mark.parametrize("written", [False, True])
+def test_an_old_boolean_of_persistence_means_what_the_depth_makes_of_it(
+    depth: dict[str, Any], expected: str, written: bool
+) -> None:
+    """Wherever the depth comes from: the same file, one before or after it, or an override."""
+    boolean = {"ttt": {"enable": True, "persistent_states": written}}
+    beside = {"ttt": {"enable": True, **depth}}
+    overrides = {f"ttt.{name}": value for name, value in depth.items()}
+    for config, given in (
+        ([{"ttt": {**boolean["ttt"], **depth}}], {}),
+        ([boolean, beside], {}),
+        ([beside, boolean], {}),
+        ([boolean], overrides),
+    ):
+        effective = tttcfg.resolve(config=config, overrides=given)
+        assert effective.training.ttt.persistent_states == expected
+        (note,) = found(effective, "converted")
+        assert note.message.startswith(f"was written as {str(written).lower()}: the trainer carried states with three")
+
+
+def test_an_old_boolean_of_persistence_is_no_word_against_the_checkpoint(tmp_path: Path) -> None:
+    settings = {"ttt.enable": True, "ttt.layers": [1], "ttt.persistent_states": "each_sequence"}
+    effective = tttcfg.resolve(trained(tmp_path, settings), {"ttt": {"persistent_states": False}})
+    assert effective.training.ttt.persistent_states == "each_sequence"
+    assert [one.key for one in found(effective, "converted")] == ["ttt.persistent_states"]
+
+
+def test_what_a_document_wrote_and_the_program_did_not_obey_is_reported(tmp_path: Path) -> None:
+    for written, layers, expected in ((True, 2, 1), (False, 2, 0), (True, 3, 0), (False, 3, 1)):
+        values = {"ttt.enable": True, "ttt.persistent_states": written, "ttt.ttt_mlp_layers": layers}
+        effective = tttcfg.resolve(checkpoint(tmp_path / f"{written}{layers}", old_document(6, values)))
+        assert len(found(effective, "converted")) == expected
+
+
+def test_defaults_that_follow_from_the_depth_say_so() -> None:
+    effective = tttcfg.resolve(overrides={"ttt.mlp.layers": 3})
+    for name, value in (("read_out", "twice"), ("scan_dtype", "parameters"), ("persistent_states", "first_sequence")):
+        (origin,) = effective.origins[f"ttt.{name}"]
+        assert (origin.source, origin.value) == ("default", value)
+        assert origin.where.startswith("default: ")

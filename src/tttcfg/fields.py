@@ -45,7 +45,9 @@ class Role(str, Enum):
 
 
 class Follows:
-    """The default of a field that another part of its section decides.
+    """The default of a field that another part of its section decides, when a configuration is made.
+
+    What is made has the value, not the rule: `model_copy` keeps it, whatever it changes beside.
 
     Args:
         number: Returns that part as a whole number, from the fields of the section that are declared before this one.

@@ -74,8 +74,9 @@ class By:
     value: Callable[[Any], Any]
     text: str
 
-    def of(self, tree: Tree) -> Any:
-        return self.value(dig(tree, split(self.field)))
+
+def _value(fill: Any, tree: Tree) -> Any:
+    return fill.value(dig(tree, split(fill.field))) if isinstance(fill, By) else copied(fill)
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,8 @@ class Add(Operation):
     doubt: str = ""
     kind: ClassVar[str] = "added"
 
-    def filled(self, tree: Tree) -> Any:
-        return self.fill.of(tree) if isinstance(self.fill, By) else copied(self.fill)
-
     def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        if partial or not plant(tree, self.parts, value := self.filled(tree), over=False):
+        if partial or not plant(tree, self.parts, value := _value(self.fill, tree), over=False):
             return
         record.filled[self.path] = {"value": value, "reason": self.reason}
         if self.doubt:
@@ -118,9 +116,8 @@ class Add(Operation):
         value = take(tree, self.parts)
         prune(tree, self.parts)
         record.filled.pop(self.path, None)
-        if self.doubt:
-            record.doubted.pop(self.path, None)
-        if value is not MISSING and value != self.filled(tree):
+        record.doubted.pop(self.path, None)
+        if value is not MISSING and value != _value(self.fill, tree):
             yield self.path, value
 
     def reshape(self, schema: Shape) -> None:
@@ -223,8 +220,9 @@ class Convert(Operation):
     """The same field in another form; `forward` and `back` must take any value and return it where it is not theirs.
 
     Args:
-        beside: Another field that decides what a value means: `forward` gets its value as well.
-        disjoint: Whether no value has both forms, so that one of the old form is that under today's name as well.
+        beside: Another field that decides what a value means: `forward` gets its value as well. In a partial document
+            that may be missing: there the field is left to its default, which has to follow from the same.
+        disjoint: Whether no value has both forms, so that one of the old form is so under today's name as well.
     """
 
     forward: Callable[..., Any]
@@ -242,10 +240,14 @@ class Convert(Operation):
         new = self.converted(old, tree)
         if same(new, old):
             return
-        plant(tree, self.parts, new)
+        if left := partial and bool(self.beside):
+            take(tree, self.parts)
+            prune(tree, self.parts)
+        else:
+            plant(tree, self.parts, new)
         if self.path in record.filled:
             record.filled[self.path]["value"] = new
-        if self.back is None or not same(self.back(new), old):
+        if left or self.back is None or not same(self.back(new), old):
             record.converted[self.path] = {"value": old, "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
@@ -258,7 +260,6 @@ class Convert(Operation):
         return iter(())
 
     def converted(self, value: Any, tree: Tree) -> Any:
-        """Return a value of the older form, found in `tree`, in the newer one."""
         return self.forward(value, dig(tree, split(self.beside))) if self.beside else self.forward(value)
 
     def reshape(self, schema: Shape) -> None:

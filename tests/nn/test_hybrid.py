@@ -116,9 +116,7 @@ def test_a_wrapper_goes_around_the_hybrid_layer(wrapper: Any) -> None:
     model = Skeleton()
     layers = model.transformer.layers
     layers[1] = wrapper(layers[1])
-    with pytest.raises(
-        ContradictionError, match=r"layer 1 is wrapped .*: add TTT to the layer first, and wrap it then"
-    ):
+    with pytest.raises(ContradictionError, match=r"layer 1 is wrapped .*: add TTT first, and that to the HybridLayer"):
         add_ttt(layers, ttt_config())
     made = hybrid()
     made.seq_modeling_block.original_layer = wrapper(made.original_layer)
@@ -126,6 +124,27 @@ def test_a_wrapper_goes_around_the_hybrid_layer(wrapper: Any) -> None:
         TypeError, match="took the place of a layer inside a HybridLayer; wrap or shard the HybridLayer"
     ):
         made(tokens(1, 4))
+
+
+def _with_a_forward_of_its_own(layer: Layer) -> None:
+    layer.forward = lambda x: 100 * x  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_with_a_forward_of_its_own, "has a forward that was put in the place of its class's"),
+        (lambda layer: layer.register_forward_hook(lambda *_: None), "has hooks"),
+        (lambda layer: layer.register_forward_pre_hook(lambda *_: None), "has hooks"),
+        (lambda layer: layer.register_full_backward_hook(lambda *_: None), "has hooks"),
+    ],
+)
+def test_what_is_around_both_blocks_of_a_layer_is_never_dropped(change: Any, said: str) -> None:
+    model = Skeleton()
+    change(model.transformer.layers[2])
+    with pytest.raises(ContradictionError, match=f"layer 2 {said}, around both of its blocks: add TTT first"):
+        add_ttt(model.transformer.layers, ttt_config())
+    assert not any(isinstance(one, HybridLayer) for one in model.transformer.layers)
 
 
 def test_a_model_with_ttt_can_be_copied() -> None:

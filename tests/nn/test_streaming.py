@@ -9,6 +9,7 @@ import torch
 
 from tests.nn.models import DEEP, LINEAR, MLP, Skeleton, stir, tokens, ttt_config
 from tttcfg.nn import add_ttt, carrying_states, reset_states
+from tttcfg.nn.hybrid import warn_of_order
 
 KINDS = pytest.mark.parametrize("sizes", [LINEAR, MLP, DEEP], ids=["linear", "mlp", "deep"])
 
@@ -65,6 +66,7 @@ def test_where_states_never_persist_every_piece_starts_anew(sizes: tuple[int, ..
 
 def test_the_state_of_the_first_sequence_goes_on_for_all_while_evaluating(caplog: pytest.LogCaptureFixture) -> None:
     """As the trainer's own parameters do that it overwrites: whatever the next batch is."""
+    warn_of_order.cache_clear()
     made, x = model(DEEP, persistent_states="first_sequence"), tokens(2, 8)
     first, other = x[:1], tokens(3, 4, seed=7)
     with torch.no_grad(), carrying_states(made):
@@ -78,7 +80,7 @@ def test_the_state_of_the_first_sequence_goes_on_for_all_while_evaluating(caplog
             expected = alone(other[index : index + 1])
             torch.testing.assert_close(found[index : index + 1], expected, rtol=1e-5, atol=1e-5)
     assert [one.message for one in caplog.records if "first_sequence" in one.message] == [
-        "ttt.persistent_states is first_sequence: results depend on the order of pieces and on batches"
+        "ttt.persistent_states is first_sequence: what is evaluated depends on order and batches"
     ]
 
 

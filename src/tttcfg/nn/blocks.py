@@ -40,11 +40,23 @@ class Blocks(NamedTuple):
 
 def blocks_of(layer: nn.Module) -> Blocks | None:
     """Return how the blocks of a layer are called; None where TTT cannot go between them."""
-    if inside(layer) is not layer:
-        return None  # a wrapper stands around the whole layer
+    if around(layer):
+        return None
     if isinstance(layer, SplitLayer):
         return _OWN
     return _MOSHI if _is_moshi(layer) else None
+
+
+def around(layer: nn.Module) -> str:
+    """Return what is around the whole of a layer, and would not run where its blocks are called one by one."""
+    if inside(layer) is not layer:
+        return f"is wrapped ({type(layer).__name__})"
+    if any(kind.__name__ == "FSDPModule" for kind in type(layer).__mro__):
+        return "is sharded by itself"
+    if "forward" in vars(layer):
+        return "has a forward that was put in the place of its class's"
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return "has hooks" if any(getattr(layer, name, None) for name in hooks) else ""
 
 
 def _own_attention(layer: SplitLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -102,8 +102,8 @@ def fingerprint(
     `unseen` says how large a change goes unseen, and whether all that TTT computes is as small.
 
     Args:
-        model: Takes codes [1, 1 + n_q, T] and returns `text_logits` [1, 1, T, text_card] and `logits` [1, K, T, card];
-            `text_mask` and `mask`, if there are any, say which positions are valid.
+        model: Takes codes [B, 1 + n_q, T] and returns `text_logits` [B, 1, T, text_card] and `logits` [B, K, T, card];
+            `text_mask` and `mask`, if there are any, say which positions are valid. B is 1, and 2 where there is TTT.
         model_config: Its config.json; `n_q`, `card` and `text_card` say what the input is made of.
         ttt: What its TTT layers read, so that the input is long enough for their mini-batches and contexts.
         dtype: The type that the weights are saved in; they are rounded to it meanwhile.
@@ -187,7 +187,9 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
     try:
         saved = json.loads(read_bytes(name))
         if saved["format"] == BEFORE:
-            return unavailable("its fingerprint is of tttcfg 0.1, whose TTT layers computed something else")
+            return unavailable(
+                "its fingerprint is of tttcfg 0.1, which read it otherwise, and computed other TTT layers"
+            )
         if saved["format"] != FORMAT:
             raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
         if "unavailable" not in saved:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from tttcfg.errors import ContradictionError, Problem
-from tttcfg.nn.blocks import NEEDED, blocks_of
+from tttcfg.nn.blocks import NEEDED, around, blocks_of
 from tttcfg.nn.inner import State
 from tttcfg.nn.kernels import choose_kernel
 from tttcfg.nn.layer import TTTLayer
@@ -176,32 +177,38 @@ def _mismatches(layers: nn.ModuleList, config: TTTConfig) -> Iterator[tuple[str,
             yield "ttt.model_dim", f"{config.model_dim} is for another model: no tensor of layer {index} is that wide"
 
 
+@lru_cache(maxsize=1)
+def warn_of_order() -> None:
+    """Log once in a program that what is evaluated depends on what came before it."""
+    logger.warning("ttt.persistent_states is first_sequence: what is evaluated depends on order and batches")
+
+
 def _cannot_be_split(layer: nn.Module, index: int) -> str:
     name = type(layer).__name__
-    if inside(layer) is not layer:
-        return f"layer {index} is wrapped ({name}): add TTT to the layer first, and wrap it then"
+    if found := around(layer):
+        return f"layer {index} {found}, around both of its blocks: add TTT first, and that to the HybridLayer then"
     return f"layer {index} ({name}) has no two blocks for TTT to go between: {NEEDED}"
 
 
 @contextmanager
-def carrying_states(model: nn.Module) -> Iterator[None]:
+def carrying_states(model: nn.Module) -> Iterator[int]:
     """Inside it, consecutive forwards of `model` are pieces of one batch of sequences; outside, each starts anew.
 
     `persistent_states` says what goes on from piece to piece in every TTT layer: `never`, every piece starts from the
     learned weights; `each_sequence`, every sequence from its own; `first_sequence`, while evaluating, all from those
-    of the first sequence of the piece before, whatever its batch: a warning is logged, since results then depend on
-    the order and the batches. States are plain tensors outside parameters and state dict, and gradients end between
+    of the first sequence of the piece before, whatever its batch: once a warning is logged, since results then depend
+    on the order and the batches. States are plain tensors outside parameters and state dict, and gradients end between
     pieces. Not for a model in training whose layers are under activation checkpointing: computing one again would
-    carry its state on again.
+    carry its state on again. Yields how many TTT layers there are.
     """
     blocks = _blocks(model)
-    if any(block.persistent_states == "first_sequence" and not block.training for block in blocks):
-        logger.warning("ttt.persistent_states is first_sequence: results depend on the order of pieces and on batches")
+    if any(block.persistent_states == "first_sequence" for block in blocks):
+        warn_of_order()
     before = [(block, block.carrying, block.state) for block in blocks]
     for block in blocks:
         block.carrying, block.state = True, None
     try:
-        yield
+        yield len(blocks)
     finally:
         for block, carrying, state in before:
             block.carrying, block.state = carrying, state

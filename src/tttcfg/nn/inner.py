@@ -67,7 +67,7 @@ def slopes(state: State, keys: torch.Tensor, targets: torch.Tensor, norm: InnerN
         given = functional.gelu(before[layer], approximate="tanh") if layer else keys
         found.insert(0, Slope(given, gradient))
         if layer:
-            gradient = (gradient @ state[2 * layer].mT) * _gelu_slope(before[layer])
+            gradient = _through_gelu(gradient @ state[2 * layer].mT, before[layer])
     return found
 
 
@@ -137,9 +137,13 @@ def _norm_gradient(values: torch.Tensor, targets: torch.Tensor, norm: InnerNorm)
     return (gradient - gradient.mean(dim=-1, keepdim=True) - normal * along) / deviation
 
 
-def _gelu_slope(values: torch.Tensor) -> torch.Tensor:
-    """Return the derivative of gelu in its tanh form."""
+def _through_gelu(gradient: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return a gradient by gelu's result, in its tanh form, as one by the values that it was given."""
+    if values.dtype != torch.bfloat16:
+        found: torch.Tensor = torch.ops.aten.gelu_backward(gradient, values, approximate="tanh")
+        return found
+    # One operation after the other, as the trainer has it: in bfloat16 every one of them rounds.
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
     bent = torch.tanh(factor * (values + cubic * values**3))
     inside = factor * (1 + 3 * cubic * values.square())
-    return 0.5 * (1 + bent) + 0.5 * values * (1 - bent.square()) * inside
+    return gradient * (0.5 * (1 + bent) + 0.5 * values * (1 - bent.square()) * inside)

@@ -15,7 +15,8 @@ from tttcfg.nn.hybrid import carrying_states
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 PIECES = 2
-"""The input is also given in so many pieces, as the second sequence of a batch, which shows whose states go on."""
+"""The input is also given in so many pieces; where there is TTT as the second sequence of a batch, which shows whose
+states go on."""
 NUMBERS = 48
 """Log-probabilities that are kept of each way of giving the input."""
 SHORTEST, LONGEST = 40, 256
@@ -103,17 +104,17 @@ def read(model: nn.Module, shape: Shape) -> Reading:
         stack.enter_context(_evaluating(model))
         kinds = stack.enter_context(_dtypes_met(model))
         outputs = [model(given)]
-        pair = torch.cat([given.flip(2), given])
-        with carrying_states(model):
+        with carrying_states(model) as blocks:
+            pair = torch.cat([given.flip(2), given]) if blocks else given
             outputs += [model(piece.contiguous()) for piece in pair.chunk(PIECES, dim=2)]
     kinds |= {one.dtype for one in parameters if one.is_floating_point()} | {outputs[0].text_logits.dtype}
     at_rest(model)
-    numbers = [*_picked(outputs[:1], 0), *_picked(outputs[1:], 1)]
+    numbers = [*_picked(outputs[:1]), *_picked(outputs[1:])]
     return Reading(numbers, max(kinds, key=lambda kind: torch.finfo(kind).eps))
 
 
-def _picked(outputs: list[Any], sequence: int) -> list[float]:
-    """Return log-probabilities of one sequence, spread evenly over streams and valid positions.
+def _picked(outputs: list[Any]) -> list[float]:
+    """Return log-probabilities of the last sequence, spread evenly over streams and valid positions.
 
     The place decides of which token.
     """
@@ -122,8 +123,8 @@ def _picked(outputs: list[Any], sequence: int) -> list[float]:
         for logits, mask in ((output.text_logits, "text_mask"), (output.logits, "mask")):
             valid = getattr(output, mask, None)
             for stream in range(logits.shape[1]):
-                line = logits[sequence, stream].double()
-                found.append(line if valid is None else line[valid[sequence, stream]])
+                line = logits[-1, stream].double()
+                found.append(line if valid is None else line[valid[-1, stream]])
     places = [(stream, place) for stream, line in enumerate(found) for place in range(len(line))]
     step = max(1, len(places) // NUMBERS)
     picked = []
