@@ -245,8 +245,6 @@ class Convert(Operation):
             prune(tree, self.parts)
         else:
             plant(tree, self.parts, new)
-        if self.path in record.filled:
-            record.filled[self.path]["value"] = new
         if left or self.back is None or not same(self.back(new), old):
             record.converted[self.path] = {"value": old, "reason": self.reason}
 

@@ -353,7 +353,7 @@ def test_a_fingerprint_of_the_layers_before_is_not_compared(saved: tuple[nn.Modu
     finally:
         path.write_text(before)
     assert found.agrees is None
-    assert "its fingerprint is of tttcfg 0.1, whose TTT layers computed something else" in str(found)
+    assert "its fingerprint is of tttcfg 0.1, which read it otherwise, and computed other TTT layers" in str(found)
 
 
 def test_types_that_a_probe_in_float32_cannot_see_are_named(tmp_path: Path) -> None:
