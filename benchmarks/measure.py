@@ -47,34 +47,34 @@ def ratio(name: str, ours: float, peer: float, at_most: float | None, *, unit: s
     return Figure(name, measured, target, None if at_most is None else ours / peer <= at_most)
 
 
-def cost(commands: Sequence[Sequence[str]]) -> tuple[list[float], str]:
+def cost(commands: Sequence[Sequence[str]], *, code: int = 0) -> tuple[list[float], str]:
     """Return what each command costs, and the unit: instructions, or time where they cannot be counted."""
     for command in commands:  # so that every module is compiled
-        used(command)
+        used(command, code=code)
     if VALGRIND:
-        return [_instructions(command) / 1e6 for command in commands], "M instructions"
-    rounds = [[used(command).seconds * 1e3 for command in commands] for _ in range(ROUNDS)]
+        return [_instructions(command, code) / 1e6 for command in commands], "M instructions"
+    rounds = [[used(command, code=code).seconds * 1e3 for command in commands] for _ in range(ROUNDS)]
     return [median(column) for column in zip(*rounds, strict=True)], "ms"
 
 
-def _instructions(command: Sequence[str]) -> int:
+def _instructions(command: Sequence[str], code: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "callgrind"
         tool = [str(VALGRIND), "--tool=callgrind", f"--callgrind-out-file={output}"]
-        used([*tool, *command])
+        used([*tool, *command], code=code)
         lines = output.read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(("summary:", "totals:")))
 
 
-def used(command: Sequence[str]) -> Usage:
-    """Run a command to its end; it must succeed."""
+def used(command: Sequence[str], *, code: int = 0) -> Usage:
+    """Run a command to its end; it must leave with `code`."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         _, status, resources = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if process.returncode != code:
             said.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{said.read().decode(errors='replace')}")
     return Usage(seconds, resources.ru_maxrss)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cold
 import fleet
+import hostile
 import warm
 import weights
 from measure import VALGRIND, Figure, report
@@ -20,6 +21,7 @@ PARTS: dict[str, Callable[[Path, int], Iterator[Figure]]] = {
     "cold": cold.figures,
     "warm": warm.figures,
     "fleet": fleet.figures,
+    "hostile": hostile.figures,
     "weights": weights.figures,
 }
 if find_spec("torch"):  # which is installed where one of these is asked for
