@@ -100,7 +100,10 @@ def outcome(folder: Path | None, sources: Sources, restore: Any) -> Effective:
 def test_highest_source_that_gives_a_field_wins(
     tmp_path_factory: pytest.TempPathFactory, sources: Sources, restore: str
 ) -> None:
-    """For any sources the value is that of the highest source which gives it, and the origins say so in order."""
+    """For any sources the value is that of the highest source which gives it, and the origins say so in order.
+
+    What a configuration file gives and the checkpoint beats is reported, whatever its role.
+    """
     folder = tmp_path_factory.mktemp("run")
     try:
         checkpoint = trained(folder, sources["checkpoint"])
@@ -120,6 +123,9 @@ def test_highest_source_that_gives_a_field_wins(
         given = [one for one in effective.origins[name] if one.source != "derived"]  # what the layers read instead
         assert [(one.source, plain(one.value)) for one in given] == expected
         assert plain(leaf.get(effective.training)) == expected[0][1]
+        lost = expected[0][0] == "checkpoint" and says.get("config", expected[0][1]) != expected[0][1]
+        told = [one for one in effective.findings if (one.code, one.key) == ("restored", name)]
+        assert [(one.severity, one.message.endswith("(config)")) for one in told] == [("info", True)] * lost
 
 
 def test_a_typed_value_counts_although_it_is_the_default(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from tttcfg.render import (
     value_text,
     yaml_text,
 )
+from tttcfg.testing.values import plain_values, texts
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 PLAIN, COLOUR = Ink(False), Ink(True)
@@ -174,3 +176,15 @@ def test_json_object_holds_plain_values() -> None:
         "where": "override 1 (ttt.layers)",
     }
     assert found["training"] == TrainingArgs.model_validate(effective.training).model_dump(mode="json")
+
+
+@given(st.dictionaries(texts, plain_values, max_size=4))
+def test_yaml_means_the_same_to_readers_of_yaml_1_1(tree: dict[str, Any]) -> None:
+    """PyYAML takes 3e-05 and 1e+16 for text, and yes, on and 1:30 for no text."""
+    tree |= {
+        "small": 3e-05,
+        "large": 1e16,
+        "list": [1e-7, "3e-05"],
+        "words": ["yes", "1:30", "0x1f", "~", "=", "1_000"],
+    }
+    assert yaml.safe_load(yaml_text(tree)) == tree

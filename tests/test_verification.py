@@ -297,7 +297,13 @@ def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path, shapes: 
     assert set(verdicts(found).values()) <= {"unverifiable", "verified"}
     assert [one.severity for one in found.findings if one.code == "dialect"] == ["warning"]
     assert set(found.proved) <= {"param_dtype", "ttt.dtype"}
-    assert tttcfg.resolve(folder, {"batch_size": 2}).training.batch_size == 2
+
+
+@pytest.mark.parametrize("shapes", UNKNOWN.values(), ids=UNKNOWN)
+def test_weights_of_another_program_resolve_to_nothing(tmp_path: Path, shapes: Tensors) -> None:
+    """A complete configuration beside weights that it does not describe would be taken for theirs."""
+    with pytest.raises(ContradictionError, match="names its tensors as no program that is known"):
+        tttcfg.resolve(bare(tmp_path, shapes), {"batch_size": 2})
 
 
 @pytest.mark.parametrize("shapes", UNKNOWN.values(), ids=UNKNOWN)

@@ -102,7 +102,6 @@ def verify(
         overrides=overrides,
         restore=restore,
         model_config=model_config,
-        require_weights=True,
         strict_extensions=strict_extensions,
     )
     return verified(effective, checkpoint)
@@ -117,7 +116,7 @@ def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family = TTT_
         InputError: A file cannot be read, or the checkpoint holds no weights.
     """
     try:
-        return verified(resolve(checkpoint, family=family), checkpoint)
+        return verified(resolve_family(family, checkpoint=checkpoint, require_weights=False), checkpoint)
     except ContradictionError as error:
         if not isinstance(error.effective, Effective):
             raise
@@ -145,7 +144,7 @@ def adopt(
         ContradictionError: The tensors contradict the configuration, or refute what a file says, or would refute the
             document; all of it at once, and nothing was written.
     """
-    effective = resolve(checkpoint, config, family=family)
+    effective = resolve_family(family, checkpoint=checkpoint, config=config, require_weights=False)
     verification = verified(effective, checkpoint)
     found = find_checkpoint(checkpoint, weight_names(family))
     document = import_module("tttcfg.adopting").adopted(effective, verification, found, family)

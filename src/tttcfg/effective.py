@@ -27,6 +27,10 @@ Layers = TypeVar("Layers", default=Any)
 Settings = TypeVar("Settings", bound=Section)
 
 
+SEVERITIES = ("error", "warning", "info")
+"""How bad a finding is, the gravest first."""
+
+
 class Origin(NamedTuple):
     """One source's say about a field: the kind of source, its value, and where exactly it stands."""
 
@@ -127,7 +131,7 @@ class Effective(Generic[Training, Layers]):
         training: The whole configuration.
         ttt: What the TTT layers read; None where TTT is off or the model's dimensions are unknown.
         origins: By dotted path, every source that gave the value, the winner first.
-        findings: What to know: deviations, unknown values, contradictions.
+        findings: What to know: contradictions, deviations, unknown values; the gravest first.
         digest: Of the architecture and computation fields; equal digests compute the same.
         provenance: What saving the result records of where it comes from.
         verification: What the checkpoint's tensors say of it; None where there are none.
@@ -144,6 +148,11 @@ class Effective(Generic[Training, Layers]):
     verification: Verification | None = field(default=None, compare=False)
     parts: Mapping[str, Document] = field(default_factory=dict)
     carried: Mapping[str, Carried] = field(default_factory=dict)
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether its parts cannot be true together, so that nothing may be computed with it."""
+        return any(one.severity == "error" for one in self.findings)
 
     def extension(self, model: type[Settings]) -> Settings:
         """Return the settings of the extension whose model is `model`.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tttcfg.document import DOCUMENT_NAME, Document
-from tttcfg.effective import Finding, finding
+from tttcfg.effective import Finding, Origin, finding
 from tttcfg.errors import quote
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Role, Section, plain
@@ -16,7 +16,9 @@ from tttcfg.sources.reading import Sources
 from tttcfg.urls import is_url, shown
 
 
-def source_findings(family: Family, sources: Sources, training: Any, unknown: Iterable[str]) -> list[Finding]:
+def source_findings(
+    family: Family, sources: Sources, training: Any, unknown: Iterable[str], origins: Mapping[str, tuple[Origin, ...]]
+) -> list[Finding]:
     """Return what the sources give to know; `unknown` names what nobody can vouch for."""
     found = [*sources.config.notes, *sources.overrides.notes]
     if sources.checkpoint is not None:
@@ -31,21 +33,25 @@ def source_findings(family: Family, sources: Sources, training: Any, unknown: It
         return found + (_fragment(family, sources.config) if alone else doubtful)
     found += _assumed(family, document, training)
     found += _overruled(document, training)
+    found += _restored(sources.config, origins)
     trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
         name, trained, effective = leaf.name, leaf.get(trained_with), leaf.get(training)
         if trained == LEGACY or name in doubted:
             found += _unknown(leaf, document, training)
-        elif name in assumed:
-            continue
-        elif effective != trained:
+        elif name not in assumed and effective != trained:
             message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
             found.append(Finding("warning", "deviation", name, f"{message} ({document.path})"))
-        elif sources.config.values.get(name, trained) != trained:
-            given = sources.config.values[name]
-            message = f"is {quote(plain(trained))} from the checkpoint, not {quote(plain(given))}"
-            found.append(Finding("info", "restored", name, f"{message} ({sources.config.places[name]})"))
     return found
+
+
+def _restored(config: Given, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
+    """Name everything that a configuration file says and the checkpoint says otherwise, where the checkpoint counts."""
+    for name, given in config.values.items():
+        winner = origins[name][0] if name in origins else None
+        if winner is not None and winner.source == "checkpoint" and winner.value != given:
+            message = f"is {quote(plain(winner.value))} from the checkpoint, not {quote(plain(given))}"
+            yield Finding("info", "restored", name, f"{message} ({config.places[name]})")
 
 
 def _other_model(sources: Sources) -> list[Finding]:

@@ -124,7 +124,7 @@ def _style_of(line: str) -> str:
 
 
 def yaml_text(tree: Mapping[str, Any], *, ascii_only: bool = False, indent: str = "") -> str:
-    """Return a configuration as YAML that reads back equal, its words in YAML 1.1 as well.
+    """Return a configuration as YAML that reads back equal, with readers of YAML 1.1 as well.
 
     Written here and not by ruamel.yaml, whose emitter costs a fifteenth of the whole command.
     """
@@ -142,8 +142,24 @@ def _yaml_value(value: Any, is_plain: Callable[[str], bool]) -> str:
     """Return a value as JSON, which is YAML, without quotes around text that cannot be taken for anything else."""
     if isinstance(value, str) and _BARE.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    text = json.dumps(value, ensure_ascii=False)
+    text = _flow_text(value)
     return "".join(one if is_plain(one) and one != "\x7f" else f"\\U{ord(one):08x}" for one in text)
+
+
+def _flow_text(value: Any) -> str:
+    """Return a value as JSON whose numbers are numbers in YAML 1.1 too, which takes 3e-05 for text."""
+    if isinstance(value, float):
+        text = json.dumps(value)
+        return text if "." in text else text.replace("e", ".0e")
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow_text, value))}]"
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_flow_text(one)}" for key, one in value.items())
+            + "}"
+        )
+    return json.dumps(value, ensure_ascii=False)
 
 
 def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: bool = False) -> str:
@@ -166,18 +182,29 @@ def _settings(effective: Effective) -> dict[str, Any]:
 
 
 def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
-    """Return the documented object of `resolve --output json`."""
+    """Return the documented object of `resolve --output json`; of a contradicted result, what says why."""
+    if effective.is_contradicted:
+        refused = {one.key for one in effective.findings if one.severity == "error"}
+        told = {name: origins for name, origins in effective.origins.items() if name in refused}
+        nothing = {"training": None, "ttt": None}
+        return {"schema_version": family.head, **nothing, **_told(told, effective.findings), "digest": None}
     return {
         "schema_version": family.head,
         "training": effective.training.model_dump(mode="json"),
         **({EXTENSIONS: _settings(effective)[EXTENSIONS]} if effective.parts else {}),
         "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
+        **_told(effective.origins, effective.findings),
+        "digest": effective.digest,
+    }
+
+
+def _told(given: Mapping[str, tuple[Origin, ...]], findings: Iterable[Finding]) -> dict[str, Any]:
+    return {
         "origins": {
             name: [{"source": one.source, "value": plain(one.value), "where": one.where} for one in origins]
-            for name, origins in effective.origins.items()
+            for name, origins in given.items()
         },
-        "findings": [finding._asdict() for finding in effective.findings],
-        "digest": effective.digest,
+        "findings": [finding._asdict() for finding in findings],
     }
 
 

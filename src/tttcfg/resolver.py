@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple, get_args
 
 from tttcfg.document import Document
-from tttcfg.effective import Effective, Finding, Origin, Origins, finding, whole_digest
+from tttcfg.effective import SEVERITIES, Effective, Finding, Origin, Origins, finding, whole_digest
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
@@ -38,13 +38,14 @@ def resolve_family(
     model_config: str | os.PathLike[str] | None = None,
     require_ttt: bool = False,
     require_training: bool = False,
-    require_weights: bool = False,
+    require_weights: bool = True,
     strict_extensions: bool = False,
 ) -> Effective:
     """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest.
 
     Args:
-        require_weights: Raise where the weights are none that a configuration of `family` describes, given or not.
+        require_weights: Raise where the weights are none that a configuration of `family` describes, even where none
+            was given.
     """
     if restore not in get_args(Restore):
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
@@ -57,7 +58,7 @@ def resolve_family(
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
         origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
     unknown = unvouched(family, sources, training)
-    findings = [*source_findings(family, sources, training, unknown), *rule_findings(family, training)]
+    findings = [*source_findings(family, sources, training, unknown, origins), *rule_findings(family, training)]
     findings += [finding(_severity(problem), problem) for problem in derived.problems]
     findings += [finding(note.severity, note.problem) for note in derived.notes]
     checked = None
@@ -80,6 +81,7 @@ def resolve_family(
     findings += [not_installed(name, sources.document.path) for name in kept if sources.document is not None]
     if strict_extensions:
         _refuse_unread(findings)
+    findings.sort(key=lambda one: SEVERITIES.index(one.severity))
     effective = Effective(
         *(training, derived.config, Origins(origins), tuple(findings), whole_digest(training, family, documents)),
         *(provenance, checked, documents, kept),
@@ -103,7 +105,7 @@ def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
     """Resolve the settings of one extension, by their own roles."""
     training, origins, _ = within(extension.name, _merged, extension, sources, restore)
     unknown = unvouched(extension, sources, training)
-    findings = [*source_findings(extension, sources, training, unknown), *rule_findings(extension, training)]
+    findings = [*source_findings(extension, sources, training, unknown, origins), *rule_findings(extension, training)]
     provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
     return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
 

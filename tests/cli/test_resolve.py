@@ -144,21 +144,32 @@ def test_unwritable_target(tmp_path: Path) -> None:
 
 
 def test_contradictions_all_at_once(tmp_path: Path) -> None:
-    """A contradiction exits with 1, names everything, says it once, and still shows the result."""
+    """A contradiction exits with 1, names everything, says it once and first, and prints no configuration."""
     folder = trained(tmp_path, {"ttt.enable": True, "ttt.layers": [1, 9]})
     result = run("resolve", "--checkpoint", folder, "full_finetuning=true", "lora.enable=true")
     assert result.code == 1
     assert result.err.count("excludes lora.enable") == 1
     assert result.err.count("layers [9] do not exist") == 1
-    assert "full_finetuning: true" in result.out
+    assert result.out == ""
+    assert [line.split()[0] for line in result.err.splitlines()[:2]] == ["error", "error"]
+
+
+@pytest.mark.parametrize("name", ["effective.yaml", "effective.json"])
+def test_a_contradiction_is_not_written(name: str, tmp_path: Path) -> None:
+    folder = trained(tmp_path / "run", {"ttt.enable": True, "ttt.layers": [1, 9]})
+    result = run("resolve", "--checkpoint", folder, "--write", tmp_path / name)
+    assert (result.code, result.out) == (1, "")
+    assert not (tmp_path / name).exists()
 
 
 def test_contradiction_as_json(tmp_path: Path) -> None:
-    """With --output json standard output stays one object, and the findings hold the errors."""
+    """With --output json standard output stays one object: it says why, and holds nothing that could be used."""
     folder = trained(tmp_path, {"ttt.enable": True, "ttt.layers": [1, 9]})
     result = run("resolve", "--checkpoint", folder, "--output", "json")
     errors = [one["key"] for one in result.json["findings"] if one["severity"] == "error"]
-    assert (result.code, errors, result.json["ttt"]) == (1, ["ttt.layers"], None)
+    assert (result.code, errors) == (1, ["ttt.layers"])
+    assert [result.json[key] for key in ("training", "ttt", "digest")] == [None, None, None]
+    assert set(result.json["origins"]) == {"ttt.layers"}
 
 
 def test_demanding_what_is_missing(tmp_path: Path) -> None:

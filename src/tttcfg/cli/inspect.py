@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from tttcfg import render
-from tttcfg.api import adopt, resolve, verified
+from tttcfg.api import adopt, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
 from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.families import BUILT_IN, family_named
+from tttcfg.resolver import resolve_family
 
 
 def inspect(
@@ -40,7 +41,7 @@ def inspect(
         raise InputError(Problem("override", message, "--config"))
     chosen, code = family_named(family), 0
     try:
-        effective = resolve(checkpoint, config, family=chosen)
+        effective = resolve_family(chosen, checkpoint=checkpoint, config=config, require_weights=False)
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)

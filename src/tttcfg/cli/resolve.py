@@ -127,7 +127,9 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     if output is Output.json:
         say_json(render.effective_json(effective, family))
         return
-    if explain is None:
+    if explain is None and effective.is_contradicted:
+        pass  # there is no configuration that anybody may use
+    elif explain is None:
         say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
         say(render.origins_table(effective.origins, colours))

@@ -63,7 +63,6 @@ def verify(
             overrides=texts,
             restore=restore.value,
             model_config=model_config,
-            require_weights=True,
             strict_extensions=strict_extensions,
         )
     except ContradictionError as error:

@@ -127,7 +127,8 @@ class TTTLayer(nn.Module):
             raise ValueError(
                 f"the state is that of {state[0].shape[0]} sequences, and x has {batch}; start without one"
             )
-        state = tuple(one.to(self.state_dtype) for one in state)
+        else:
+            state = tuple(one.to(self.state_dtype) for one in state)
         filled = functional.pad(x, (0, 0, 0, -length % self.mini_batch_size)).to(self.wq.weight.dtype)
         options = ScanOptions(self.scan_dtype, self.norm_eps, self.read_twice, self.group_sizes[self.training])
         with torch.autocast(x.device.type, enabled=False):
