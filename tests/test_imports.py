@@ -91,9 +91,8 @@ def test_only_the_command_line_prints_and_exits(module: Path) -> None:
 
 
 @PER_MODULE
-def test_modules_and_functions_stay_small(module: Path) -> None:
-    """A module has at most 300 lines and a function at most 50 (docstring and signature apart)."""
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
+def test_functions_stay_small(module: Path) -> None:
+    """A function has at most 50 lines, docstring and signature apart; a module is as long as its idea."""
     for node in ast.walk(tree(module)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body

@@ -162,6 +162,11 @@ def test_full_disk() -> None:
     assert (done.returncode, done.stderr) == (2, b"error: standard output: cannot be used: No space left on device\n")
 
 
+def _obeying_interrupts() -> None:
+    """As a shell starts a command: what runs in the background of a script inherits that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_interrupt(tmp_path: Path, workers: str) -> None:
     """Ctrl-C ends the command with 130 and no traceback, its worker processes included."""
@@ -169,7 +174,13 @@ def test_interrupt(tmp_path: Path, workers: str) -> None:
         write_json(tmp_path / f"{index:04d}" / "training_config.json", {"batch_size": 1})
     command = [*TTTCFG, "migrate", ".", "--workers", workers]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_obeying_interrupts,  # noqa: PLW1509  this process has no threads
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "examples
 if find_spec("torch"):
     import torch
     from ttt_moshi import train
+    from ttt_moshi.program import run
 
     torch.set_num_threads(1)  # small tensors, and several tests at once: threads would only wait for each other
 else:
@@ -57,6 +59,31 @@ TrainRun = Callable[..., Path]
 def write_json(path: Path, value: Any) -> Path:
     path.write_text(json.dumps(value), "utf-8")
     return path
+
+
+class Done(NamedTuple):
+    """How a program left, what it wrote to standard output, and what it told beside."""
+
+    code: int
+    out: str
+    told: str
+
+
+Left = Callable[..., Done]
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Left:
+    """Run a program's main function as its file does, but for a process of its own: torch takes seconds to import."""
+
+    def ran(main: Callable[[Sequence[str]], int], *words: str | Path | int) -> Done:
+        monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
+        with caplog.at_level(logging.INFO), pytest.raises(SystemExit) as exit_:
+            run(main)
+        said = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), said.out, said.err + caplog.text)
+
+    return ran
 
 
 @pytest.fixture(scope="session")

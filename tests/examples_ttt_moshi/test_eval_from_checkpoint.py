@@ -24,7 +24,7 @@ from ttt_moshi.model import build
 import tttcfg
 from tttcfg import InputError
 
-from .conftest import CONFIGS, MODEL, TrainRun, write_json
+from .conftest import CONFIGS, MODEL, Left, TrainRun, write_json
 
 FOREIGN = sorted((CONFIGS / "foreign").glob("*.yaml"))
 PROGRAM = CONFIGS.parent / "eval_from_checkpoint.py"
@@ -83,12 +83,13 @@ def test_an_override_counts_and_is_told(trained: Path, own: dict[str, Any], capl
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_a_batch_size_that_is_given_counts_even_where_it_is_one(trained: Path, own: dict[str, Any], size: int) -> None:
-    command = [sys.executable, PROGRAM, "--checkpoint_dir", trained, "--batch_size", str(size)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
-    assert done.returncode == 0
-    assert f"🔧 Using overridden batch_size: {size}" in done.stderr
-    assert json.loads(done.stdout)["standard"]["loss"] == pytest.approx(own["standard"]["loss"], rel=1e-5)
+def test_a_batch_size_that_is_given_counts_even_where_it_is_one(
+    trained: Path, own: dict[str, Any], size: int, left: Left
+) -> None:
+    done = left(eval_from_checkpoint.main, "--checkpoint_dir", trained, "--batch_size", size)
+    assert done.code == 0
+    assert f"🔧 Using overridden batch_size: {size}" in done.told
+    assert json.loads(done.out)["standard"]["loss"] == pytest.approx(own["standard"]["loss"], rel=1e-5)
 
 
 def test_the_numbers_are_what_they_say(here: Path, own: dict[str, Any]) -> None:
@@ -228,11 +229,9 @@ def test_benchmarks_without_data_are_no_success(trained: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(
-    trained: Path, words: tuple[str, ...], code: int, said: str
+    trained: Path, words: tuple[str, ...], code: int, said: str, left: Left
 ) -> None:
-    command = [sys.executable, PROGRAM, "--checkpoint_dir", trained, *words]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
-    assert "Loss: " not in done.stderr  # nothing was evaluated for it
-    assert "Traceback" not in done.stderr
+    done = left(eval_from_checkpoint.main, "--checkpoint_dir", trained, *words)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.told
+    assert "Loss: " not in done.told  # nothing was evaluated for it

@@ -1,8 +1,4 @@
-"""One rank of several: `python -m tests.nn.launched WHAT FOLDER RANK SIZE`; `test_ranks.py` starts them.
-
-WHAT is a scenario, or how the model is shared, or both with a colon between them.
-Each prints one line of JSON with what it has seen.
-"""
+"""One rank of several, a process by itself; `test_ranks.py` starts them."""
 
 from __future__ import annotations
 
@@ -298,18 +294,19 @@ def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
 
 
 def absent(folder: Path, _: object = None, *, warm: bool = False) -> Said:
-    """Let the last rank not come to where rank 0 works for all."""
+    """Let the last rank not come to where rank 0 works for all, until that has noticed."""
     number = renewed(folder, timedelta(seconds=3))
     if warm:
         on_first(lambda: "done")
-    began = time.monotonic()
+    noticed, raised = folder / "noticed", ""
     if number:
-        time.sleep(8)
-        raised = ""
+        while not noticed.exists():
+            time.sleep(0.05)
     else:
         raised = caught(lambda: on_first(lambda: "done"))
+        noticed.touch()
     dist.destroy_process_group()
-    return {"raised": raised, "seconds": time.monotonic() - began}
+    return {"raised": raised}
 
 
 def renewed(folder: Path, limit: timedelta) -> int:
@@ -346,13 +343,18 @@ def leaving(folder: Path, _: object) -> Said:
     return {"left": times}
 
 
-def main() -> None:
-    what, folder, number, size = sys.argv[1:]
+def run_rank(what: str, folder: Path, number: int, size: int) -> None:
+    """Be one rank, write what it has seen to `said.json` in a folder of its own, and leave.
+
+    Args:
+        what: A scenario, or how the model is shared, or both with a colon between them.
+    """
     torch.set_num_threads(1)
-    (Path(folder) / f"rank{number}").mkdir(parents=True, exist_ok=True)
-    if int(size) > 1:
-        store = f"file://{folder}/store"
-        dist.init_process_group("gloo", init_method=store, rank=int(number), world_size=int(size))
+    own = folder / f"rank{number}"
+    own.mkdir(parents=True, exist_ok=True)
+    os.dup2(os.open(own / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+    if size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=size)
     scenarios = {
         "errors": errors,
         "resolving": resolving,
@@ -368,14 +370,9 @@ def main() -> None:
     }
     name, _, wrapping = what.rpartition(":")
     scenario = scenarios.get(name or what, saving)
-    said = scenario(Path(folder), WRAPPED.get(wrapping, alone))
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
+    said = scenario(folder, WRAPPED.get(wrapping, alone))
+    (own / "said.json").write_text(json.dumps(said), "utf-8")
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, Replicate
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.nn.ranks import rank
 from tttcfg.nn.wrappers import inside, plain_name
+
+if TYPE_CHECKING:  # they take a second to import, a third of all that torch takes
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+
+def is_sharded_module(module: nn.Module) -> TypeGuard[FSDPModule]:
+    """Whether `fully_shard` was applied to a module: by a program that has imported it, then."""
+    if "torch.distributed.fsdp" not in sys.modules:
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
+    return isinstance(module, FSDPModule)
+
+
+def is_sharded(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+    """Whether ranks share a tensor: of a program that has imported what makes such tensors, then."""
+    if "torch.distributed.tensor" not in sys.modules:
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -25,13 +47,14 @@ def unwrapped(model: nn.Module) -> nn.Module:
             "is wrapped in FullyShardedDataParallel, which is not supported; use torch.distributed.fsdp.fully_shard"
         )
         raise InputError(Problem("rejected", message, "model"))
-    return model if isinstance(model, FSDPModule) else inside(model)  # what is sharded runs from outside only
+    sharded: bool = is_sharded_module(model)
+    return model if sharded else inside(model)  # what is sharded runs from outside only
 
 
 def at_rest(model: nn.Module) -> nn.Module:
     """Return a sharded model with every rank holding its own part again; a forward pass leaves some of it whole."""
     for module in model.modules():
-        if isinstance(module, FSDPModule):
+        if is_sharded_module(module):
             module.reshard()
     return model
 
@@ -50,7 +73,7 @@ def gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for tensor in tensors.values():
         if id(tensor) in whole:
             continue
-        if isinstance(tensor, DTensor):
+        if is_sharded(tensor):
             full: torch.Tensor = tensor.full_tensor().detach()
             whole[id(tensor)] = full.cpu() if rank() == 0 else full.new_empty(0)
         else:
@@ -67,8 +90,10 @@ def put(target: torch.Tensor, value: torch.Tensor) -> None:
 def like(target: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Return a whole tensor where, and sharded as, `target` is: each rank takes its part of what it has read."""
     value = value.to(target.device)
-    if not isinstance(target, DTensor):
+    if not is_sharded(target):
         return value
+    from torch.distributed.tensor import DTensor, Replicate  # imported already, as `target` is one
+
     mesh = target.device_mesh
     return DTensor.from_local(value, mesh, [Replicate()] * mesh.ndim, run_check=False).redistribute(
         mesh, target.placements

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
-from tttcfg.nn.gathering import at_rest
+from tttcfg.nn.gathering import at_rest, is_sharded
 from tttcfg.nn.hybrid import carrying_states
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -193,7 +192,7 @@ def can_be_widened(model: nn.Module) -> bool:
     """Return whether a model has parameters of short types, not sharded and not more than `WIDENED_BYTES` of them."""
     parameters = list(at_rest(model).parameters())
     size = sum(one.numel() * one.element_size() for one in parameters if is_short(one.dtype))
-    return 0 < size <= WIDENED_BYTES and not any(isinstance(one, DTensor) for one in parameters)
+    return 0 < size <= WIDENED_BYTES and not any(map(is_sharded, parameters))
 
 
 @contextmanager
