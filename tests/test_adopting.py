@@ -88,9 +88,9 @@ def as_file(path: Path, shapes: tensors.Shapes, dtype: str = "BF16") -> Path:
         (tensors.in_place(SIZE, [1, 2]), "BF16", "are of moshi_in_place"),
         (tensors.video_dit(SIZE, [16]), "BF16", "are of ttt-video-dit"),
         (tensors.lm_pytorch(SIZE, [16]), "BF16", "are of ttt-lm-pytorch"),
-        (tensors.consolidated(SIZE, [1, 2], [16]), "F16", "is 'bfloat16'.*the weights are stored in float16"),
+        (tensors.consolidated(SIZE, [1, 2], [16]), "F64", "is 'bfloat16'.*the weights are stored in float64"),
     ],
-    ids=["unknown", "moshi_in_place", "ttt-video-dit", "ttt-lm-pytorch", "float16"],
+    ids=["unknown", "moshi_in_place", "ttt-video-dit", "ttt-lm-pytorch", "float64"],
 )
 def test_no_document_is_written_that_its_own_weights_would_refuse(
     shapes: tensors.Shapes, dtype: str, said: str, tmp_path: Path

@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tttcfg.containment import accepts, contains
-from tttcfg.schema import fields_of, model_schema
+from tttcfg.schema import model_schema
+from tttcfg.shapes import fields_of
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 INTEGER: dict[str, Any] = {"type": "integer"}

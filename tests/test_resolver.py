@@ -335,9 +335,17 @@ def test_a_model_configuration_that_is_not_the_checkpoints_own_is_told(tmp_path:
 
 
 def test_a_two_layer_width_of_its_own_is_told() -> None:
-    """Old spellings of it meant nothing."""
-    effective = tttcfg.resolve(None, {"ttt": {"enable": True, "ttt_mlp_expansion_factor": 2.0}})
+    """Under its old name it meant nothing, wherever the number of layers is from."""
+    effective = tttcfg.resolve(None, {"ttt": {"enable": True, "mlp": {"expansion_factor": 2.0}}})
     assert "ttt.mlp" in {finding.key for finding in found(effective, "training")}
+    old = {"ttt": {"enable": True, "ttt_mlp_expansion_factor": 2.0, "ttt_mlp_hidden_dims": [8]}}
+    for config, overrides in ((old, ()), ([old, {"ttt": {"mlp": {"layers": 2}}}], ()), (old, ["ttt.mlp.layers=2"])):
+        effective = tttcfg.resolve(None, config, overrides)
+        assert (effective.training.ttt.mlp.expansion_factor, effective.training.ttt.mlp.hidden_dims) == (4.0, None)
+        assert {one.key for one in found(effective, "converted")} == {"ttt.mlp.expansion_factor", "ttt.mlp.hidden_dims"}
+    effective = tttcfg.resolve(None, {"ttt": {**old["ttt"], "ttt_mlp_hidden_dims": [8, 9]}}, ["ttt.mlp.layers=3"])
+    assert (effective.training.ttt.mlp.expansion_factor, effective.training.ttt.mlp.hidden_dims) == (2.0, (8, 9))
+    assert not found(effective, "converted")
 
 
 DEPTHS: list[tuple[dict[str, Any], str]] = [

@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 
 from tttcfg.family import schema_name
 from tttcfg.fields import Role
-from tttcfg.schema import document_schema, fields_of, model_schema
+from tttcfg.schema import document_schema, model_schema
+from tttcfg.shapes import fields_of
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas" / "ttt_moshi"

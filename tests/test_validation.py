@@ -52,7 +52,7 @@ def test_old_spellings_are_suggested_too() -> None:
         ({"do_eval": "yes"}, "write true or false"),
         ({"do_eval": 1}, "write true or false"),
         ({"run_dir": 3}, "write text"),
-        ({"param_dtype": "float16"}, "'bfloat16' or 'float32'"),
+        ({"param_dtype": "float64"}, "'bfloat16', 'float16' or 'float32'"),
         ({"ttt": {"layers": "some"}}, "'some' is refused"),
         ({"ttt": {"layers": [1, -1]}}, "greater than or equal to 0"),
         ({"ttt": 3}, "3 is refused"),

@@ -255,11 +255,11 @@ def test_what_an_override_takes_from_a_lower_source_is_chosen_too(tmp_path: Path
 
 
 def test_a_default_contradicts_no_type_that_nobody_can_give(tmp_path: Path) -> None:
-    """There is no param_dtype=float16 to ask for; who gave another one is contradicted all the same."""
-    shapes = consolidated(layers=[1, 2], dtype="F16")
+    """There is no param_dtype=float64 to ask for; who gave another one is contradicted all the same."""
+    shapes = consolidated(layers=[1, 2], dtype="F64")
     (told,) = (one for one in tttcfg.verify(bare(tmp_path / "a", shapes)).findings if one.key == "param_dtype")
     assert (told.severity, told.code) == ("warning", "unverifiable")
-    assert "stored in float16" in told.message
+    assert "stored in float64" in told.message
     folder = saved(tmp_path / "b", shapes)
     assert "override param_dtype=float32" in refused(folder)["param_dtype"]
     assert verdicts(tttcfg.verify(folder, overrides=["param_dtype=float32"]))["param_dtype"] == "unverifiable"

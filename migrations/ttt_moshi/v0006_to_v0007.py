@@ -6,6 +6,7 @@ Constants become settings, knobs that nothing read go, free-form `paper_metrics`
 
 from typing import Any
 
+from tttcfg.fields import dig
 from tttcfg.free_form import Lift, RemoveRest
 from tttcfg.migration import Migration
 from tttcfg.operations import Add, By, Convert, Doubt, Operation, Remove, Rename, Withhold
@@ -25,6 +26,7 @@ ONE_FORM = "layers have one saved form: a word or a list of indices"
 HARD_CODED = "was a constant in the code"
 LAST_COMMIT = "is what the trainer's last public commit does; since when is not recorded"
 LAYERS = "ttt.mlp.layers"
+FOUR_TIMES = "two layers were always built four times as wide, whatever was written"
 
 
 def layers(value: Any) -> Any:
@@ -47,23 +49,22 @@ def use_rope(value: Any) -> Any:
     return {"mini_batch": True, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
-def effective_mlp(value: Any) -> Any:
-    """Return the shape that was built: two layers were always four times the head width."""
-    if not isinstance(value, dict) or value.get("layers") != 2:
-        return value
-    return value | {key: built for key, built in (("hidden_dims", None), ("expansion_factor", 4.0)) if key in value}
-
-
 def is_deep(layers: Any) -> bool:
     """Whether an inner MLP is the multi-layer one, which other code ran; without a number it has two layers."""
     return isinstance(layers, int) and layers > 2
 
 
-def carried(value: Any, layers: Any) -> Any:
+def built(value: Any) -> Any:
+    """Return what a width, as it was written, was built as: two layers were always four times the head width."""
+    return lambda written, layers: written if is_deep(layers) else value
+
+
+def carried(value: Any, ttt: Any) -> Any:
     """Return which states went on while evaluating: the depth decided it, whatever was written."""
     if not isinstance(value, bool):
         return value
-    return "first_sequence" if is_deep(layers) else "never"
+    is_linear = dig(ttt, ("inner_model",)) == "linear"
+    return "first_sequence" if is_deep(dig(ttt, ("mlp", "layers"))) and not is_linear else "never"
 
 
 def persistent(value: Any) -> Any:
@@ -82,6 +83,15 @@ def ranks(value: Any) -> Any:
     return None if isinstance(value, int) and not isinstance(value, bool) and value < 1 else value
 
 
+def steps(value: Any) -> Any:
+    return 0 if isinstance(value, int) and not isinstance(value, bool) and value < 0 else value
+
+
+def pairs(value: Any) -> Any:
+    """Return how many pairs sBLIMP and sWUGGY took at most: all of them where it was 0."""
+    return None if value == 0 and not isinstance(value, bool) else value
+
+
 def known_mode(value: Any) -> Any:
     return "random" if isinstance(value, str) and value not in ("single_book", "multi_book", "random") else value
 
@@ -90,13 +100,12 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def count(default: int | None = None) -> Shape:
-    shape = integer(default, minimum=1)
-    return shape if default is not None else nullable(shape)
+def count() -> Shape:
+    return nullable(integer(None, minimum=1))
 
 
-def typed(old: str, to: str, shape: Shape, convert: Any = None) -> Operation:
-    return Lift(f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert)
+def typed(old: str, to: str, shape: Shape, convert: Any = None, **absent: Any) -> Operation:
+    return Lift(f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert, **absent)
 
 
 def ignored(*names: str) -> tuple[Operation, ...]:
@@ -109,22 +118,22 @@ def dead(*names: str) -> tuple[Operation, ...]:
 
 PATH = nullable(text(None))
 BENCHMARKS = tuple(
-    typed(f"{name}_{key}", f"{name}.{key}", shape)
+    typed(f"{name}_{key}", f"{name}.{key}", shape, pairs if has_gold and key == "max_pairs" else None)
     for name, has_gold in (("sblimp", True), ("swuggy", True), ("tstory", False), ("sstory", False))
-    for key, shape in (("audio_dir", PATH), ("gold_csv", PATH), ("max_pairs", count(2000)))
+    for key, shape in (("audio_dir", PATH), ("gold_csv", PATH), ("max_pairs", nullable(integer(2000, minimum=0))))
     if has_gold or key != "gold_csv"
 )
 STREAMING = tuple(
-    typed(f"librilight_streaming.{key}", f"librilight.streaming.{key}", shape)
-    for key, shape in (
-        ("enabled", boolean(False)),
-        ("memory_check", boolean(False)),
-        ("cache_clear_interval", count()),
-        ("max_sequence_length", count()),
-        ("memory_log_interval", count()),
-        ("ttt_verification", boolean(False)),
-        ("use_fixed_method", nullable({"default": None, "type": "boolean"})),
-        ("verify_loss_computation", boolean(False)),
+    typed(f"librilight_streaming.{key}", f"librilight.streaming.{key}", shape, absent=absent)
+    for key, shape, absent in (
+        ("enabled", boolean(False), True),
+        ("memory_check", boolean(False), True),
+        ("cache_clear_interval", count(), 3000),
+        ("max_sequence_length", count(), 50_000),
+        ("memory_log_interval", count(), 1000),
+        ("ttt_verification", boolean(False), True),
+        ("use_fixed_method", nullable({"default": None, "type": "boolean"}), True),
+        ("verify_loss_computation", boolean(False), True),
     )
 )
 
@@ -135,6 +144,8 @@ migration = Migration(
     evidence="tttcfg 0.1.0",
     operations=(
         Withhold("wandb.key", "secrets do not travel with checkpoints"),
+        Convert("ckpt_freq", steps, "below 1 it saved the last step only", integer(0, minimum=0)),
+        Convert("eval_freq", steps, "below 1 it never evaluated", integer(0, minimum=0)),
         Convert("world_size", ranks, "-1 stood for a run without a launcher", nullable(integer(None, minimum=1))),
         Add("optim.betas", BETAS, [0.9, 0.95], HARD_CODED),
         Add("optim.eps", number(1e-8, exclusiveMinimum=0), 1e-8, HARD_CODED),
@@ -145,7 +156,8 @@ migration = Migration(
         Rename("ttt.ttt_mlp_layers", "ttt.mlp.layers", "the inner MLP has a section of its own"),
         Rename("ttt.ttt_mlp_hidden_dims", "ttt.mlp.hidden_dims", "the inner MLP has a section of its own"),
         Rename("ttt.ttt_mlp_expansion_factor", "ttt.mlp.expansion_factor", "the inner MLP has a section of its own"),
-        Convert("ttt.mlp", effective_mlp, "two layers were always built four times as wide, whatever was written"),
+        Convert("ttt.mlp.hidden_dims", built(None), FOUR_TIMES, beside=LAYERS),
+        Convert("ttt.mlp.expansion_factor", built(4.0), FOUR_TIMES, beside=LAYERS),
         Rename("ttt.use_rope", "ttt.rope_mode", "a third answer is needed: nobody knows"),
         Convert(
             "ttt.rope_mode", rope_mode, "a mode, not a switch", choice("off", "off", "mini_batch", LEGACY), use_rope
@@ -163,8 +175,7 @@ migration = Migration(
             "whatever was written",
             word("never, first_sequence from 3 inner layers", "never", "first_sequence", "each_sequence"),
             persistent,
-            beside=LAYERS,
-            disjoint=True,
+            beside="ttt",
         ),
         Add("ttt.inner_norm_eps", number(1e-8, exclusiveMinimum=0), 1e-8, HARD_CODED, LAST_COMMIT),
         Add(
@@ -213,7 +224,7 @@ migration = Migration(
             "ttt.prefer_efficiency",
         ),
         typed("paper_metrics_eval", "enable", boolean(False)),
-        typed("paper_metrics_freq", "freq", integer(0, minimum=0)),
+        typed("paper_metrics_freq", "freq", integer(0, minimum=0), steps),
         typed("paper_metrics_use_silence", "use_silence", boolean(False)),
         typed("paper_metrics_use_user_stream", "use_user_stream", boolean(False)),
         *BENCHMARKS,
@@ -223,14 +234,21 @@ migration = Migration(
             "librilight.evaluation_mode",
             choice("random", "single_book", "multi_book", "random"),
             known_mode,
+            absent="single_book",
         ),
-        typed("librilight_max_chapters", "librilight.max_chapters", count()),
-        typed("librilight_num_sequences", "librilight.num_sequences", count()),
-        typed("librilight_speaker_id", "librilight.speaker_id", PATH, as_text),
-        typed("librilight_book_name", "librilight.book_name", PATH, as_text),
+        typed("librilight_max_chapters", "librilight.max_chapters", count(), absent=3),
+        typed("librilight_num_sequences", "librilight.num_sequences", count(), absent=1),
+        typed("librilight_speaker_id", "librilight.speaker_id", PATH, as_text, absent="100"),
+        typed(
+            "librilight_book_name",
+            "librilight.book_name",
+            PATH,
+            as_text,
+            absent="emerald_city_librivox_64kb_mp3",
+        ),
         *STREAMING,
         typed("long_context_audio_dir", "long_context.audio_dir", PATH),
-        typed("long_context_max_files", "long_context.max_files", count()),
+        typed("long_context_max_files", "long_context.max_files", count(), absent=10),
         *ignored(
             "save_results_json",
             "results_dir",

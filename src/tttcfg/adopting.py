@@ -14,6 +14,7 @@ from tttcfg.effective import Effective, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
+from tttcfg.findings import UNVOUCHED
 from tttcfg.urls import is_url
 from tttcfg.verification import weights_of
 from tttcfg.weights.knowledge import describes, knowledge
@@ -79,10 +80,19 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
             rests[VOUCHED][leaf.name] = value
         elif leaf in family.decisive_leaves:
             doubted[leaf.name] = value
+    recorded = {kind: _of_files(effective, kind) for kind in ("filled", "converted", "doubted")}
+    if doubted:
+        recorded["doubted"][DOUBTED] = doubted
     return {
         "adopted": {reason: values for reason, values in rests.items() if values},
-        **({"doubted": {DOUBTED: doubted}} if doubted else {}),
+        **{kind: groups for kind, groups in recorded.items() if groups},
     }
+
+
+def _of_files(effective: Effective, kind: str) -> dict[str, Any]:
+    """Return what is recorded of values that are from a configuration file which is a whole document itself."""
+    groups = effective.provenance.get(kind, {})
+    return {reason: values for reason, values in groups.items() if not reason.startswith(UNVOUCHED)}
 
 
 def _refusals(document: Document, verification: Verification, found: Checkpoint) -> list[Problem]:

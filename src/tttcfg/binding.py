@@ -17,7 +17,6 @@ from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family import Family
 from tttcfg.fields import plain
 from tttcfg.record import Tree
-from tttcfg.resolver import stories
 from tttcfg.saving import WEIGHTS, document_bytes, weights_record
 from tttcfg.storage import read_bytes, write_atomically
 from tttcfg.urls import is_url
@@ -228,7 +227,7 @@ def held(found: Checkpoint, weights: Weights, document: Document, advice: Mappin
     model = read_model_config(found.model_config) if found.model_config is not None else None
     name = found.model_config or ""
     derived = family.derive(training, model, name, weights.proved)
-    where, absent = document.path or "the configuration that was given", stories(document)
+    where, absent = document.path or "the configuration that was given", document.stories
     origins = {
         leaf.name: (Origin("checkpoint", plain(leaf.get(training)), absent.get(leaf.name, where)),)
         for leaf in family.public_leaves

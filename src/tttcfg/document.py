@@ -105,6 +105,15 @@ class Document(Generic[Training]):
         recorded = self.provenance.get("migrated_from")
         return recorded if isinstance(recorded, int) and 0 <= recorded < self.version else self.version
 
+    @property
+    def stories(self) -> dict[str, str]:
+        """Where values stand that did not come into it as they are, by dotted name, and why."""
+        found = dict.fromkeys(self.assumed, f"{self.path} (absent; the default of version {self.version})")
+        for entries, verb in ((self.record.converted, "converted"), (self.record.filled, "filled")):
+            for name, entry in entries.items():
+                found[name] = f"{self.path} ({verb} when migrated: {entry['reason']})"
+        return found
+
     @cached_property
     def assumed(self) -> Mapping[str, Any]:
         """Fields that it lacks, or lacked when it was migrated, with the values taken instead."""

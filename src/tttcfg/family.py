@@ -158,6 +158,11 @@ class Family:
         return tuple(leaf for leaf in self.public_leaves if leaf.role in (Role.ARCHITECTURE, Role.COMPUTATION))
 
     @cached_property
+    def ambiguous_leaves(self) -> frozenset[str]:
+        """The names of leaves with values that may be of an older version and mean something else in it."""
+        return frozenset(leaf.name for leaf in self.leaves.values() if leaf.is_ambiguous)
+
+    @cached_property
     def following_leaves(self) -> tuple[Leaf, ...]:
         """The leaves whose defaults follow from other fields."""
         return tuple(leaf for leaf in self.leaves.values() if leaf.follows is not None)
@@ -192,6 +197,5 @@ def frozen_schema(family: Family, version: int) -> Shape:
     Raises:
         OSError: There is none.
     """
-    resources = import_module("importlib.resources")  # which no current document needs
-    schema: Shape = json.loads(resources.files(family.schemas).joinpath(schema_name(version)).read_bytes())
+    schema: Shape = json.loads(pkgutil.get_data(family.schemas, schema_name(version)) or b"")
     return schema

@@ -15,6 +15,8 @@ from tttcfg.sources.config import Given
 from tttcfg.sources.reading import Sources
 from tttcfg.urls import is_url, shown
 
+UNVOUCHED = "nobody can vouch that the weights were trained with it"
+
 
 def source_findings(
     family: Family, sources: Sources, training: Any, unknown: Iterable[str], origins: Mapping[str, tuple[Origin, ...]]
@@ -25,6 +27,10 @@ def source_findings(
         found += [finding("warning", problem) for problem in sources.checkpoint.unread]
     found += _other_model(sources)
     found += _revealing(family, training)
+    for leaf in family.decisive_leaves:
+        file = sources.config.documents.get(leaf.name)
+        if file is not None and origins[leaf.name][0].source == "config":
+            found += _uncertain(leaf, file, training)
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
@@ -32,14 +38,11 @@ def source_findings(
         doubtful = [Finding("warning", "unvouched", name, message) for name in unknown]
         return found + (_fragment(family, sources.config) if alone else doubtful)
     found += _assumed(family, document, training)
-    found += _overruled(document, training)
     found += _restored(sources.config, origins)
-    trained_with, assumed, doubted = document.training, document.assumed, document.record.doubted
     for leaf in family.decisive_leaves:
-        name, trained, effective = leaf.name, leaf.get(trained_with), leaf.get(training)
-        if trained == LEGACY or name in doubted:
-            found += _unknown(leaf, document, training)
-        elif name not in assumed and effective != trained:
+        name, trained, effective = leaf.name, leaf.get(document.training), leaf.get(training)
+        found += _uncertain(leaf, document, training)
+        if not _is_unknown(leaf, document) and name not in document.assumed and effective != trained:
             message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
             found.append(Finding("warning", "deviation", name, f"{message} ({document.path})"))
     return found
@@ -96,17 +99,20 @@ def _assumed(family: Family, document: Document, training: Any) -> list[Finding]
     return found
 
 
-def _overruled(document: Document, training: Any) -> list[Finding]:
-    """Name the settings that mean something else than their document says, since the program did not obey them."""
-    found, converted = [], document.record.converted
-    for leaf in document.family.decisive_leaves if converted else ():
-        written = leaf.name not in document.record.filled
-        if written and (entry := converted.get(leaf.name)) is not None and training_uses(leaf, training):
-            now, then = quote(plain(leaf.get(document.training))), quote(entry["value"])
-            found.append(
-                Finding("info", "converted", leaf.name, f"is {now}, and {then} was written: {entry['reason']}")
-            )
-    return found
+def _is_unknown(leaf: Leaf, document: Document) -> bool:
+    return leaf.get(document.training) == LEGACY or leaf.name in document.record.doubted
+
+
+def _uncertain(leaf: Leaf, document: Document, training: Any) -> Iterator[Finding]:
+    """Say so where a document's value is not what the program obeyed, or where nobody knows what it obeyed."""
+    if not training_uses(leaf, training):
+        return
+    entry = document.record.converted.get(leaf.name)
+    if entry is not None and leaf.name not in document.record.filled:
+        now, then = quote(plain(leaf.get(document.training))), quote(entry["value"])
+        yield Finding("info", "converted", leaf.name, f"is {now}, and {then} was written: {entry['reason']}")
+    if _is_unknown(leaf, document):
+        yield _unknown(leaf, document, training)
 
 
 def unvouched(family: Family, sources: Sources, training: Any) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def unvouched_reason(sources: Sources) -> str:
     told = f"{folder} has no {DOCUMENT_NAME}"
     if any(str(problem.place).endswith(DOCUMENT_NAME) for problem in unread):
         told = f"{DOCUMENT_NAME} in {folder} could not be read"
-    return f"nobody can vouch that the weights were trained with it: {told}"
+    return f"{UNVOUCHED}: {told}"
 
 
 def _fragment(family: Family, config: Given) -> list[Finding]:
@@ -141,22 +147,20 @@ def _fragment(family: Family, config: Given) -> list[Finding]:
     ]
 
 
-def _unknown(leaf: Leaf, document: Document, training: Any) -> list[Finding]:
-    """Say so where nobody knows what the weights were trained with, or who has decided it now."""
+def _unknown(leaf: Leaf, document: Document, training: Any) -> Finding:
+    """Say what nobody knows of what the weights were trained with, or who has decided it now."""
     value, effective = leaf.get(document.training), leaf.get(training)
-    if not training_uses(leaf, training):
-        return []
     if value == LEGACY:
         reason = document.record.filled.get(leaf.name, {}).get("reason", "the old program did not record it")
         if effective != value:
             message = f"is taken as {quote(plain(effective))}; what the weights were trained with is unknown: {reason}"
-            return [Finding("info", "legacy", leaf.name, message)]
+            return Finding("info", "legacy", leaf.name, message)
         message = f"is unknown for this checkpoint: {reason}; override it if you know"
-        return [Finding("warning", "legacy", leaf.name, message)]
+        return Finding("warning", "legacy", leaf.name, message)
     doubt = document.record.doubted[leaf.name]["reason"]
     if effective != value:
         doubt = f"is {quote(plain(effective))}, recorded as {quote(plain(value))}: {doubt}"
-    return [Finding("warning", "doubt", leaf.name, doubt)]
+    return Finding("warning", "doubt", leaf.name, doubt)
 
 
 def training_uses(leaf: Leaf, training: Any) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tttcfg.fields import Path, dig, plant
-from tttcfg.operations import Losses, Operation
+from tttcfg.operations import Losses, Operation, Partial
 from tttcfg.record import (
     MISSING,
     Record,
@@ -28,33 +28,38 @@ from tttcfg.shapes import Shape
 
 @dataclass(frozen=True)
 class Lift(Operation):
-    """A key of a free-form mapping that becomes a typed field; `fill` is what its reader took for absent."""
+    """A key of a free-form mapping that becomes a typed field.
+
+    Args:
+        absent: What its reader took for a key that was not there: a scalar; the default of the new field if left out.
+    """
 
     to: str
     shape: Shape
     reason: str
     convert: Callable[[Any], Any] | None = None
+    absent: Any = MISSING
     kind: ClassVar[str] = "lifted"
 
     @cached_property
     def fill(self) -> str | float | None:
-        """The default of the typed field: a scalar, and so safe to share."""
-        fill: str | float | None = self.shape["default"]
+        """The value of the typed field where the key was absent: a scalar, and so safe to share."""
+        fill: str | float | None = self.shape["default"] if self.absent is MISSING else self.absent
         return fill
 
     @cached_property
-    def absent(self) -> str:
+    def where_absent(self) -> str:
         return f"absent from {self.parts[0]}"
 
     @cached_property
     def target(self) -> Path:
         return split(self.to)
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         value = take(tree, self.parts)
         if value is MISSING:
             if not partial and plant(tree, self.target, self.fill, over=False):
-                record.filled[self.to] = {"value": self.fill, "reason": self.absent}
+                record.filled[self.to] = {"value": self.fill, "reason": self.where_absent}
             return
         new = self.convert(value) if self.convert else value
         if not plant(tree, self.target, new, over=False):
@@ -93,7 +98,7 @@ class RemoveRest(Operation):
     reason: str
     kind: ClassVar[str] = "removed"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         if partial:
             if dig(tree, self.parts, MISSING) in ({}, None):
                 take(tree, self.parts)

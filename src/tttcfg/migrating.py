@@ -33,9 +33,9 @@ from tttcfg.record import (
 )
 from tttcfg.saving import document_tree, provenance_of, provenance_without_secrets, sections_of
 from tttcfg.seals import part_of, seal, unseal
-from tttcfg.shapes import is_section
+from tttcfg.shapes import RESERVED, is_section
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.versions import RESERVED, find_version
+from tttcfg.versions import find_version
 
 
 def migrate_tree(

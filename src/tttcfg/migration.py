@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tttcfg.record import Record, Tree, copied
-from tttcfg.shapes import Shape, defaults, is_section, section
+from tttcfg.fields import Path, dig, plant
+from tttcfg.record import Record, Tree, copied, same
+from tttcfg.shapes import Shape, defaults, fields_of, is_section, section
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
-    from tttcfg.operations import Operation
+    from tttcfg.operations import Convert, Operation
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Migration:
     evidence: str
     operations: tuple[Operation, ...]
 
-    def up(self, tree: Tree, record: Record, partial: bool = False) -> None:
+    def up(self, tree: Tree, record: Record) -> None:
         for operation in self.operations:
-            operation.up(tree, record, partial)
+            operation.up(tree, record, None)
 
     def down(self, tree: Tree, record: Record) -> list[tuple[str, Any]]:
         """Undo the step and return every path and value that nothing can bring back."""
@@ -42,6 +43,81 @@ class Identification(NamedTuple):
 
     version: int
     decided_by: tuple[str, ...]
+
+
+class Deferred(NamedTuple):
+    """A value of an older form, whose meaning another field decides: known when all sources have been read."""
+
+    conversion: Convert
+    value: Any
+
+    def settled(self, beside: Any) -> Any:
+        """Return the value in today's form, where the other field is `beside`."""
+        return self.conversion.forward(self.value, beside)
+
+
+class Ambiguity(NamedTuple):
+    """A value that may be of either side of a conversion: of `version` or later, or of before, when it meant `then`."""
+
+    path: str
+    version: int
+    value: Any
+    then: Any
+
+
+class PartialReading:
+    """How a document that gives some fields only is brought to the head.
+
+    Attributes:
+        version: That it says it is of; None where it says nothing, and every key may be of any version.
+        deferred: What has to wait for other sources, by path.
+        ambiguous: What nobody can read without knowing the version.
+    """
+
+    def __init__(self, chain: Chain, version: int | None, validated: Callable[[Tree], Any]) -> None:
+        self.chain, self.version, self.validated = chain, version, validated
+        self.deferred: dict[str, Deferred] = {}
+        self.ambiguous: list[Ambiguity] = []
+        self._position = (0, 0)
+
+    def run(self, tree: Tree, record: Record, start: tuple[int, int] = (0, 0)) -> None:
+        """Upgrade `tree` in place, from an operation of a step on."""
+        first, skipped = start
+        for migration in self.chain.migrations[first:]:
+            if self.version is not None and migration.version <= self.version:
+                continue
+            for index, operation in enumerate(migration.operations):
+                if migration.version > first or index >= skipped:
+                    self._position = (migration.version, index)
+                    operation.up(tree, record, self)
+
+    def defer(self, conversion: Convert, value: Any) -> None:
+        self.deferred[conversion.path] = Deferred(conversion, value)
+
+    def has_old_form(self, conversion: Convert, value: Any) -> bool:
+        # Where no version is given: if the current version refuses it as it stands, and takes it converted.
+        if self.version is not None:
+            return True
+        version, index = self._position
+        if not self.chain.had(conversion.parts, version):
+            return False  # the name came with that version
+        then = conversion.converted(value, {})
+        if same(then, value):
+            return False
+        old, new = (self._finished(conversion, one, (version, index + 1)) for one in (then, value))
+        if old is None or new is None:
+            return new is None and old is not None
+        if old != new:
+            self.ambiguous.append(Ambiguity(conversion.path, version, value, then))
+        return False
+
+    def _finished(self, conversion: Convert, value: Any, start: tuple[int, int]) -> Any:
+        """Return what the rest of the history and the head make of one value, or None where that is refused."""
+        tree: Tree = {}
+        plant(tree, conversion.parts, copied(value))
+        rest = PartialReading(self.chain, None, self.validated)
+        rest.run(tree, Record(), start)
+        return self.validated(tree)
 
 
 class Chain:
@@ -111,12 +187,28 @@ class Chain:
         for migration in self.migrations[version + 1 : (self.head if to is None else to) + 1]:
             migration.up(tree, record)
 
-    def up_partial(self, tree: Tree, record: Record) -> Tree:
-        """Return a partial document with its old spellings brought to the head; nothing is filled."""
+    def up_partial(
+        self, tree: Tree, record: Record, version: int | None, validated: Callable[[Tree], Any]
+    ) -> tuple[Tree, PartialReading]:
+        """Return a partial document as the head has it, with nothing filled in, and what is not known of it yet.
+
+        Args:
+            version: That it says it is of, if it says so.
+            validated: Returns a partial document as the head takes it, or None where it refuses it.
+        """
         copy: Tree = copied(tree)
-        for migration in self.migrations:
-            migration.up(copy, record, partial=True)
-        return copy
+        reading = PartialReading(self, version, validated)
+        reading.run(copy, record)
+        return copy, reading
+
+    def had(self, path: Path, version: int) -> bool:
+        """Whether an older version than `version` had a field of this name."""
+        found = dig(self.introduced, path)
+        return _oldest(found) < version if found is not None else False
+
+    def fields(self, version: int) -> dict[str, Shape]:
+        """Return the shape of every field of documents of `version`, by dotted path."""
+        return fields_of(self.schema(version))
 
     def down(self, tree: Tree, version: int, record: Record) -> tuple[Tree, list[tuple[str, Any]]]:
         """Return a head document as `version` would have it, and every path and value that is lost."""
@@ -135,6 +227,10 @@ def _mark(tree: Tree, schema: Shape, version: int) -> None:
                 _mark(child, shape, version)
         else:
             tree.setdefault(name, version)
+
+
+def _oldest(index: Any) -> int:
+    return min(map(_oldest, index.values())) if isinstance(index, dict) else int(index)
 
 
 def _newest(tree: Mapping[str, Any], index: Tree) -> int:

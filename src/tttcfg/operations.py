@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from tttcfg.fields import Path, dig, plant
 from tttcfg.record import (
@@ -35,6 +35,16 @@ from tttcfg.shapes import Shape
 Losses = Iterator[tuple[str, Any]]
 
 
+class Partial(Protocol):
+    """How a document that gives some fields only is read."""
+
+    def has_old_form(self, conversion: Convert, value: Any) -> bool:
+        """Whether a value under a name that did not change is of before a conversion."""
+
+    def defer(self, conversion: Convert, value: Any) -> None:
+        """Keep a value until the field that decides what it means is known."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """One change of the schema, and what it means for documents on either side of it."""
@@ -46,8 +56,8 @@ class Operation:
     def parts(self) -> Path:
         return split(self.path)
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
-        """Bring `tree` to the newer version; a partial document gets no fills."""
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
+        """Bring `tree` to the newer version; where it is a partial document, nothing is filled in."""
 
     def down(self, tree: Tree, record: Record) -> Losses:
         """Bring `tree` and `record` back to the older version, yielding every path and value that is lost."""
@@ -105,7 +115,7 @@ class Add(Operation):
     doubt: str = ""
     kind: ClassVar[str] = "added"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         if partial or not plant(tree, self.parts, value := _value(self.fill, tree), over=False):
             return
         record.filled[self.path] = {"value": value, "reason": self.reason}
@@ -131,7 +141,7 @@ class Remove(Operation):
     reason: str
     kind: ClassVar[str] = "removed"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         value = take(tree, self.parts)
         if value is MISSING:
             return
@@ -158,7 +168,7 @@ class Withhold(Operation):
     reason: str
     kind: ClassVar[str] = "withheld"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         value = MISSING if partial else take(tree, self.parts)
         if value is not MISSING and record.filled.pop(self.path, None) is None:
             kept = None if value is None else WITHHELD
@@ -187,7 +197,7 @@ class Rename(Operation):
     def target(self) -> Path:
         return split(self.to)
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         old = dig(tree, self.parts, MISSING)
         if old is MISSING or dig(tree, self.target, MISSING) is not MISSING:
             return  # both spellings: the old one stays behind, and validation names it
@@ -220,9 +230,8 @@ class Convert(Operation):
     """The same field in another form; `forward` and `back` must take any value and return it where it is not theirs.
 
     Args:
-        beside: Another field that decides what a value means: `forward` gets its value as well. In a partial document
-            that may be missing: there the field is left to its default, which has to follow from the same.
-        disjoint: Whether no value has both forms, so that one of the old form is so under today's name as well.
+        beside: Another field that decides what a value means, or a section: `forward` gets what it holds as well. Of a
+            partial document it waits until all sources have said what they have to say.
     """
 
     forward: Callable[..., Any]
@@ -230,22 +239,21 @@ class Convert(Operation):
     shape: Shape | None = None
     back: Callable[[Any], Any] | None = None
     beside: str = ""
-    disjoint: bool = False
     kind: ClassVar[str] = "converted"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         old = dig(tree, self.parts, MISSING)
-        if old is MISSING or (partial and not self.disjoint and not record.brought(self.path)):
-            return  # a value under today's spelling already has today's form
+        if old is MISSING or (partial and not record.brought(self.path) and not partial.has_old_form(self, old)):
+            return
+        if partial and self.beside:
+            partial.defer(self, take(tree, self.parts))
+            prune(tree, self.parts)
+            return
         new = self.converted(old, tree)
         if same(new, old):
             return
-        if left := partial and bool(self.beside):
-            take(tree, self.parts)
-            prune(tree, self.parts)
-        else:
-            plant(tree, self.parts, new)
-        if left or self.back is None or not same(self.back(new), old):
+        plant(tree, self.parts, new)
+        if self.back is None or not same(self.back(new), old):
             record.converted[self.path] = {"value": old, "reason": self.reason}
 
     def down(self, tree: Tree, record: Record) -> Losses:
@@ -288,7 +296,7 @@ class Doubt(Operation):
     reason: str
     kind: ClassVar[str] = "doubted"
 
-    def up(self, tree: Tree, record: Record, partial: bool) -> None:
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         value = dig(tree, self.parts, MISSING)
         if not partial and value is not MISSING and self.path not in record.filled and self.when(value):
             record.doubted[self.path] = {"value": value, "reason": self.reason}

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from tttcfg.document import Document
 from tttcfg.effective import SEVERITIES, Effective, Finding, Origin, Origins, finding, whole_digest
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
-from tttcfg.fields import UNSET, Leaf, Role, nested, outline, plain
+from tttcfg.fields import UNSET, Leaf, Role, dig, nested, outline, plain, plant
 from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
+from tttcfg.record import same, split
 from tttcfg.saving import carried
-from tttcfg.sources.config import not_installed
+from tttcfg.sources.config import not_installed, settled
 from tttcfg.sources.overrides import Override, Overriding, apply_item
 from tttcfg.sources.reading import Config, Sources, read_sources
 from tttcfg.validation import validate
+
+if TYPE_CHECKING:
+    from tttcfg.migration import Deferred
 
 Restore = Literal["auto", "all", "none"]
 
@@ -51,7 +56,7 @@ def resolve_family(
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
     sources = read_sources(family, checkpoint, config, overrides, model_config)
-    training, origins, chosen = _merged(family, sources, restore)
+    training, origins, chosen, sources = _merged(family, sources, restore)
     proved = sources.weights.proved if sources.weights is not None else {}
     derived = family.derive(training, sources.model, sources.model_name, proved)
     for name, where in derived.origins.items():
@@ -71,7 +76,7 @@ def resolve_family(
             demanded=require_weights,
         )
         findings += checked.findings
-    provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
     parts = {name: _part(one, sources.part(one), restore) for name, one in extensions_of(family).items()}
     for name, part in parts.items():
         origins |= {f"{path_of(name)}{key}": given for key, given in part.origins.items()}
@@ -103,17 +108,27 @@ class _Part(NamedTuple):
 
 def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
     """Resolve the settings of one extension, by their own roles."""
-    training, origins, _ = within(extension.name, _merged, extension, sources, restore)
+    training, origins, _, sources = within(extension.name, _merged, extension, sources, restore)
     unknown = unvouched(extension, sources, training)
     findings = [*source_findings(extension, sources, training, unknown, origins), *rule_findings(extension, training)]
-    provenance = carried(sources.document, training, unknown, unvouched_reason(sources))
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
     return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
+
+
+def _files(sources: Sources, origins: Mapping[str, tuple[Origin, ...]]) -> dict[str, Document]:
+    """Return the fields whose value is that of a configuration file which is a whole document, each with it."""
+    return {
+        name: document for name, document in sources.config.documents.items() if origins[name][0].source == "config"
+    }
 
 
 def _merged(
     family: Family, sources: Sources, restore: Restore
-) -> tuple[Any, dict[str, tuple[Origin, ...]], Collection[str]]:
-    """Return the configuration that the sources make, the origins of its fields, and which overrides decided."""
+) -> tuple[Any, dict[str, tuple[Origin, ...]], Collection[str], Sources]:
+    """Return the configuration that the sources make, the origins of its fields, and which overrides decided.
+
+    The sources come back with nothing deferred.
+    """
     merge = _Merge(family, sources, restore)
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
@@ -125,7 +140,7 @@ def _merged(
     for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
         winner, *beaten = origins[name]
         origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
-    return training, origins, merge.overrides.keys()
+    return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
 
 
 def _refuse_unread(findings: Iterable[Finding]) -> None:
@@ -157,24 +172,13 @@ class _Merge:
         self.weights, self.no_document = sources.weights, sources.document is None
         self.model = sources.model
         self.problems: list[Problem] = []
+        self.defaults, self.from_document, self.from_weights = _defaults(family), self.saved(), self.shown()
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
-        values: dict[str, Any] = {}
-        origins: dict[str, tuple[Origin, ...]] = {}
-        given, saved, shown, defaults = self.given(), self.saved(), self.shown(), _defaults(self.family)
-        alike = self.alike() if shown else ()
-        yielding, assumed = Role.RUN if self.restore == "auto" else None, self.assumed
-        for name, leaf in self.family.leaves.items():
-            config, checkpoint = given.get(name), saved.get(name)
-            config_first = leaf.role is yielding or name in assumed
-            order = (config, checkpoint, defaults[name]) if config_first else (checkpoint, config, defaults[name])
-            ranked = tuple(filter(None, (shown.get(name), *order)))
-            if config is not None and name in alike:
-                ranked = (config, *(one for one in ranked if one is not config))
-            if name in self.overrides:
-                ranked = self.overridden(leaf, ranked)
-            values[name] = ranked[0].value
-            origins[name] = ranked
+        self.settle()
+        alike = self.alike() if self.from_weights else ()
+        origins = {name: self.ranked(leaf, alike) for name, leaf in self.family.leaves.items()}
+        values = {name: ranked[0].value for name, ranked in origins.items()}
         for leaf in self.family.following_leaves:
             if origins[leaf.name][0].source == "default":
                 values[leaf.name] = UNSET  # which other fields decide
@@ -184,10 +188,53 @@ class _Merge:
             raise InputError(self.problems)
         return nested(values, outline(self.family.model)), origins
 
-    def given(self) -> dict[str, Origin]:
-        """Return what the configuration files say."""
-        places = self.config.places
-        return {name: Origin("config", value, places[name]) for name, value in self.config.values.items()}
+    def ranked(self, leaf: Leaf, alike: Collection[str] = ()) -> tuple[Origin, ...]:
+        """Return what every source says of a field, the winner first."""
+        name, values = leaf.name, self.config.values
+        config = Origin("config", values[name], self.config.places[name]) if name in values else None
+        checkpoint, default = self.from_document.get(name), self.defaults[name]
+        config_first = (self.restore == "auto" and leaf.role is Role.RUN) or name in self.assumed
+        order = (config, checkpoint, default) if config_first else (checkpoint, config, default)
+        ranked = tuple(filter(None, (self.from_weights.get(name), *order)))
+        if config is not None and name in alike:
+            ranked = (config, *(one for one in ranked if one is not config))
+        return self.overridden(leaf, ranked) if name in self.overrides else ranked
+
+    def settle(self) -> None:
+        """Bring values of an older form to today's, by what the fields say that decide their meaning."""
+        values, notes = dict(self.config.values), list(self.config.notes)
+        for name, deferred in self.config.deferred.items():
+            where = self.config.places[name]
+            if (value := self.settled(name, deferred, where, notes)) is not UNSET:
+                values[name] = value
+        for name, given in self.overrides.items():
+            for index, one in enumerate(given):
+                if one.deferred is not None:
+                    given[index] = one._replace(value=self.settled(name, one.deferred, one.where, notes))
+        self.config = replace(self.config, values=values, notes=tuple(notes))
+
+    def said(self, name: str) -> Any:
+        """Return what a field is, or those of a section but for what is deferred itself; under any of its names."""
+        name = self.family.chain.spellings.get(name, name)
+        if name in self.family.leaves:
+            return plain(self.ranked(self.family.leaves[name])[0].value)
+        found: dict[str, Any] = {}
+        for leaf in self.family.leaves.values():
+            if leaf.name.startswith(f"{name}.") and leaf.name not in self.config.deferred:
+                plant(found, leaf.path, plain(self.ranked(leaf)[0].value))
+        return dig(found, split(name), {})
+
+    def settled(self, name: str, deferred: Deferred, where: str, notes: list[Finding]) -> Any:
+        """Return a value of an older form as the field has it today; UNSET where that is refused."""
+        try:
+            value = settled(deferred, name, self.said(deferred.conversion.beside), self.family, where)
+        except InputError as error:
+            self.problems.extend(error.problems)
+            return UNSET
+        if not same(plain(value), deferred.value):
+            message = f"was written as {quote(deferred.value)}: {deferred.conversion.reason}"
+            notes.append(finding("info", Problem("converted", message, name, where)))
+        return value
 
     def saved(self) -> dict[str, Origin]:
         """Return what the checkpoint says, secrets apart; and where, if a value did not come in as it is."""
@@ -196,7 +243,7 @@ class _Merge:
             return {}
         training, path = document.training, document.path
         found = {leaf.name: Origin("checkpoint", leaf.get(training), path) for leaf in self.family.public_leaves}
-        for name, story in stories(document).items():
+        for name, story in document.stories.items():
             if name in found:
                 found[name] = found[name]._replace(where=story)
         return found
@@ -252,16 +299,6 @@ def _defaults(family: Family) -> dict[str, Origin]:
         name: Origin("default", leaf.default, f"default: {leaf.follows}" if leaf.follows else "default")
         for name, leaf in family.leaves.items()
     }
-
-
-def stories(document: Document) -> dict[str, str]:
-    """Return where values stand that did not come into the document as they are."""
-    record, path = document.record, document.path
-    found = dict.fromkeys(document.assumed, f"{path} (absent; the default of version {document.version})")
-    for entries, verb in ((record.converted, "converted"), (record.filled, "filled")):
-        for name, entry in entries.items():
-            found[name] = f"{path} ({verb} when migrated: {entry['reason']})"
-    return found
 
 
 def _severity(problem: Problem) -> str:

@@ -89,15 +89,27 @@ def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
     return kept
 
 
-def carried(document: Document | None, training: Any, unvouched: Mapping[str, Any], reason: str) -> Tree:
+def carried(
+    document: Document | None, training: Any, unvouched: Mapping[str, Any], reason: str, files: Mapping[str, Document]
+) -> Tree:
     """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
 
     Args:
         document: What the checkpoint carried; what was decided otherwise since is left out.
         unvouched: Values that nobody can vouch for, with the `reason`.
+        files: The fields whose value is that of a configuration file which is a whole document, each with it.
     """
-    if document is None:
-        return {"doubted": {reason: dict(unvouched)}} if unvouched else {}
+    provenance = _carried_from(document, training) if document is not None else {}
+    if document is None and unvouched:
+        provenance["doubted"] = {reason: dict(unvouched)}
+    for name, file in files.items():
+        for kind in ("filled", "converted", "doubted"):
+            if (entry := getattr(file.record, kind).get(name)) is not None:
+                provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
+    return provenance
+
+
+def _carried_from(document: Document, training: Any) -> Tree:
     whole = {**document.provenance, **_migration_of(document)}
     provenance = {key: value for key, value in whole.items() if key not in _OWN}
     if not provenance:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.extension import Extension
 from tttcfg.family import Family
 from tttcfg.fields import Role
 from tttcfg.record import split, take_shape
-from tttcfg.shapes import Shape, is_section, section
+from tttcfg.shapes import Shape, fields_of, section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RESERVED: dict[str, Shape] = {
@@ -32,21 +31,6 @@ def model_schema(family: Family) -> Shape:
     for name in secrets:
         take_shape(shape, split(name))
     return shape
-
-
-def fields_of(schema: Shape) -> dict[str, Shape]:
-    """Return the shape of every field that a schema describes, by dotted path; reserved keys are none."""
-    return dict(_fields(schema, ""))
-
-
-def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
-    for name, child in shape["properties"].items():
-        if not prefix and name in RESERVED:
-            continue
-        if is_section(child):
-            yield from _fields(child, f"{prefix}{name}.")
-        else:
-            yield prefix + name, child
 
 
 def _inlined(shape: Any, definitions: dict[str, Any]) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 Shape = dict[str, Any]
 
-_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
+RESERVED = ("$schema", "schema_version", "provenance", "extensions")
+"""Keys of a saved document that are none of the family's settings."""
+_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "x-ambiguous", "$schema", "$id")
 
 
 def boolean(default: bool) -> Shape:
@@ -82,6 +85,21 @@ def default_of(shape: Shape) -> Any:
 def has_default(shape: Shape) -> bool:
     """Whether a field has a default, or one that follows from another field."""
     return "default" in shape or "x-default" in shape
+
+
+def fields_of(schema: Shape) -> dict[str, Shape]:
+    """Return the shape of every field that a schema of documents describes, by dotted path; reserved keys are none."""
+    return dict(_fields(schema, ""))
+
+
+def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
+    for name, child in shape["properties"].items():
+        if not prefix and name in RESERVED:
+            continue
+        if is_section(child):
+            yield from _fields(child, f"{prefix}{name}.")
+        else:
+            yield prefix + name, child
 
 
 def defaults(shape: Shape) -> dict[str, Any]:

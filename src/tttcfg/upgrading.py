@@ -11,8 +11,9 @@ from tttcfg.fields import UNSET, dig, lacks, outline, plant
 from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, copied, drop_null_sections, split
 from tttcfg.seals import unseal
+from tttcfg.shapes import RESERVED
 from tttcfg.sources.text import Tree as SourceTree
-from tttcfg.versions import RESERVED, find_version
+from tttcfg.versions import find_version
 
 
 class Upgraded(NamedTuple):

@@ -9,13 +9,12 @@ from typing import Any
 from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, quote
 from tttcfg.family import Family
 from tttcfg.migration import Identification
+from tttcfg.shapes import RESERVED
 from tttcfg.sources.text import Tree
 
 _SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
-HEADER = ("$schema", "schema_version", "provenance")
+HEADER = RESERVED[:3]
 """Keys of a saved document that say what it is."""
-RESERVED = (*HEADER, "extensions")
-"""Keys of a saved document that are none of the family's settings."""
 
 
 def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> Identification:

@@ -13,8 +13,8 @@ from tttcfg.evolution.planning import unchanged
 from tttcfg.evolution.spelling import flat, migration_source, shape_source
 from tttcfg.migration import Migration
 from tttcfg.operations import Add, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
-from tttcfg.schema import fields_of, model_schema
-from tttcfg.shapes import bare, boolean, choice, either, free_form, integer, nullable, number, text
+from tttcfg.schema import model_schema
+from tttcfg.shapes import bare, boolean, choice, either, fields_of, free_form, integer, nullable, number, text
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 HOSTILE = 'quotes " and \' and \\ and \n and \u202e and é and three """'

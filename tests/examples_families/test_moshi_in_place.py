@@ -155,9 +155,11 @@ def test_weights_of_our_trainer_prove_nothing_of_the_fork(tmp_path: Path) -> Non
     shapes = consolidated(Size(layers=8), (1, 2), (64,))
     safetensors.numpy.save_file({name: zeros(shape, float32) for name, shape in shapes.items()}, tmp_path / "x")
     (tmp_path / "x").rename(tmp_path / "consolidated.safetensors")
-    effective = tttcfg.resolve(tmp_path, family=FAMILY)
-    assert effective.verification.proved == {}
-    assert effective.training.ttt.enabled is False
+    assert tttcfg.inspect_weights(tmp_path, family=FAMILY).proved == {}
+    with pytest.raises(
+        tttcfg.ContradictionError, match="of the Moshi TTT trainer, which a configuration of moshi_in_pl"
+    ):
+        tttcfg.resolve(tmp_path, family=FAMILY)
 
 
 def test_without_a_document_the_tensors_are_believed(tmp_path: Path) -> None:

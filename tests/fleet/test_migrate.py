@@ -168,13 +168,11 @@ def test_changes_are_worked_out_where_they_are_asked_for(tmp_path: Path) -> None
 
 
 def test_converted_values_are_those_that_are_written(tmp_path: Path) -> None:
-    """Of a section that was converted as a whole, all that it has now is told."""
     mlp = {"ttt.ttt_mlp_layers": 2, "ttt.ttt_mlp_expansion_factor": 2.0}
     found = planned(tmp_path, old_document(6, {"world_size": -1, **mlp}))
     assert found["world_size"][:3] == ("converted", "world_size", -1)
     assert found["world_size"].new is None
-    assert found["ttt.mlp"].value["expansion_factor"] == 2.0
-    assert found["ttt.mlp"].new["expansion_factor"] == 4.0
+    assert (found["ttt.mlp.expansion_factor"].value, found["ttt.mlp.expansion_factor"].new) == (2.0, 4.0)
 
 
 def test_plans_are_told_apart_by_their_digest(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ INTERVAL = "Wilson, 95 %, pairs taken as independent"
 _LETTERS = {1.0: "1", 0.0: "0", 0.5: "="}
 
 
-def accuracy(streams: Streams, weights: Tensor, pairs: list[Pair], most: int, gold_csv: Path | None) -> dict[str, Any]:
+def accuracy(
+    streams: Streams, weights: Tensor, pairs: list[Pair], most: int | None, gold_csv: Path | None
+) -> dict[str, Any]:
     """Score pairs and return the figures of their result.
 
     A pair counts 1 where the good recording has the smaller negative log-likelihood, 0 where it has the larger one,

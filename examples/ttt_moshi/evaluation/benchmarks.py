@@ -104,6 +104,8 @@ def _attempt(name: str, layout: str, session: Session) -> dict[str, Any]:
 
 def _unasked(name: str, settings: EvaluationArgs) -> dict[str, Any] | None:
     section = getattr(settings, name)
+    if getattr(section, "max_pairs", None) == 0:
+        return {"status": NOT_RUN, "reason": f"evaluation.{name}.max_pairs is 0"}
     if section.audio_dir is not None or getattr(section, "gold_csv", None) is not None:
         return None
     return {"status": NOT_RUN, "reason": f"evaluation.{name}.audio_dir is not set"}
@@ -132,7 +134,7 @@ def _stories(name: str, layout: str, session: Session) -> dict[str, Any]:
     return _pairs(session, pairs, section.max_pairs, None)
 
 
-def _pairs(session: Session, pairs: list[Pair], most: int, gold: Path | None) -> dict[str, Any]:
+def _pairs(session: Session, pairs: list[Pair], most: int | None, gold: Path | None) -> dict[str, Any]:
     figures = accuracy(session.streams, session.weights, pairs, most, gold)
     return {**figures, "causal": session.mini_batch_size in (None, 1)}
 

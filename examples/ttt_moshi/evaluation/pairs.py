@@ -164,8 +164,11 @@ def read_stories(audio_dir: Path) -> list[Pair]:
     ]
 
 
-def sampled(pairs: list[Pair], most: int) -> list[Pair]:
-    """Return at most `most` pairs: those of the smallest SHA-256 of their keys, whatever order they came in."""
+def sampled(pairs: list[Pair], most: int | None) -> list[Pair]:
+    """Return at most `most` pairs, all where that is None.
+
+    They are those of the smallest SHA-256 of their keys, whatever order they came in.
+    """
     return sorted(pairs, key=lambda pair: (rank(pair.key), pair.key))[:most]
 
 

@@ -30,7 +30,8 @@ from tttcfg.evolution.steps import read_steps
 from tttcfg.evolution.telling import change_json, changes_text
 from tttcfg.evolution.writing import write_together
 from tttcfg.families import BUILT_IN, family_named
-from tttcfg.schema import fields_of, model_schema
+from tttcfg.schema import model_schema
+from tttcfg.shapes import fields_of
 
 HELP = "Check, compare, extend and release the versions of a family's schema."
 COMMANDS = ("check", "diff", "new", "freeze")

@@ -17,9 +17,8 @@ from tttcfg.fields import dig, plant
 from tttcfg.operations import Add
 from tttcfg.record import MISSING, Record, Tree, leaf_paths, split
 from tttcfg.saving import canonical_bytes, document_tree, stamped
-from tttcfg.schema import fields_of, model_schema
-from tttcfg.shapes import Shape
-from tttcfg.versions import RESERVED
+from tttcfg.schema import model_schema
+from tttcfg.shapes import RESERVED, Shape, fields_of
 
 
 def golden_document(sources: Sources, documents: Mapping[Path, Tree]) -> tuple[bytes, list[str]]:

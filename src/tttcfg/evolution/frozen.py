@@ -13,8 +13,8 @@ from tttcfg.evolution.sources import Sources, shown
 from tttcfg.family import schema_name
 from tttcfg.migration import Chain, Migration
 from tttcfg.record import MISSING
-from tttcfg.schema import document_schema, fields_of, model_schema
-from tttcfg.shapes import Shape, allowed, bare, default_of, is_section, section
+from tttcfg.schema import document_schema, model_schema
+from tttcfg.shapes import Shape, allowed, bare, default_of, fields_of, is_section, section
 
 Frozen = dict[int, Shape]
 

@@ -29,8 +29,8 @@ from tttcfg.fields import Role, leaves
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Convert, Remove
 from tttcfg.record import Tree
-from tttcfg.schema import document_schema, fields_of, model_schema
-from tttcfg.shapes import section
+from tttcfg.schema import document_schema, model_schema
+from tttcfg.shapes import fields_of, section
 
 ENCODING = "utf-8"
 

@@ -13,7 +13,7 @@ from tttcfg.document import Document
 from tttcfg.extension import path_of
 from tttcfg.fields import dig, plain
 from tttcfg.record import WITHHELD, Record, Tree, is_hollow, looks_secret, redacted, split
-from tttcfg.versions import RESERVED
+from tttcfg.shapes import RESERVED
 
 ABSENT = "absent although its version had them; the version's defaults"
 

@@ -191,6 +191,9 @@ def _check(config: TTTConfig) -> None:
     sizes, found = config.inner_layer_sizes, []
     if config.num_heads * config.head_dim != config.model_dim:
         found.append(("ttt.head_dim", f"{config.num_heads} heads of {config.head_dim} are not {config.model_dim} wide"))
+    if config.dtype == "float16":
+        message = "is float16, in which the layers' epsilons are 0; they run in bfloat16 and float32: override it"
+        found.append(("param_dtype", message))
     if config.head_dim == 1:
         found.append(("ttt.head_dim", "is 1, and a single channel has no deviation to be normalised by"))
     if {sizes[0], sizes[-1]} != {config.head_dim}:

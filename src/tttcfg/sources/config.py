@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from tttcfg.document import Document, document_of
 from tttcfg.effective import Finding, finding
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import extensions_of, sections_in, within
-from tttcfg.family import Family
-from tttcfg.fields import Path, outline
-from tttcfg.record import Record, copied, drop_null_sections, split
+from tttcfg.family import Family, frozen_schema
+from tttcfg.fields import Path, dig, outline, plant
+from tttcfg.record import MISSING, Record, copied, drop_null_sections, looks_secret, split
+from tttcfg.shapes import RESERVED, Shape, fields_of
 from tttcfg.sources.files import read_file
 from tttcfg.sources.text import Tree
 from tttcfg.validation import validate
-from tttcfg.versions import RESERVED, find_version, refuse_other_family
+from tttcfg.versions import find_version, refuse_other_family
+
+if TYPE_CHECKING:
+    from tttcfg.migration import Ambiguity, Deferred
 
 
 @dataclass(frozen=True)
 class Given:
-    """What one source gives: values by dotted leaf name, and where each stands.
+    """What one source gives.
 
-    `parts` has the same of every extension, with names as the extension has them.
+    Attributes:
+        values: By dotted leaf name.
+        places: Where each of them stands, and what is deferred.
+        deferred: Values of an older form that mean what other sources decide, by dotted leaf name.
+        documents: The whole document that a value is from, by dotted leaf name, where the source is one.
+        notes: What there is to know about the source, whatever counts in the end.
+        parts: The same of every extension, with names as the extension has them.
     """
 
     values: Mapping[str, Any]
     places: Mapping[str, str]
+    deferred: Mapping[str, Deferred] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict)
     notes: tuple[Finding, ...] = ()
     parts: Mapping[str, Given] = field(default_factory=dict)
 
@@ -43,21 +58,34 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
 
 
 def given(tree: Tree, family: Family) -> Given:
-    """Return what a partial document gives: old spellings are renamed, nothing is filled in."""
+    """Return what a document gives: a whole one everything, as in a checkpoint; any other what stands there, renamed.
+
+    A `schema_version` counts. Without one, a key is read in whatever version has it.
+    """
     refuse_other_family(tree.values, family, tree)
-    if "schema_version" in tree.values:
-        find_version(tree.values, family, tree.file, tree)
+    stated = "schema_version" in tree.values
+    version = find_version(tree.values, family, tree.file, tree).version if stated else None
     for stranger in family.strangers:
         if stranger.matches(tree.values):
             raise InputError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(tree.file)))
+    if (document := _whole(tree, version, family)) is not None:
+        return _of_document(document, tree, sections_in(tree.values, tree))
     sections = sections_in(tree.values, tree)
-    core = _given({key: value for key, value in tree.values.items() if key not in RESERVED}, tree, family)
+    values = {key: value for key, value in tree.values.items() if key not in RESERVED}
+    core = _partial(values, tree, version, family)
     if not sections:
         return core
     installed = extensions_of(family)
     parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
-    notes = [not_installed(name, str(tree.place((EXTENSIONS, name)))) for name in sections if name not in installed]
-    return replace(core, parts=parts, notes=(*core.notes, *notes))
+    return replace(core, parts=parts, notes=(*core.notes, *_strangers(sections, tree, family)))
+
+
+def _strangers(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Finding]:
+    """Name the extensions in a document that are not installed."""
+    installed = extensions_of(family)
+    for name in sections:
+        if name not in installed:
+            yield not_installed(name, str(tree.place((EXTENSIONS, name))))
 
 
 def not_installed(name: str, where: str) -> Finding:
@@ -65,39 +93,135 @@ def not_installed(name: str, where: str) -> Finding:
     return Finding("warning", "extension", f"{EXTENSIONS}.{name}", message)
 
 
-def _given(values: dict[str, Any], tree: Tree, family: Family) -> Given:
+def _whole(tree: Tree, version: int | None, family: Family) -> Document | None:
+    """Return a document that has every field of a version, as it stands in a checkpoint; None for any other."""
+    values, unnumbered = copied(tree.values), version is None
+    if unnumbered and any(dig(values, path, MISSING) is MISSING for path in _lasting_fields(family)):
+        return None  # without having asked the history
+    found = family.chain.identify(values).version if version is None else version
+    if found < 0 or (unnumbered and found == family.head):
+        return None  # the current version has a number, so what has none is given by whoever wrote it
+    for name, shape in family.chain.fields(found).items():
+        path = split(name)
+        if dig(values, path, MISSING) is not MISSING or looks_secret(path[-1]):
+            continue
+        if not (tree.file.endswith(".toml") and _may_be_null(shape)):
+            return None
+        plant(values, path, None)  # which TOML has no word for
+    return document_of(values, family, tree.file, tree._replace(values=values))
+
+
+@lru_cache(maxsize=8)
+def _lasting_fields(family: Family) -> tuple[Path, ...]:
+    """Return fields that every version has, as the first frozen schema and today's model tell."""
+    try:
+        first = frozen_schema(family, 0)
+    except OSError:
+        return ()
+    lasting = (name for name, shape in fields_of(first).items() if name in family.leaves and not _may_be_null(shape))
+    return tuple(map(split, lasting))
+
+
+def _may_be_null(shape: Shape) -> bool:
+    return any(one.get("type") == "null" for one in shape.get("anyOf", ()))
+
+
+def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:
+    """Return what a whole document gives: every field, what it was filled with and what became of it included."""
+    family, told = document.family, document.stories
+    written = {str(entry["value"]): old for old, entry in document.record.renamed.items()}
+    values = {leaf.name: leaf.get(document.training) for leaf in family.public_leaves}
+    places = {name: told.get(name) or str(tree.place(split(written.get(name, name)))) for name in values}
+    secrets: dict[str, Any] = {}
+    for leaf in family.secret_leaves:
+        if dig(tree.values, leaf.path) is not None:
+            plant(secrets, leaf.path, dig(tree.values, leaf.path))
+    held = _validated(secrets, tree, Record(), family) if secrets else Given({}, {})
+    parts = {
+        name: _of_document(document.part(one), sections.get(name, Tree({}, {}, tree.file)), {})
+        for name, one in extensions_of(family).items()
+    }
+    return Given(
+        {**values, **held.values},
+        {**places, **held.places},
+        documents=dict.fromkeys(values, document),
+        notes=tuple(_strangers(sections, tree, family)),
+        parts=parts,
+    )
+
+
+def _partial(values: dict[str, Any], tree: Tree, version: int | None, family: Family) -> Given:
+    """Return what a document gives that has some fields only; nothing is filled in."""
     values = copied(values)
     drop_null_sections(values, outline(family.model))
-    if not _has_old_names(values, family):
+    old_names = _has_old_names(values, family)
+    if version == family.head:
+        return _validated(values, tree, Record(), family)
+    refused: InputError | None = None
+    if version is None and not old_names and not family.ambiguous_leaves & set(_leaf_names(values, family)):
         try:
             return _validated(values, tree, Record(), family)
-        except InputError:  # only the history knows values of an old form
-            record = Record()
-            upgraded = family.chain.up_partial(values, record)
-            if upgraded == values:
-                raise
-    else:
-        record = Record()
-        upgraded = family.chain.up_partial(values, record)
-        drop_null_sections(upgraded, outline(family.model))
-    return _validated(upgraded, tree, record, family)
+        except InputError as error:  # only the history knows values of an old form
+            refused = error
+    record = Record()
+    upgraded, reading = family.chain.up_partial(values, record, version, partial(_as_taken, family))
+    if refused is not None and upgraded == values:
+        raise refused
+    if reading.ambiguous:
+        raise InputError(_ambiguous(one, tree) for one in reading.ambiguous)
+    drop_null_sections(upgraded, outline(family.model))
+    old = [name for name, now in family.chain.spellings.items() if now] if old_names and version is None else ()
+    return _validated(upgraded, tree, record, family, old, reading.deferred)
 
 
-def _validated(values: dict[str, Any], tree: Tree, record: Record, family: Family) -> Given:
+def _as_taken(family: Family, values: dict[str, Any]) -> Any:
+    """Return values as the current version takes them, or None where it refuses them."""
+    try:
+        return validate(family.model, values, lambda _: "", partial=True)
+    except InputError:
+        return None
+
+
+def _ambiguous(one: Ambiguity, tree: Tree) -> Problem:
+    message = (
+        f"{quote(one.value)} may be of before version {one.version}, when it meant {quote(one.then)}, or of today; "
+        "give schema_version in the file that holds it"
+    )
+    return Problem("version", message, one.path, tree.place(split(one.path)))
+
+
+def _validated(
+    values: dict[str, Any],
+    tree: Tree,
+    record: Record,
+    family: Family,
+    old: Iterable[str] = (),
+    deferred: Mapping[str, Deferred] = MappingProxyType({}),
+) -> Given:
     old_names = {str(entry["value"]): old for old, entry in record.renamed.items()}
 
     def where(path: Path) -> Place:
         dotted = ".".join(path)
         return tree.place(split(old_names[dotted]) if dotted in old_names else path)
 
-    old = [name for name, now in family.chain.spellings.items() if now] if _has_old_names(values, family) else []
     try:
         model = validate(family.model, values, where, old, partial=True)
     except InputError as error:
         raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
     flat = {name: family.leaves[name].get(model) for name in _leaf_names(values, family)}
-    places = {name: str(where(family.leaves[name].path)) for name in flat}
-    return Given(flat, places, tuple(finding("info", note) for note in _notes(record, tree)))
+    places = {name: str(where(family.leaves[name].path)) for name in (*flat, *deferred)}
+    return Given(flat, places, deferred, notes=tuple(finding("info", note) for note in _notes(record, tree)))
+
+
+def settled(waiting: Deferred, name: str, beside: Any, family: Family, where: str) -> Any:
+    """Return a deferred value as its field has it today, where the field that decides what it means is `beside`.
+
+    Raises:
+        InputError: It is refused.
+    """
+    tree: dict[str, Any] = {}
+    plant(tree, family.leaves[name].path, waiting.settled(beside))
+    return family.leaves[name].get(validate(family.model, tree, lambda _: where, partial=True))
 
 
 def _leaf_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
@@ -161,14 +285,21 @@ def merged(sources: list[Given]) -> Given:
         return sources[0]
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
+    deferred: dict[str, Deferred] = {}
+    documents: dict[str, Document] = {}
     parts: dict[str, list[Given]] = {}
     for source in sources:
+        for name in (*source.values, *source.deferred):
+            for earlier in (values, deferred, documents):
+                earlier.pop(name, None)
         values.update(source.values)
+        deferred.update(source.deferred)
+        documents.update(source.documents)
         places.update(source.places)
         for name, part in source.parts.items():
             parts.setdefault(name, []).append(part)
     notes = tuple(note for source in sources for note in source.notes)
-    return Given(values, places, notes, {name: merged(given) for name, given in parts.items()})
+    return Given(values, places, deferred, documents, notes, {name: merged(given) for name, given in parts.items()})
 
 
 def tree_of(values: Mapping[str, Any], name: str) -> Tree:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tttcfg.effective import Finding
 from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
 from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.extension import Extension, extensions_of, path_of, within
+from tttcfg.extension import Extension, extensions_of, within
 from tttcfg.family import Family
-from tttcfg.fields import Leaf, Path, plant
+from tttcfg.fields import Leaf, plant
 from tttcfg.record import MISSING, split
 from tttcfg.sources.config import given, tree_of
 from tttcfg.sources.files import parse_value, read_value
 from tttcfg.sources.text import checked_text, scalar
-from tttcfg.validation import validate
+
+if TYPE_CHECKING:
+    from tttcfg.migration import Deferred
 
 TAKE_DEFAULT, TAKE_CONFIG = "!default", "!config"
 Overriding = Iterable[str] | Mapping[str, Any]
 
 
 class Override(NamedTuple):
-    """One leaf that is overridden: by a value, by an item at an index, or by what another source says."""
+    """One leaf that is overridden: by a value, by an item at an index, or by what another source says.
+
+    `deferred` is a value of an older form, whose meaning depends on what all sources say together.
+    """
 
     name: str
     where: str
     value: Any = None
     action: Literal["set", "item", "default", "config"] = "set"
     item: int = 0
-    validated: bool = False
     section: str = ""
+    deferred: Deferred | None = None
 
 
 @dataclass
@@ -66,10 +69,6 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
                 within(part.name, _read, below, value, typed, told, part, own)
         except InputError as error:
             problems += [_placed(problem, key or "", where) for problem in error.problems]
-    problems += _validated(found, family)
-    for name, own in found.parts.items():
-        refused = _validated(own, extensions_of(family)[name])
-        problems += [one._replace(key=f"{path_of(name)}{one.key}") for one in refused]
     if problems:
         raise InputError(problems)
     return found
@@ -94,42 +93,6 @@ def _placed(problem: Problem, key: str, where: str) -> Problem:
     return problem._replace(key=problem.key or key, place=problem.place if str(problem.place) else where)
 
 
-def _validated(found: Overrides, family: Family) -> list[Problem]:
-    """Bring plain values to their fields' types, all leaves at once; return what was refused."""
-    problems: list[Problem] = []
-    for turn in _turns(found.entries):
-        tree: dict[str, Any] = {}
-        where = {found.entries[index].name: found.entries[index].where for index in turn}
-        for index in turn:
-            plant(tree, split(found.entries[index].name), found.entries[index].value)
-        try:
-            model = validate(family.model, tree, partial(_nearest_place, where), partial=True)
-        except InputError as error:
-            problems += error.problems
-            continue
-        for index in turn:
-            entry = found.entries[index]
-            found.entries[index] = entry._replace(value=family.leaves[entry.name].get(model))
-    return problems
-
-
-def _turns(entries: list[Override]) -> list[list[int]]:
-    """Return the positions of plain settings, in as many groups as the same leaf is set again."""
-    turns: dict[int, list[int]] = {}
-    seen: Counter[str] = Counter()
-    for index, entry in enumerate(entries):
-        if entry.action == "set" and not entry.validated:
-            turns.setdefault(seen[entry.name], []).append(index)
-            seen[entry.name] += 1
-    return list(turns.values())
-
-
-def _nearest_place(where: Mapping[str, str], path: Path) -> str:
-    """Return the override that set `name`, or one of the fields below it."""
-    name = ".".join(path)
-    return next((place for key, place in where.items() if f"{key}.".startswith(f"{name}.")), "override")
-
-
 def _pair(item: str) -> tuple[str | None, str]:
     key, equals, value = item.partition("=")
     return (key.strip(), value) if equals and key.strip() else (None, item)
@@ -148,8 +111,7 @@ def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: 
     elif leaf is not None and index is not None:
         found.entries.append(Override(leaf.name, where, _parsed(value, None, key) if typed else value, "item", index))
     elif leaf is not None:
-        parsed = _parsed(value, leaf, key) if typed else value
-        found.entries.append(Override(leaf.name, where, parsed))
+        _take(split(key), _parsed(value, leaf, key) if typed else value, where, family, found)
     else:
         parsed = _parsed(value, None, key) if typed else value
         if key in family.sections and not isinstance(parsed, Mapping):
@@ -164,10 +126,13 @@ def _target(key: str, family: Family) -> tuple[Leaf | None, int | None]:
     if key in family.sections:
         return None, None
     parent, _, last = key.rpartition(".")
-    if last.isascii() and last.isdigit() and len(last) < 7 and parent in family.leaves:
+    is_index = last.isascii() and last.isdigit() and len(last) < 7
+    if is_index and parent in family.leaves:
         return family.leaves[parent], int(last)
     if key in family.chain.spellings:
         return None, None
+    if is_index and (now := family.chain.spellings.get(parent)) in family.leaves:
+        return family.leaves[now], int(last)
     suggestion = nearest_key(key, [*family.sections, *family.leaves])
     raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
 
@@ -212,8 +177,14 @@ def _old_text(key: str, text: str, parsed: Any, family: Family) -> Any:
 def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: Overrides) -> None:
     tree: dict[str, Any] = {}
     plant(tree, path, value)
-    source = given(tree_of(tree, ""), family)
-    found.entries += [Override(name, where, item, validated=True) for name, item in source.values.items()]
+    try:
+        source = given(tree_of(tree, ""), family)
+    except InputError as error:
+        raise InputError(
+            one._replace(place=where if not str(one.place) else one.place) for one in error.problems
+        ) from None
+    found.entries += [Override(name, where, item) for name, item in source.values.items()]
+    found.entries += [Override(name, where, deferred=one) for name, one in source.deferred.items()]
     found.notes += [note._replace(message=f"{note.message} ({where})") for note in source.notes]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from tttcfg.family import Family
 from tttcfg.migration import Chain
 from tttcfg.record import Record, Tree
-from tttcfg.versions import RESERVED
+from tttcfg.shapes import RESERVED
 
 _PROGRAM = """
 import datetime, json, sys, time

@@ -22,9 +22,9 @@ from tttcfg.fields import dig
 from tttcfg.migration import Chain
 from tttcfg.operations import Operation
 from tttcfg.record import Record, Tree, copied
+from tttcfg.shapes import RESERVED
 from tttcfg.testing.documents import Settled, documents
 from tttcfg.testing.values import Overrides
-from tttcfg.versions import RESERVED
 
 Effects = Callable[[Tree], Mapping[str, Any]]
 
@@ -114,7 +114,7 @@ class Subject:
             for operation in step.operations:
                 value = dig(tree, operation.parts)
                 kept = copy.deepcopy(value)
-                operation.up(tree, record, False)
+                operation.up(tree, record, None)
                 yield Applied(operation, renamed, value, kept, dig(tree, operation.parts), tree)
                 renamed |= {new for new in operation.spellings().values() if new}
 

@@ -13,8 +13,8 @@ from tttcfg.operations import Withhold
 from tttcfg.record import MISSING, Tree, copied, is_hollow, looks_secret, redacted, split
 from tttcfg.record import without_withheld as without_places
 from tttcfg.seals import part_of
+from tttcfg.shapes import RESERVED
 from tttcfg.testing.documents import validator
-from tttcfg.versions import RESERVED
 
 
 class Older(NamedTuple):

@@ -33,6 +33,12 @@ def _full_and_lora(training: TrainingArgs) -> Rule | None:
     return None
 
 
+def _lora_without_rank(training: TrainingArgs) -> Rule | None:
+    if training.lora.enable and not training.lora.rank:
+        return _say("error", "contradiction", "lora.rank", "is 0 with lora.enable; give a rank, or switch LoRA off")
+    return None
+
+
 def _nothing_trained(training: TrainingArgs) -> Rule | None:
     if training.full_finetuning or training.lora.enable or training.ttt.enable or training.lora.ft_embed:
         return None
@@ -101,6 +107,7 @@ def _order(training: TrainingArgs) -> Rule | None:
 
 _RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
     _full_and_lora,
+    _lora_without_rank,
     _nothing_trained,
     _enabled_without_layers,
     _microbatches,

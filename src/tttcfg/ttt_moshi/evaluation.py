@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from tttcfg.fields import Role, Section, Text, Whole, setting
 
+MOST_PAIRS = "Pairs scored at most; null is all of them, 0 leaves the benchmark out."
 LibriLightMode = Literal["single_book", "multi_book", "random"]
 
 
@@ -16,14 +17,14 @@ class PairsWithGold(Section):
 
     audio_dir: Text | None = _run(None, "path", "Folder of the benchmark's audio files; null leaves it out.")
     gold_csv: Text | None = _run(None, "path", "Table of pairs and right answers.")
-    max_pairs: Whole = _run(2000, "pairs", "Pairs scored at most.", ge=1)
+    max_pairs: Whole | None = _run(2000, "pairs", MOST_PAIRS, ge=0)
 
 
 class Pairs(Section):
     """A benchmark of pairs told apart by their file names (tStoryCloze, sStoryCloze)."""
 
     audio_dir: Text | None = _run(None, "path", "Folder of the benchmark's audio files; null leaves it out.")
-    max_pairs: Whole = _run(2000, "pairs", "Pairs scored at most.", ge=1)
+    max_pairs: Whole | None = _run(2000, "pairs", MOST_PAIRS, ge=0)
 
 
 class Streaming(Section):

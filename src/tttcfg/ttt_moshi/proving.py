@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
-from tttcfg.ttt_moshi.training_args import TrainingArgs
+from tttcfg.ttt_moshi.training_args import Dtype, TrainingArgs
 from tttcfg.ttt_moshi.ttt_settings import LARGEST_FACTOR, MLPArgs, TTTArgs
 from tttcfg.weights.evidence import Evidence
 from tttcfg.weights.readings import Proof
 
-STORED = {"bfloat16", "float32"}
+STORED = frozenset(get_args(Dtype))
 IN_MODEL_CONFIG = {
     **{f"ttt.{ours}": theirs for ours, theirs in DIMENSIONS.items()},
     "lora.enable": "lora",

@@ -10,7 +10,7 @@ from tttcfg.fields import Role, Section, Text, Whole, setting
 from tttcfg.ttt_moshi.evaluation import EvaluationArgs
 from tttcfg.ttt_moshi.ttt_settings import TTTArgs
 
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["bfloat16", "float16", "float32"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -66,7 +66,7 @@ class LoraArgs(Section):
     """Low-rank adapters on the base model's linear layers."""
 
     enable: bool = setting(False, role=Role.ARCHITECTURE, unit="switch", description="Add LoRA adapters.")
-    rank: Whole = setting(64, role=Role.ARCHITECTURE, unit="channels", ge=1, description="Rank of the adapters.")
+    rank: Whole = setting(64, role=Role.ARCHITECTURE, unit="channels", ge=0, description="Rank of the adapters.")
     scaling: float = setting(
         2.0, role=Role.COMPUTATION, unit="1", ge=0, description="Factor on the adapters' output; in no tensor."
     )

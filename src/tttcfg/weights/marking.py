@@ -43,7 +43,7 @@ def mark_for(document: Document, *, embed: bool = False) -> dict[str, str]:
         heads = {name: document.parts[name].family.head for name in parts}
         mark[EXTENSIONS] = {name: {"digest": told, "schema_version": heads[name]} for name, told in parts.items()}
     if embed:
-        own = carried(document, document.training, {}, "")  # without who wrote the file, and when
+        own = carried(document, document.training, {}, "", {})  # without who wrote the file, and when
         tree = document_tree(replace(document, provenance=own))
         mark[EMBEDDED] = {key: _plain(value) for key, value in tree.items() if key not in HEADER}
         if tree["provenance"]:

@@ -1,0 +1,169 @@
+"""One content has one meaning, whichever door it comes in by: a checkpoint, a file of any format, pieces, overrides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tttcfg
+from tests.builders import checkpoint
+from tests.strategies import complete_documents
+from tttcfg import Effective
+from tttcfg.fields import dig, plain, plant
+from tttcfg.record import leaf_paths
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+MODEL_CONFIG = Path("checkpoints", "checkpoint_001000", "consolidated", "config.json")
+HEAD = TTT_MOSHI.head
+UNCERTAIN = ("legacy", "doubt", "converted")
+
+
+def toml_text(value: Any) -> str:
+    """Return a value as TOML, which has no null: what is null is left out."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {toml_text(one)}" for key, one in value.items() if one is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_text, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+FILES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "training_config.json": json.dumps,
+    "args.yaml": lambda document: yaml.safe_dump(dict(document), allow_unicode=True),
+    "flow.yml": lambda document: yaml.safe_dump(dict(document), default_flow_style=True),
+    "args.toml": lambda document: "".join(
+        f"{json.dumps(key)} = {toml_text(value)}\n" for key, value in document.items() if value is not None
+    ),
+}
+
+
+def resolved(*arguments: Any, **options: Any) -> Effective:
+    try:
+        return tttcfg.resolve(*arguments, **options)
+    except tttcfg.ContradictionError as error:  # LoRA and full fine-tuning at once, say; the values stand
+        return cast("Effective", error.effective)
+
+
+def saved(effective: Effective) -> dict[str, Any]:
+    """Return all settings but secrets, which a checkpoint has none of."""
+    values: dict[str, Any] = effective.training.model_dump()
+    return values
+
+
+def told(effective: Effective) -> set[tuple[str, str, str]]:
+    return {(one.severity, one.code, one.key) for one in effective.findings if one.code in UNCERTAIN}
+
+
+def recorded(effective: Effective) -> dict[tuple[str, str], tuple[str, Any]]:
+    """Return what is recorded of every value that did not come in as it is: of what kind, why, and the value."""
+    return {
+        (kind, name): (reason, value)
+        for kind in ("filled", "converted", "doubted")
+        for reason, group in effective.provenance.get(kind, {}).items()
+        for name, value in group.items()
+    }
+
+
+def stories(effective: Effective, source: str) -> dict[str, str]:
+    """Return what is said of values that did not come in as they are, without the file's name."""
+    places = {name: given[0].where for name, given in effective.origins.items() if given[0].source == source}
+    return {name: where.partition(" (")[2] for name, where in places.items()}
+
+
+@pytest.mark.parametrize("version", range(HEAD + 1))
+@settings(max_examples=6)
+@given(data=st.data())
+def test_a_whole_document_means_the_same_by_every_door(
+    version: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    document = data.draw(complete_documents(version))
+    folder = tmp_path_factory.mktemp("doors")
+    expected = resolved(checkpoint(folder / "run", document))
+    for name, text in FILES.items():
+        path = folder / name
+        if path.suffix == ".toml" and None in _items(document.get("paper_metrics", {})):
+            continue  # a key of a free-form mapping that TOML cannot write
+        path.write_text(text(document), encoding="utf-8")
+        found = resolved(config=path, model_config=folder / "run" / MODEL_CONFIG)
+        assert saved(found) == saved(expected)
+        assert recorded(found) == recorded(expected)
+        assert told(found) == told(expected)
+        assert stories(found, "config") == stories(expected, "checkpoint")
+    assert saved(resolved(config=document)) == saved(expected)
+    assert tttcfg.load_document(folder / "training_config.json").training == expected.training
+    assert tttcfg.TrainingArgs.from_any(document).model_dump() == saved(expected)
+
+
+def _items(value: Any) -> list[Any]:
+    """Return all that mappings and lists hold, at any depth."""
+    if isinstance(value, (dict, list)):
+        return [item for one in (value.values() if isinstance(value, dict) else value) for item in _items(one)]
+    return [value]
+
+
+@pytest.mark.parametrize("version", range(HEAD + 1))
+@settings(max_examples=6)
+@given(data=st.data())
+def test_a_document_in_pieces_means_what_it_means_as_a_whole(version: int, data: st.DataObject) -> None:
+    """Two files and overrides, old names and forms in all of them: every field that is given is what it was."""
+    document = data.draw(complete_documents(version))
+    whole = resolved(config=document).training
+    metrics = document.get("paper_metrics")
+    if metrics:
+        known = {name.partition(".")[2].partition(".")[0] for name in TTT_MOSHI.chain.spellings if "paper_m" in name}
+        document["paper_metrics"] = {key: value for key, value in metrics.items() if key in known}
+    body = {key: value for key, value in document.items() if key not in ("$schema", "schema_version", "provenance")}
+    pieces: list[dict[str, Any]] = [{}, {}]
+    overrides: dict[str, Any] = {}
+    for path in leaf_paths(body):
+        where = data.draw(st.sampled_from((0, 0, 0, 1, 1, 2)))
+        if where == 2 and dig(body, path) != {} and ".".join(path) != "wandb.key":
+            overrides[".".join(path)] = dig(body, path)
+        else:
+            plant(pieces[where % 2], path, dig(body, path))
+    found = resolved(config=pieces, overrides=overrides)
+    given_names = {name for name, origins in found.origins.items() if origins[0].source in ("config", "override")}
+    assert len(given_names) > 30
+    for name in given_names & TTT_MOSHI.leaves.keys():
+        leaf = TTT_MOSHI.leaves[name]
+        assert (name, plain(leaf.get(found.training))) == (name, plain(leaf.get(whole)))
+
+
+def test_a_stated_version_is_obeyed_in_a_part_of_a_document() -> None:
+    effective = tttcfg.resolve(config={"schema_version": 6, "ttt": {"layers": "28,29"}})
+    assert effective.training.ttt.layers == (28, 29)
+    with pytest.raises(tttcfg.InputError, match=r"ttt\.rope_mode: came with version 7, but the document says .* 6"):
+        tttcfg.resolve(config={"schema_version": 6, "ttt": {"rope_mode": "off"}})
+    with pytest.raises(tttcfg.InputError, match=r"ttt\.use_rope: no setting has this name"):
+        tttcfg.resolve(config={"schema_version": HEAD, "ttt": {"use_rope": True}})
+
+
+def test_an_item_of_a_list_has_old_names_too() -> None:
+    config = {"ttt": {"enable": True, "mlp": {"layers": 3, "hidden_dims": [8, 9]}}}
+    effective = tttcfg.resolve(config=config, overrides=["ttt.ttt_mlp_hidden_dims.1=16"])
+    assert effective.training.ttt.mlp.hidden_dims == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "means"),
+    [("world_size", -1, None), ("ckpt_freq", -1, 0), ("eval_freq", -1, 0), ("ttt.layers", "3,4", (3, 4))],
+)
+def test_a_value_that_only_an_older_version_takes_is_converted_under_its_name(
+    name: str, written: Any, means: Any
+) -> None:
+    tree: dict[str, Any] = {}
+    plant(tree, tuple(name.split(".")), written)
+    for effective in (
+        tttcfg.resolve(config=tree),
+        tttcfg.resolve(overrides={name: written}),
+        tttcfg.resolve(overrides=[f"{name}={written}"]),
+    ):
+        assert TTT_MOSHI.leaves[name].get(effective.training) == means
