@@ -37,7 +37,7 @@ def toml_text(value: Any) -> str:
 
 FILES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "training_config.json": json.dumps,
-    "args.yaml": lambda document: yaml.safe_dump(dict(document), allow_unicode=True),
+    "args.yaml": lambda document: yaml.safe_dump(dict(document)),
     "flow.yml": lambda document: yaml.safe_dump(dict(document), default_flow_style=True),
     "args.toml": lambda document: "".join(
         f"{json.dumps(key)} = {toml_text(value)}\n" for key, value in document.items() if value is not None
