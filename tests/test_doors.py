@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tttcfg
-from tests.builders import checkpoint
+from tests.builders import checkpoint, document_file, trained
 from tests.strategies import complete_documents
-from tttcfg import Effective
-from tttcfg.fields import dig, plain, plant
+from tttcfg import Effective, Role
+from tttcfg.fields import Leaf, dig, plain, plant
 from tttcfg.record import leaf_paths
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -167,3 +167,37 @@ def test_a_value_that_only_an_older_version_takes_is_converted_under_its_name(
         tttcfg.resolve(overrides=[f"{name}={written}"]),
     ):
         assert TTT_MOSHI.leaves[name].get(effective.training) == means
+
+
+HARMLESS = [leaf for leaf in TTT_MOSHI.public_leaves if leaf.role in (Role.RUN, Role.TRAINING)]
+DECISIVE = [leaf for leaf in TTT_MOSHI.public_leaves if leaf.role not in (Role.RUN, Role.TRAINING)]
+
+
+@pytest.mark.parametrize("leaf", HARMLESS, ids=[leaf.name for leaf in HARMLESS])
+def test_a_refused_value_that_decides_nothing_does_not_block_the_rest(leaf: Leaf, tmp_path: Path) -> None:
+    """Of a saved configuration: an override of that field gets past it, and so does leaving it out."""
+    folder = trained(tmp_path, {"ttt.enable": True, "ttt.layers": [1], "ttt.mini_batch_size": 4})
+    path = document_file(folder)
+    document = json.loads(path.read_bytes())
+    plant(document, leaf.path, {"no": ["setting", "is", "this"]})
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(tttcfg.InputError) as caught:
+        tttcfg.resolve(folder)
+    (problem,) = caught.value.problems
+    assert problem.key.startswith(leaf.name)
+    assert "override it to go on, or leave the saved configuration out with --restore none" in problem.message
+    value = plain(leaf.default)
+    effective = resolved(folder, overrides={leaf.name: value})
+    assert effective.training.ttt.mini_batch_size == 4
+    assert plain(leaf.get(effective.training)) == value
+    assert resolved(folder, restore="none").training.ttt.mini_batch_size == 16
+
+
+@pytest.mark.parametrize("leaf", DECISIVE[::7], ids=[leaf.name for leaf in DECISIVE[::7]])
+def test_a_refused_value_that_decides_what_is_computed_blocks(leaf: Leaf, tmp_path: Path) -> None:
+    path = document_file(trained(tmp_path, {}))
+    document = json.loads(path.read_bytes())
+    plant(document, leaf.path, {"no": "setting"})
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(tttcfg.InputError, match=leaf.name):
+        tttcfg.resolve(path, overrides={leaf.name: plain(leaf.default)})

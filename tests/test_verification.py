@@ -51,9 +51,9 @@ def saved(
     return folder
 
 
-def bare(run: Path, shapes: Tensors) -> Path:
+def bare(run: Path, shapes: Tensors, model: Mapping[str, Any] | None = None) -> Path:
     """Make a checkpoint without a configuration of its own."""
-    folder = checkpoint(run, None, MODEL)
+    folder = checkpoint(run, None, {**MODEL, **(model or {})})
     weights_file(folder / "consolidated" / "consolidated.safetensors", shapes)
     return folder
 
@@ -186,6 +186,40 @@ def test_merged_weights_whose_config_json_says_lora_are_caught(tmp_path: Path) -
     assert "LoRA was merged" in first
 
 
+def test_merged_adapters_are_no_contradiction_where_the_configuration_merges_them(tmp_path: Path) -> None:
+    """The trainer's files go on to say lora: true; what is loaded has none."""
+    model = {"lora": True, "lora_rank": 64, "lora_scaling": 2.0}
+    values = {"lora.enable": True, "save_adapters": False}
+    folder = saved(tmp_path / "a", consolidated(layers=[1, 2]), values, model=model)
+    effective = tttcfg.resolve(folder)
+    assert effective.training.lora.enable is False
+    assert effective.origins["lora.enable"][0].source == "weights"
+    (told,) = (one for one in effective.findings if one.key == "lora.enable")
+    assert (told.severity, told.code) == ("info", "merged")
+    assert verdicts(tttcfg.verify(folder))["lora.enable"] == "verified"
+    with pytest.raises(ContradictionError, match="adds random adapters"):
+        tttcfg.resolve(folder, overrides=["lora.enable=true"])
+    without = bare(tmp_path / "b", consolidated(layers=[1, 2]), model=model)
+    run = {"ttt": {"enable": True, "layers": [1, 2]}, "lora": {"enable": True}, "save_adapters": False}
+    document = tttcfg.load_document(tttcfg.adopt(without, run))
+    assert (document.training.lora.enable, document.training.save_adapters) == (False, False)
+    assert tttcfg.resolve(without).training.lora.enable is False
+    only_adapters = saved(tmp_path / "c", lora_file(layers=[1, 2], rank=8), values, file="lora.safetensors")
+    assert "lora.rank" in refused(only_adapters)
+
+
+def test_an_adapter_file_without_tensors_is_called_that(tmp_path: Path) -> None:
+    """A run that trains nothing saves one: TTT in no layer, and no LoRA."""
+    folder = saved(tmp_path / "a", {}, {"ttt.layers": "none"}, file="lora.safetensors")
+    found = tttcfg.verify(folder).findings
+    assert [one.message for one in found if "adapter file without tensors" in one.message]
+    with_layers = saved(tmp_path / "b", {}, {"ttt.layers": [1]}, file="lora.safetensors")
+    assert "no tensor of a TTT layer" in refused(with_layers)["ttt.enable"]
+    for whole in (saved(tmp_path / "c", {}), bare(tmp_path / "d", {})):
+        with pytest.raises(ContradictionError, match="holds no tensors; give the checkpoint's weights"):
+            tttcfg.resolve(whole)
+
+
 def test_a_config_json_of_another_model_is_caught(tmp_path: Path) -> None:
     folder = saved(tmp_path, consolidated(layers=[1, 2]), model={"dim": 128, "num_heads": 8, "num_layers": 6})
     found = refused(folder)
@@ -302,7 +336,7 @@ def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path, shapes: 
 @pytest.mark.parametrize("shapes", UNKNOWN.values(), ids=UNKNOWN)
 def test_weights_of_another_program_resolve_to_nothing(tmp_path: Path, shapes: Tensors) -> None:
     """A complete configuration beside weights that it does not describe would be taken for theirs."""
-    with pytest.raises(ContradictionError, match="names its tensors as no program that is known"):
+    with pytest.raises(ContradictionError, match=r"names its tensors as no program that is known|holds no tensors"):
         tttcfg.resolve(bare(tmp_path, shapes), {"batch_size": 2})
 
 

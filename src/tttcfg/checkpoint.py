@@ -23,7 +23,8 @@ from tttcfg.urls import Url, address
 
 CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
-WEIGHT_NAMES = ("consolidated.safetensors", "lora.safetensors", "model.safetensors", "model.safetensors.index.json")
+ADAPTERS_NAME = "lora.safetensors"
+WEIGHT_NAMES = ("consolidated.safetensors", ADAPTERS_NAME, "model.safetensors", "model.safetensors.index.json")
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
 _STEPS = "checkpoints"
 _STEP = re.compile(r"checkpoint_(\d+)")

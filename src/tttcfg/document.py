@@ -17,11 +17,11 @@ from typing_extensions import TypeVar
 
 from tttcfg.errors import InputError, Place
 from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, sections_in, within
+from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, path_of, sections_in, within
 from tttcfg.family import Family
 from tttcfg.fields import MAX_WHOLE, UNSET, Path, plain
 from tttcfg.migration import Identification
-from tttcfg.record import Record, Tree, split
+from tttcfg.record import MISSING, Record, Tree, split, take
 from tttcfg.seals import seal
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
@@ -138,8 +138,11 @@ class _Current(NamedTuple):
     complete: int
 
 
-def load_document(path: str | os.PathLike[str], family: Family) -> Document:
+def load_document(path: str | os.PathLike[str], family: Family, leaving_out: Collection[str] = ()) -> Document:
     """Read, upgrade and validate the document at `path`, which may be a URL.
+
+    Args:
+        leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
 
     Raises:
         NewerVersionError: A later tttcfg wrote it.
@@ -147,10 +150,10 @@ def load_document(path: str | os.PathLike[str], family: Family) -> Document:
         InputError: It cannot be read, or its values are refused.
     """
     name = address(path)
-    return parse_document(read_bytes(name, DOCUMENT_CAP), family, str(name))
+    return parse_document(read_bytes(name, DOCUMENT_CAP), family, str(name), leaving_out)
 
 
-def parse_document(data: bytes, family: Family, path: str = "document") -> Document:
+def parse_document(data: bytes, family: Family, path: str = "document", leaving_out: Collection[str] = ()) -> Document:
     """Read, upgrade and validate a document from its bytes."""
     document = parse_current(data, family, path)
     if document is not None:
@@ -158,10 +161,10 @@ def parse_document(data: bytes, family: Family, path: str = "document") -> Docum
     values = read_unplaced(data)
     if values is not None and EXTENSIONS not in values:
         with contextlib.suppress(InputError):  # only a problem needs places, and reading them takes time
-            return document_of(values, family, path)
+            return document_of(values, family, path, leaving_out=leaving_out)
     text = decode(data, path)
     tree = read_json(text, path)
-    return document_of(tree.values, family, path, tree, carried_in(text))
+    return document_of(tree.values, family, path, tree, carried_in(text), leaving_out)
 
 
 def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
@@ -252,11 +255,13 @@ def document_of(
     path: str = "document",
     tree: SourceTree | None = None,
     texts: Mapping[str, Carried] | None = None,
+    leaving_out: Collection[str] = (),
 ) -> Document:
     """Upgrade and validate a document given as plain values; `tree` knows their places.
 
     Args:
         texts: How the sections of extensions stand in the file, for those that are not installed.
+        leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
     """
     tree = tree or SourceTree(dict(values), {}, path)
     sections = sections_in(values, tree)
@@ -265,10 +270,15 @@ def document_of(
     carried: dict[str, Carried] = {}
     for name, section in sections.items():
         if name in installed:
-            parts[name] = within(name, document_of, section.values, installed[name], path, section)
+            below = [one.removeprefix(path_of(name)) for one in leaving_out if one.startswith(path_of(name))]
+            parts[name] = within(name, document_of, section.values, installed[name], path, section, None, below)
         else:
             carried[name] = texts[name] if texts is not None else carried_from(section.values)
-    core = _read(upgrade(values, family, path, tree), family, path, tree, values.get("provenance") or {})
+    upgraded = upgrade(values, family, path, tree)
+    for name in family.leaves.keys() & set(leaving_out):
+        if take(upgraded.values, split(name)) is not MISSING:
+            upgraded.assumed[name] = UNSET
+    core = _read(upgraded, family, path, tree, values.get("provenance") or {})
     return replace(core, parts=parts, carried=carried) if sections else core
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from typing_extensions import TypeVar
@@ -81,13 +82,15 @@ class Origins(Mapping[str, tuple[Origin, ...]]):
 class Weights(NamedTuple):
     """A checkpoint's tensors: what their header says, and what follows from it.
 
-    `proved` is by dotted path; `beside` names files with tensors that lie there as well and were not read.
+    `proved` is by dotted path, and so is `as_saved`, what saving has made other than the configuration says; `beside`
+    names files with tensors that lie there as well and were not read.
     """
 
     header: Header
     evidence: Evidence
     proved: Mapping[str, Proof]
     beside: tuple[str, ...] = ()
+    as_saved: Mapping[str, Proof] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ CODES = {
     "kernel": "Which implementation of the inner scan `auto` takes, and why not the others.",
     "legacy": "A value that the old program did not record and nobody can know.",
     "loss": "A value that cannot come back in the older version.",
+    "merged": "Adapters that saving has merged into the weights, as the configuration said it would.",
     "missing": "Something a training run needs and nobody gave.",
     "model_config": "The model's dimensions are unknown or unusable.",
     "newer": "A document of a schema version newer than this tttcfg knows.",

@@ -42,7 +42,8 @@ def source_findings(
     for leaf in family.decisive_leaves:
         name, trained, effective = leaf.name, leaf.get(document.training), leaf.get(training)
         found += _uncertain(leaf, document, training)
-        if not _is_unknown(leaf, document) and name not in document.assumed and effective != trained:
+        known = not _is_unknown(leaf, document) and name not in document.assumed
+        if known and effective != trained and origins[name][0].source != "weights":
             message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
             found.append(Finding("warning", "deviation", name, f"{message} ({document.path})"))
     return found

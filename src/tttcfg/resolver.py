@@ -55,7 +55,7 @@ def resolve_family(
     if restore not in get_args(Restore):
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
-    sources = read_sources(family, checkpoint, config, overrides, model_config)
+    sources = read_sources(family, checkpoint, config, overrides, model_config, restoring=restore != "none")
     training, origins, chosen, sources = _merged(family, sources, restore)
     proved = sources.weights.proved if sources.weights is not None else {}
     derived = family.derive(training, sources.model, sources.model_name, proved)
@@ -132,6 +132,16 @@ def _merged(
     merge = _Merge(family, sources, restore)
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+    if (weights := sources.weights) is not None:
+        saved = import_module("tttcfg.weights.knowledge").knowledge(family).as_saved(training, weights.evidence)
+        saved = {name: one for name, one in saved.items() if _said_otherwise(origins[name], one.value)}
+        for name, one in saved.items():
+            plant(values, split(name), one.value)
+            given = (origin for origin in origins[name] if origin.source != "weights")
+            origins[name] = (Origin("weights", one.value, f"{weights.header.name} ({one.tensor})"), *given)
+        if saved:
+            training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+            sources = sources._replace(weights=weights._replace(as_saved=saved))
     for leaf in family.following_leaves:
         default = leaf.default_in(training)
         origins[leaf.name] = tuple(
@@ -141,6 +151,12 @@ def _merged(
         winner, *beaten = origins[name]
         origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
     return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
+
+
+def _said_otherwise(origins: Iterable[Origin], value: Any) -> bool:
+    """Whether a saved configuration or a file says something else than `value`, and no override decides."""
+    said = {origin.source: origin.value for origin in origins}
+    return "override" not in said and any(said.get(source, value) != value for source in ("checkpoint", "config"))
 
 
 def _refuse_unread(findings: Iterable[Finding]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from tttcfg.checkpoint import ADAPTERS_NAME
 from tttcfg.document import Document
 from tttcfg.effective import Finding, Origin, Verification, Weights, finding
 from tttcfg.errors import Problem, quote
 from tttcfg.family import Derived, Family
 from tttcfg.fields import Role, plain
 from tttcfg.weights.binding import binding_of, contradiction, strayed
+from tttcfg.weights.dialect import dialects
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.judgement import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Judgement
 from tttcfg.weights.knowledge import binder, describes, knowledge, read_as
@@ -25,7 +28,8 @@ def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
         InputError: The file cannot be read or breaks the format.
     """
     header = read_as(family, paths[0])
-    evidence = gather(header)
+    ours = [one for one in dialects().values() if one.family == family.name]
+    evidence = gather(header, ours[0] if ours and os.path.basename(paths[0]) == ADAPTERS_NAME else None)
     return Weights(header, evidence, knowledge(family).proved(evidence), paths[1:])
 
 
@@ -68,7 +72,11 @@ def verification(
     binding = binding_of(weights.header, document, family)
     described = demanded or document is not None or _is_described(family, origins)
     found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
-    found += _refuted(family, training, origins)
+    found += [
+        Finding("info", "merged", name, f"is {quote(one.value)}: {one.tensor}")
+        for name, one in weights.as_saved.items()
+    ]
+    found += _refuted(family, training, {name: one for name, one in origins.items() if name not in weights.as_saved})
     if binding.state == "contradicted":
         found.append(finding("error", contradiction(binding, binder(family, weights.header.name))))
     elif binding.state == "unbound":

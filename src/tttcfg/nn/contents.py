@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tttcfg.checkpoint import ADAPTERS_NAME
 from tttcfg.document import Document
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
 from tttcfg.nn.agreement import contradictions, departures
@@ -19,7 +20,7 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.validation import validate
 from tttcfg.weights.header import Header
 
-ADAPTERS_NAME, WHOLE_NAME = "lora.safetensors", "consolidated.safetensors"
+WHOLE_NAME = "consolidated.safetensors"
 CHANGED = "changed_by_saving"
 """The key of a document's provenance with the values that training had and the saved weights no longer have."""
 

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from tttcfg.as_document import as_document
-from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config
+from tttcfg.checkpoint import ADAPTERS_NAME, Checkpoint, find_checkpoint, read_model_config
 from tttcfg.document import Document, load_document
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
 from tttcfg.family import Derived
 from tttcfg.fields import plain
 from tttcfg.nn.agreement import contradictions, departures
-from tttcfg.nn.contents import ADAPTERS_NAME, CHANGED
+from tttcfg.nn.contents import CHANGED
 from tttcfg.nn.gathering import put, tensors_of, unwrapped
 from tttcfg.nn.manifests import MANIFEST_NAME, defect, doubt, is_edited
 from tttcfg.nn.ranks import log_once, together

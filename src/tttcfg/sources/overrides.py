@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tttcfg.effective import Finding
 from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
 from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.extension import Extension, extensions_of, within
+from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, plant
 from tttcfg.record import MISSING, split
@@ -46,6 +46,13 @@ class Overrides:
     entries: list[Override] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     parts: dict[str, Overrides] = field(default_factory=dict)
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The dotted names of what is overridden, as the document of the family has them."""
+        yield from (one.name for one in self.entries)
+        for part, own in self.parts.items():
+            yield from (f"{path_of(part)}{name}" for name in own.names)
 
 
 def read_overrides(overriding: Overriding, family: Family) -> Overrides:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ from tttcfg.checkpoint import Checkpoint, find_checkpoint, read_model_config, we
 from tttcfg.document import Document, load_document
 from tttcfg.effective import Weights
 from tttcfg.errors import InputError, Problem
-from tttcfg.extension import Extension
+from tttcfg.extension import Extension, all_leaves
 from tttcfg.family import Family
+from tttcfg.fields import Role
 from tttcfg.sources.config import Given, given, merged, read_config, tree_of
 from tttcfg.sources.overrides import Overrides, Overriding, read_overrides
 from tttcfg.urls import address
@@ -48,8 +49,14 @@ def read_sources(
     config: Config | Iterable[Config] | None,
     overrides: Overriding,
     model_config: str | os.PathLike[str] | None,
+    *,
+    restoring: bool = True,
 ) -> Sources:
-    """Read every source, or raise one InputError with the problems of all of them."""
+    """Read every source, or raise one InputError with the problems of all of them.
+
+    Args:
+        restoring: Whether the checkpoint's saved configuration counts.
+    """
     problems: list[Problem] = []
 
     def attempt(read: Any, *arguments: Any) -> Any:
@@ -59,10 +66,13 @@ def read_sources(
             problems.extend(error.problems)
             return None
 
-    found = attempt(find_checkpoint, checkpoint, weight_names(family)) if checkpoint is not None else None
-    document = attempt(load_document, found.document, family) if found and found.document else None
-    configs = [attempt(_read_one, one, family) for one in _listed(config)]
     overriding = attempt(read_overrides, overrides, family)
+    last, problems = problems, []
+    overridden = set(overriding.names) if overriding else set()
+    found = attempt(find_checkpoint, checkpoint, weight_names(family)) if checkpoint is not None else None
+    document = attempt(_saved, found.document, family, overridden, restoring) if found and found.document else None
+    configs = [attempt(_read_one, one, family) for one in _listed(config)]
+    problems += last
     model_file = address(model_config) if model_config is not None else found.model_config if found else None
     model = attempt(read_model_config, model_file) if model_file is not None else None
     beaten = found.model_config if found and model_config is not None else None
@@ -74,6 +84,26 @@ def read_sources(
         raise InputError(problems)
     files = merged(configs) if configs else NOTHING
     return Sources(overriding, found, document, files, model, str(model_file or ""), own, weights)
+
+
+def _saved(path: str, family: Family, overridden: Collection[str], restoring: bool) -> Document:
+    """Read a checkpoint's configuration, past refused values that decide nothing and that nobody asks for."""
+    try:
+        return load_document(path, family)
+    except InputError as error:
+        refused, leaves = error.problems, all_leaves(family)
+    harmless = {name for name, leaf in leaves.items() if leaf.role in (Role.RUN, Role.TRAINING)}
+    names = {one.key for one in refused if one.code == "rejected"} & harmless
+    unasked = names if not restoring else names.intersection(overridden)
+    advice = "override it to go on, or leave the saved configuration out with --restore none"
+    left = [
+        one._replace(message=f"{one.message}; {advice}") if one.key in names else one
+        for one in refused
+        if one.key not in unasked
+    ]
+    if left:
+        raise InputError(left)
+    return load_document(path, family, unasked)
 
 
 def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:

@@ -45,6 +45,15 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
     return found | _stored(evidence)
 
 
+def as_saved(training: TrainingArgs, evidence: Evidence) -> dict[str, Proof]:
+    """Return that there is no LoRA where saving has merged it: the trainer's files go on to say that there is."""
+    ours = evidence.dialect is not None and evidence.dialect.family == NAME
+    without = evidence.whole and evidence.rank is None and not evidence.unread_adapter
+    if not ours or not without or training.save_adapters:
+        return {}
+    return {"lora.enable": Proof(False, "save_adapters is false, which merges adapters, and none is among the weights")}
+
+
 def left_open(evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
     """Return the fields that somebody has to say, because tensors that nobody knows could be a layer's TTT."""
     if evidence.dialect is None or evidence.dialect.family != NAME or evidence.layers is not None:

@@ -11,13 +11,13 @@ from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.adapters import AdapterJudge
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes
 from tttcfg.ttt_moshi.holding import is_number
-from tttcfg.ttt_moshi.proving import STORED, alike, in_model_config, left_open, proved
+from tttcfg.ttt_moshi.proving import STORED, alike, as_saved, in_model_config, left_open, proved
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.weights.holding import typed
 from tttcfg.weights.judgement import NO_TENSOR, NOT_SHOWN, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Judgement, unverifiable
 from tttcfg.weights.readings import Proof
 
-__all__ = ["Judge", "alike", "in_model_config", "left_open", "proved"]
+__all__ = ["Judge", "alike", "as_saved", "in_model_config", "left_open", "proved"]
 
 MOST_SHOWN = 12
 _WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")

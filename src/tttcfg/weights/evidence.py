@@ -52,8 +52,14 @@ class Evidence:
     unread_adapter: str = ""
 
 
-def gather(header: Header) -> Evidence:
-    """Return what the tensors of a checkpoint prove; one that nobody knows proves nothing but its dtype."""
+def gather(header: Header, adapters: Dialect | None = None) -> Evidence:
+    """Return what the tensors of a checkpoint prove; one that nobody knows proves nothing but its dtype.
+
+    Args:
+        adapters: How the tensors of an adapter file would be named: a run that trains nothing saves one without any.
+    """
+    if not header.names and adapters is not None:
+        return _Reader(header, adapters).evidence()
     known = recognise(header.names)
     if len(known) != 1:
         return _unknown(header, known)
@@ -63,8 +69,10 @@ def gather(header: Header) -> Evidence:
 def _unknown(header: Header, known: tuple[Dialect, ...]) -> Evidence:
     if known:
         message = f"mixes the tensor names of {' and '.join(one.title for one in known)}; nothing is read from them"
+    elif not header.names:
+        message = "holds no tensors; give the checkpoint's weights"
     else:
-        shown = ", ".join(quote(name) for name in list(header.names)[:3]) or "none"
+        shown = ", ".join(quote(name) for name in list(header.names)[:3])
         titles = "; ".join(one.title for one in dialects().values())
         message = f"names its tensors as no program that is known ({shown}); known are {titles}"
     problem = Problem("weights" if known else "dialect", message, place=header.name)
@@ -131,6 +139,8 @@ class _Reader(Readings):
     def notes(self) -> Iterator[Problem]:
         """Yield what this dialect does not have; a program may have put more into a file than its model."""
         names, title = self.sorted, self.dialect.title
+        if not self.header.names:
+            yield self.said("is an adapter file without tensors: nothing was trained, or nothing of it was saved")
         if names.unknown:
             why = "what they are is not known, nor which layers have TTT"
             yield self.said(f"has {some(names.unknown)} in its layers, which {title} does not have; {why}")

@@ -70,6 +70,12 @@ class Knowledge(Protocol):
     ) -> Iterable[str]:
         """Return the fields that configuration files say in other words than tensors, and mean the same by."""
 
+    def as_saved(self, training: Any, evidence: Evidence, /) -> Mapping[str, Proof]:
+        """Return the fields that saving has changed, as the configuration says it would: what they are in the weights.
+
+        A proof's `tensor` is the sentence that says so. They count before every source but an override.
+        """
+
     def left_open(self, evidence: Evidence, training: Any, /) -> Collection[str]:
         """Return the fields that somebody has to say, because tensors that nobody knows leave them open."""
 

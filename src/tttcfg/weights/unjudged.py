@@ -21,6 +21,10 @@ def alike(*_given: Any) -> tuple[str, ...]:
     return ()
 
 
+def as_saved(*_given: Any) -> dict[str, Any]:
+    return {}
+
+
 def left_open(*_given: Any) -> tuple[str, ...]:
     return ()
 
