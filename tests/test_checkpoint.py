@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 import tttcfg
-from tests.builders import MODEL, checkpoint, trained
+from tests.builders import MODEL, checkpoint, trained, write_json
 from tests.dialects.tensors import Size, consolidated
 from tests.weights.files import weights_file
 from tttcfg.checkpoint import find_checkpoint
@@ -113,7 +113,7 @@ def test_files_that_are_not_there_are_none(tmp_path: Path) -> None:
         ("absent/config.json", "there is no such checkpoint"),
         ("empty", "holds no checkpoint: no consolidated folder, no checkpoint_NNNNNN folder"),
         ("notes.txt", "is no file of a checkpoint"),
-        ("run/checkpoints/checkpoint_2000000", "holds no checkpoint"),
+        ("run/checkpoints/checkpoint_2000000", "holds neither weights nor training_config.json"),
         ("loop", "cannot be read: Too many levels of symbolic links"),
         ("a\0b", "is no path"),
     ],
@@ -183,6 +183,7 @@ def test_a_folder_at_a_url_is_a_checkpoint_by_the_names_in_it(given: str, remote
         f"{inside}/config.json",
         (f"{inside}/consolidated.safetensors",),
         (),
+        (),
     )
 
 
@@ -202,3 +203,69 @@ def test_weights_of_any_name_may_be_at_a_url(remote: Path) -> None:
 
 def test_a_url_of_this_machine_is_a_path(run: Path) -> None:
     assert find_checkpoint(f"file://{run}") == find_checkpoint(run)
+
+
+@pytest.mark.parametrize("name", ["checkpoint-{}", "step_{}", "iter_{:07d}", "epoch=1-step={}", "checkpoint_{:06d}"])
+def test_steps_are_found_as_other_programs_name_them(name: str, tmp_path: Path) -> None:
+    """Hugging Face's trainer, plain scripts, Megatron and Lightning."""
+    for step in (900, 1000):
+        trained(tmp_path / str(step), {"batch_size": step}).rename(tmp_path / name.format(step))
+        shutil.rmtree(tmp_path / str(step))
+    assert tttcfg.resolve(tmp_path).training.batch_size == 1000
+
+
+def hollow(run: Path, step: int, *names: str) -> Path:
+    """Make a step that has neither weights nor a configuration, but perhaps other files."""
+    folder = run / "checkpoints" / f"checkpoint_{step:06d}" / "consolidated"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("names", [(), ("config.json",), ("config.json", "optimizer.pt")])
+def test_a_step_without_weights_and_configuration_is_passed_over_with_a_warning(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    trained(tmp_path, {"batch_size": 3})
+    folder = hollow(tmp_path, 2000, *names)
+    effective = tttcfg.resolve(tmp_path)
+    assert effective.training.batch_size == 3
+    (told,) = (one for one in effective.findings if "is passed over" in one.message)
+    assert told.severity == "warning"
+    assert "checkpoint_001000 is taken" in told.message
+    assert "checkpoint_002000" in told.message
+    for explicit in (folder, folder.parent, *(folder / name for name in names)):
+        with pytest.raises(InputError, match=r"holds neither weights nor training_config\.json"):
+            tttcfg.resolve(explicit)
+
+
+def test_a_run_of_such_steps_alone_is_refused(tmp_path: Path) -> None:
+    hollow(tmp_path, 1000)
+    hollow(tmp_path, 2000, "config.json")
+    with pytest.raises(InputError, match=r"of its steps \(checkpoint_002000, checkpoint_001000\), none has weights or"):
+        tttcfg.resolve(tmp_path)
+
+
+def test_of_another_programs_config_json_only_what_is_read_has_to_be_sound(tmp_path: Path) -> None:
+    folder = trained(tmp_path, {"ttt.enable": True, "ttt.layers": [1]})
+    path = folder / "consolidated" / "config.json"
+    model = path.read_text()
+    path.write_text(model.replace("{", '{"clip": Infinity, "twice": 1, "twice": 2, ', 1))
+    assert tttcfg.resolve(folder).ttt is not None
+    path.write_text(model.replace("{", '{"dim": NaN, ', 1).replace('"dim": 64', '"other": 64'))
+    with pytest.raises(InputError, match=r"config\.json:1:9: dim: NaN is no value"):
+        tttcfg.resolve(folder)
+    path.write_text("{}")
+    told = [one.message for one in tttcfg.resolve(folder).findings if one.code == "model_config"]
+    assert any("dim" in message for message in told)
+
+
+def test_an_index_that_only_names_the_file_beside_it_is_no_other_checkpoint(tmp_path: Path) -> None:
+    shapes = consolidated(Size(), [1], [64])
+    weights_file(tmp_path / "model.safetensors", {name: ("F32", shape) for name, shape in shapes.items()})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(shapes, "model.safetensors")}
+    write_json(tmp_path / "model.safetensors.index.json", index)
+    assert not [one for one in tttcfg.inspect_weights(tmp_path).findings if "lies beside" in one.message]
+    write_json(tmp_path / "model.safetensors.index.json", {"weight_map": {"a": "other.safetensors"}})
+    assert [one for one in tttcfg.inspect_weights(tmp_path).findings if "lies beside" in one.message]

@@ -63,7 +63,8 @@ def test_restore_none_reports_deviations(tmp_path: Path) -> None:
 
 def test_checkpoint_without_document_is_unvouched(tmp_path: Path) -> None:
     """Each computation field that no override gives is named, for nobody can vouch for it."""
-    effective = tttcfg.resolve(checkpoint(tmp_path), {"ttt": {"base_lr": 0.5}}, ["ttt.mini_batch_size=8"])
+    model = write_json(tmp_path / "config.json", MODEL)
+    effective = tttcfg.resolve(model, {"ttt": {"base_lr": 0.5}}, ["ttt.mini_batch_size=8"])
     computation = {name for name, leaf in LEAVES.items() if leaf.role is Role.COMPUTATION}
     assert {finding.key for finding in found(effective, "unvouched")} == computation - {"ttt.mini_batch_size"}
     assert effective.training.ttt.base_lr == 0.5
@@ -298,8 +299,7 @@ def test_an_item_override_is_shown_as_the_field_has_it() -> None:
 
 
 def test_a_derived_context_stands_before_the_null_that_it_fills(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path, None, MODEL)
-    effective = tttcfg.resolve(folder, {"ttt": {"enable": True}})
+    effective = tttcfg.resolve(write_json(tmp_path / "config.json", MODEL), {"ttt": {"enable": True}})
     first, *others = effective.origins["ttt.ttt_layer_context"]
     assert (first.source, first.value) == ("derived", 3000)
     assert others[-1].source == "default"

@@ -7,10 +7,11 @@ run_dir/checkpoints/checkpoint_001000/consolidated/{consolidated,lora}.safetenso
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, overload
 
 from tttcfg.document import DOCUMENT_NAME, read_unplaced
@@ -25,16 +26,19 @@ CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 ADAPTERS_NAME = "lora.safetensors"
 WEIGHT_NAMES = ("consolidated.safetensors", ADAPTERS_NAME, "model.safetensors", "model.safetensors.index.json")
+_HOLLOW = f"holds neither weights nor {DOCUMENT_NAME}"
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
 _STEPS = "checkpoints"
-_STEP = re.compile(r"checkpoint_(\d+)")
+_STEP = re.compile(r"(?:(?:checkpoint|step|iter)[_-]|epoch=\d+-step=)(\d+)")
+"""The name of the folder of one step, as Moshi's trainer, Hugging Face's, Megatron and Lightning call theirs."""
 
 
 class Checkpoint(NamedTuple):
     """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are.
 
     `weights` are the files with tensors, the one that is read first; a file that was given is the only one. Of a URL,
-    `unread` says which files nobody may read, so that it is not known whether they are there.
+    `unread` says which files nobody may read, so that it is not known whether they are there; `passed_over` which newer
+    steps hold no checkpoint.
     """
 
     folder: str
@@ -42,6 +46,7 @@ class Checkpoint(NamedTuple):
     model_config: str | None
     weights: tuple[str, ...] = ()
     unread: tuple[Problem, ...] = ()
+    passed_over: tuple[Problem, ...] = ()
 
 
 Names = tuple[str, ...]
@@ -55,9 +60,10 @@ def weight_names(family: Family) -> Names:
 def find_checkpoint(path: str | os.PathLike[str], names: Names = WEIGHT_NAMES) -> Checkpoint:
     """Return the checkpoint that `path` leads into.
 
-    A run folder (or its `checkpoints`) means its newest checkpoint, by step; a checkpoint folder its
-    `consolidated`; a file the folder it lies in. A config.json alone makes a checkpoint of a folder only
-    where nothing in it is one: run folders hold such files too. A URL means weights, or a checkpoint folder;
+    A run folder (or its `checkpoints`) means its newest checkpoint, by step: a step that has neither weights nor a
+    training_config.json is none. A checkpoint folder means its `consolidated`; a file the folder it lies in. A
+    config.json alone makes a checkpoint of a folder only where nothing in it is one, and it is no step's: run folders
+    hold such files too. A URL means weights, or a checkpoint folder;
     no folder is listed there, so a run folder's newest checkpoint is not found.
 
     Args:
@@ -142,11 +148,19 @@ def _in_run(folder: str, names: Names) -> Checkpoint | None:
 
 def _whole(folder: str, names: Names) -> Checkpoint | None:
     """Return the checkpoint that `folder` is beyond doubt, or that its `consolidated` is."""
-    return _in_folder(folder, names, bare=False) or _in_folder(os.path.join(folder, CONSOLIDATED), names)
+    return _in_folder(folder, names, bare=False) or _in_folder(os.path.join(folder, CONSOLIDATED), names, bare=False)
 
 
 def _bare(folder: str, names: Names) -> Checkpoint | None:
-    """Return the checkpoint that `folder` is by its config.json alone; a run folder is none."""
+    """Return the checkpoint that `folder` is by its config.json alone; a run folder is none, and neither is a step.
+
+    Raises:
+        InputError: It is a step's.
+    """
+    real = os.path.abspath(folder)
+    step = real if os.path.basename(real) != CONSOLIDATED else os.path.dirname(real)
+    if _STEP.fullmatch(os.path.basename(step)):
+        raise InputError(Problem("not_found", _HOLLOW, place=Place(folder)))
     if any(os.path.isdir(os.path.join(folder, name)) for name in (CONSOLIDATED, _STEPS)):
         return None
     return _in_folder(folder, names)
@@ -169,19 +183,62 @@ def _in_folder(folder: str, names: Names, *, bare: bool = True, weights: str = "
 
 
 def _newest(folder: str, names: Names) -> Checkpoint | None:
-    """Return the checkpoint of the highest step in `folder`; half-written ones have no consolidated folder."""
+    """Return the checkpoint of the highest step in `folder` that has one; None where there are no steps.
+
+    Raises:
+        InputError: None of the steps has one.
+    """
     if not os.path.isdir(folder):
         return None
     steps = [(int(match.group(1)), name) for name in os.listdir(folder) if (match := _STEP.fullmatch(name))]
+    hollow: list[str] = []
     for _, name in sorted(steps, reverse=True):
-        for candidate in (os.path.join(folder, name, CONSOLIDATED), os.path.join(folder, name)):
-            if found := _in_folder(candidate, names):
-                return found
+        if found := _whole(os.path.join(folder, name), names):
+            message = f"{_HOLLOW}: it is passed over, and {name} is taken"
+            places = (Place(os.path.join(folder, one)) for one in hollow)
+            return found._replace(passed_over=tuple(Problem("not_found", message, place=one) for one in places))
+        hollow.append(name)
+    if hollow:
+        message = f"holds no checkpoint: of its steps ({', '.join(hollow[:3])}), none has weights or {DOCUMENT_NAME}"
+        raise InputError(Problem("not_found", message, place=Place(folder)))
     return None
 
 
+class _Lenient(dict[str, Any]):
+    """Another program's settings, of which those alone have to be sound that are asked for."""
+
+    def __init__(self, values: Mapping[str, Any], problems: Iterable[Problem]) -> None:
+        super().__init__(values)
+        self.problems: dict[str, list[Problem]] = {}
+        for problem in problems:
+            self.problems.setdefault(problem.key.partition(".")[0], []).append(problem)
+
+    def __getitem__(self, key: str) -> Any:
+        self.check(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.check(key)
+        return super().get(key, default)
+
+    def check(self, key: str) -> None:
+        if key in self.problems:
+            raise InputError(self.problems[key])
+
+
 def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Return a model's config.json, which may be at a URL."""
+    """Return a model's config.json, which may be at a URL.
+
+    It is another program's file: what is wrong in it is an error where it is asked for, and only there.
+    """
     name = address(path)
     data = read_bytes(name)
-    return read_unplaced(data) or read_json(decode(data, name), name).values
+    if values := read_unplaced(data):
+        return values
+    text = decode(data, name)
+    try:
+        return read_json(text, name).values
+    except InputError as error:
+        if not all(problem.key for problem in error.problems):
+            raise
+        return _Lenient(json.loads(text), error.problems)

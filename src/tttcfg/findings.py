@@ -24,7 +24,9 @@ def source_findings(
     """Return what the sources give to know; `unknown` names what nobody can vouch for."""
     found = [*sources.config.notes, *sources.overrides.notes]
     if sources.checkpoint is not None:
-        found += [finding("warning", problem) for problem in sources.checkpoint.unread]
+        found += [
+            finding("warning", problem) for problem in (*sources.checkpoint.unread, *sources.checkpoint.passed_over)
+        ]
     found += _other_model(sources)
     found += _revealing(family, training)
     for leaf in family.decisive_leaves:
@@ -60,7 +62,7 @@ def _restored(config: Given, origins: Mapping[str, tuple[Origin, ...]]) -> Itera
 
 def _other_model(sources: Sources) -> list[Finding]:
     """Say so where the model configuration that was given is not the checkpoint's own."""
-    given, own = sources.model or {}, sources.own_model or {}
+    given, own = dict(sources.model or {}), dict(sources.own_model or {})  # of which not all is read elsewhere
     differing = [key for key in own if key in given and given[key] != own[key]]
     if not differing:
         return []

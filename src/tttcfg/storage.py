@@ -85,6 +85,15 @@ def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def lfs_pointer(name: str) -> Problem:
+    """Return the problem of a file that Git LFS has not fetched, and that says only where it is."""
+    message = "is a git-lfs pointer and not the file itself; fetch that: git lfs pull"
+    return Problem("unreadable", message, place=Place(name))
+
+
 def unreadable(name: str, error: Exception) -> Problem:
     """Return what an error of the file system means to whoever gave the path `name`."""
     if isinstance(error, FileNotFoundError):

@@ -17,6 +17,7 @@ from tttcfg.weights.dialect import dialects
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.judgement import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Judgement
 from tttcfg.weights.knowledge import binder, describes, knowledge, read_as
+from tttcfg.weights.shards import is_index, is_index_of
 
 _GRAVITY = ("unverifiable", "verified", "contradicted")
 
@@ -30,7 +31,8 @@ def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
     header = read_as(family, paths[0])
     ours = [one for one in dialects().values() if one.family == family.name]
     evidence = gather(header, ours[0] if ours and os.path.basename(paths[0]) == ADAPTERS_NAME else None)
-    return Weights(header, evidence, knowledge(family).proved(evidence), paths[1:])
+    beside = tuple(path for path in paths[1:] if not (is_index(path) and is_index_of(path, paths[0])))
+    return Weights(header, evidence, knowledge(family).proved(evidence), beside)
 
 
 def verification(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import tttcfg
 from tests.weights.files import compact, framed, laid_out, many, weights_file
 from tttcfg.errors import InputError
 from tttcfg.weights import header as header_module
@@ -236,10 +237,18 @@ def test_a_file_that_ends_before_its_header_does_is_truncated(data: bytes, messa
 
 
 def test_a_header_beyond_the_cap_is_not_read(tmp_path: Path) -> None:
-    error = cut(tmp_path / "x", b"version https://git-lfs.github.com/spec/v1\n")
+    error = cut(tmp_path / "x", b"versions of files\n")
     assert error.problems[0].code == "too_large"
-    assert "says that its header has 2,336,927,755,350,992,246 bytes; at most 16,777,216 are read" in str(error)
+    assert "says that its header has 8,317,708,060,499,010,934 bytes; at most 16,777,216 are read" in str(error)
     assert "too_large" in {problem.code for problem in refused(b"{" + b" " * HEADER_CAP).problems}
+
+
+def test_a_git_lfs_pointer_is_called_one(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 15\n"
+    for name in ("consolidated.safetensors", "model.safetensors.index.json", "training_config.json", "config.yaml"):
+        (tmp_path / name).write_bytes(pointer)
+        with pytest.raises(InputError, match=f"{name}: is a git-lfs pointer and not the file itself; .* git lfs pull"):
+            tttcfg.resolve(**{"config" if name.endswith("yaml") else "checkpoint": tmp_path / name})
 
 
 def test_a_file_that_ends_before_its_data_does_can_be_read(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Sources(NamedTuple):
 
     def part(self, extension: Extension) -> Sources:
         """Return what the sources say of an extension; what is wrong with the checkpoint itself is said elsewhere."""
-        checkpoint = None if self.checkpoint is None else self.checkpoint._replace(unread=())
+        checkpoint = None if self.checkpoint is None else self.checkpoint._replace(unread=(), passed_over=())
         document = None if self.document is None else self.document.part(extension)
         name = extension.name
         overrides, config = self.overrides.parts.get(name, Overrides()), self.config.parts.get(name, NOTHING)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
+from tttcfg.storage import LFS_POINTER, lfs_pointer
 
 MAX_DEPTH = 64
 MAX_NODES = 10_000
@@ -41,6 +42,8 @@ class Tree(NamedTuple):
 
 def decode(data: bytes, file: str) -> str:
     """Return `data` as text, or raise an InputError that says which other encoding it looks like."""
+    if data.startswith(LFS_POINTER):
+        raise InputError(lfs_pointer(file))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(Problem("encoding", "is UTF-16; save it as UTF-8", place=Place(file, 1, 1)))
     if data.startswith(b"\xef\xbb\xbf"):

@@ -29,7 +29,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.storage import open_regular, unreadable
+from tttcfg.storage import LFS_POINTER, lfs_pointer, open_regular, unreadable
 from tttcfg.weights.violations import DTYPE_BITS as DTYPE_BITS
 from tttcfg.weights.violations import MAX_TENSORS as MAX_TENSORS
 from tttcfg.weights.violations import METADATA_KEY, Entries, Tensor, bits_of, has_too_much, read_entries
@@ -126,6 +126,8 @@ def header_length(start: bytes, name: str, file_size: int) -> int:
     if len(start) < LENGTH_BYTES:
         found = f"has {len(start)} bytes, fewer than the 8 that every safetensors file begins with" if start else ""
         raise InputError(_cut(name, found or "is empty"))
+    if LFS_POINTER.startswith(start):
+        raise InputError(lfs_pointer(name))
     length = int.from_bytes(start, "little")
     if length > HEADER_CAP:
         message = f"says that its header has {length:,} bytes; at most {HEADER_CAP:,} are read (is it safetensors?)"

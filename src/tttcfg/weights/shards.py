@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.storage import open_regular, remote, unreadable
+from tttcfg.storage import LFS_POINTER, lfs_pointer, open_regular, remote, unreadable
 from tttcfg.urls import Url, address
 from tttcfg.weights.header import HEADER_CAP, MAX_TENSORS, Header, read_exactly, read_header
 from tttcfg.weights.violations import MAX_VIOLATIONS, Tensor, read_object
@@ -42,27 +42,18 @@ def is_index(path: str) -> bool:
 def read_index(name: str) -> Header:
     """Read the headers of all files that the index at `name` names; they lie beside it, as files or as links.
 
+    Links are followed wherever they lead: whoever made them, a hub's cache for one, may put files where it likes. It
+    is the index that may name nothing outside.
+
     Raises:
         InputError: With every problem of the index and of all its files.
     """
-    descriptor, status = open_regular(name)
-    try:
-        check_index_size(status.st_size, name)
-        data = read_exactly(descriptor, status.st_size)
-    except OSError as error:
-        raise InputError(unreadable(name, error)) from None
-    finally:
-        os.close(descriptor)
+    data = _index_bytes(name)
     folder = os.path.dirname(name)
-    homes = {os.path.realpath(folder), os.path.dirname(os.path.realpath(name))}
     files: dict[tuple[int, int], str] = {}
 
     def read(file: str) -> Header:
         path = os.path.join(folder, file)
-        real = os.path.realpath(path)
-        if os.path.dirname(real) not in homes:
-            message = f"is a link to {quote(real)}, outside the folder of {os.path.basename(name)}"
-            raise InputError(Problem("shards", message, place=Place(path)))
         with contextlib.suppress(OSError):  # reading it says what is wrong
             status = os.stat(path)
             first = files.setdefault((status.st_dev, status.st_ino), file)
@@ -71,6 +62,26 @@ def read_index(name: str) -> Header:
         return read_header(path)
 
     return merged(data, name, read)
+
+
+def _index_bytes(name: str) -> bytes:
+    descriptor, status = open_regular(name)
+    try:
+        check_index_size(status.st_size, name)
+        return read_exactly(descriptor, status.st_size)
+    except OSError as error:
+        raise InputError(unreadable(name, error)) from None
+    finally:
+        os.close(descriptor)
+
+
+def is_index_of(name: str, file: str) -> bool:
+    """Whether the index at `name` says nothing more than that all tensors are in the file beside it, `file`."""
+    try:
+        homes, problems = _weight_map(_index_bytes(name), name)
+    except InputError:
+        return False
+    return not problems and set(homes.values()) == {os.path.basename(file)}
 
 
 def check_index_size(size: int, name: str) -> None:
@@ -113,6 +124,8 @@ def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
 
 def _weight_map(data: bytes, name: str) -> tuple[dict[str, str], list[Problem]]:
     """Return which file holds each tensor, as the index says."""
+    if data.startswith(LFS_POINTER):
+        raise InputError(lfs_pointer(name))
     values, problems = read_object(data.lstrip(_SPACE), name, "the index", "shards")
     found = values.get(_MAP_KEY)
     if not isinstance(found, dict) or not found:
