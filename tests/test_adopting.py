@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import write_json
+from tests.builders import old_document, write_json
 from tests.cli.process import run
 from tests.dialects import tensors
 from tests.dialects.tensors import Size
@@ -148,3 +148,16 @@ def test_what_is_doubted_for_one_reason_is_said_in_one_line(folder: Path) -> Non
     assert "ttt.mini_batch_size, ttt.base_lr" in doubts[0]
     override = run("verify", folder, "ttt.base_lr=0.5").err
     assert "[doubt] ttt.base_lr: is 0.5, recorded as 1.0: no tensor proves it" in override
+
+
+def test_an_old_document_that_is_vouched_for_means_what_it_meant(folder: Path, tmp_path: Path) -> None:
+    """As a configuration file it is filled with what its program did, and what nobody knows of it stays doubted."""
+    old = old_document(3, {"ttt.enable": True, "ttt.layers": "1,2", "param_dtype": "bfloat16"})
+    path = write_json(tmp_path / "saved_version_3.json", old)
+    document = tttcfg.load_document(tttcfg.adopt(folder, path))
+    ttt = document.training.ttt
+    assert (ttt.weight_lr_multiplier, ttt.ttt_layer_context, ttt.rope_mode) == (1.0, 3000, "legacy")
+    record = document.record
+    assert {"ttt.weight_lr_multiplier", "ttt.ttt_layer_context", "ttt.rope_mode"} <= record.filled.keys()
+    assert "ttt.rope_scaling" in record.doubted
+    assert "legacy" in {one.code for one in tttcfg.resolve(folder).findings}

@@ -16,8 +16,12 @@ import tttcfg
 from tests.builders import checkpoint, document_file, trained
 from tests.strategies import complete_documents
 from tttcfg import Effective, Role
-from tttcfg.fields import Leaf, dig, plain, plant
+from tttcfg.family import Family
+from tttcfg.fields import Leaf, Section, dig, plain, plant, setting
+from tttcfg.migration import Chain, Migration
+from tttcfg.operations import Convert, Declare
 from tttcfg.record import leaf_paths
+from tttcfg.shapes import integer, number
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 MODEL_CONFIG = Path("checkpoints", "checkpoint_001000", "consolidated", "config.json")
@@ -201,3 +205,55 @@ def test_a_refused_value_that_decides_what_is_computed_blocks(leaf: Leaf, tmp_pa
     path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(tttcfg.InputError, match=leaf.name):
         tttcfg.resolve(path, overrides={leaf.name: plain(leaf.default)})
+
+
+class Timed(Section):
+    """A family whose unit changed from seconds to milliseconds under one name, and whose number became a list."""
+
+    window: float = setting(
+        2000.0, role=Role.COMPUTATION, unit="milliseconds", description="A window.", ge=1, ambiguous=True
+    )
+    depth: list[int] = setting([1], role=Role.ARCHITECTURE, unit="layers", description="Layers of each part.")
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Family:
+    first = Migration(0, "2026-01-01", "", "", (Declare("window", number(2.0)), Declare("depth", integer(1))))
+    layers = {"default": [1], "type": "array", "items": {"type": "integer"}}
+    second = Migration(
+        1,
+        "2026-02-01",
+        "",
+        "",
+        (
+            Convert("window", lambda seconds: seconds * 1000, "milliseconds", number(2000.0, minimum=1)),
+            Convert("depth", lambda one: [one] if isinstance(one, int) else one, "a list", layers),
+        ),
+    )
+    family = Family(name="timed", model=Timed, migrations="timed.migrations", schemas="tttcfg.schemas")
+    monkeypatch.setitem(vars(family), "chain", Chain([first, second]))
+    monkeypatch.setitem(vars(family), "steps", {"v0000": 0, "v0000_to_v0001": 1})
+    return family
+
+
+def test_a_value_that_both_versions_take_needs_its_version(timed: Family) -> None:
+    for options in ({"config": {"window": 2.0}}, {"overrides": ["window=2.0"]}):
+        with pytest.raises(tttcfg.InputError) as caught:
+            tttcfg.resolve(family=timed, **options)
+        (problem,) = caught.value.problems
+        assert problem.key == "window"
+        assert problem.message == (
+            "2.0 may be of before version 1, when it meant 2000.0, or of today; "
+            "give schema_version in the file that holds it"
+        )
+    for version, window in ((0, 2000.0), (1, 2.0)):
+        found = tttcfg.resolve(family=timed, config={"schema_version": version, "window": 2.0})
+        assert found.training.window == window
+    assert tttcfg.resolve(family=timed, config={"window": 0.5}).training.window == 500.0  # today refuses it
+
+
+def test_a_value_that_one_version_takes_needs_none(timed: Family) -> None:
+    for options in ({"config": {"depth": 7}}, {"overrides": ["depth=7"]}, {"overrides": {"depth": [7]}}):
+        assert tttcfg.resolve(family=timed, **options).training.depth == [7]
+    with pytest.raises(tttcfg.InputError, match="depth"):
+        tttcfg.resolve(family=timed, config={"schema_version": 1, "depth": 7})

@@ -16,6 +16,7 @@ from tttcfg.errors import InputError, Problem
 from tttcfg.extension import extensions_of
 from tttcfg.family import Family, family_of
 from tttcfg.fields import Section
+from tttcfg.from_python import is_namespace, plain_tree
 from tttcfg.saving import WEIGHTS
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -29,7 +30,7 @@ def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
     if isinstance(configuration, Document):
         return configuration
     if isinstance(configuration, Mapping):
-        return document_of(configuration, family)
+        return document_of(plain_tree(configuration, ""), family)
     if isinstance(configuration, Effective):
         effective: Effective = configuration
         own = family_of(type(effective.training))
@@ -43,8 +44,8 @@ def as_document(configuration: Any, family: Family = TTT_MOSHI) -> Document:
         )
     if isinstance(configuration, family.model):
         return Document(configuration, family, family.head)
-    if is_dataclass(configuration) and not isinstance(configuration, type):
-        live = import_module("tttcfg.live")  # and argparse, which only this needs
+    if is_namespace(configuration) or (is_dataclass(configuration) and not isinstance(configuration, type)):
+        live = import_module("tttcfg.live")
         return Document(live.training_of(configuration, family), family, family.head)
     model = family.model.__name__
     advice = f"give a {model}, an Effective, a Document, or a document as plain values"

@@ -43,6 +43,7 @@ CODES = {
     "not_a_mapping": "A document or section that is not a mapping of keys to values.",
     "not_finite": "NaN or infinity.",
     "not_found": "A file or checkpoint that is not there.",
+    "number": "A number that readers of YAML 1.1 take for another one.",
     "override": "An override that is not KEY=VALUE.",
     "padding": "A sequence length that is padded to whole mini-batches.",
     "persistence": "Inner weights that go on while evaluating, so that results depend on order and batches.",
@@ -191,7 +192,7 @@ def shallow_repr(value: object) -> str:
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return the candidate most like `name`, or an empty text where none is near."""
-    found = get_close_matches(name[:200], list(candidates), n=1, cutoff=0.75)
+    found = get_close_matches(name[:200], list(candidates), n=1, cutoff=0.8)
     return found[0] if found else ""
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from argparse import Namespace
-from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from tttcfg.document import document_of
-from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family import Family
 from tttcfg.fields import dig, plant
+from tttcfg.from_python import plain_tree
 from tttcfg.record import MISSING, Tree, split
 from tttcfg.validation import validate
-
-_PLAIN = (str, int, float, bool, type(None))
 
 
 def training_of(value: Any, family: Family) -> Any:
@@ -60,33 +54,3 @@ def _sectioned(tree: Tree) -> Tree:
         if dig(found, path, MISSING) is not MISSING or not plant(found, path, tree[name]):
             raise InputError(Problem("conflict", "is given by its dotted name and in its section; keep one", name))
     return found
-
-
-def plain_tree(value: Any, key: str) -> Any:
-    """Return `value` as mappings, lists and scalars, or raise an InputError that names the key."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    elif isinstance(value, Namespace):
-        value = vars(value)
-    if isinstance(value, Mapping):
-        return _mapping(value, key)
-    if isinstance(value, (list, tuple)):
-        return [plain_tree(item, f"{key}.{index}") for index, item in enumerate(value)]
-    if isinstance(value, Enum):
-        return plain_tree(value.value, key)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, _PLAIN):
-        return value
-    raise InputError(Problem("rejected", f"a {type(value).__name__} ({quote(value)}) cannot be saved", key.strip(".")))
-
-
-def _mapping(value: Mapping[Any, Any], key: str) -> Tree:
-    tree: Tree = {}
-    for name, item in value.items():
-        tree[str(name)] = plain_tree(item, f"{key}.{name}".strip("."))
-    return tree

@@ -94,7 +94,9 @@ def problems_of(
                 near = valid if len(problems) < MAX_PROBLEMS else ()  # looking for one takes time
                 problems.append(_unknown(below, where(below), near, old))
         else:
-            problems.append(_rejected(path, details, tree, where(path), _is_secret(model, path)))
+            problems.append(
+                _rejected(path, details, tree, where(path), _is_secret(model, path), _may_be_null(model, path))
+            )
     return problems
 
 
@@ -141,10 +143,14 @@ def _child(tree: Any, part: int | str) -> Any:
     return MISSING
 
 
-def _rejected(path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, secret: bool) -> Problem:
-    reasons = dict.fromkeys(_reason(detail) for detail in details)
+def _rejected(
+    path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, secret: bool, nullable: bool
+) -> Problem:
+    reasons: dict[str, None] = dict.fromkeys(_reason(detail) for detail in details)
     value = dig(tree, path, MISSING)
     shown = "" if value is MISSING or isinstance(value, dict) or secret else f"{quote(value)} is refused: "
+    if nullable and isinstance(value, str) and value.lower() in ("none", "nil", ""):
+        reasons["write null for nothing"] = None
     return Problem("rejected", shown + ", or ".join(reasons), ".".join(path), place)
 
 
@@ -152,6 +158,11 @@ def _is_secret(model: type[BaseModel], path: Path) -> bool:
     """Whether a secret stands at `path`, above it or below it."""
     secrets = [leaf.path for leaf in leaves(model).values() if leaf.role is Role.SECRET]
     return any(secret[: len(path)] == path or path[: len(secret)] == secret for secret in secrets)
+
+
+def _may_be_null(model: type[BaseModel], path: Path) -> bool:
+    leaf = leaves(model).get(".".join(path))
+    return leaf is not None and leaf.nullable
 
 
 def _reason(detail: dict[str, Any]) -> str:

@@ -114,7 +114,7 @@ def test_a_hundred_aliases_are_read_and_one_more_is_not() -> None:
 
 
 def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
-    value, _ = parse_yaml("[" * 64 + "]" * 64, "file")
+    value, *_ = parse_yaml("[" * 64 + "]" * 64, "file")
     assert str(value) == "[" * 64 + "]" * 64
     with pytest.raises(InputError, match="nested deeper than 64 levels"):
         parse_yaml("[" * 65 + "]" * 65, "file")

@@ -16,6 +16,7 @@ from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import extensions_of, sections_in, within
 from tttcfg.family import Family, frozen_schema
 from tttcfg.fields import Path, dig, outline, plant
+from tttcfg.from_python import plain_tree
 from tttcfg.record import MISSING, Record, copied, drop_null_sections, looks_secret, split
 from tttcfg.shapes import RESERVED, Shape, fields_of
 from tttcfg.sources.files import read_file
@@ -62,6 +63,11 @@ def given(tree: Tree, family: Family) -> Given:
 
     A `schema_version` counts. Without one, a key is read in whatever version has it.
     """
+    found = _given(tree, family)
+    return replace(found, notes=(*found.notes, *(finding("info", note) for note in tree.notes)))
+
+
+def _given(tree: Tree, family: Family) -> Given:
     refuse_other_family(tree.values, family, tree)
     stated = "schema_version" in tree.values
     version = find_version(tree.values, family, tree.file, tree).version if stated else None
@@ -303,5 +309,5 @@ def merged(sources: list[Given]) -> Given:
 
 
 def tree_of(values: Mapping[str, Any], name: str) -> Tree:
-    """Return plain values given from Python as a partial document."""
-    return Tree(copied(dict(values)), {}, name)
+    """Return values given from Python as a partial document: any mapping, with what can be saved in it."""
+    return Tree(plain_tree(values, ""), {}, name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tttcfg.effective import Finding
+from tttcfg.effective import Finding, finding
 from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Extension, extensions_of, path_of, within
@@ -15,7 +15,7 @@ from tttcfg.fields import Leaf, plant
 from tttcfg.record import MISSING, split
 from tttcfg.sources.config import given, tree_of
 from tttcfg.sources.files import parse_value, read_value
-from tttcfg.sources.text import checked_text, scalar
+from tttcfg.sources.text import checked_text, octal_elsewhere, scalar
 
 if TYPE_CHECKING:
     from tttcfg.migration import Deferred
@@ -64,6 +64,9 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
     for position, (key, value) in enumerate(pairs, 1):
         where = f"override {position}"
         try:
+            if isinstance(value, str) and not isinstance(overriding, Mapping) and key is not None:
+                note = octal_elsewhere(value.strip(), key, where)
+                found.notes += [finding("info", note)] if note is not None else []
             if key is None:
                 raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
             name = key.lstrip("-")
@@ -155,13 +158,24 @@ def _below(key: str, family: Family) -> list[str]:
 def _parsed(text: str, leaf: Leaf | None, key: str) -> Any:
     """Return typed text as the field's type has it: verbatim for text, a YAML value for everything else."""
     if leaf is not None and leaf.is_text and text != "null":
-        return checked_text(text, "")
+        return _verbatim(checked_text(text, ""), leaf)
     if text.startswith("@"):
         return _from_file(text[1:], key)
     checked_text(text, "")
     if text.lstrip()[:1] in ("[", "{", '"', "'"):
         return parse_value(text, key)
     return scalar(text.strip()) if text.strip() else text
+
+
+def _verbatim(text: str, leaf: Leaf) -> str:
+    """Return typed text for a field of text, or raise where it is most likely no text at all."""
+    if leaf.is_free_text and leaf.nullable and text.strip().lower() in ("none", ""):
+        message = f"{quote(text)} would be text; write {leaf.name}=null for nothing"
+        raise InputError(Problem("override", message, leaf.name))
+    if leaf.is_free_text and text != text.strip():
+        message = f"{quote(text)} begins or ends with a blank, which would be part of the text; leave it out"
+        raise InputError(Problem("override", message, leaf.name))
+    return text
 
 
 def _from_file(name: str, key: str) -> Any:

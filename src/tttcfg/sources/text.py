@@ -15,6 +15,7 @@ MAX_NODES = 10_000
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ZEROS = re.compile(r"[-+]?0[0-9]{1,300}")
 _WORDS: dict[str, Any] = {"": None, "~": None} | {
     spelling: value
     for word, value in (("null", None), ("true", True), ("false", False))
@@ -26,11 +27,12 @@ _MAX_KEY = 200
 
 
 class Tree(NamedTuple):
-    """What a file says: plain values, and the place of every key by its path."""
+    """What a file says: plain values, the place of every key by its path, and what there is to know about them."""
 
     values: dict[str, Any]
     places: dict[Path, Place]
     file: str
+    notes: tuple[Problem, ...] = ()
 
     def place(self, path: Path) -> Place:
         """Return where `path`, or the nearest section that holds it, stands in the file."""
@@ -76,6 +78,13 @@ def scalar(text: str, place: Place | str = "") -> Any:
     if _FLOAT.fullmatch(text):
         return finite(float(text), text, place)
     return text
+
+
+def octal_elsewhere(text: str, key: str, place: Place | str) -> Problem | None:
+    """Return what to know of a number that begins with 0: YAML 1.2 counts it in tens, YAML 1.1 in eights."""
+    if not _ZEROS.fullmatch(text):
+        return None
+    return Problem("number", f"{text} is {int(text)} here, and another number to readers of YAML 1.1", key, place)
 
 
 def integer(text: str, place: Place | str) -> int:

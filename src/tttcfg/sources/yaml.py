@@ -21,7 +21,7 @@ from ruamel.yaml.reader import ReaderError
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
-from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, scalar
+from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, octal_elsewhere, scalar
 
 MAX_ALIASES = 100
 _PLAIN_TAGS = ("tag:yaml.org,2002:str", "!")
@@ -34,18 +34,18 @@ def read_yaml(text: str, file: str) -> Tree:
     Raises:
         InputError: It is no such document, or breaks a cap; every problem that could be found is named.
     """
-    value, places = parse_yaml(text, file)
+    value, places, notes = parse_yaml(text, file)
     if value is None:
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
     if not isinstance(value, dict):
         raise InputError(
             Problem("not_a_mapping", f"holds {quote(value)}, not a mapping of keys to values", place=Place(file, 1, 1))
         )
-    return Tree(value, places, file)
+    return Tree(value, places, file, notes)
 
 
-def parse_yaml(text: str, file: str) -> tuple[Any, dict[Path, Place]]:
-    """Read one YAML document of any kind, with the place of every key."""
+def parse_yaml(text: str, file: str) -> tuple[Any, dict[Path, Place], tuple[Problem, ...]]:
+    """Read one YAML document of any kind, with the place of every key, and what there is to know about its values."""
     if "\t" in text:
         _refuse_tabs(text, file)
     builder = _Builder(file)
@@ -70,7 +70,7 @@ def parse_yaml(text: str, file: str) -> tuple[Any, dict[Path, Place]]:
         builder.problems.append(Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=Place(file)))
     if builder.problems:
         raise InputError(builder.problems)
-    return builder.root, builder.places
+    return builder.root, builder.places, tuple(builder.notes)
 
 
 def _refuse_tabs(text: str, file: str) -> None:
@@ -111,6 +111,7 @@ class _Builder:
         self.root: Any = None
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchored] = {}
         self.aliases = self.nodes = self.documents = 0
@@ -185,6 +186,8 @@ class _Builder:
             raise InputError(
                 Problem("tag", f"the tag {quote(tag)} is not read; configurations hold plain data", place=place)
             )
+        if note := octal_elsewhere(event.value, dotted(self.here()), place):
+            self.notes.append(note)
         return checked_text(value, place) if isinstance(value := scalar(event.value, place), str) else value
 
     def key(self, frame: _Frame, event: ScalarEvent, place: Place) -> None:

@@ -1,0 +1,110 @@
+"""Configurations from a running program: any mapping, sequence and namespace, and what cannot be saved is refused."""
+
+from __future__ import annotations
+
+import argparse
+from collections import ChainMap, UserList
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+import tttcfg
+from tests.builders import trained
+from tttcfg import InputError
+
+TREE = {"batch_size": 3, "ttt": {"enable": True, "layers": [1, 2], "base_lr": 0.5}, "optim": {"betas": [0.5, 0.25]}}
+
+
+class Names(Enum):
+    RUN = "runs/a"
+
+
+DOORS: dict[str, Any] = {
+    "DictConfig": OmegaConf.create(TREE),
+    "read-only": MappingProxyType({**TREE, "ttt": MappingProxyType({**TREE["ttt"], "layers": UserList([1, 2])})}),
+    "chained": ChainMap({"batch_size": 3}, TREE),
+    "numpy": {
+        "batch_size": np.int64(3),
+        "ttt": {"enable": np.bool_(True), "layers": (np.int32(1), 2), "base_lr": np.float64(0.5)},
+        "optim": {"betas": [np.float32(0.5), np.float64(0.25)]},
+    },
+}
+
+
+@pytest.mark.parametrize("given", DOORS.values(), ids=DOORS)
+def test_any_mapping_is_a_configuration(given: Any, tmp_path: Path) -> None:
+    training = tttcfg.resolve(config=given).training
+    assert training == tttcfg.resolve(config=TREE).training
+    saved = trained(tmp_path)
+    assert tttcfg.resolve(saved, [given], restore="none").training == training
+    flat = {"ttt.layers": given["ttt"]["layers"], "ttt.base_lr": given["ttt"]["base_lr"], "optim": given["optim"]}
+    overridden = tttcfg.resolve(overrides=flat).training
+    assert (overridden.ttt.layers, overridden.ttt.base_lr, overridden.optim.betas) == ((1, 2), 0.5, (0.5, 0.25))
+
+
+@pytest.mark.parametrize("kind", [argparse.Namespace, SimpleNamespace, dict, OmegaConf.create])
+def test_a_whole_configuration_may_be_a_namespace_or_a_mapping(kind: Any, tmp_path: Path) -> None:
+    document = tttcfg.resolve(config=TREE).training.model_dump(mode="json")
+    given = kind(**document) if kind in (argparse.Namespace, SimpleNamespace) else kind(document)
+    assert tttcfg.TrainingArgs.from_any(given).batch_size == 3
+    saved = {"schema_version": 7, **document}
+    whole = kind(**saved) if kind in (argparse.Namespace, SimpleNamespace) else kind(saved)
+    tttcfg.save_document(tmp_path, whole)
+    assert tttcfg.load_document(tmp_path / "training_config.json").training.ttt.layers == (1, 2)
+
+
+def test_paths_and_enumerations_are_what_they_stand_for() -> None:
+    training = tttcfg.resolve(config={"run_dir": Names.RUN, "data": {"train_data": PurePosixPath("a/b")}}).training
+    assert (training.run_dir, training.data.train_data) == ("runs/a", "a/b")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.array([1, 2]), r"a ndarray .* cannot be saved; give \.tolist\(\) of it"),
+        ({1, 2}, r"a set .* cannot be saved; give sorted\(…\) of it"),
+        (b"x", r"a bytes .* cannot be saved; give its text: \.decode\(\)"),
+        (object(), r"a object .* cannot be saved; give text, a number"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_with_the_call_that_makes_it_plain(value: Any, said: str) -> None:
+    for given in ({"config": {"ttt": {"layers": value}}}, {"overrides": {"ttt.layers": value}}):
+        with pytest.raises(InputError, match=f"ttt.layers: {said}"):
+            tttcfg.resolve(**given)
+
+
+@pytest.mark.parametrize("text", ["None", "none", "", " "])
+def test_nothing_is_not_taken_for_text(text: str) -> None:
+    with pytest.raises(InputError, match=r"resume_from: .* would be text; write resume_from=null for nothing"):
+        tttcfg.resolve(overrides=[f"resume_from={text}"])
+    if text.strip():
+        with pytest.raises(InputError, match=r"num_ckpt_keep: .* write null for nothing"):
+            tttcfg.resolve(overrides=[f"num_ckpt_keep={text}"])
+
+
+def test_a_blank_after_the_equals_sign_is_not_taken_for_text() -> None:
+    with pytest.raises(InputError, match=r"run_dir: ' runs/a' begins or ends with a blank"):
+        tttcfg.resolve(overrides=["run_dir= runs/a"])
+    assert tttcfg.resolve(overrides=["data.eval_data="]).training.data.eval_data == ""
+    assert tttcfg.resolve(overrides={"run_dir": " runs/a"}).training.run_dir == " runs/a"
+
+
+def test_a_number_that_begins_with_zero_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 010\nttt:\n  layers: [07, 10]\n")
+    effective = tttcfg.resolve(config=path, overrides=["max_steps=0100"])
+    assert (effective.training.seed, effective.training.max_steps) == (10, 100)
+    told = {one.key: one.message for one in effective.findings if one.code == "number"}
+    assert told.keys() == {"seed", "ttt.layers.0", "max_steps"}
+    assert told["seed"] == f"010 is 10 here, and another number to readers of YAML 1.1 ({path}:1:7)"
+
+
+def test_suggestions_are_near() -> None:
+    with pytest.raises(InputError) as caught:
+        tttcfg.resolve(config={"repos": 1, "batch_siz": 2})
+    assert {one.key: one.suggestion for one in caught.value.problems} == {"repos": "", "batch_siz": "batch_size"}
