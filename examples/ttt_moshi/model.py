@@ -24,7 +24,7 @@ from tttcfg.errors import InputError, Problem
 from .moshi_model import build_moshi, is_moshi, lora_linear
 from .transformer import RMSNorm, Transformer, streaming
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True)

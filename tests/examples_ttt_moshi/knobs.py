@@ -121,6 +121,7 @@ VALUES: dict[str, Any] = {
     "run_dir": "{here}/elsewhere",
     "optim.lr": 0.001,
     "duration_sec": 0.64,
+    "param_dtype": "bfloat16",
     "evaluation.librilight.streaming.use_fixed_method": False,
     "wandb.key": SECRET,
     **_RESUMED,

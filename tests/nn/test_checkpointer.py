@@ -118,7 +118,7 @@ def test_another_type_is_what_the_checkpoint_says_of_itself(tmp_path: Path) -> N
     assert tttcfg.resolve(checkpoint=folder).training.param_dtype == "bfloat16"
     assert content(folder, "training_config.json")["provenance"]["changed_by_saving"] == {"param_dtype": "float32"}
     with pytest.raises(InputError, match="param_dtype"):
-        run.save(dtype=torch.float16)
+        run.save(dtype=torch.float64)
 
 
 def test_the_models_configuration_gets_the_adapters_and_stays_as_it_was(tmp_path: Path) -> None:

@@ -62,12 +62,14 @@ def slopes(state: State, keys: torch.Tensor, targets: torch.Tensor, norm: InnerN
     Args:
         keys: [B, H, K, d]; `targets` the same.
     """
-    given, made = _activations(state, keys)
-    gradient = _norm_gradient(made[-1], targets - keys, norm)
-    found = [Slope(given[-1], gradient)]
-    for layer in reversed(range(1, len(made))):
-        gradient = _through_gelu(gradient @ state[2 * layer].mT, made[layer - 1])
-        found.insert(0, Slope(given[layer - 1], gradient))
+    *before, last = _activations(state, keys)
+    gradient = _norm_gradient(last, targets - keys, norm)
+    found: list[Slope] = []
+    for layer in reversed(range(len(before))):
+        given = functional.gelu(before[layer], approximate="tanh") if layer else keys
+        found.insert(0, Slope(given, gradient))
+        if layer:
+            gradient = _through_gelu(gradient @ state[2 * layer].mT, before[layer])
     return found
 
 
@@ -83,8 +85,7 @@ def step(state: State, found: Sequence[Slope], eta: torch.Tensor) -> State:
 
 def read_out(state: State, queries: torch.Tensor, norm: InnerNorm) -> torch.Tensor:
     """Return q + LN(f(q)) for queries [B, H, K, d]."""
-    _, made = _activations(state, queries)
-    return _normed(queries, made[-1], norm)
+    return _normed(queries, _activations(state, queries)[-1], norm)
 
 
 def read_out_again(
@@ -107,13 +108,13 @@ def _normed(queries: torch.Tensor, values: torch.Tensor, norm: InnerNorm) -> tor
     return queries + (norm.weight * normal + norm.bias)
 
 
-def _activations(state: State, tokens: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return what every layer is given, and what it makes of that, before its non-linearity."""
-    given, made = [tokens], [tokens @ state[0] + state[1]]
-    for layer in range(2, len(state), 2):
-        given.append(functional.gelu(made[-1], approximate="tanh"))
-        made.append(given[-1] @ state[layer] + state[layer + 1])
-    return given, made
+def _activations(state: State, tokens: torch.Tensor) -> list[torch.Tensor]:
+    """Return the tokens and what every layer makes of them, each before its non-linearity."""
+    found = [tokens]
+    for layer in range(0, len(state), 2):
+        given = functional.gelu(found[-1], approximate="tanh") if layer else tokens
+        found.append(given @ state[layer] + state[layer + 1])
+    return found
 
 
 def _normal(values: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
