@@ -191,6 +191,7 @@ def test_legacy_rotary_positions_are_refused_with_what_to_do() -> None:
     [
         ({"tensor_parallel_size": 2}, "these layers hold all heads on one rank; set it to 1"),
         ({"num_heads": 3}, "3 heads of 16 are not 64 wide"),
+        ({"dtype": "float16"}, "is float16, in which the layers' epsilons are 0"),
         ({"inner_layer_sizes": (16, 64, 8)}, "does not begin and end with head_dim 16"),
         ({"inner_model": "linear"}, "2 layers are no inner model linear"),
         ({"inner_layer_sizes": (16, 16)}, "1 layers are no inner model mlp"),

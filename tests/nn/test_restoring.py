@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.nn.language import LORA, MODEL, Training, build, equal, values
 from tttcfg.errors import ContradictionError, InputError
@@ -74,6 +76,24 @@ def test_merged_weights_are_restored_without_adapters(tmp_path: Path) -> None:
     restored = restore(folder, ANY, build=build)
     assert restored.computation.agrees
     assert not any("lora" in name for name, _ in restored.model.named_parameters())
+
+
+def test_merged_weights_whose_files_say_that_there_are_adapters_are_restored_as_merged(tmp_path: Path) -> None:
+    """As the trainer leaves them: configuration and config.json are those of the run, the weights are merged."""
+    folder = Training(tmp_path, {**LORA, "save_adapters": False}, fingerprint=False).save(save_only_lora=False)
+    inside = folder / "consolidated"
+    for name, changes in (("training_config.json", {"enable": True}), ("config.json", True)):
+        document = json.loads((inside / name).read_bytes())
+        document["lora"] = {**document["lora"], **changes} if isinstance(changes, dict) else changes
+        document.pop("provenance", None)
+        (inside / name).write_text(json.dumps(document))
+    (inside / "manifest.json").unlink(missing_ok=True)
+    tensors = load_file(inside / "consolidated.safetensors")
+    save_file(tensors, inside / "consolidated.safetensors")  # without the mark of another configuration
+    restored = restore(folder, ANY, build=build)
+    assert not any("lora" in name for name, _ in restored.model.named_parameters())
+    assert equal(values(restored.model), tensors)
+    assert restored.effective.training.lora.enable is False
 
 
 def test_without_a_config_json_the_model_cannot_be_built(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tttcfg.nn.tensor_file import reading
 from tttcfg.urls import Url
 from tttcfg.weights.evidence import gather
 from tttcfg.weights.header import Header
+from tttcfg.weights.knowledge import knowledge
 from tttcfg.weights.marking import embedded_document
 from tttcfg.weights.shards import read_weights
 
@@ -144,7 +145,8 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
     named, derived = (config, found.model_config or ""), None
     if config is None and isinstance(effective, Effective):
         derived = Derived(effective.ttt, {}, ())
-    problems, deviations = _changed(effective, given, saved)
+    merged = knowledge(family).as_saved(saved.training, evidence) if saved is not None else {}
+    problems, deviations = _changed(effective, given, saved, {name: one.value for name, one in merged.items()})
     if found.model_config is not None and is_edited(Path(found.model_config)):
         message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"
         problems.append(Problem("binding", message, place=Place(found.model_config)))
@@ -177,13 +179,19 @@ def _header(found: Checkpoint) -> Header:
     return header
 
 
-def _changed(effective: Any, given: Document, saved: Document | None) -> tuple[list[Problem], list[str]]:
-    """Return where a configuration is not what the weights were saved with: by mistake, and on purpose."""
+def _changed(
+    effective: Any, given: Document, saved: Document | None, merged: Mapping[str, Any]
+) -> tuple[list[Problem], list[str]]:
+    """Return where a configuration is not what the weights were saved with: by mistake, and on purpose.
+
+    Args:
+        merged: What saving has changed, as the saved configuration says it would.
+    """
     problems: list[Problem] = []
     deviations: list[str] = []
     for leaf in given.family.decisive_leaves if saved is not None else ():
         now, then = leaf.get(given.training), leaf.get(saved.training)  # type: ignore[union-attr]
-        if now == then or leaf.name in saved.assumed:  # type: ignore[union-attr]
+        if now in (then, merged.get(leaf.name, then)) or leaf.name in saved.assumed:  # type: ignore[union-attr]
             continue
         origin = effective.origins[leaf.name][0] if isinstance(effective, Effective) else None
         if origin is not None and origin.source == "override":
