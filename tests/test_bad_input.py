@@ -194,7 +194,7 @@ def test_migrate_names_the_bad_document_changes_nothing_and_goes_on(tmp_path: Pa
     assert json.loads(document_file(good).read_bytes())["schema_version"] == 7
 
 
-@pytest.mark.parametrize("content", [b"[" * 60_000, b"\xff", b"", b'{"dim": 1, "dim": 2}'])
+@pytest.mark.parametrize("content", [b"[" * 60_000, b"\xff", b"", b"[]", b'{"dim": 1'])
 def test_a_bad_model_config_is_refused(content: bytes, tmp_path: Path) -> None:
     path = config(tmp_path, "json", content)
     assert str(path) in refused("resolve", "--model-config", path)

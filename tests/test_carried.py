@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document
+from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, write_json
 from tests.cli.process import run
 
 WIDE = {**MODEL, "num_layers": 32}
@@ -38,7 +38,7 @@ def test_what_was_doubted_is_doubted_still(tmp_path: Path) -> None:
 
 
 def test_what_nobody_vouched_for_stays_so(tmp_path: Path) -> None:
-    effective = tttcfg.resolve(checkpoint(tmp_path, None, WIDE), {"ttt": {"enable": True, "layers": [1]}})
+    effective = tttcfg.resolve(write_json(tmp_path / "config.json", WIDE), {"ttt": {"enable": True, "layers": [1]}})
     keys = {key for _, key in codes(effective, "unvouched")}
     again = {key for _, key in codes(saved_again(tmp_path, effective), "doubt")}
     assert "ttt.mini_batch_size" in keys

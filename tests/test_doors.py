@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tttcfg
-from tests.builders import checkpoint, document_file, trained
+from tests.builders import checkpoint, document_file, old_document, trained
 from tests.strategies import complete_documents
 from tttcfg import Effective, Role
 from tttcfg.family import Family
@@ -189,7 +189,7 @@ def test_a_refused_value_that_decides_nothing_does_not_block_the_rest(leaf: Leaf
         tttcfg.resolve(folder)
     (problem,) = caught.value.problems
     assert problem.key.startswith(leaf.name)
-    assert "override it to go on, or leave the saved configuration out with --restore none" in problem.message
+    assert "to go on, or leave the saved configuration out with --restore none" in problem.message
     value = plain(leaf.default)
     effective = resolved(folder, overrides={leaf.name: value})
     assert effective.training.ttt.mini_batch_size == 4
@@ -257,3 +257,80 @@ def test_a_value_that_one_version_takes_needs_none(timed: Family) -> None:
         assert tttcfg.resolve(family=timed, **options).training.depth == [7]
     with pytest.raises(tttcfg.InputError, match="depth"):
         tttcfg.resolve(family=timed, config={"schema_version": 1, "depth": 7})
+
+
+def test_a_document_that_is_nearly_whole_is_told_from_a_whole_one() -> None:
+    """It could be taken for one, and its gaps have today's defaults."""
+    document = old_document(3, {"ttt.enable": True})
+    del document["seed"]
+    for one in (document, {"schema_version": 3, **document}):
+        (told,) = (one for one in tttcfg.resolve(config=one).findings if "nearly all" in one.message)
+        assert (told.severity, told.code) == ("warning", "fragment")
+        assert "has nearly all fields of version 3, but not seed" in told.message
+    assert not [one for one in tttcfg.resolve(config={"ttt": document["ttt"]}).findings if "nearly" in one.message]
+
+
+def test_a_whole_document_with_a_newer_key_is_read_as_in_its_checkpoint(tmp_path: Path) -> None:
+    document = old_document(3, {"ttt.enable": True})
+    document["ttt"]["use_rope"] = True
+    path = tmp_path / "saved.json"
+    path.write_text(json.dumps(document))
+    found, expected = resolved(config=path), resolved(checkpoint(tmp_path / "run", document, None))
+    assert saved(found) == saved(expected)
+    assumed = [{one.key for one in effective.findings if one.code == "assumed"} for effective in (found, expected)]
+    assert assumed[0] == {key for key in assumed[1] if key} != set()
+    assert found.provenance["assumed"]["values"].keys() >= assumed[0]
+
+
+@pytest.mark.parametrize("written", ["true", "false"])
+def test_a_typed_override_has_an_older_form_too(written: str) -> None:
+    overrides = ["ttt.enable=true", f"ttt.persistent_states={written}", "ttt.mlp.layers=3"]
+    effective = tttcfg.resolve(overrides=overrides)
+    assert effective.training.ttt.persistent_states == "first_sequence"
+    with pytest.raises(tttcfg.InputError, match=r"'yes' is refused: must be 'never'"):
+        tttcfg.resolve(overrides=["ttt.persistent_states=yes"])
+
+
+def test_what_was_obeyed_is_not_said_to_be_converted() -> None:
+    for config, overrides in (
+        ({"ttt": {"enable": True, "ttt_mlp_layers": 3, "ttt_mlp_expansion_factor": 2}}, []),
+        (None, ["ttt.enable=true", "ttt.mlp.layers=3", "ttt.ttt_mlp_expansion_factor=2"]),
+    ):
+        effective = tttcfg.resolve(config=config, overrides=overrides)
+        assert effective.training.ttt.mlp.expansion_factor == 2.0
+        assert not [one for one in effective.findings if one.code == "converted"]
+
+
+def test_an_item_under_an_old_name_is_read_as_the_old_program_did() -> None:
+    config = {"ttt": {"enable": True, "mlp": {"hidden_dims": [9]}}}
+    effective = tttcfg.resolve(config=config, overrides=["ttt.ttt_mlp_hidden_dims.0=7"])
+    assert effective.training.ttt.mlp.hidden_dims is None  # of two layers, whose width was not read
+
+
+BROKEN: list[tuple[str, str, list[str]]] = [
+    ('"max_norm": 1.0', '"max_norm": Infinity', ["max_norm=1"]),
+    ('"seed": 0', '"seed": 1' + "0" * 400, ["seed=1"]),
+    ('"seed": 0', '"seed": 1' + "0" * 5000, ["seed=1"]),
+    ("0.95", "1.5", ["optim.betas=[0.8, 0.9]"]),
+    ('"offline": false', '"offline": {"a": 1}', ["wandb.offline=true"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "overrides"), BROKEN, ids=[new[:24] for _, new, _ in BROKEN])
+def test_what_no_reader_takes_is_got_past_as_well(old: str, new: str, overrides: list[str], tmp_path: Path) -> None:
+    path = document_file(trained(tmp_path, {"ttt.mini_batch_size": 4}))
+    assert path.read_text("utf-8").count(old) == 1
+    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(tttcfg.InputError, match=r"override .* to go on, or leave the saved configuration out"):
+        tttcfg.resolve(path)
+    assert resolved(path, overrides=overrides).training.ttt.mini_batch_size == 4
+    assert resolved(path, restore="none").training.ttt.mini_batch_size == 16
+
+
+def test_a_section_that_is_none_is_got_past_by_leaving_the_configuration_out(tmp_path: Path) -> None:
+    path = document_file(trained(tmp_path))
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**document, "wandb": "x"}), encoding="utf-8")
+    with pytest.raises(tttcfg.InputError, match=r"override all of wandb to go on"):
+        tttcfg.resolve(path)
+    assert resolved(path, restore="none").training.wandb.project is None

@@ -78,11 +78,11 @@ def test_what_cannot_be_saved_is_refused_with_the_call_that_makes_it_plain(value
             tttcfg.resolve(**given)
 
 
-@pytest.mark.parametrize("text", ["None", "none", "", " "])
+@pytest.mark.parametrize("text", ["None", "none", "NULL", "Null", "", " "])
 def test_nothing_is_not_taken_for_text(text: str) -> None:
     with pytest.raises(InputError, match=r"resume_from: .* would be text; write resume_from=null for nothing"):
         tttcfg.resolve(overrides=[f"resume_from={text}"])
-    if text.strip():
+    if "o" in text:
         with pytest.raises(InputError, match=r"num_ckpt_keep: .* write null for nothing"):
             tttcfg.resolve(overrides=[f"num_ckpt_keep={text}"])
 
@@ -102,6 +102,24 @@ def test_a_number_that_begins_with_zero_is_reported(tmp_path: Path) -> None:
     told = {one.key: one.message for one in effective.findings if one.code == "number"}
     assert told.keys() == {"seed", "ttt.layers.0", "max_steps"}
     assert told["seed"] == f"010 is 10 here, and another number to readers of YAML 1.1 ({path}:1:7)"
+
+
+def test_text_that_is_none_is_reported_in_a_file() -> None:
+    for options in ({"config": {"resume_from": "None"}}, {"overrides": ["wandb={project: None}"]}):
+        (told,) = (one for one in tttcfg.resolve(**options).findings if one.code == "null")
+        assert (told.severity, told.message.partition(";")[0]) == ("warning", "is the text 'None'")
+
+
+def test_zeros_are_reported_wherever_a_number_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("010")
+    for override in ("optim={lr: 010}", f"seed=@{tmp_path / 'v.yaml'}"):
+        assert [one for one in tttcfg.resolve(overrides=[override]).findings if one.code == "number"]
+
+
+@pytest.mark.parametrize("text", ["???", "${nope}"])
+def test_a_value_that_omegaconf_cannot_look_up_is_bad_input(text: str) -> None:
+    with pytest.raises(InputError, match=r"optim\.lr: cannot be read: .* OmegaConf\.to_container"):
+        tttcfg.resolve(config=OmegaConf.create({"optim": {"lr": text}}))
 
 
 def test_suggestions_are_near() -> None:

@@ -204,6 +204,11 @@ def test_merged_adapters_are_no_contradiction_where_the_configuration_merges_the
     document = tttcfg.load_document(tttcfg.adopt(without, run))
     assert (document.training.lora.enable, document.training.save_adapters) == (False, False)
     assert tttcfg.resolve(without).training.lora.enable is False
+    override = tttcfg.resolve(folder, overrides=["save_adapters=true"])  # of the next run
+    assert override.training.lora.enable is False
+    dangerous = saved(tmp_path / "d", consolidated(layers=[1, 2]), {**values, "save_adapters": True}, model=model)
+    with pytest.raises(ContradictionError, match="adds random adapters"):
+        tttcfg.resolve(dangerous, overrides=["save_adapters=false"])
     only_adapters = saved(tmp_path / "c", lora_file(layers=[1, 2], rank=8), values, file="lora.safetensors")
     assert "lora.rank" in refused(only_adapters)
 

@@ -26,6 +26,8 @@ CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 ADAPTERS_NAME = "lora.safetensors"
 WEIGHT_NAMES = ("consolidated.safetensors", ADAPTERS_NAME, "model.safetensors", "model.safetensors.index.json")
+_LONGEST = 300
+"""Digits that a whole number may have; a longer one is none that anything here could mean."""
 _HOLLOW = f"holds neither weights nor {DOCUMENT_NAME}"
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
 _STEPS = "checkpoints"
@@ -157,10 +159,11 @@ def _bare(folder: str, names: Names) -> Checkpoint | None:
     Raises:
         InputError: It is a step's.
     """
-    real = os.path.abspath(folder)
-    step = real if os.path.basename(real) != CONSOLIDATED else os.path.dirname(real)
-    if _STEP.fullmatch(os.path.basename(step)):
-        raise InputError(Problem("not_found", _HOLLOW, place=Place(folder)))
+    for path in {os.path.abspath(folder), os.path.realpath(folder)}:
+        step = path if os.path.basename(path) != CONSOLIDATED else os.path.dirname(path)
+        if not _STEP.fullmatch(os.path.basename(step)):
+            continue
+        raise InputError(Problem("not_found", f"{_HOLLOW}: none of {_wanted(names)}", place=Place(folder)))
     if any(os.path.isdir(os.path.join(folder, name)) for name in (CONSOLIDATED, _STEPS)):
         return None
     return _in_folder(folder, names)
@@ -211,7 +214,8 @@ class _Lenient(dict[str, Any]):
         super().__init__(values)
         self.problems: dict[str, list[Problem]] = {}
         for problem in problems:
-            self.problems.setdefault(problem.key.partition(".")[0], []).append(problem)
+            for key in (key for key in values if key and f"{problem.key}.".startswith(f"{key}.")):
+                self.problems.setdefault(key, []).append(problem)
 
     def __getitem__(self, key: str) -> Any:
         self.check(key)
@@ -239,6 +243,10 @@ def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     try:
         return read_json(text, name).values
     except InputError as error:
-        if not all(problem.key for problem in error.problems):
+        try:
+            values = json.loads(text, parse_int=lambda number: int(number) if len(number) < _LONGEST else number)
+        except (ValueError, RecursionError):
+            raise error from None
+        if not isinstance(values, dict):
             raise
-        return _Lenient(json.loads(text), error.problems)
+        return _Lenient(values, error.problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,9 +20,9 @@ from tttcfg.errors import InputError, Place
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Carried, Extension, carried_from, carried_in, extensions_of, path_of, sections_in, within
 from tttcfg.family import Family
-from tttcfg.fields import MAX_WHOLE, UNSET, Path, plain
+from tttcfg.fields import MAX_WHOLE, UNSET, Path, dig, plain
 from tttcfg.migration import Identification
-from tttcfg.record import MISSING, Record, Tree, split, take
+from tttcfg.record import Record, Tree, split, take
 from tttcfg.seals import seal
 from tttcfg.sources.json import read_json
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
@@ -35,6 +36,7 @@ DOCUMENT_NAME = "training_config.json"
 DOCUMENT_CAP = 1 << 20
 """Most bytes a saved document may have; what is kept of removed settings makes it longer than a configuration."""
 Training = TypeVar("Training", default=Any)
+_LONGEST = 300
 _TOO_MANY = 1 << 30
 _PLAIN_SIZE = 2 * MAX_NODES
 """Most bytes in which there cannot be more values than a document may have."""
@@ -163,8 +165,17 @@ def parse_document(data: bytes, family: Family, path: str = "document", leaving_
         with contextlib.suppress(InputError):  # only a problem needs places, and reading them takes time
             return document_of(values, family, path, leaving_out=leaving_out)
     text = decode(data, path)
-    tree = read_json(text, path)
-    return document_of(tree.values, family, path, tree, carried_in(text), leaving_out)
+    try:
+        tree = read_json(text, path)
+        texts = carried_in(text)
+    except InputError as error:
+        if not leaving_out or any(problem.key not in leaving_out for problem in error.problems):
+            raise
+        try:
+            tree, texts = SourceTree(json.loads(text, parse_int=_short), {}, path), None
+        except ValueError:
+            raise error from None
+    return document_of(tree.values, family, path, tree, texts, leaving_out)
 
 
 def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
@@ -276,10 +287,23 @@ def document_of(
             carried[name] = texts[name] if texts is not None else carried_from(section.values)
     upgraded = upgrade(values, family, path, tree)
     for name in family.leaves.keys() & set(leaving_out):
-        if take(upgraded.values, split(name)) is not MISSING:
-            upgraded.assumed[name] = UNSET
+        _leave_out(upgraded.values, split(name))
+        upgraded.assumed[name] = UNSET
     core = _read(upgraded, family, path, tree, values.get("provenance") or {})
     return replace(core, parts=parts, carried=carried) if sections else core
+
+
+def _short(digits: str) -> int:
+    """Return a whole number; one that is left out for its length is any."""
+    return int(digits) if len(digits) < _LONGEST else 0
+
+
+def _leave_out(values: Tree, path: Path) -> None:
+    """Take out what stands at `path`, or on the way there where that is no section."""
+    for depth in range(1, len(path) + 1):
+        if depth == len(path) or not isinstance(dig(values, path[:depth], {}), dict):
+            take(values, path[:depth])
+            return
 
 
 def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, provenance: Mapping[str, Any]) -> Document:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from typing_extensions import TypeVar
@@ -90,7 +89,7 @@ class Weights(NamedTuple):
     evidence: Evidence
     proved: Mapping[str, Proof]
     beside: tuple[str, ...] = ()
-    as_saved: Mapping[str, Proof] = MappingProxyType({})
+    as_saved: Mapping[str, Proof] = {}
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,14 @@ class Effective(Generic[Training, Layers]):
     def is_contradicted(self) -> bool:
         """Whether its parts cannot be true together, so that nothing may be computed with it."""
         return any(one.severity == "error" for one in self.findings)
+
+    @property
+    def told_origins(self) -> Mapping[str, tuple[Origin, ...]]:
+        """The origins that may be shown: of a contradicted result those of the fields that contradict something."""
+        if not self.is_contradicted:
+            return self.origins
+        refused = {one.key for one in self.findings if one.severity == "error"}
+        return {name: given for name, given in self.origins.items() if name in refused}
 
     def extension(self, model: type[Settings]) -> Settings:
         """Return the settings of the extension whose model is `model`.

@@ -43,6 +43,7 @@ CODES = {
     "not_a_mapping": "A document or section that is not a mapping of keys to values.",
     "not_finite": "NaN or infinity.",
     "not_found": "A file or checkpoint that is not there.",
+    "null": "Text that is most likely meant to be null.",
     "number": "A number that readers of YAML 1.1 take for another one.",
     "override": "An override that is not KEY=VALUE.",
     "padding": "A sequence length that is padded to whole mini-batches.",

@@ -15,6 +15,7 @@ from tttcfg.sources.config import Given
 from tttcfg.sources.reading import Sources
 from tttcfg.urls import is_url, shown
 
+STANDS_IN = "its version's default stands in"
 UNVOUCHED = "nobody can vouch that the weights were trained with it"
 
 
@@ -33,6 +34,8 @@ def source_findings(
         file = sources.config.documents.get(leaf.name)
         if file is not None and origins[leaf.name][0].source == "config":
             found += _uncertain(leaf, file, training)
+            if leaf.name in file.assumed and training_uses(leaf, training):
+                found.append(Finding("warning", "assumed", leaf.name, f"is missing from {file.path}; {STANDS_IN}"))
     document = sources.document
     if document is None:
         alone = sources.checkpoint is None
@@ -88,7 +91,7 @@ def _assumed(family: Family, document: Document, training: Any) -> list[Finding]
     if not document.assumed:
         return []
     decisive = {leaf.name: leaf for leaf in family.decisive_leaves if leaf.name in document.assumed}
-    message = f"is missing from {document.path}; its version's default stands in"
+    message = f"is missing from {document.path}; {STANDS_IN}"
     found = [
         Finding("warning", "assumed", name, message)
         for name, leaf in decisive.items()

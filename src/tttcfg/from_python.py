@@ -22,6 +22,13 @@ _INSTEAD = {
     "bytes": "give its text: .decode()",
     "ndarray": "give .tolist() of it",
     "Tensor": "give .tolist() of it",
+    "bytearray": "give its text: .decode()",
+    "generator": "give list(…) of it",
+    "Decimal": "give float(…) of it",
+    "Fraction": "give float(…) of it",
+    "longdouble": "give float(…) of it",
+    "datetime": "give its text: str(…)",
+    "datetime64": "give its text: str(…)",
     "dtype": 'give its name, such as "bfloat16"',
     "device": "give its name: str(…)",
 }
@@ -78,4 +85,16 @@ def is_namespace(value: Any) -> bool:
 
 
 def _mapping(value: Mapping[Any, Any], key: str) -> Tree:
-    return {str(name): plain_tree(value[name], f"{key}.{name}".strip(".")) for name in value}
+    if type(value) is dict:
+        return {str(name): plain_tree(one, f"{key}.{name}".strip(".")) for name, one in value.items()}
+    tree: Tree = {}
+    for name in value:
+        path = f"{key}.{name}".strip(".")
+        try:
+            one = value[name]
+        except Exception as error:  # of any class: OmegaConf's look up values that are not there yet
+            said = str(error).partition("\n")[0]
+            advice = "resolve it first, as OmegaConf.to_container(…, resolve=True, throw_on_missing=True) does"
+            raise InputError(Problem("rejected", f"cannot be read: {said}; {advice}", path)) from None
+        tree[str(name)] = plain_tree(one, path)
+    return tree

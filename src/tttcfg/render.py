@@ -184,10 +184,9 @@ def _settings(effective: Effective) -> dict[str, Any]:
 def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
     """Return the documented object of `resolve --output json`; of a contradicted result, what says why."""
     if effective.is_contradicted:
-        refused = {one.key for one in effective.findings if one.severity == "error"}
-        told = {name: origins for name, origins in effective.origins.items() if name in refused}
         nothing = {"training": None, "ttt": None}
-        return {"schema_version": family.head, **nothing, **_told(told, effective.findings), "digest": None}
+        told = _told(effective.told_origins, effective.findings)
+        return {"schema_version": family.head, **nothing, **told, "digest": None}
     return {
         "schema_version": family.head,
         "training": effective.training.model_dump(mode="json"),

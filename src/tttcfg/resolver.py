@@ -22,7 +22,7 @@ from tttcfg.fields import UNSET, Leaf, Role, dig, nested, outline, plain, plant
 from tttcfg.findings import rule_findings, source_findings, unvouched, unvouched_reason
 from tttcfg.record import same, split
 from tttcfg.saving import carried
-from tttcfg.sources.config import not_installed, settled
+from tttcfg.sources.config import as_field, given, not_installed, tree_of
 from tttcfg.sources.overrides import Override, Overriding, apply_item
 from tttcfg.sources.reading import Config, Sources, read_sources
 from tttcfg.validation import validate
@@ -133,7 +133,8 @@ def _merged(
     values, origins = merge.run()
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
     if (weights := sources.weights) is not None:
-        saved = import_module("tttcfg.weights.knowledge").knowledge(family).as_saved(training, weights.evidence)
+        known = import_module("tttcfg.weights.knowledge").knowledge(family)
+        saved = known.as_saved(lambda name: _when_saved(origins[name]), weights.evidence)
         saved = {name: one for name, one in saved.items() if _said_otherwise(origins[name], one.value)}
         for name, one in saved.items():
             plant(values, split(name), one.value)
@@ -151,6 +152,11 @@ def _merged(
         winner, *beaten = origins[name]
         origins[name] = (winner._replace(value=family.leaves[name].get(training)), *beaten)
     return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
+
+
+def _when_saved(origins: Iterable[Origin]) -> Any:
+    """Return what a field was when weights were saved: what no override says, which is of this run."""
+    return next(origin.value for origin in origins if origin.source != "override")
 
 
 def _said_otherwise(origins: Iterable[Origin], value: Any) -> bool:
@@ -223,10 +229,10 @@ class _Merge:
             where = self.config.places[name]
             if (value := self.settled(name, deferred, where, notes)) is not UNSET:
                 values[name] = value
-        for name, given in self.overrides.items():
-            for index, one in enumerate(given):
+        for name, overriding in self.overrides.items():
+            for index, one in enumerate(overriding):
                 if one.deferred is not None:
-                    given[index] = one._replace(value=self.settled(name, one.deferred, one.where, notes))
+                    overriding[index] = one._replace(value=self.settled(name, one.deferred, one.where, notes))
         self.config = replace(self.config, values=values, notes=tuple(notes))
 
     def said(self, name: str) -> Any:
@@ -243,11 +249,12 @@ class _Merge:
     def settled(self, name: str, deferred: Deferred, where: str, notes: list[Finding]) -> Any:
         """Return a value of an older form as the field has it today; UNSET where that is refused."""
         try:
-            value = settled(deferred, name, self.said(deferred.conversion.beside), self.family, where)
+            now = deferred.settled(self.said(deferred.conversion.beside))
+            value = as_field(now, name, self.family, where)
         except InputError as error:
             self.problems.extend(error.problems)
             return UNSET
-        if not same(plain(value), deferred.value):
+        if not same(now, deferred.value):
             message = f"was written as {quote(deferred.value)}: {deferred.conversion.reason}"
             notes.append(finding("info", Problem("converted", message, name, where)))
         return value
@@ -289,12 +296,25 @@ class _Merge:
                 ranked = (Origin("override", override.value, override.where), *ranked)
             elif override.action == "item":
                 try:
-                    ranked = (Origin("override", apply_item(override, ranked[0].value), override.where), *ranked)
+                    ranked = (Origin("override", self.with_item(override, ranked[0].value), override.where), *ranked)
                 except InputError as error:
                     self.problems.extend(error.problems)
             else:
                 ranked = self.chosen(leaf, override, ranked)
         return ranked
+
+    def with_item(self, override: Override, current: Any) -> Any:
+        """Return a list with one item changed, read as the older version has it under whose name the item was given."""
+        items = apply_item(override, current)
+        if not override.old:
+            return items
+        tree: dict[str, Any] = {}
+        plant(tree, split(override.old), plain(items))
+        read = given(tree_of(tree, override.where), self.family)
+        if (deferred := read.deferred.get(override.name)) is None:
+            return read.values[override.name]
+        now = deferred.settled(self.said(deferred.conversion.beside))
+        return as_field(now, override.name, self.family, override.where)
 
     def chosen(self, leaf: Leaf, override: Override, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return `ranked` with the value that `!default` or `!config` asks for put first."""

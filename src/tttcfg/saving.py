@@ -106,6 +106,9 @@ def carried(
         for kind in ("filled", "converted", "doubted"):
             if (entry := getattr(file.record, kind).get(name)) is not None:
                 provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
+        if name in file.assumed:
+            assumed = provenance.setdefault("assumed", {"reason": ABSENT, "values": {}})
+            assumed["values"][name] = file.assumed[name]
     return provenance
 
 

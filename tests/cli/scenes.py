@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import tttcfg
-from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, trained
+from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, trained, write_json
 from tests.cli.process import run
 from tests.dialects import tensors
 from tests.weights.files import weights_file
@@ -79,7 +79,8 @@ ttt:
 def prepare(folder: Path) -> None:
     """Make the files that the scenes are about."""
     checkpoint(folder / "seed", SEED_EXCERPT, {**MODEL, "num_layers": 32})
-    checkpoint(folder / "bare")
+    (folder / "bare").mkdir()
+    write_json(folder / "bare" / "config.json", MODEL)
     old = old_document(5, {"ttt.enable": True, "ttt.layers": "1,2", "ttt.use_rope": True, "batch_size": 4})
     checkpoint(folder / "old", old)
     trained(folder / "now", {"ttt.enable": True, "ttt.layers": [1, 2, 3], "batch_size": 4})

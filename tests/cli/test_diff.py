@@ -69,7 +69,7 @@ INSIDE = "checkpoints/checkpoint_001000/consolidated"
         ("training_config.json", "saved document, version 6"),
         ("generation_3_ttt.json", "saved document, version 3"),
         ("training_config.json.v3.bak", "saved document, version 3"),
-        ("numbered.json", "saved document, version 7"),
+        ("numbered.json", CONFIG),
         ("half.json", CONFIG),
         ("old.json", CONFIG),
         ("any.json", CONFIG),

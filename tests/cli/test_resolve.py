@@ -151,6 +151,8 @@ def test_contradictions_all_at_once(tmp_path: Path) -> None:
     assert result.err.count("excludes lora.enable") == 1
     assert result.err.count("layers [9] do not exist") == 1
     assert result.out == ""
+    explained = run("resolve", "--checkpoint", folder, "full_finetuning=true", "lora.enable=true", "--explain")
+    assert {line.split()[0] for line in explained.out.splitlines()} == {"KEY", "full_finetuning", "ttt.layers"}
     assert [line.split()[0] for line in result.err.splitlines()[:2]] == ["error", "error"]
 
 

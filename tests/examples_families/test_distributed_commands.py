@@ -91,7 +91,7 @@ def test_binding_it_is_refused_and_what_writes_the_document_is_named(step: Path)
 def test_another_family_finds_no_checkpoint_there(step: Path) -> None:
     done = run("verify", step)
     assert done.code == 2
-    assert "holds no checkpoint" in done.err
+    assert "holds neither weights nor training_config.json" in done.err
 
 
 def test_its_own_layer_configuration_is_not_said_to_be_switched_off(step: Path) -> None:

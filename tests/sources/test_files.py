@@ -39,8 +39,8 @@ def test_json_in_a_yaml_file_is_yaml(tmp_path: Path) -> None:
 def test_a_value_file_may_hold_anything(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     (tmp_path / "table.toml").write_text("a = 1\n")
-    assert read_value(str(tmp_path / "list.yaml")) == [1, 2]
-    assert read_value(str(tmp_path / "table.toml")) == {"a": 1}
+    assert read_value(str(tmp_path / "list.yaml")) == ([1, 2], ())
+    assert read_value(str(tmp_path / "table.toml")) == ({"a": 1}, ())
 
 
 def test_a_value_beyond_the_cap_is_refused_before_it_is_parsed() -> None:

@@ -14,17 +14,13 @@ from tttcfg.api import load_document, resolve
 from tttcfg.checkpoint import find_checkpoint, weight_names
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
-from tttcfg.document import DOCUMENT_NAME, Document, read_unplaced
+from tttcfg.document import DOCUMENT_NAME, Document
 from tttcfg.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, printable
 from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.families import BUILT_IN, family_named
 from tttcfg.family import Family
-from tttcfg.fields import dig
-from tttcfg.record import MISSING, leaf_paths
-from tttcfg.sources.json import read_json
-from tttcfg.sources.text import decode
-from tttcfg.storage import read_bytes
+from tttcfg.sources.config import whole_document
 from tttcfg.urls import address, is_url
 
 _OF_CHECKPOINTS = (".safetensors", ".safetensors.index.json", ".pt")
@@ -40,9 +36,9 @@ def diff(
     """Compare two configurations, field by field, grouped by role.
 
     Each side is a checkpoint, a saved document or a configuration file, with overrides after it if
-    you like. A JSON file is a saved document if it is called training_config.json, carries a
-    schema_version or holds most fields of an old version; any other file is a configuration file,
-    completed with defaults. The exit code is 0 where nothing differs and 1 where something does.
+    you like. A file is a saved document if it is called training_config.json or has every field of
+    a version; any other file is a configuration file, completed with defaults. The exit code is 0
+    where nothing differs and 1 where something does.
 
     \b
     Examples:
@@ -86,32 +82,19 @@ def _configuration(path: str, overrides: list[str], family: Family) -> tuple[Doc
     path = address(path)
     if not path or os.path.isdir(path) or path.endswith(_OF_CHECKPOINTS):
         found = find_checkpoint(path, weight_names(family))
+        for problem in found.passed_over:
+            tell(f"warning: {printable(str(problem))}")
         if found.document is None:
             effective = _resolved(None, overrides, family, path)
             carried = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
             how = "as its weights carry it" if carried else "what its weights say completed with defaults"
             return effective, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
         return _saved(load_document(found.document, family=family), overrides, f"checkpoint {found.folder}")
-    if os.path.basename(path) == DOCUMENT_NAME or _is_document(path, family):
+    if os.path.basename(path) == DOCUMENT_NAME:
         return _saved(load_document(path, family=family), overrides, "saved document")
+    if (document := whole_document(path, family)) is not None:
+        return _saved(document, overrides, "saved document")
     return _resolved(path, overrides, family), "configuration file, completed with defaults"
-
-
-def _is_document(path: str, family: Family) -> bool:
-    """Whether a file of any name is a saved document: JSON that says so, or with most fields of an old version."""
-    try:
-        data = read_bytes(path)
-        values = read_unplaced(data) or read_json(decode(data, path), path).values
-    except InputError:  # a configuration file of another format, or none: reading it as one says what is wrong
-        return False
-    if "schema_version" in values:
-        return True
-    version = family.chain.identify(values).version
-    if not 0 <= version < family.head:
-        return False
-    fields = list(leaf_paths(family.chain.template(version)))
-    held = sum(dig(values, field, MISSING) is not MISSING for field in fields)
-    return held * 4 >= len(fields) * 3
 
 
 def _saved(document: Document, overrides: list[str], what: str) -> tuple[Document | Effective, str]:

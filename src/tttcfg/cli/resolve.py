@@ -132,7 +132,7 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     elif explain is None:
         say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
-        say(render.origins_table(effective.origins, colours))
+        say(render.origins_table(effective.told_origins, colours))
     else:
         leaves, names = all_leaves(family), _names(effective, family, explain)
         for name in names:

@@ -31,6 +31,7 @@ from tttcfg.weights.evidence import gather
 from tttcfg.weights.header import Header
 from tttcfg.weights.knowledge import knowledge
 from tttcfg.weights.marking import embedded_document
+from tttcfg.weights.readings import Proof
 from tttcfg.weights.shards import read_weights
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,9 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
     named, derived = (config, found.model_config or ""), None
     if config is None and isinstance(effective, Effective):
         derived = Derived(effective.ttt, {}, ())
-    merged = knowledge(family).as_saved(saved.training, evidence) if saved is not None else {}
+    merged: Mapping[str, Proof] = {}
+    if saved is not None:
+        merged = knowledge(family).as_saved(lambda name: family.leaves[name].get(saved.training), evidence)
     problems, deviations = _changed(effective, given, saved, {name: one.value for name, one in merged.items()})
     if found.model_config is not None and is_edited(Path(found.model_config)):
         message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"

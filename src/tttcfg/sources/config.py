@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from tttcfg.migration import Ambiguity, Deferred
 
 
+_NEARLY = 4
+"""A document is nearly whole where at most one field in so many is missing."""
+
+
 @dataclass(frozen=True)
 class Given:
     """What one source gives.
@@ -69,21 +73,37 @@ def given(tree: Tree, family: Family) -> Given:
 
 def _given(tree: Tree, family: Family) -> Given:
     refuse_other_family(tree.values, family, tree)
-    stated = "schema_version" in tree.values
-    version = find_version(tree.values, family, tree.file, tree).version if stated else None
+    version = _stated(tree, family)
     for stranger in family.strangers:
         if stranger.matches(tree.values):
             raise InputError(Problem("foreign", f"is {stranger.what}; {stranger.advice}", place=Place(tree.file)))
-    if (document := _whole(tree, version, family)) is not None:
+    whole, lacking = _completed(tree, version, family)
+    if whole is not None:
+        document = document_of(whole.values, family, tree.file, whole)
         return _of_document(document, tree, sections_in(tree.values, tree))
     sections = sections_in(tree.values, tree)
     values = {key: value for key, value in tree.values.items() if key not in RESERVED}
     core = _partial(values, tree, version, family)
-    if not sections:
-        return core
+    notes = (*core.notes, *lacking, *_strangers(sections, tree, family))
     installed = extensions_of(family)
     parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
-    return replace(core, parts=parts, notes=(*core.notes, *_strangers(sections, tree, family)))
+    return replace(core, parts=parts, notes=notes)
+
+
+def _stated(tree: Tree, family: Family) -> int | None:
+    stated = "schema_version" in tree.values
+    return find_version(tree.values, family, tree.file, tree).version if stated else None
+
+
+def whole_document(path: str | os.PathLike[str], family: Family) -> Document | None:
+    """Return the document that a file of any name and format holds as a whole, or None where it is a part of one.
+
+    Raises:
+        InputError: It cannot be read, or what it holds is refused.
+    """
+    tree = read_file(path)
+    whole, _ = _completed(tree, _stated(tree, family), family)
+    return document_of(whole.values, family, tree.file, whole) if whole is not None else None
 
 
 def _strangers(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Finding]:
@@ -99,22 +119,50 @@ def not_installed(name: str, where: str) -> Finding:
     return Finding("warning", "extension", f"{EXTENSIONS}.{name}", message)
 
 
-def _whole(tree: Tree, version: int | None, family: Family) -> Document | None:
-    """Return a document that has every field of a version, as it stands in a checkpoint; None for any other."""
-    values, unnumbered = copied(tree.values), version is None
-    if unnumbered and any(dig(values, path, MISSING) is MISSING for path in _lasting_fields(family)):
-        return None  # without having asked the history
-    found = family.chain.identify(values).version if version is None else version
-    if found < 0 or (unnumbered and found == family.head):
-        return None  # the current version has a number, so what has none is given by whoever wrote it
-    for name, shape in family.chain.fields(found).items():
+def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | None, list[Finding]]:
+    """Return a document that has every field of a version, with what its format cannot write; None for any other.
+
+    It may have fields of newer versions too, most of those of the newest that it has any of. One that is nearly whole
+    is none, and comes with a warning: it could be taken for one.
+    """
+    lasting = _lasting_fields(family)
+    absent = sum(dig(tree.values, path, MISSING) is MISSING for path in lasting)
+    if version is None and absent * _NEARLY > len(lasting):
+        return None, []  # without having asked the history
+    newest = family.chain.identify(tree.values).version if version is None else version
+    if newest < 0 or (version is None and newest == family.head):
+        return None, []  # the current version has a number, so what has none is given by whoever wrote it
+    missing: list[str] = []
+    for one in range(newest, -1, -1):
+        fields = family.chain.fields(one)
+        completed, lacking = _held_against(tree, fields)
+        if one == newest and len(lacking) * _NEARLY > len(fields):
+            break
+        if not lacking:
+            return completed, []
+        missing = missing or lacking
+    if not missing:
+        return None, []
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    message = (
+        f"{tree.file} has nearly all fields of version {newest}, but not {', '.join(missing[:3])}{more}: it is read as "
+        "a part of a configuration, and today's defaults stand for what it does not say"
+    )
+    return None, [Finding("warning", "fragment", "", message)]
+
+
+def _held_against(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
+    """Return a document with what its format cannot write, and the names of the fields that it lacks."""
+    values, lacking = copied(tree.values), []
+    for name, shape in fields.items():
         path = split(name)
         if dig(values, path, MISSING) is not MISSING or looks_secret(path[-1]):
             continue
-        if not (tree.file.endswith(".toml") and _may_be_null(shape)):
-            return None
-        plant(values, path, None)  # which TOML has no word for
-    return document_of(values, family, tree.file, tree._replace(values=values))
+        if tree.file.endswith(".toml") and _may_be_null(shape):
+            plant(values, path, None)  # which TOML has no word for
+        else:
+            lacking.append(name)
+    return tree._replace(values=values), lacking
 
 
 @lru_cache(maxsize=8)
@@ -216,17 +264,27 @@ def _validated(
         raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
     flat = {name: family.leaves[name].get(model) for name in _leaf_names(values, family)}
     places = {name: str(where(family.leaves[name].path)) for name in (*flat, *deferred)}
-    return Given(flat, places, deferred, notes=tuple(finding("info", note) for note in _notes(record, tree)))
+    notes = [finding("info", note) for note in _notes(record, tree)]
+    for name, value in flat.items():
+        if is_nothing(value) and family.leaves[name].nullable and family.leaves[name].is_free_text:
+            message = f"is the text {quote(value)}; write null for nothing"
+            notes.append(finding("warning", Problem("null", message, name, places[name])))
+    return Given(flat, places, deferred, notes=tuple(notes))
 
 
-def settled(waiting: Deferred, name: str, beside: Any, family: Family, where: str) -> Any:
-    """Return a deferred value as its field has it today, where the field that decides what it means is `beside`.
+def is_nothing(value: Any) -> bool:
+    """Whether a text is most likely meant to be none: what Python and other programs write for null."""
+    return isinstance(value, str) and value.strip().lower() in ("none", "null")
+
+
+def as_field(value: Any, name: str, family: Family, where: str) -> Any:
+    """Return a plain value as the field of that name has it.
 
     Raises:
         InputError: It is refused.
     """
     tree: dict[str, Any] = {}
-    plant(tree, family.leaves[name].path, waiting.settled(beside))
+    plant(tree, family.leaves[name].path, value)
     return family.leaves[name].get(validate(family.model, tree, lambda _: where, partial=True))
 
 

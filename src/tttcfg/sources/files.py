@@ -28,16 +28,23 @@ def read_file(path: str | os.PathLike[str]) -> Tree:
     return tree
 
 
-def read_value(path: str) -> Any:
-    """Read a file that holds a value of any kind: a TOML table, or anything in YAML, which has JSON in it."""
+def read_value(path: str) -> tuple[Any, tuple[Problem, ...]]:
+    """Read a file that holds a value of any kind: a TOML table, or anything in YAML, which has JSON in it.
+
+    Returns:
+        The value, and what there is to know about it.
+    """
     text = decode(read_bytes(path, YAML_CAP), path)
     if _kind(path) == "toml":
-        return _module("toml").read_toml(text, path).values
+        return _module("toml").read_toml(text, path).values, ()
     return parse_value(text, path)
 
 
-def parse_value(text: str, name: str) -> Any:
+def parse_value(text: str, name: str) -> tuple[Any, tuple[Problem, ...]]:
     """Read a value of any kind from YAML text.
+
+    Returns:
+        The value, and what there is to know about it.
 
     Raises:
         InputError: The text is too long or no plain YAML.
@@ -45,7 +52,8 @@ def parse_value(text: str, name: str) -> Any:
     if len(text) > YAML_CAP:
         message = f"has {len(text):,} characters; a value may have {YAML_CAP:,}"
         raise InputError(Problem("too_large", message, place=Place(name)))
-    return _module("yaml").parse_yaml(text, name)[0]
+    value, _, notes = _module("yaml").parse_yaml(text, name)
+    return value, notes
 
 
 def _kind(name: str) -> str:

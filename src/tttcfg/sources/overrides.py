@@ -12,8 +12,9 @@ from tttcfg.extension import KEY as EXTENSIONS
 from tttcfg.extension import Extension, extensions_of, path_of, within
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, plant
+from tttcfg.from_python import plain_tree
 from tttcfg.record import MISSING, split
-from tttcfg.sources.config import given, tree_of
+from tttcfg.sources.config import given, is_nothing, tree_of
 from tttcfg.sources.files import parse_value, read_value
 from tttcfg.sources.text import checked_text, octal_elsewhere, scalar
 
@@ -27,7 +28,8 @@ Overriding = Iterable[str] | Mapping[str, Any]
 class Override(NamedTuple):
     """One leaf that is overridden: by a value, by an item at an index, or by what another source says.
 
-    `deferred` is a value of an older form, whose meaning depends on what all sources say together.
+    `deferred` is a value of an older form, whose meaning depends on what all sources say together; `old` the name of an
+    older version under which an item of a list was given.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Override(NamedTuple):
     item: int = 0
     section: str = ""
     deferred: Deferred | None = None
+    old: str = ""
 
 
 @dataclass
@@ -64,9 +67,6 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
     for position, (key, value) in enumerate(pairs, 1):
         where = f"override {position}"
         try:
-            if isinstance(value, str) and not isinstance(overriding, Mapping) and key is not None:
-                note = octal_elsewhere(value.strip(), key, where)
-                found.notes += [finding("info", note)] if note is not None else []
             if key is None:
                 raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
             name = key.lstrip("-")
@@ -119,14 +119,24 @@ def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: 
         section = "" if leaf else f"{key}."
         found.entries += [Override(name, where, action=action, section=section) for name in names]
     elif leaf is not None and index is not None:
-        found.entries.append(Override(leaf.name, where, _parsed(value, None, key) if typed else value, "item", index))
+        item = _parsed(value, None, key, found) if typed else plain_tree(value, key)
+        old = key.rpartition(".")[0]
+        found.entries.append(Override(leaf.name, where, item, "item", index, old="" if old == leaf.name else old))
     elif leaf is not None:
-        _take(split(key), _parsed(value, leaf, key) if typed else value, where, family, found)
+        try:
+            _take(split(key), _parsed(value, leaf, key, found) if typed else value, where, family, found)
+        except InputError:
+            meant = scalar(value.strip()) if typed and leaf.is_text and not leaf.is_free_text else ""
+            if isinstance(meant, str):
+                raise
+            _take(split(key), meant, where, family, found)  # of before the field took words
     else:
-        parsed = _parsed(value, None, key) if typed else value
+        now = family.leaves.get(family.chain.spellings.get(key, "")) if key not in family.sections else None
+        text = now if now is not None and now.is_free_text else None
+        parsed = _parsed(value, text, key, found) if typed else value
         if key in family.sections and not isinstance(parsed, Mapping):
             raise InputError(Problem("override", f"is a section; set its fields one by one, or give {key}=@FILE", key))
-        _take(split(key), _old_text(key, value, parsed, family) if typed else parsed, where, family, found)
+        _take(split(key), parsed, where, family, found)
 
 
 def _target(key: str, family: Family) -> tuple[Leaf | None, int | None]:
@@ -155,21 +165,24 @@ def _below(key: str, family: Family) -> list[str]:
     return names
 
 
-def _parsed(text: str, leaf: Leaf | None, key: str) -> Any:
+def _parsed(text: str, leaf: Leaf | None, key: str, found: Overrides) -> Any:
     """Return typed text as the field's type has it: verbatim for text, a YAML value for everything else."""
     if leaf is not None and leaf.is_text and text != "null":
         return _verbatim(checked_text(text, ""), leaf)
     if text.startswith("@"):
-        return _from_file(text[1:], key)
-    checked_text(text, "")
-    if text.lstrip()[:1] in ("[", "{", '"', "'"):
-        return parse_value(text, key)
-    return scalar(text.strip()) if text.strip() else text
+        value, notes = _from_file(text[1:], key)
+    elif checked_text(text, "").lstrip()[:1] in ("[", "{", '"', "'"):
+        value, notes = parse_value(text, key)
+    else:
+        value, note = scalar(text.strip()) if text.strip() else text, octal_elsewhere(text.strip(), key, key)
+        notes = (note,) if note is not None else ()
+    found.notes += [finding("info", note) for note in notes]
+    return value
 
 
 def _verbatim(text: str, leaf: Leaf) -> str:
     """Return typed text for a field of text, or raise where it is most likely no text at all."""
-    if leaf.is_free_text and leaf.nullable and text.strip().lower() in ("none", ""):
+    if leaf.is_free_text and leaf.nullable and (is_nothing(text) or not text.strip()):
         message = f"{quote(text)} would be text; write {leaf.name}=null for nothing"
         raise InputError(Problem("override", message, leaf.name))
     if leaf.is_free_text and text != text.strip():
@@ -178,21 +191,11 @@ def _verbatim(text: str, leaf: Leaf) -> str:
     return text
 
 
-def _from_file(name: str, key: str) -> Any:
+def _from_file(name: str, key: str) -> tuple[Any, tuple[Problem, ...]]:
     """Return the value that a file holds for `key`: a scalar, a list or a section."""
     if not name:
         raise InputError(Problem("override", "names no file after @", key))
     return read_value(name)
-
-
-def _old_text(key: str, text: str, parsed: Any, family: Family) -> Any:
-    """Return the typed text itself where an old spelling leads to a field of plain text."""
-    leaf = family.leaves.get(family.chain.spellings.get(key, "")) if key not in family.sections else None
-    return (
-        text
-        if leaf is not None and leaf.is_text and isinstance(parsed, (int, float)) and not isinstance(parsed, bool)
-        else parsed
-    )
 
 
 def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: Overrides) -> None:

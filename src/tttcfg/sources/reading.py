@@ -86,24 +86,44 @@ def read_sources(
     return Sources(overriding, found, document, files, model, str(model_file or ""), own, weights)
 
 
+_REFUSED_VALUES = ("rejected", "not_finite", "too_large", "encoding")
+
+
 def _saved(path: str, family: Family, overridden: Collection[str], restoring: bool) -> Document:
     """Read a checkpoint's configuration, past refused values that decide nothing and that nobody asks for."""
     try:
         return load_document(path, family)
     except InputError as error:
-        refused, leaves = error.problems, all_leaves(family)
-    harmless = {name for name, leaf in leaves.items() if leaf.role in (Role.RUN, Role.TRAINING)}
-    names = {one.key for one in refused if one.code == "rejected"} & harmless
-    unasked = names if not restoring else names.intersection(overridden)
-    advice = "override it to go on, or leave the saved configuration out with --restore none"
-    left = [
-        one._replace(message=f"{one.message}; {advice}") if one.key in names else one
-        for one in refused
-        if one.key not in unasked
-    ]
+        refused = error.problems
+    left: list[Problem] = []
+    past: set[str] = set()
+    for one in refused:
+        fields = _harmless(one.key, family) if one.code in _REFUSED_VALUES else set()
+        if fields and (not restoring or fields.issubset(overridden)):
+            past |= {one.key, *fields}
+        elif fields:
+            what = one.key if len(fields) == 1 else f"all of {one.key}"
+            advice = f"override {what} to go on, or leave the saved configuration out with --restore none"
+            left.append(one._replace(message=f"{one.message}; {advice}"))
+        else:
+            left.append(one)
     if left:
         raise InputError(left)
-    return load_document(path, family, unasked)
+    return load_document(path, family, past)
+
+
+def _harmless(key: str, family: Family) -> set[str]:
+    """Return the fields that a value at `key` is of, or those below it, if none of them decides what is computed."""
+    leaves, key = all_leaves(family), family.chain.spellings.get(key, key)
+    while key:
+        found = {name for name in leaves if name == key or name.startswith(f"{key}.")}
+        if found:
+            return found if all(leaves[name].role not in _DECIDING for name in found) else set()
+        key = key.rpartition(".")[0]  # an item of a list
+    return set()
+
+
+_DECIDING = (Role.ARCHITECTURE, Role.COMPUTATION)
 
 
 def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:

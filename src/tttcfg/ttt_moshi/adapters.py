@@ -28,7 +28,8 @@ class AdapterJudge(MoshiHolding):
             yield from (("lora.enable", said._replace(advice=advice)), ("lora.rank", said))
             return
         yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
-        merged = self.evidence.whole and rank is None and not lora.enable and not self.training.save_adapters
+        taken = self.source("lora.enable") == "weights" or not self.training.save_adapters
+        merged = self.evidence.whole and rank is None and not lora.enable and taken
         if isinstance(stated, bool) and not (stated and merged):  # of the model before its adapters were merged
             yield "lora.enable", self.enabled(stated, "set it to {} there", f"{self.model_name}, lora")
         if rank is None or not lora.enable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from tttcfg.ttt_moshi import NAME
@@ -45,11 +45,11 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
     return found | _stored(evidence)
 
 
-def as_saved(training: TrainingArgs, evidence: Evidence) -> dict[str, Proof]:
+def as_saved(said: Callable[[str], Any], evidence: Evidence) -> dict[str, Proof]:
     """Return that there is no LoRA where saving has merged it: the trainer's files go on to say that there is."""
     ours = evidence.dialect is not None and evidence.dialect.family == NAME
     without = evidence.whole and evidence.rank is None and not evidence.unread_adapter
-    if not ours or not without or training.save_adapters:
+    if not ours or not without or said("save_adapters"):
         return {}
     return {"lora.enable": Proof(False, "save_adapters is false, which merges adapters, and none is among the weights")}
 

@@ -70,10 +70,13 @@ class Knowledge(Protocol):
     ) -> Iterable[str]:
         """Return the fields that configuration files say in other words than tensors, and mean the same by."""
 
-    def as_saved(self, training: Any, evidence: Evidence, /) -> Mapping[str, Proof]:
-        """Return the fields that saving has changed, as the configuration says it would: what they are in the weights.
+    def as_saved(self, said: Callable[[str], Any], evidence: Evidence, /) -> Mapping[str, Proof]:
+        """Return the fields that saving has changed, as its configuration said it would: what they are in the weights.
 
         A proof's `tensor` is the sentence that says so. They count before every source but an override.
+
+        Args:
+            said: Tells what a field was when the weights were saved, as far as anything says so.
         """
 
     def left_open(self, evidence: Evidence, training: Any, /) -> Collection[str]:
