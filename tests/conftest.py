@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("tttcfg")
+
+
+def some(cases: Iterable[Any], one_of: int, label: Callable[[Any], str] = str) -> list[Any]:
+    """Return cases for `parametrize`: every `one_of`-th is of the fast profile, the rest is for `make slow`."""
+    return [
+        pytest.param(case, id=label(case), marks=[] if index % one_of == 0 else [pytest.mark.slow])
+        for index, case in enumerate(cases)
+    ]
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def test_a_model_that_carries_states_is_one_graph() -> None:
     torch.testing.assert_close(pieces, model(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_new_number_of_mini_batches_compiles_anew_and_other_lengths_do_not() -> None:
     """As docs/layers.md says: the scan is unrolled."""
     counter = CompileCounter()

@@ -47,7 +47,9 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("what", "size"), [("ddp", 2), ("fsdp", 2), ("fsdp", 3), ("layers", 2)])
+@pytest.mark.parametrize(
+    ("what", "size"), [("ddp", 2), ("fsdp", 2), pytest.param("fsdp", 3, marks=pytest.mark.slow), ("layers", 2)]
+)
 def test_the_files_are_those_of_one_process(what: str, size: int, one_process: Path, tmp_path: Path) -> None:
     """And going on from a checkpoint is never having stopped, on every rank."""
     said = launch(what, tmp_path / "run", size)

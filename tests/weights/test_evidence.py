@@ -6,6 +6,7 @@ from time import process_time
 
 import pytest
 
+from tests.conftest import some
 from tests.dialects.tensors import (
     Shapes,
     Size,
@@ -256,8 +257,8 @@ CROWDS: dict[str, Shapes] = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(CROWDS))
-def test_two_hundred_thousand_names_are_read_in_seconds_and_few_sentences(kind: str) -> None:
+@pytest.mark.parametrize("kind", some(sorted(CROWDS), 3))
+def test_two_hundred_thousand_names_are_read_and_few_sentences_said(kind: str) -> None:
     """A free machine takes about a second; anything quadratic takes minutes."""
     entries = {name: ("F32", tuple(shape)) for name, shape in CROWDS[kind].items()}
     header = Header(
