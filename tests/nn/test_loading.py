@@ -238,3 +238,13 @@ def test_a_checkpoint_that_is_not_finite_is_loaded_with_a_warning(
     caplog.clear()
     assert load_checkpoint(run.model, folder, run.effective).tensors
     assert f"lora.safetensors: when it was saved, {name} had numbers that are not finite" in caplog.text
+
+
+def test_a_newer_step_that_holds_nothing_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Training(tmp_path)
+    run.save()
+    (tmp_path / "checkpoints" / "checkpoint_000009").mkdir()
+    load_checkpoint(build(MODEL, run.effective), tmp_path, run.effective)
+    assert [one.getMessage() for one in caplog.records if "passed over, and checkpoint_000001" in one.getMessage()]

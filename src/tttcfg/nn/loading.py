@@ -102,7 +102,10 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
             the model is as it was.
     """
     model = unwrapped(model)
-    plan = together(lambda: _planned(model, find_checkpoint(path), effective))
+    found = together(lambda: find_checkpoint(path))
+    for problem in found.passed_over:
+        log_once(logger, logging.WARNING, "%s", problem)
+    plan = together(lambda: _planned(model, found, effective))
     tensors = tensors_of(model)
     done = together(lambda: _filled(tensors, plan.header))
     groups = Counter(group_of(name) for name in plan.header.names)

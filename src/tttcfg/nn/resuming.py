@@ -68,7 +68,9 @@ def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resume
     saved = together(lambda: _checked(run, training, found))
     merged, configuration = together(lambda: _as_saved(configuration, folder))
     loaded = None if merged else load_checkpoint(run.model, path, configuration)
-    if merged and (odd := doubt(folder)):  # of others load_checkpoint tells
+    for problem in found.passed_over if merged else ():  # of others load_checkpoint tells
+        log_once(logger, logging.WARNING, "%s", problem)
+    if merged and (odd := doubt(folder)):
         log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
     optimizer, known = together(lambda: _restored(run, training, saved, str(folder / STATE_TENSORS_NAME)))
     if len(saved["random"]) != world_size():
