@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tttcfg
-from tests.builders import checkpoint, document_file, old_document, trained
+from tests.builders import alternatives, checkpoint, document_file, old_document, trained
 from tests.strategies import complete_documents
 from tttcfg import Effective, Role
 from tttcfg.family import Family
 from tttcfg.fields import Leaf, Section, dig, plain, plant, setting
 from tttcfg.migration import Chain, Migration
 from tttcfg.operations import Convert, Declare
-from tttcfg.record import leaf_paths
+from tttcfg.record import Record, leaf_paths
 from tttcfg.shapes import integer, number
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -210,9 +210,7 @@ def test_a_refused_value_that_decides_what_is_computed_blocks(leaf: Leaf, tmp_pa
 class Timed(Section):
     """A family whose unit changed from seconds to milliseconds under one name, and whose number became a list."""
 
-    window: float = setting(
-        2000.0, role=Role.COMPUTATION, unit="milliseconds", description="A window.", ge=1, ambiguous=True
-    )
+    window: float = setting(2000.0, role=Role.COMPUTATION, unit="milliseconds", description="A window.", ge=1)
     depth: list[int] = setting([1], role=Role.ARCHITECTURE, unit="layers", description="Layers of each part.")
 
 
@@ -334,3 +332,16 @@ def test_a_section_that_is_none_is_got_past_by_leaving_the_configuration_out(tmp
     with pytest.raises(tttcfg.InputError, match=r"override all of wandb to go on"):
         tttcfg.resolve(path)
     assert resolved(path, restore="none").training.wandb.project is None
+
+
+def test_no_conversion_of_the_built_in_family_is_ambiguous() -> None:
+    """Its declaration says so, which saves asking the history."""
+    assert TTT_MOSHI.unambiguous
+    assert TTT_MOSHI.chain.converted >= {"world_size", "ttt.layers", "ttt.persistent_states"}
+    for name in TTT_MOSHI.chain.converted & TTT_MOSHI.leaves.keys():
+        leaf = TTT_MOSHI.leaves[name]
+        for value in (*alternatives(leaf), plain(leaf.default)):
+            tree: dict[str, Any] = {}
+            plant(tree, leaf.path, value)
+            read, reading = TTT_MOSHI.chain.up_partial(tree, Record(), None, lambda values: values)
+            assert (read, reading.ambiguous, reading.deferred) == (tree, [], {})

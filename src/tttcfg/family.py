@@ -99,6 +99,8 @@ class Family:
             weights.
         weight_names: What files are called that hold the names and shapes of its tensors and are no safetensors; its
             `weights` reads them. They come before safetensors of the same folder.
+        unambiguous: Whether no conversion under a name that stayed changes a value that today's version takes. It saves
+            importing the history for configuration files with such a field, a twentieth of a cold command.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Family:
     check: Callable[[Any], list[Rule]] = nothing_doubtful
     weights: str = UNJUDGED
     weight_names: tuple[str, ...] = ()
+    unambiguous: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -160,7 +163,7 @@ class Family:
     @cached_property
     def ambiguous_leaves(self) -> frozenset[str]:
         """The names of leaves with values that may be of an older version and mean something else in it."""
-        return frozenset(leaf.name for leaf in self.leaves.values() if leaf.is_ambiguous)
+        return frozenset() if self.unambiguous else self.chain.converted & self.leaves.keys()
 
     @cached_property
     def following_leaves(self) -> tuple[Leaf, ...]:

@@ -88,20 +88,16 @@ class Section(BaseModel):
     )
 
 
-def setting(
-    default: Any = ..., *, role: Role, unit: str, description: str, ambiguous: bool = False, **constraints: Any
-) -> Any:
+def setting(default: Any = ..., *, role: Role, unit: str, description: str, **constraints: Any) -> Any:
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
 
     Args:
         default: The value today's program takes where nobody gives one, or what it follows from; left out where there
             is none.
         unit: What the number counts (`tokens`, `seconds`, `1` for a plain ratio, `name`, `path`, `switch`).
-        ambiguous: Whether there are values that an older version had under this name, with another meaning, and that
-            today's takes as well. A source without `schema_version` that gives one is refused.
     """
     secret = role is Role.SECRET
-    declared: dict[str, Any] = {"x-role": role.value, "x-unit": unit, **({"x-ambiguous": True} if ambiguous else {})}
+    declared: dict[str, Any] = {"x-role": role.value, "x-unit": unit}
     if isinstance(default, Follows):
         declared["x-default"] = str(default)
         constraints["default_factory"] = default
@@ -126,12 +122,6 @@ class Leaf(NamedTuple):
     @property
     def description(self) -> str:
         return self.info.description or ""
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """Whether a value may be of an older version and mean something else in it."""
-        declared = self.info.json_schema_extra
-        return isinstance(declared, dict) and bool(declared.get("x-ambiguous"))
 
     @property
     def follows(self) -> Follows | None:

@@ -201,6 +201,17 @@ class Chain:
         reading.run(copy, record)
         return copy, reading
 
+    @cached_property
+    def converted(self) -> frozenset[str]:
+        """Today's names of the fields that some version converted under a name that they had before."""
+        found = (
+            operation.path
+            for migration in self.migrations
+            for operation in migration.operations
+            if operation.kind == "converted" and self.had(operation.parts, migration.version)
+        )
+        return frozenset(self.spellings.get(path, path) for path in found)
+
     def had(self, path: Path, version: int) -> bool:
         """Whether an older version than `version` had a field of this name."""
         found = dig(self.introduced, path)

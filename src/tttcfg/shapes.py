@@ -10,7 +10,7 @@ Shape = dict[str, Any]
 
 RESERVED = ("$schema", "schema_version", "provenance", "extensions")
 """Keys of a saved document that are none of the family's settings."""
-_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "x-ambiguous", "$schema", "$id")
+_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
 
 
 def boolean(default: bool) -> Shape:

@@ -32,5 +32,6 @@ TTT_MOSHI = Family(
     layers=TTTConfig,
     derive=derive,
     check=check,
+    unambiguous=True,
     weights="tttcfg.ttt_moshi.weights",
 )
