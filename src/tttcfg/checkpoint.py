@@ -7,7 +7,6 @@ run_dir/checkpoints/checkpoint_001000/consolidated/{consolidated,lora}.safetenso
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, overload
 from tttcfg.document import DOCUMENT_NAME, read_unplaced
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family import Family
-from tttcfg.sources.json import read_json
+from tttcfg.sources.json import read_json, read_leniently
 from tttcfg.sources.text import decode
 from tttcfg.storage import read_bytes, remote
 from tttcfg.urls import Url, address
@@ -26,8 +25,6 @@ CONSOLIDATED = "consolidated"
 MODEL_CONFIG_NAME = "config.json"
 ADAPTERS_NAME = "lora.safetensors"
 WEIGHT_NAMES = ("consolidated.safetensors", ADAPTERS_NAME, "model.safetensors", "model.safetensors.index.json")
-_LONGEST = 300
-"""Digits that a whole number may have; a longer one is none that anything here could mean."""
 _HOLLOW = f"holds neither weights nor {DOCUMENT_NAME}"
 _WEIGHT_ENDINGS = (".safetensors", ".safetensors.index.json")
 _STEPS = "checkpoints"
@@ -244,7 +241,7 @@ def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         return read_json(text, name).values
     except InputError as error:
         try:
-            values = json.loads(text, parse_int=lambda number: int(number) if len(number) < _LONGEST else number)
+            values = read_leniently(text)
         except (ValueError, RecursionError):
             raise error from None
         if not isinstance(values, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,7 +23,7 @@ from tttcfg.fields import MAX_WHOLE, UNSET, Path, dig, plain
 from tttcfg.migration import Identification
 from tttcfg.record import Record, Tree, split, take
 from tttcfg.seals import seal
-from tttcfg.sources.json import read_json
+from tttcfg.sources.json import read_json, read_leniently
 from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, decode
 from tttcfg.sources.text import Tree as SourceTree
 from tttcfg.storage import read_bytes
@@ -36,7 +35,6 @@ DOCUMENT_NAME = "training_config.json"
 DOCUMENT_CAP = 1 << 20
 """Most bytes a saved document may have; what is kept of removed settings makes it longer than a configuration."""
 Training = TypeVar("Training", default=Any)
-_LONGEST = 300
 _TOO_MANY = 1 << 30
 _PLAIN_SIZE = 2 * MAX_NODES
 """Most bytes in which there cannot be more values than a document may have."""
@@ -172,7 +170,7 @@ def parse_document(data: bytes, family: Family, path: str = "document", leaving_
         if not leaving_out or any(problem.key not in leaving_out for problem in error.problems):
             raise
         try:
-            tree, texts = SourceTree(json.loads(text, parse_int=_short), {}, path), None
+            tree, texts = SourceTree(read_leniently(text), {}, path), None
         except ValueError:
             raise error from None
     return document_of(tree.values, family, path, tree, texts, leaving_out)
@@ -291,11 +289,6 @@ def document_of(
         upgraded.assumed[name] = UNSET
     core = _read(upgraded, family, path, tree, values.get("provenance") or {})
     return replace(core, parts=parts, carried=carried) if sections else core
-
-
-def _short(digits: str) -> int:
-    """Return a whole number; one that is left out for its length is any."""
-    return int(digits) if len(digits) < _LONGEST else 0
 
 
 def _leave_out(values: Tree, path: Path) -> None:

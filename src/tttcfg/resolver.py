@@ -246,11 +246,15 @@ class _Merge:
                 plant(found, leaf.path, plain(self.ranked(leaf)[0].value))
         return dig(found, split(name), {})
 
+    def today(self, name: str, deferred: Deferred, where: str) -> tuple[Any, Any]:
+        """Return a value of an older form in today's, as plain values have it and as the field does."""
+        now = deferred.settled(self.said(deferred.conversion.beside))
+        return now, as_field(now, name, self.family, where)
+
     def settled(self, name: str, deferred: Deferred, where: str, notes: list[Finding]) -> Any:
         """Return a value of an older form as the field has it today; UNSET where that is refused."""
         try:
-            now = deferred.settled(self.said(deferred.conversion.beside))
-            value = as_field(now, name, self.family, where)
+            now, value = self.today(name, deferred, where)
         except InputError as error:
             self.problems.extend(error.problems)
             return UNSET
@@ -313,8 +317,7 @@ class _Merge:
         read = given(tree_of(tree, override.where), self.family)
         if (deferred := read.deferred.get(override.name)) is None:
             return read.values[override.name]
-        now = deferred.settled(self.said(deferred.conversion.beside))
-        return as_field(now, override.name, self.family, override.where)
+        return self.today(override.name, deferred, override.where)[1]
 
     def chosen(self, leaf: Leaf, override: Override, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return `ranked` with the value that `!default` or `!config` asks for put first."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from tttcfg.nn.gathering import is_sharded_module
 from tttcfg.nn.wrappers import inside
 
 NEEDED = (
@@ -51,7 +52,7 @@ def around(layer: nn.Module) -> str:
     """Return what is around the whole of a layer, and would not run where its blocks are called one by one."""
     if inside(layer) is not layer:
         return f"is wrapped ({type(layer).__name__})"
-    if any(kind.__name__ == "FSDPModule" for kind in type(layer).__mro__):
+    if is_sharded_module(layer):
         return "is sharded by itself"
     if "forward" in vars(layer):
         return "has a forward that was put in the place of its class's"

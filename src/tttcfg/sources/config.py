@@ -208,9 +208,9 @@ def _partial(values: dict[str, Any], tree: Tree, version: int | None, family: Fa
     """Return what a document gives that has some fields only; nothing is filled in."""
     values = copied(values)
     drop_null_sections(values, outline(family.model))
-    old_names = _has_old_names(values, family)
     if version == family.head:
         return _validated(values, tree, Record(), family)
+    old_names = _has_old_names(values, family)
     refused: InputError | None = None
     if version is None and not old_names and not family.ambiguous_leaves & set(_leaf_names(values, family)):
         try:

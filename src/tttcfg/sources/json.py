@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from json.decoder import JSONDecodeError, JSONDecoder
@@ -9,13 +10,23 @@ from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.fields import Path
-from tttcfg.sources.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, finite, integer
+from tttcfg.sources.text import MAX_DEPTH, MAX_DIGITS, MAX_NODES, Tree, checked_text, dotted, finite, integer
 
 _DECODER: Any = JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"[A-Za-z_+\-0-9.]+")
+
+
+def read_leniently(text: str) -> Any:
+    """Return what JSON text holds, of which somebody knows what is wrong in it: NaN is read, a long number stays text.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested deeper than Python's own reader goes.
+    """
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < MAX_DIGITS else digits)
 
 
 def read_json(text: str, file: str) -> Tree:

@@ -22,7 +22,7 @@ _WORDS: dict[str, Any] = {"": None, "~": None} | {
     for spelling in (word, word.title(), word.upper())
 }
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_MAX_DIGITS = 300
+MAX_DIGITS = 300
 _MAX_KEY = 200
 
 
@@ -90,8 +90,8 @@ def octal_elsewhere(text: str, key: str, place: Place | str) -> Problem | None:
 def integer(text: str, place: Place | str) -> int:
     """Return a whole number, or raise an InputError where it has more than 300 decimal digits."""
     value = int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 1000 else None
-    if value is None or abs(value) >= 10**_MAX_DIGITS:
-        raise InputError(Problem("too_large", f"a number may have {_MAX_DIGITS} digits", place=place))
+    if value is None or abs(value) >= 10**MAX_DIGITS:
+        raise InputError(Problem("too_large", f"a number may have {MAX_DIGITS} digits", place=place))
     return value
 
 
