@@ -21,7 +21,9 @@ def test_what_is_as_it_should_be_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1")
     before = (tmp_path / "one").stat()
     assert write_together({tmp_path / "one": b"1"}) == []
-    assert (tmp_path / "one").stat() == before
+    after = (tmp_path / "one").stat()
+    # Not the whole of it: reading the file may change when it was last read.
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("order", [1, -1])
