@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The tests' tensors are small, and their processes many: threads would only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo story experiment test slow lint types bench docs clean
+.PHONY: demo story experiment test programs slow lint types bench docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,10 +21,13 @@ story: $(BIN)/.ready  ## train, evaluate with any configuration, override, bench
 experiment: $(BIN)/.ready  ## the table in the README, on three seeds: about a minute for each
 	$(BIN)/python examples/ttt_moshi/experiment.py
 
-test: $(BIN)/.ready lint types  ## lint, types and all tests
+test: $(BIN)/.ready lint types  ## lint, types and tests: under five minutes
 	$(BIN)/python -m pytest -q -n auto
 
-slow: $(BIN)/.ready  ## the thorough tests that `make test` leaves out: fuzzing in full
+programs: $(BIN)/.ready  ## tests that train, are killed, or run as several ranks: about four minutes
+	$(BIN)/python -m pytest -q -n auto -m 'program and not slow'
+
+slow: $(BIN)/.ready  ## the thorough tests that both leave out: fuzzing in full
 	$(BIN)/python -m pytest -q -n auto -m slow
 
 lint: $(BIN)/.ready
@@ -33,6 +36,7 @@ lint: $(BIN)/.ready
 
 types: $(BIN)/.ready
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python tests/typed.py
 
 bench:  ## the figures in docs/performance.md; installs the peers it compares with
 	$(PYTHON) benchmarks/run.py

@@ -12,8 +12,8 @@ from cold import COMMAND
 from job import OLD
 from measure import Figure, ratio, used
 
-from tttcfg.document import DOCUMENT_NAME, parse_document
-from tttcfg.saving import document_bytes
+from tttcfg.documents.document import DOCUMENT_NAME, parse_document
+from tttcfg.documents.save import document_bytes
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 CONTROL = Path(__file__).parent / "programs" / "control.py"

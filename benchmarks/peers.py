@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tttcfg.fields import is_section
+from tttcfg.schema.fields import is_section
 
 PROGRAMS = Path(__file__).parent / "programs"
 CONSTRAINTS = {"min_len": "min_length", "max_len": "max_length"}

@@ -11,10 +11,10 @@ from job import CONFIG, OLD, OVERRIDES, write_checkpoint
 from measure import Figure, interleaved, ratio
 
 from tttcfg import TrainingArgs, resolve
-from tttcfg.document import DOCUMENT_NAME, parse_document
-from tttcfg.sources.config import read_config
+from tttcfg.documents.document import DOCUMENT_NAME, parse_document
+from tttcfg.family.versions import RESERVED
+from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
-from tttcfg.versions import RESERVED
 
 
 def figures(work: Path, checkpoints: int) -> Iterator[Figure]:

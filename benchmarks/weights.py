@@ -10,7 +10,7 @@ from pathlib import Path
 from measure import Figure, interleaved, ratio, used
 from safetensors import safe_open
 
-from tttcfg.weights.header import read_header
+from tttcfg.safetensors.header import read_header
 
 TENSORS = 1_500
 SIZES = {"1 MB": 1_000_000, "1 GB": 1_000_000_000, "sparse 15 GB": 15_000_000_000}
@@ -18,7 +18,7 @@ WRITTEN = "1 GB"
 MOST = 1.3
 MOST_GROWTH = 1.05
 _BLOCK = 1 << 24
-_READ = "import sys; from tttcfg.weights.header import read_header; assert len(read_header(sys.argv[1])) == 1500"
+_READ = "import sys; from tttcfg.safetensors.header import read_header; assert len(read_header(sys.argv[1])) == 1500"
 
 
 def figures(work: Path, checkpoints: int) -> Iterator[Figure]:

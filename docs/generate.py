@@ -33,15 +33,17 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from tttcfg import errors, fields
+from tttcfg import errors
 from tttcfg.cli.app import COMMANDS
-from tttcfg.document import DOCUMENT_CAP
-from tttcfg.history import field_history, versions
-from tttcfg.render import default_text
-from tttcfg.sources import files, text, yaml
-from tttcfg.storage import CONFIGURATION_CAP
+from tttcfg.documents.document import DOCUMENT_CAP
+from tttcfg.files.storage import CONFIGURATION_CAP
+from tttcfg.formats import endings as files
+from tttcfg.formats import text, yaml
+from tttcfg.report.history import field_history, versions
+from tttcfg.report.render import default_text
+from tttcfg.safetensors.header import HEADER_CAP, MAX_TENSORS
+from tttcfg.schema import fields
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TTTConfig
-from tttcfg.weights.header import HEADER_CAP, MAX_TENSORS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -224,22 +226,23 @@ def fields_page() -> str:
     page += "Every field of `TrainingArgs`, by section. [roles.md](roles.md) says what a role does.\n"
     page += "`since` is the schema version that brought the setting, under whatever name.\n"
     page += "`tttcfg fields KEY` tells one field's whole history.\n"
-    groups: dict[str, list[fields.Leaf]] = {}
-    for leaf in TTT_MOSHI.leaves.values():
-        groups.setdefault(leaf.name.rpartition(".")[0], []).append(leaf)
-    for section, leaves in groups.items():
+    groups: dict[str, list[fields.ConfigField]] = {}
+    for field in TTT_MOSHI.fields.values():
+        groups.setdefault(field.name.rpartition(".")[0], []).append(field)
+    for section, members in groups.items():
         page += f"\n## {section or 'Top level'}\n\n"
-        page += markdown_table(("field", "role", "unit", "default", "since", "what it is"), map(field_row, leaves))
+        page += markdown_table(("field", "role", "unit", "default", "since", "what it is"), map(field_row, members))
     page += "\n## What the layers read: TTTConfig\n\nDerived from `ttt`, `param_dtype` and the model's config.json.\n\n"
     rows = (
-        (code(leaf.name), leaf.role.value, leaf.unit, leaf.description) for leaf in fields.leaves(TTTConfig).values()
+        (code(field.name), field.role.value, field.unit, field.description)
+        for field in fields.config_fields(TTTConfig).values()
     )
     return page + markdown_table(("field", "role", "unit", "what it is"), rows)
 
 
-def field_row(leaf: fields.Leaf) -> tuple[str, ...]:
-    default = "" if leaf.role is fields.Role.SECRET else code(default_text(leaf))
-    return code(leaf.name), leaf.role.value, leaf.unit, default, since(leaf.name), leaf.description
+def field_row(field: fields.ConfigField) -> tuple[str, ...]:
+    default = "" if field.role is fields.Role.SECRET else code(default_text(field))
+    return code(field.name), field.role.value, field.unit, default, since(field.name), field.description
 
 
 def since(name: str) -> str:

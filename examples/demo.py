@@ -15,7 +15,7 @@ from typing import cast
 
 import tttcfg
 from tttcfg import Effective, Role
-from tttcfg.render import Ink, findings_text
+from tttcfg.report.render import Ink, findings_text
 
 EXAMPLES = Path(__file__).parent
 CHECKPOINT = EXAMPLES / "checkpoint"
@@ -93,7 +93,7 @@ def held_against_the_tensors() -> None:
                 message = problem.message.partition(";")[0].replace(f"{EXAMPLES}/", "")
                 show(f"file alone: {problem.key} {message}", 6)
             continue
-        counts = Counter(one.verdict for one in verification.verdicts.values())
+        counts = Counter(one.outcome for one in verification.verdicts.values())
         show(f"resolved: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
         silent = [name for name, one in verification.verdicts.items() if one.shown == "no tensor depends on it"]
         show(f"only the saved configuration knows: {', '.join(silent)}", 6)

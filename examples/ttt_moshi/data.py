@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tttcfg import InputError, Place, Problem, TrainingArgs
-from tttcfg.effective import Origin
+from tttcfg.documents.effective import Origin
 
 from .evaluation.audio import length_of, read_audio
 from .evaluation.identity import digest_in_order

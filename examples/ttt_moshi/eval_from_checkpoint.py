@@ -26,7 +26,7 @@ from ttt_moshi.program import deterministic, logger, overrides_of, run, say_find
 from ttt_moshi.tokenizer import audio_tokenizer
 from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
-from tttcfg.checkpoint import find_checkpoint, read_model_config
+from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
 

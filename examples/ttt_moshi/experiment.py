@@ -49,7 +49,7 @@ from ttt_moshi.recall import Scores, paired, score
 from ttt_moshi.wrong_settings import Wrong, wrong_settings
 from tttcfg import ContradictionError
 from tttcfg import nn as tttnn
-from tttcfg.checkpoint import find_checkpoint, read_model_config
+from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 EXPERIMENT_VERSION = 1
 CONFIGS = Path(__file__).resolve().parent / "configs"

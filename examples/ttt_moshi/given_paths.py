@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tttcfg import Place, Problem
-from tttcfg.effective import Origin
+from tttcfg.documents.effective import Origin
 
 
 def not_found(path: str, key: str, reason: str, given: Sequence[Origin] = ()) -> Problem:

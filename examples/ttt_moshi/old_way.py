@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import tttcfg
 from tttcfg import ContradictionError
 from tttcfg import nn as tttnn
-from tttcfg.checkpoint import find_checkpoint, read_model_config
+from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 from .model import TinyMoshi, build
 

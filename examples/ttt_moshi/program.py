@@ -14,9 +14,9 @@ import torch
 import tttcfg
 from tttcfg import Effective, InputError, Problem, TttcfgError
 from tttcfg.cli.overrides import override_texts
-from tttcfg.effective import Origin
-from tttcfg.family import family_of
-from tttcfg.fields import Role, plain
+from tttcfg.documents.effective import Origin
+from tttcfg.family.family import family_of
+from tttcfg.schema.fields import Role, plain
 
 logger = logging.getLogger("ttt_moshi")
 _TOLD = (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING)
@@ -76,10 +76,10 @@ def deterministic() -> torch.device:
 
 def ttt_lines(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
     """Yield every setting of the `ttt` section that decides what the layers are and compute; none without TTT."""
-    for leaf in family_of(type(effective.training)).decisive_leaves:
-        section, _, rest = leaf.name.partition(".")
+    for field in family_of(type(effective.training)).model_defining_fields:
+        section, _, rest = field.name.partition(".")
         if section == "ttt" and effective.training.ttt.enable:
-            yield rest, shown(leaf.get(effective.training))
+            yield rest, shown(field.get(effective.training))
 
 
 def shown(value: Any) -> str:
@@ -101,8 +101,8 @@ def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -
     """Log every setting that was overridden, and the value that it had otherwise."""
     family = family_of(type(effective.training))
     for name, origins in effective.origins.items():
-        if origins[0].source == "override" and family.leaves[name].role in _TOLD:
-            value = shown(family.leaves[name].get(effective.training))
+        if origins[0].source == "override" and family.fields[name].role in _TOLD:
+            value = shown(family.fields[name].get(effective.training))
             logger.info("🔧 Overridden: %s: %s%s", name, value, _instead(value, origins))
 
 

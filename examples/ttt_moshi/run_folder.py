@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tttcfg import InputError, Problem, TrainingArgs
-from tttcfg.checkpoint import CONSOLIDATED
-from tttcfg.nn.folders import STEPS, is_ours, manifest, prune
-from tttcfg.nn.manifests import MANIFEST_NAME
+from tttcfg.documents.checkpoint import CONSOLIDATED
+from tttcfg.nn.checkpoints.folders import STEPS, is_ours, manifest, prune
+from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME
 
 from .program import logger
 

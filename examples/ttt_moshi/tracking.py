@@ -10,8 +10,8 @@ from typing import Any
 
 import tttcfg
 from tttcfg import InputError, Problem
-from tttcfg.as_document import as_document
-from tttcfg.saving import document_tree
+from tttcfg.documents.save import document_tree
+from tttcfg.resolving.families import as_document
 
 
 def require_wandb(training: tttcfg.TrainingArgs) -> None:

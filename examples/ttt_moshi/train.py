@@ -28,8 +28,8 @@ from ttt_moshi.program import deterministic, overrides_of, run, say_findings, sa
 from ttt_moshi.training import Run
 from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
-from tttcfg.checkpoint import find_checkpoint, read_model_config
-from tttcfg.nn.ranks import rank
+from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
+from tttcfg.nn.ranks.ranks import rank
 
 CONFIG_PATH = "moshi_paths.config_path"
 

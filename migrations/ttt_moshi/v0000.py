@@ -1,8 +1,8 @@
 """Version 0: kyutai's original moshi-finetune, before TTT."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Declare
-from tttcfg.shapes import boolean, choice, integer, nullable, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Declare
+from tttcfg.schema.fragments import boolean, choice, integer, nullable, number, text
 
 migration = Migration(
     version=0,

@@ -1,8 +1,8 @@
 """Version 1: TTT layers come to Moshi, and the paper's benchmarks as a free-form mapping."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, free_form, integer, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, free_form, integer, number, text
 
 NO_TTT = "the trainer had no TTT layers"
 

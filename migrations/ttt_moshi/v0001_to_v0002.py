@@ -1,8 +1,8 @@
 """Version 2: gating alpha and the inner MLP's shape become settings; checkpoints start to carry their configuration."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, integer, nullable, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, integer, nullable, number
 
 TWO_LAYERS = "the inner MLP always had two layers of four times the head width"
 LOG_ONLY = "chunk settings did not exist"

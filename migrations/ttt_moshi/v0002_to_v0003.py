@@ -1,8 +1,8 @@
 """Version 3: resuming, and knobs for output normalisation and inner-loss logging that nothing ever read."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, integer, nullable, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, integer, nullable, number, text
 
 NO_RESUME = "runs could not resume"
 NO_KNOB = "the knob did not exist (no layer ever read it)"

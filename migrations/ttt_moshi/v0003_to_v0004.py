@@ -1,8 +1,8 @@
 """Version 4: TTT weights and gating alpha get learning rates of their own."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import number
 
 ONE_RATE = "one learning rate served all parameters"
 

@@ -4,10 +4,10 @@ What the layers did before is not recorded: ROPE_POSITION_MODULO_FIX.md and BFLO
 the live layer applied audio rotary positions without asking, so a plain "off" would be a guess.
 """
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.record import LEGACY
-from tttcfg.shapes import boolean, either, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.migration.record import LEGACY
+from tttcfg.schema.fragments import boolean, either, number
 
 UNRECORDED = "the layers may have applied rotary positions unasked; nobody recorded it"
 

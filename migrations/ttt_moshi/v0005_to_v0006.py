@@ -1,8 +1,8 @@
 """Version 6: attention contexts, unfrozen attention and diagnostics; the trainer's last unnumbered shape."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, integer, nullable, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, integer, nullable, text
 
 MOSHI_CONTEXT = "every layer kept Moshi's context of 3000"
 CONTEXT = nullable(integer(None, minimum=1))

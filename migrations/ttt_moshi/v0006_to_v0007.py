@@ -6,12 +6,22 @@ Constants become settings, knobs that nothing read go, free-form `paper_metrics`
 
 from typing import Any
 
-from tttcfg.fields import dig
-from tttcfg.free_form import Lift, RemoveRest
-from tttcfg.migration import Migration
-from tttcfg.operations import Add, By, Convert, Doubt, Operation, Remove, Rename, Withhold
-from tttcfg.record import LEGACY
-from tttcfg.shapes import Shape, boolean, choice, either, follows, integer, nullable, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import (
+    Add,
+    By,
+    Convert,
+    Doubt,
+    Operation,
+    Promote,
+    Remove,
+    RemoveRest,
+    Rename,
+    Withhold,
+)
+from tttcfg.migration.record import LEGACY
+from tttcfg.schema.fragments import Shape, boolean, choice, either, follows, integer, nullable, number, text
+from tttcfg.schema.paths import get_path
 
 WORDS = ("all", "middle", "none")
 INDICES: Shape = {"type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 0}, "minItems": 1}
@@ -63,8 +73,8 @@ def carried(value: Any, ttt: Any) -> Any:
     """Return which states went on while evaluating: the depth decided it, whatever was written."""
     if not isinstance(value, bool):
         return value
-    is_linear = dig(ttt, ("inner_model",)) == "linear"
-    return "first_sequence" if is_deep(dig(ttt, ("mlp", "layers"))) and not is_linear else "never"
+    is_linear = get_path(ttt, ("inner_model",)) == "linear"
+    return "first_sequence" if is_deep(get_path(ttt, ("mlp", "layers"))) and not is_linear else "never"
 
 
 def persistent(value: Any) -> Any:
@@ -105,7 +115,9 @@ def count() -> Shape:
 
 
 def typed(old: str, to: str, shape: Shape, convert: Any = None, **absent: Any) -> Operation:
-    return Lift(f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert, **absent)
+    return Promote(
+        f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert, **absent
+    )
 
 
 def ignored(*names: str) -> tuple[Operation, ...]:

@@ -1,31 +1,69 @@
-"""The public functions, for the built-in family; `tttcfg` exports them by name."""
+"""The public functions; `tttcfg` exports them by name.
+
+Each takes the `family` of what it reads. Left out, it is that of a model that is given, or that which documents name in
+their `$schema`, or else the built-in one.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tttcfg import document as documents
-from tttcfg import saving
-from tttcfg.as_document import as_document, extended, placed
-from tttcfg.checkpoint import find_checkpoint, weight_names
-from tttcfg.differences import Difference, document_differences
-from tttcfg.document import Document
-from tttcfg.effective import Binding, Effective, Verification
+from typing_extensions import TypeVar
+
+from tttcfg.documents import document as documents
+from tttcfg.documents import save as saving
+from tttcfg.documents.checkpoint import find_checkpoint, weight_names
+from tttcfg.documents.convert import extended
+from tttcfg.documents.differences import Difference, document_differences
+from tttcfg.documents.document import Document
+from tttcfg.documents.effective import Binding, Effective, Finding, Origin, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.extension import Carried
-from tttcfg.family import Family, family_of
-from tttcfg.fields import Section
-from tttcfg.record import Tree
-from tttcfg.resolver import Restore, resolve_family
-from tttcfg.sources.overrides import Overriding
-from tttcfg.sources.reading import Config
-from tttcfg.ttt_moshi.family import TTT_MOSHI, TrainingArgs, TTTConfig
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import Carried, Extension, register
+from tttcfg.family.family import Family, family_of
+from tttcfg.resolving.families import as_document, with_family
+from tttcfg.resolving.overrides import Overriding
+from tttcfg.resolving.resolver import Restore, resolve_family
+from tttcfg.resolving.sources import Config
+from tttcfg.schema.fields import Role, Section, setting
+from tttcfg.schema.paths import Tree
+from tttcfg.ttt_moshi.family import TrainingArgs, TTTConfig
+
+Model = TypeVar("Model", bound=Section, default=TrainingArgs)
+Layers = TypeVar("Layers", default=TTTConfig)
+
+__all__ = [
+    "Binding",
+    "Difference",
+    "Document",
+    "Effective",
+    "Extension",
+    "Family",
+    "Finding",
+    "Origin",
+    "Role",
+    "Section",
+    "TTTConfig",
+    "TrainingArgs",
+    "Verification",
+    "adopt",
+    "bind",
+    "canonicalize_header",
+    "diff",
+    "inspect_weights",
+    "load_document",
+    "mark_for",
+    "migrate_document",
+    "register",
+    "resolve",
+    "save_document",
+    "setting",
+    "verify",
+]
 
 
 def resolve(
@@ -38,8 +76,8 @@ def resolve(
     require_ttt: bool = False,
     require_training: bool = False,
     strict_extensions: bool = False,
-    family: Family = TTT_MOSHI,
-) -> Effective[TrainingArgs, TTTConfig]:
+    family: Family[Model, Layers] | None = None,
+) -> Effective[Model, Layers]:
     """Merge everything that was given into one validated effective configuration.
 
     For architecture, computation and training fields an override beats the checkpoint, the checkpoint
@@ -62,16 +100,19 @@ def resolve(
         InputError: Something that was given cannot be used; all problems of all sources at once.
         ContradictionError: Everything is valid, and cannot be true together; `effective` holds the result.
     """
-    return resolve_family(
+    return with_family(
+        lambda own: resolve_family(
+            own,
+            checkpoint=checkpoint,
+            config=config,
+            overrides=overrides,
+            restore=restore,
+            model_config=model_config,
+            require_ttt=require_ttt,
+            require_training=require_training,
+            strict_extensions=strict_extensions,
+        ),
         family,
-        checkpoint=checkpoint,
-        config=config,
-        overrides=overrides,
-        restore=restore,
-        model_config=model_config,
-        require_ttt=require_ttt,
-        require_training=require_training,
-        strict_extensions=strict_extensions,
     )
 
 
@@ -83,7 +124,7 @@ def verify(
     restore: Restore = "auto",
     model_config: str | os.PathLike[str] | None = None,
     strict_extensions: bool = False,
-    family: Family = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Verification:
     """Hold what `resolve` would give against the checkpoint's tensors, before anything is loaded.
 
@@ -95,19 +136,19 @@ def verify(
         InputError: Something that was given cannot be used, or the checkpoint holds no weights that can be read.
         ContradictionError: The weights are not of this configuration; all contradictions at once.
     """
-    effective = resolve_family(
-        family,
-        checkpoint=checkpoint,
-        config=config,
-        overrides=overrides,
+    effective = resolve(
+        checkpoint,
+        config,
+        overrides,
         restore=restore,
         model_config=model_config,
         strict_extensions=strict_extensions,
+        family=family,
     )
     return verified(effective, checkpoint)
 
 
-def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Verification:
+def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family[Any, Any] | None = None) -> Verification:
     """Return what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
 
     Contradictions are among the findings.
@@ -116,11 +157,23 @@ def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family = TTT_
         InputError: A file cannot be read, or the checkpoint holds no weights.
     """
     try:
-        return verified(resolve_family(family, checkpoint=checkpoint, require_weights=False), checkpoint)
+        return verified(resolved_without_demands(checkpoint, family=family), checkpoint)
     except ContradictionError as error:
         if not isinstance(error.effective, Effective):
             raise
         return verified(error.effective, checkpoint)
+
+
+def resolved_without_demands(
+    checkpoint: str | os.PathLike[str],
+    config: Config | Iterable[Config] | None = None,
+    *,
+    family: Family[Any, Any] | None = None,
+) -> Effective:
+    """Return what `resolve` does, where weights that no configuration describes are no error."""
+    return with_family(
+        lambda own: resolve_family(own, checkpoint=checkpoint, config=config, require_weights=False), family
+    )
 
 
 def adopt(
@@ -128,7 +181,7 @@ def adopt(
     config: Config | Iterable[Config] | None = None,
     *,
     written_at: datetime | None = None,
-    family: Family = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Path:
     """Give a checkpoint without training_config.json one, from what its tensors prove and `config`.
 
@@ -144,10 +197,19 @@ def adopt(
         ContradictionError: The tensors contradict the configuration, or refute what a file says, or would refute the
             document; all of it at once, and nothing was written.
     """
-    effective = resolve_family(family, checkpoint=checkpoint, config=config, require_weights=False)
-    verification = verified(effective, checkpoint)
+    effective = resolved_without_demands(checkpoint, config, family=family)
+    return adopt_resolved(effective, checkpoint, written_at=written_at)
+
+
+def adopt_resolved(
+    effective: Effective, checkpoint: str | os.PathLike[str], *, written_at: datetime | None = None
+) -> Path:
+    """Do what `adopt` does with what it resolves."""
+    from tttcfg.verification.adopt import adopted  # and what writes beside weights
+
+    verification, family = verified(effective, checkpoint), family_of(type(effective.training))
     found = find_checkpoint(checkpoint, weight_names(family))
-    document = import_module("tttcfg.adopting").adopted(effective, verification, found, family)
+    document = adopted(effective, verification, found, family)
     return saving.save_document(document.path, document, written_at=written_at)
 
 
@@ -160,7 +222,7 @@ def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verifi
     return effective.verification
 
 
-def load_document(path: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -> Document[TrainingArgs]:
+def load_document(path: str | os.PathLike[str], *, family: Family[Model, Any] | None = None) -> Document[Model]:
     """Read the saved configuration at `path`, of any version, upgraded and validated.
 
     Raises:
@@ -168,7 +230,7 @@ def load_document(path: str | os.PathLike[str], *, family: Family = TTT_MOSHI) -
         ForeignDocumentError: Another program did.
         InputError: It cannot be read, or its values are refused.
     """
-    return documents.load_document(path, family)
+    return with_family(lambda own: documents.load_document(path, own), family)
 
 
 def save_document(
@@ -177,7 +239,7 @@ def save_document(
     *,
     extensions: Iterable[Section] = (),
     written_at: datetime | None = None,
-    family: Family = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Path:
     """Write a configuration at `path` (a folder takes training_config.json), atomically and durably.
 
@@ -203,11 +265,23 @@ def save_document(
     return saving.save_document(target, placed(document, target), written_at=written_at)
 
 
-def mark_for(configuration: Any, *, embed: bool = False, family: Family = TTT_MOSHI) -> dict[str, str]:
+def placed(document: Document, target: Path) -> Document:
+    """Return `document` as it is saved at `target`: as a training_config.json, with a record of the weights there.
+
+    What it records of weights elsewhere is left out. Raises what `save_document` does.
+    """
+    if not saving.is_beside_weights(document, target):
+        return document
+    from tttcfg.verification.bind import recorded  # and what reads tensors
+
+    return recorded(document, str(target))
+
+
+def mark_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any] | None = None) -> dict[str, str]:
     """Return the metadata that binds weights to a configuration: `save_file` of safetensors takes it as `metadata`.
 
     It holds the digest of the architecture and computation fields, and `format: pt`. The library writes metadata in an
-    order that changes; `settle` gives the saved file the one order, so that equal weights have equal bytes.
+    order that changes; `canonicalize_header` gives the saved file the one order: equal weights are equal bytes.
 
     Args:
         configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
@@ -216,10 +290,24 @@ def mark_for(configuration: Any, *, embed: bool = False, family: Family = TTT_MO
     Raises:
         InputError: It is no configuration, or too long to be embedded.
     """
-    mark: dict[str, str] = import_module("tttcfg.weights.marking").mark_for(
-        as_document(configuration, family), embed=embed
-    )
-    return mark
+    from tttcfg.verification import tags  # and what reads tensors
+
+    return tags.mark_for(as_document(configuration, family), embed=embed)
+
+
+def canonicalize_header(path: str | os.PathLike[str]) -> None:
+    """Bring the header of a file that was just saved into its one form: the format's library shuffles the metadata.
+
+    Only for a file that has not been put in its place yet: the header is overwritten where it stands, which costs
+    nothing, and a program that dies meanwhile leaves it torn.
+
+    Raises:
+        InputError: The file cannot be read, breaks the format, or is truncated.
+        WriteError: The disk would not take it.
+    """
+    from tttcfg.safetensors import metadata  # and what reads and writes tensors
+
+    metadata.canonicalize_header(path)
 
 
 def bind(
@@ -227,7 +315,7 @@ def bind(
     configuration: Any = None,
     *,
     embed: bool | None = None,
-    family: Family = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Binding:
     """Bind weights and configuration that exist to each other, so that neither is ever taken for another's.
 
@@ -253,8 +341,10 @@ def bind(
         WriteError: A file could not be written, or changed meanwhile; the weights are as they were.
     """
     document = None if configuration is None else as_document(configuration, family)
-    bound: Binding = import_module("tttcfg.binding").bind(path, document, family, embed=embed)
-    return bound
+    from tttcfg.verification import bind as binding  # and what reads and writes tensors
+
+    own = family or (document.family if document is not None else None)
+    return with_family(lambda one: binding.bind(path, document, one, embed=embed), own)
 
 
 def migrate_document(
@@ -262,7 +352,7 @@ def migrate_document(
     to: int | None = None,
     *,
     allow_loss: bool = False,
-    family: Family = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Tree:
     """Return a saved document as version `to` has it (the current one); the argument stays as it is.
 
@@ -270,13 +360,14 @@ def migrate_document(
         LossError: An older version cannot hold a value and nothing would bring it back.
         InputError: The document cannot be read.
     """
-    migrating = import_module("tttcfg.migrating")  # and all operations, which a current document needs none of
-    tree: Tree = migrating.migrate_tree(document, family, to=to, allow_loss=allow_loss)
+    from tttcfg.documents.downgrade import migrate_tree  # and all operations, which a current document needs none of
+
+    tree = with_family(lambda own: migrate_tree(document, own, to=to, allow_loss=allow_loss), family)
     sections = tree.get(EXTENSIONS, {})
     plain = {name: one.values if isinstance(one, Carried) else one for name, one in sections.items()}
     return {**tree, EXTENSIONS: plain} if plain else tree
 
 
-def diff(left: Any, right: Any, *, family: Family = TTT_MOSHI) -> tuple[Difference, ...]:
+def diff(left: Any, right: Any, *, family: Family[Any, Any] | None = None) -> tuple[Difference, ...]:
     """Return where two configurations differ; each may be a `TrainingArgs`, an `Effective` or a `Document`."""
     return document_differences(as_document(left, family), as_document(right, family))

@@ -8,6 +8,18 @@ from typing import NamedTuple
 
 from tttcfg.urls import without_secrets
 
+__all__ = [
+    "ContradictionError",
+    "ForeignDocumentError",
+    "InputError",
+    "LossError",
+    "NewerVersionError",
+    "Place",
+    "Problem",
+    "RankError",
+    "TttcfgError",
+    "WriteError",
+]
 MAX_PROBLEMS = 20
 MAX_QUOTED = 120
 
@@ -30,6 +42,7 @@ CODES = {
     "empty": "A file with no configuration in it.",
     "encoding": "Bytes that are not plain UTF-8.",
     "extension": "Settings of an extension that is not installed.",
+    "family": "A document of another family than it is read as.",
     "foreign": "A document of another program.",
     "fragment": "A configuration file that could not start a training run by itself.",
     "index": "A list index that does not exist.",

@@ -9,7 +9,10 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+
+from tests.cli.served import server
 
 TTTCFG = (sys.executable, "-m", "tttcfg")
 _UNSET = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "TTTCFG_COMPLETE", "_TTTCFG_COMPLETE", "PYTHONIOENCODING")
@@ -21,6 +24,7 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+    memory: int = 0
 
     @property
     def json(self) -> Any:
@@ -32,11 +36,15 @@ def environment(**changes: str) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in _UNSET} | changes
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, **env: str) -> Result:
+def run(*arguments: str | Path, cwd: Path | None = None, cpu_seconds: int = 60, **env: str) -> Result:
     """Run `tttcfg` with arguments, its output piped."""
-    command = [*TTTCFG, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment(**env), capture_output=True, timeout=60, check=False)
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    with TemporaryFile() as out, TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+        streams = [nothing.fileno(), out.fileno(), err.fileno()]
+        here, words = os.fspath(cwd or os.getcwd()), [*map(str, arguments)]
+        code, memory = server().run(words, here, environment(**env), streams, cpu_seconds)
+        out.seek(0)
+        err.seek(0)
+        return Result(code, out.read().decode(), err.read().decode(), memory)
 
 
 def run_on_terminal(*arguments: str | Path, cwd: Path | None = None, **env: str) -> Result:

@@ -8,8 +8,8 @@ from pathlib import Path
 import tttcfg
 from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, trained, write_json
 from tests.cli.process import run
-from tests.dialects import tensors
-from tests.weights.files import weights_file
+from tests.evidence.dialects import tensors
+from tests.safetensors.files import weights_file
 
 GOLDEN = Path(__file__).parent / "golden"
 TYPER = GOLDEN / "typer.version"

@@ -9,9 +9,9 @@ import pytest
 import tttcfg
 from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
 from tests.cli.process import run
-from tests.dialects.tensors import Size, consolidated
-from tests.weights.bound import made, sidecar
-from tests.weights.files import weights_file
+from tests.evidence.dialects.tensors import Size, consolidated
+from tests.safetensors.files import weights_file
+from tests.verification.bound import made, sidecar
 
 
 @pytest.fixture(scope="module")

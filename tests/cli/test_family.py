@@ -11,15 +11,15 @@ import pytest
 
 from tests.builders import write_json
 from tests.cli.process import run
-from tests.evolution.projects import FAMILY, Project, bare_project
 from tests.families import REFERENCE, install, write_family
+from tests.schema_tools.projects import FAMILY, Project, bare_project
 
 CURRENT = {"$schema": "urn:tttcfg:other:v0000", "schema_version": 0, "width": 32, "learning_rate": 0.5}
 PLAIN_TYPES = """
 from typing import Any, Literal
 
-from tttcfg.family import Family
-from tttcfg.fields import Role, Section, Text, setting
+from tttcfg.family.family import Family
+from tttcfg.schema.fields import Role, Section, Text, setting
 
 
 def trained(default: Any) -> Any:
@@ -121,7 +121,7 @@ def test_resolve_writes_a_document_that_loads_again(home: Path) -> None:
         (("fields", "width"), "role     architecture"),
         (("history",), "version 0  2026-01-01  the first"),
         (("diff", "run", "any.yaml"), "width"),
-        (("migrate", "run"), "1 already at version 0"),
+        (("migrate", "run"), "1 already current"),
     ],
 )
 def test_every_command_serves_it(home: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -141,10 +141,43 @@ def test_weights_of_a_family_without_tensor_knowledge_are_not_judged(home: Path)
     assert "no tensor depends on it" in done.out
 
 
-def test_a_document_of_another_family_names_the_one_to_give(home: Path) -> None:
+def test_a_document_of_a_family_that_is_not_there_is_refused_with_what_to_give(home: Path) -> None:
     done = run("resolve", "--checkpoint", "run", cwd=home)
     assert done.code == 2
-    assert "is a document of the family other, and is read as one of ttt_moshi; give --family other" in done.err
+    assert (
+        "is a document of the family other, and is read as one of ttt_moshi (did you mean --family other?)" in done.err
+    )
+    assert "other: there is no family of this name (there are: ttt_moshi); or give it as module:NAME" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("resolve", "--checkpoint", "run", "--config", "any.yaml"), "width: 32"),
+        (("resolve", "--config", "run/training_config.json"), "width: 32"),
+        (("diff", "run", "run"), ""),
+        (("migrate", "run"), "1 already current"),
+    ],
+)
+def test_what_documents_name_needs_no_option(home: Path, arguments: tuple[str, ...], told: str) -> None:
+    install(home, "other-trainer", "tttcfg.families", {"other": REFERENCE})
+    done = run(*arguments, cwd=home, PYTHONPATH=str(home))
+    assert done.code == 0, done.err
+    assert told in done.out
+
+
+def test_a_tree_of_several_families_is_migrated_each_by_its_own(home: Path) -> None:
+    install(home, "other-trainer", "tttcfg.families", {"other": REFERENCE})
+    write_json(home / "ours" / "training_config.json", {"schema_version": 7, "seed": 3})
+    done = run("migrate", ".", cwd=home, PYTHONPATH=str(home))
+    assert done.out == "0 to migrate, 2 already current, 0 failed\n"
+
+
+def test_the_option_beats_what_documents_name(home: Path) -> None:
+    install(home, "other-trainer", "tttcfg.families", {"other": REFERENCE})
+    done = run("resolve", "--checkpoint", "run", "--family", "ttt_moshi", cwd=home, PYTHONPATH=str(home))
+    assert done.code == 2
+    assert "is read as one of ttt_moshi" in done.err
 
 
 def test_an_installed_family_is_found_by_its_name(home: Path) -> None:

@@ -12,7 +12,7 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI
 def test_fields_lists_every_field() -> None:
     """One line per field, the secret's included: it says what the field is, not what it holds."""
     lines = run("fields").out.splitlines()
-    assert [line.split()[0] for line in lines] == ["KEY", *TTT_MOSHI.leaves]
+    assert [line.split()[0] for line in lines] == ["KEY", *TTT_MOSHI.fields]
 
 
 def test_fields_of_an_old_spelling() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from tests.builders import write_json
 from tests.cli.process import run
-from tests.dialects import tensors
-from tests.weights.bound import MODEL, made, sidecar
-from tests.weights.files import weights_file
+from tests.evidence.dialects import tensors
+from tests.safetensors.files import weights_file
+from tests.verification.bound import MODEL, made, sidecar
 
 
 def rows(text: str) -> dict[str, list[str]]:

@@ -40,7 +40,7 @@ def test_plan_changes_nothing(tree: Path) -> None:
     assert contents(tree) == before
     assert result.out.count("would go from version") == 6
     assert result.out.splitlines()[-1].startswith("6 to migrate (1 from version 1 to 7, ")
-    assert result.out.endswith("1 already at version 7, 0 failed; --write does it\n")
+    assert result.out.endswith("1 already current, 0 failed; --write does it\n")
 
 
 def test_plan_tells_the_reason_of_every_change(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_write_migrates_all_and_keeps_what_stood_there(tree: Path, workers: str)
         assert json.loads((tree / name).read_text())["schema_version"] == 7
         assert (tree / f"{name}.v{version}.bak").read_bytes() == before[name]
     after = contents(tree)
-    assert "0 migrated, 7 already at version 7, 0 failed" in migrate(tree, "--write").out
+    assert "0 migrated, 7 already current, 0 failed" in migrate(tree, "--write").out
     assert contents(tree) == after
 
 
@@ -186,7 +186,7 @@ def test_overlapping_folders_are_searched_once(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, SEED_EXCERPT)
     result = migrate(tmp_path, tmp_path, folder.parent, document_file(folder), "--write", "--workers", "2")
     assert "1 migrated" in result.out
-    assert "0 already at version 7, 0 failed" in result.out
+    assert "0 already current, 0 failed" in result.out
 
 
 def test_progress_is_shown_on_a_terminal_only(tree: Path) -> None:

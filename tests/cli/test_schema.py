@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.process import TTTCFG, environment, run
-from tests.evolution.projects import (
+from tests.schema_tools.projects import (
     CONFIG,
     FAMILY,
     WARMUP,
@@ -407,9 +407,17 @@ def test_a_step_that_was_edited_stays_and_has_to_lead_to_the_model(two: Project)
     assert step.read_text() == text
 
 
-def test_a_step_that_was_edited_into_nonsense_is_named(two: Project) -> None:
+def test_an_operation_that_the_code_has_no_change_for_is_taken_out_and_named(two: Project) -> None:
     step = two.root / STEP
     two.change(step, "Add(", 'Rename("nothing", "something", "why"), Add(')
+    two.change(step, "import Add", "import Add, Rename")
+    assert "no longer has nothing (renamed): the code has no such change" in two.schema("new", "--amend").err
+    assert two.faults() == []
+
+
+def test_a_step_that_was_edited_into_nonsense_is_named(two: Project) -> None:
+    step = two.root / STEP
+    two.change(step, "Add(", '# by hand\n        Rename("nothing", "something", "why"), Add(')
     two.change(step, "import Add", "import Add, Rename")
     result = two.schema("new", "--amend")
     assert (result.code, "Traceback" in result.err) == (2, False)
@@ -669,8 +677,8 @@ def test_a_package_that_cannot_be_imported_is_named(two: Project, package: str, 
 
 
 EXTENSION = """
-from tttcfg.extension import Extension
-from tttcfg.fields import Role, Section, setting
+from tttcfg.family.extension import Extension
+from tttcfg.schema.fields import Role, Section, setting
 
 
 class Probe(Section):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.builders import checkpoint, document_file, old_document, trained, write_json
 from tests.cli.process import TTTCFG, environment, run, run_on_terminal
-from tttcfg.sources.config import read_config
+from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 HOSTILE = "a\x1b[31mb\u202ec\u2066[/etc/x][bold]\x07\x9b2J\x7f"

@@ -16,12 +16,12 @@ import pytest
 import tttcfg
 from tests.builders import MODEL, trained
 from tests.cli.process import Result, environment
-from tests.dialects.tensors import Size, consolidated
-from tests.weights.files import Tensors, compact, framed, laid_out, room_for, sharded, weights_file
-from tttcfg.as_document import as_document
+from tests.evidence.dialects.tensors import Size, consolidated
+from tests.safetensors.files import Tensors, compact, framed, laid_out, room_for, sharded, weights_file
+from tttcfg.documents.save import document_bytes
 from tttcfg.errors import TttcfgError
-from tttcfg.saving import document_bytes
-from tttcfg.weights.shards import INDEX_NAME
+from tttcfg.resolving.families import as_document
+from tttcfg.safetensors.shards import INDEX_NAME
 
 HIDDEN = ("hunter2", "SiGnAtUrE")
 BASE = "memory://user:hunter2@host/run/"

@@ -10,8 +10,8 @@ import pytest
 
 from tests.builders import write_json
 from tests.cli.process import run
-from tests.weights.bound import made, sidecar
-from tests.weights.files import weights_file
+from tests.safetensors.files import weights_file
+from tests.verification.bound import made, sidecar
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import tttcfg
 from tests.conftest import SHARED_DATA
-from tttcfg.effective import Effective
+from tttcfg.documents.effective import Effective
 from tttcfg.nn import TTTLayer
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 

@@ -17,7 +17,7 @@ from ttt_moshi.evaluation.streams import streams_of
 
 from tests.examples_evaluation.conftest import Resolve
 from tttcfg import InputError
-from tttcfg.fields import leaves
+from tttcfg.schema.fields import config_fields
 from tttcfg.ttt_moshi.evaluation import EvaluationArgs
 
 Run = Callable[..., dict[str, Any]]
@@ -222,4 +222,4 @@ def test_every_setting_is_read_but_for_those_that_are_the_trainers(
         recorded = Recorder(effective.training.evaluation, read)
         training = effective.training.model_copy(update={"evaluation": recorded})
         evaluate(model, tokenizer, type(effective)(**{**vars(effective), "training": training}))
-    assert set(leaves(EvaluationArgs)) - read == {"enable", "freq"}
+    assert set(config_fields(EvaluationArgs)) - read == {"enable", "freq"}

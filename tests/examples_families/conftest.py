@@ -41,7 +41,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> Path:
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the smallest model that the program has, saved by torch; not to be changed."""
-    from tests.dialects.tensors import Size, video_dit
+    from tests.evidence.dialects.tensors import Size, video_dit
 
     shapes = video_dit(Size(heads=8, head_dim=64, layers=6), (256,))
     return save_distributed(tmp_path_factory.mktemp("jobs") / "step-8", shapes)

@@ -21,7 +21,7 @@ from video_dit_config.distributed import METADATA_NAME, read
 from tests.cli.process import environment
 from tests.examples_families.conftest import VIDEO, save_distributed, save_state
 from tttcfg import InputError
-from tttcfg.weights.header import Header
+from tttcfg.safetensors.header import Header
 
 
 def header_of(folder: Path) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import tttcfg
 from tests.cli.process import run
 from tests.examples_families.conftest import IN_PLACE, VIDEO
 from tests.families import install
-from tttcfg.family import Family
+from tttcfg.errors import InputError
+from tttcfg.family.family import Family
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 FAMILIES = {IN_PLACE: in_place.FAMILY, VIDEO: video.FAMILY}
 BOTH = pytest.mark.parametrize(("home", "family"), [pytest.param(*one, id=one[1].name) for one in FAMILIES.items()])
@@ -37,7 +40,7 @@ def test_an_installed_family_is_found_by_its_name(home: Path, family: Family, tm
     install(tmp_path, family.name, "tttcfg.families", {family.name: reference(family)})
     done = run("fields", "--family", family.name, cwd=tmp_path, PYTHONPATH=f"{home}:{tmp_path}")
     assert done.code == 0, done.err
-    assert all(name in done.out for name in list(family.leaves)[:5])
+    assert all(name in done.out for name in list(family.fields)[:5])
 
 
 @BOTH
@@ -67,3 +70,25 @@ def test_the_configurations_that_come_with_it_resolve(home: Path, family: Family
     for config in sorted((home / "configs").iterdir()):
         effective = tttcfg.resolve(config=config, family=family)
         assert not [one for one in effective.findings if one.severity == "error"]
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_no_function_asks_for_the_family_of_what_names_it(family: Family, tmp_path: Path) -> None:
+    """A model's class names it, and so does the `$schema` of a document; it was imported, and so is known."""
+    training = family.model()
+    path = tttcfg.save_document(tmp_path, training)
+    tree = json.loads(path.read_bytes())
+    assert tree["$schema"] == family.schema_id
+    for found in (
+        tttcfg.load_document(path),
+        tttcfg.resolve(path),
+        tttcfg.resolve(config=path),
+        tttcfg.resolve(config=tree),
+    ):
+        assert found.training == training
+    assert tttcfg.diff(training, tree) == tttcfg.diff(tttcfg.load_document(path), tttcfg.resolve(path)) == ()
+    assert tttcfg.migrate_document(tree) == tree
+    assert "tttcfg" in tttcfg.mark_for(training)
+    assert tttcfg.mark_for(tree) == tttcfg.mark_for(training) == tttcfg.mark_for(tttcfg.load_document(path))
+    with pytest.raises(InputError, match=f"of the family {family.name}, and is read as one of ttt_moshi"):
+        tttcfg.load_document(path, family=TTT_MOSHI)

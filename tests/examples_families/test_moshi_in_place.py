@@ -15,8 +15,9 @@ import tttcfg
 from tests.builders import write_json
 from tests.cli.process import run
 from tests.conftest import GOLDEN as OURS
-from tests.dialects.tensors import Size, consolidated, in_place
+from tests.evidence.dialects.tensors import Size, consolidated, in_place
 from tests.examples_families.conftest import IN_PLACE
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 THEIRS = IN_PLACE / "tests" / "golden"
 REFERENCE = "moshi_in_place_config.family:FAMILY"
@@ -53,9 +54,10 @@ def test_the_fork_refuses_a_document_of_our_trainer_and_says_what_to_give(versio
 
 
 def test_documents_with_a_number_say_themselves_whose_they_are() -> None:
-    with pytest.raises(tttcfg.ForeignDocumentError, match="give --family moshi_in_place"):
-        tttcfg.load_document(THEIRS / "v0004.json")
-    with pytest.raises(tttcfg.ForeignDocumentError, match="give --family ttt_moshi"):
+    assert tttcfg.load_document(THEIRS / "v0004.json").family is FAMILY
+    with pytest.raises(tttcfg.ForeignDocumentError, match="did you mean --family moshi_in_place"):
+        tttcfg.load_document(THEIRS / "v0004.json", family=TTT_MOSHI)
+    with pytest.raises(tttcfg.ForeignDocumentError, match="did you mean --family ttt_moshi"):
         tttcfg.load_document(OURS / "v0007.json", family=FAMILY)
 
 
@@ -118,7 +120,7 @@ def test_a_config_json_that_says_otherwise_is_told(trained: Path) -> None:
 
 def test_tensors_prove_which_layers_learn_and_how_wide_the_convolution_is(tmp_path: Path) -> None:
     verification = tttcfg.verify(with_weights(tmp_path, (1, 4, 7)), family=FAMILY)
-    verified = {name for name, one in verification.verdicts.items() if one.verdict == "verified"}
+    verified = {name for name, one in verification.verdicts.items() if one.outcome == "verified"}
     assert verified >= {"ttt.enabled", "ttt.start_layer", "ttt.layer_frequency", "ttt.conv_kernel_size", "lora.enable"}
     assert verification.verdicts["ttt.chunk_size"].shown == "no tensor depends on it"
     assert verification.proved["ttt.layer_frequency"] == 3
@@ -147,7 +149,7 @@ def test_a_run_without_ttt_has_the_names_of_the_common_ancestor(tmp_path: Path) 
     """They are described by the fork's configurations as well."""
     verification = tttcfg.verify(with_weights(tmp_path, (), enabled=False), family=FAMILY)
     assert verification.dialect == "moshi_finetune"
-    assert verification.verdicts["ttt.enabled"].verdict == "verified"
+    assert verification.verdicts["ttt.enabled"].outcome == "verified"
     assert not [one for one in verification.findings if one.code == "dialect"]
 
 

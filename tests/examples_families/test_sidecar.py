@@ -17,7 +17,7 @@ from video_dit_config.sidecar import sidecar
 
 import tttcfg
 from tests.cli.process import environment
-from tests.dialects.tensors import Size, video_dit
+from tests.evidence.dialects.tensors import Size, video_dit
 from tests.examples_families.conftest import VIDEO, save_distributed
 
 EVAL = VIDEO / "configs" / "eval.toml"

@@ -13,7 +13,7 @@ from video_dit_config.family import FAMILY
 import tttcfg
 from tests.cli.process import run
 from tests.conftest import GOLDEN as MOSHI
-from tests.dialects.tensors import Size, in_place, video_dit
+from tests.evidence.dialects.tensors import Size, in_place, video_dit
 from tests.examples_families.conftest import VIDEO
 
 REFERENCE = "video_dit_config.family:FAMILY"
@@ -108,7 +108,7 @@ def test_an_export_to_safetensors_is_verified_as_well(trained: Path) -> None:
         tttcfg.verify(trained, family=FAMILY)
     assert [problem.key for problem in raised.value.problems] == ["model.size"]
     verdicts = raised.value.effective.verification.verdicts
-    assert {name for name, one in verdicts.items() if one.verdict == "verified"} == {"model.name", "model.ssm_layer"}
+    assert {name for name, one in verdicts.items() if one.outcome == "verified"} == {"model.name", "model.ssm_layer"}
     assert verdicts["model.mini_batch_size"].shown == "no tensor depends on it"
 
 
@@ -118,7 +118,7 @@ def test_weights_of_another_program_verify_nothing(tmp_path: Path) -> None:
     with pytest.raises(tttcfg.ContradictionError, match="a configuration of ttt_video_dit does not describe") as raised:
         tttcfg.verify(tmp_path, family=FAMILY)
     verdicts = raised.value.effective.verification.verdicts
-    assert {one.verdict for one in verdicts.values()} == {"unverifiable"}
+    assert {one.outcome for one in verdicts.values()} == {"unverifiable"}
 
 
 def test_a_moshi_configuration_is_no_job() -> None:

@@ -25,7 +25,7 @@ from torch import Tensor
 import tttcfg
 from tests.builders import SECRET, alternatives, tree
 from tttcfg import TttcfgError
-from tttcfg.fields import Leaf, plain
+from tttcfg.schema.fields import ConfigField, plain
 
 from .conftest import write_json  # its import lets the programs be found
 
@@ -168,9 +168,9 @@ class Outcome:
     refused: set[str] = field(default_factory=set)
 
 
-def company_of(leaf: Leaf) -> dict[str, Any]:
+def company_of(one: ConfigField) -> dict[str, Any]:
     """Return what a field is changed beside, and from: all of it that is not a default."""
-    return {**BASE, **COMPANY.get(leaf.name, {})}
+    return {**BASE, **COMPANY.get(one.name, {})}
 
 
 class Bench:
@@ -207,27 +207,27 @@ class Bench:
     def train(self, settings: Mapping[str, Any]) -> None:
         train.train(self.configs, texts(settings))
 
-    def change(self, leaf: Leaf) -> tuple[Any, Any]:
+    def change(self, one: ConfigField) -> tuple[Any, Any]:
         """Return the value of a field beside its company, and another one."""
-        effective = tttcfg.resolve(config=self.configs, overrides=texts(self.placed(company_of(leaf))))
-        value = plain(leaf.get(effective.training))
-        if leaf.name in VALUES:
-            return value, VALUES[leaf.name]
-        return value, next(one for one in (*alternatives(leaf), plain(leaf.default)) if one != value)
+        effective = tttcfg.resolve(config=self.configs, overrides=texts(self.placed(company_of(one))))
+        value = plain(one.get(effective.training))
+        if one.name in VALUES:
+            return value, VALUES[one.name]
+        return value, next(one for one in (*alternatives(one), plain(one.default)) if one != value)
 
-    def before(self, leaf: Leaf) -> Outcome:
+    def before(self, one: ConfigField) -> Outcome:
         """Return what comes of the company of a field; measured once."""
-        company = company_of(leaf)
+        company = company_of(one)
         key = json.dumps(company, sort_keys=True)
         if key not in self.unchanged:
             self.unchanged[key] = self.outcome(company, None)
         return self.unchanged[key]
 
-    def after(self, leaf: Leaf, value: Any) -> Outcome:
+    def after(self, one: ConfigField, value: Any) -> Outcome:
         """Return what comes of a field's change, in training, and in an evaluation of the weights from before."""
-        self.before(leaf)
-        key = json.dumps(company_of(leaf), sort_keys=True)
-        return self.outcome({**company_of(leaf), leaf.name: value}, self.checkpoints.get(key))
+        self.before(one)
+        key = json.dumps(company_of(one), sort_keys=True)
+        return self.outcome({**company_of(one), one.name: value}, self.checkpoints.get(key))
 
     def outcome(self, settings: Mapping[str, Any], checkpoint: Path | None) -> Outcome:
         """Train with settings, and evaluate a checkpoint with them; without one, that of the training."""

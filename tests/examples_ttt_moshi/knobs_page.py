@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tests.builders import ROOT
-from tttcfg.fields import Leaf, Role
+from tttcfg.schema.fields import ConfigField, Role
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 from .knobs import COMPANY, Bench, Outcome
@@ -58,7 +58,7 @@ def page(bench: Bench) -> str:
     """Return the whole page, measured."""
     text = INTRODUCTION
     for role, sentence in SECTIONS.items():
-        rows = [row(leaf, bench) for leaf in shown(role)]
+        rows = [row(field, bench) for field in shown(role)]
         text += f"\n## {role.value.capitalize()}\n\n{sentence}\n\n" + table(
             ("field", "from", "to", "beside", role.value), rows
         )
@@ -76,31 +76,31 @@ def page(bench: Bench) -> str:
 
 def exceptions(reasons: Iterable[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
     for name, why in reasons:
-        yield code(name), TTT_MOSHI.leaves[name].role.value, why
+        yield code(name), TTT_MOSHI.fields[name].role.value, why
 
 
-def role_of(leaf: Leaf) -> Role:
+def role_of(field: ConfigField) -> Role:
     """Return the role whose sentence a field is held to."""
-    return BEHAVES_AS[leaf.name][0] if leaf.name in BEHAVES_AS else leaf.role
+    return BEHAVES_AS[field.name][0] if field.name in BEHAVES_AS else field.role
 
 
-def shown(role: Role) -> list[Leaf]:
+def shown(role: Role) -> list[ConfigField]:
     """Return the fields of one table."""
-    return [leaf for leaf in TTT_MOSHI.leaves.values() if role_of(leaf) is role and leaf.name not in UNSEEN]
+    return [field for field in TTT_MOSHI.fields.values() if role_of(field) is role and field.name not in UNSEEN]
 
 
-def row(leaf: Leaf, bench: Bench) -> tuple[str, ...]:
-    before, after = bench.change(leaf)
-    effect = effect_of(role_of(leaf), bench.before(leaf), bench.after(leaf, after))
-    return (*cells(leaf, before, after), effect)
+def row(field: ConfigField, bench: Bench) -> tuple[str, ...]:
+    before, after = bench.change(field)
+    effect = effect_of(role_of(field), bench.before(field), bench.after(field, after))
+    return (*cells(field, before, after), effect)
 
 
-def cells(leaf: Leaf, before: Any, after: Any) -> tuple[str, ...]:
+def cells(field: ConfigField, before: Any, after: Any) -> tuple[str, ...]:
     """Return what stands in a field's row before the figure."""
     beside = ", ".join(
-        code(f"{name}={plainly(value)}") for name, value in COMPANY.get(leaf.name, {}).items() if name != leaf.name
+        code(f"{name}={plainly(value)}") for name, value in COMPANY.get(field.name, {}).items() if name != field.name
     )
-    return code(leaf.name), code(plainly(before)), code(plainly(after)), beside
+    return code(field.name), code(plainly(before)), code(plainly(after)), beside
 
 
 def effect_of(role: Role, before: Outcome, after: Outcome) -> str:

@@ -10,7 +10,7 @@ import pytest
 import tttcfg
 from tests.builders import SECRET
 from tests.conftest import some
-from tttcfg.fields import Leaf, Role
+from tttcfg.schema.fields import ConfigField, Role
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -30,7 +30,9 @@ from .knobs_page import (
     shown,
 )
 
-LEAVES = TTT_MOSHI.leaves
+pytestmark = pytest.mark.program
+
+LEAVES = TTT_MOSHI.fields
 UPDATE = "see whether this is meant, then run python -m tests.examples_ttt_moshi.knobs_page"
 TOLERANCE = 1e-5
 """Nats by which another number of sequences per batch may change the loss of one."""
@@ -53,45 +55,45 @@ def change_of_sequences(before: Outcome, after: Outcome) -> float:
     return float(max(abs(one - other) for one, other in pairs))
 
 
-def architecture(leaf: Leaf, before: Outcome, after: Outcome) -> None:
+def architecture(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Changes names or shapes of tensors, so that the weights of before are refused by name."""
     assert after.shapes
     assert after.shapes != before.shapes
-    assert leaf.name in after.refused
+    assert field.name in after.refused
 
 
-def computation(leaf: Leaf, before: Outcome, after: Outcome) -> None:
+def computation(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Changes what the same weights compute, and no shape."""
     assert after.shapes == before.shapes
-    assert all(map(math.isfinite, after.losses.values())), leaf.name
+    assert all(map(math.isfinite, after.losses.values())), field.name
     assert change_of_losses(before, after) > TOLERANCE
 
 
-def training(leaf: Leaf, before: Outcome, after: Outcome) -> None:
+def training(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Changes the trained weights, and neither a shape nor what given weights compute."""
     assert after.shapes == before.shapes
     assert change_of_sequences(before, after) < TOLERANCE
     assert after.weights
-    assert all(bool(tensor.isfinite().all()) for tensor in after.weights.values()), leaf.name
+    assert all(bool(tensor.isfinite().all()) for tensor in after.weights.values()), field.name
     assert not same_weights(before, after)
 
 
-def run(leaf: Leaf, before: Outcome, after: Outcome) -> None:
+def run(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Changes what is written or said, or is refused by name; and neither a shape nor a number."""
-    if leaf.name in before.refused | after.refused:
+    if field.name in before.refused | after.refused:
         return
     assert after.shapes == before.shapes
     assert after.standard == before.standard
-    if leaf.name in STARTS_ELSEWHERE:
+    if field.name in STARTS_ELSEWHERE:
         assert not same_weights(before, after)
     elif after.weights:
         assert same_weights(before, after)
-    assert after.told != before.told or leaf.unit == "path"
+    assert after.told != before.told or field.unit == "path"
 
 
-def secret(leaf: Leaf, before: Outcome, after: Outcome) -> None:
+def secret(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Is used, and changes nothing."""
-    run(leaf, before, after)
+    run(field, before, after)
     assert "logged in: True" in after.told
 
 
@@ -105,17 +107,17 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(
-    "leaf", some((leaf for leaf in LEAVES.values() if leaf.name not in UNSEEN), 3, lambda leaf: leaf.name)
+    "field", some((field for field in LEAVES.values() if field.name not in UNSEEN), 3, lambda field: field.name)
 )
-def test_a_field_does_what_its_role_says(leaf: Leaf, bench: Bench) -> None:
-    old, new = bench.change(leaf)
-    before, after = bench.before(leaf), bench.after(leaf, new)
-    SENTENCES[role_of(leaf)](leaf, before, after)
+def test_a_field_does_what_its_role_says(field: ConfigField, bench: Bench) -> None:
+    old, new = bench.change(field)
+    before, after = bench.before(field), bench.after(field, new)
+    SENTENCES[role_of(field)](field, before, after)
     if after.told == before.told:  # the same file at another place
-        assert leaf.name in bench.after(leaf, "gone").refused
-    if leaf in shown(role_of(leaf)) and role_of(leaf) not in (Role.RUN, Role.SECRET):
+        assert field.name in bench.after(field, "gone").refused
+    if field in shown(role_of(field)) and role_of(field) not in (Role.RUN, Role.SECRET):
         lines = PAGE.read_text("utf-8").splitlines()
-        start, effect = f"| {' | '.join(cells(leaf, old, new))} | ", effect_of(role_of(leaf), before, after)
+        start, effect = f"| {' | '.join(cells(field, old, new))} | ", effect_of(role_of(field), before, after)
         assert any(line.startswith(start) and alike(line[len(start) : -2], effect) for line in lines), (
             f"{start}{effect}: {UPDATE}"
         )
@@ -123,26 +125,26 @@ def test_a_field_does_what_its_role_says(leaf: Leaf, bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", UNSEEN)
 def test_a_field_that_is_excused_really_does_nothing_here(name: str, bench: Bench) -> None:
-    leaf = LEAVES[name]
-    before, after = bench.before(leaf), bench.after(leaf, bench.change(leaf)[1])
+    field = LEAVES[name]
+    before, after = bench.before(field), bench.after(field, bench.change(field)[1])
     assert same_weights(before, after)
     assert (after.shapes, after.standard, after.steps) == (before.shapes, before.standard, before.steps)
-    if leaf.role is Role.RUN:
+    if field.role is Role.RUN:
         assert after.told == before.told
 
 
 def test_the_same_configuration_gives_the_same_outcome(bench: Bench) -> None:
     """What is taken for the effect of a change is none of chance."""
-    leaf = LEAVES["log_freq"]
-    before, after = bench.before(leaf), bench.after(leaf, bench.change(leaf)[0])
+    field = LEAVES["log_freq"]
+    before, after = bench.before(field), bench.after(field, bench.change(field)[0])
     assert same_weights(before, after)
     assert (after.shapes, after.standard, after.steps) == (before.shapes, before.standard, before.steps)
     assert after.told == before.told
 
 
 def test_the_secret_is_in_no_file_and_no_line(bench: Bench) -> None:
-    leaf = LEAVES["wandb.key"]
-    after = bench.after(leaf, SECRET)
+    field = LEAVES["wandb.key"]
+    after = bench.after(field, SECRET)
     assert not any(SECRET in line for line in after.told)
     files = [path for path in bench.here.rglob("*") if path.is_file()]
     assert any(path.name == "wandb.json" for path in files)
@@ -159,7 +161,7 @@ def test_the_page_has_every_field_that_it_is_to_have_and_no_other() -> None:
     for role in (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING):
         section = text.partition(f"## {role.value.capitalize()}\n")[2].partition("\n## ")[0]
         rows = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| `")]
-        assert rows == [code(leaf.name) for leaf in shown(role)]
+        assert rows == [code(field.name) for field in shown(role)]
 
 
 def test_what_is_declared_here_are_fields() -> None:
@@ -167,7 +169,7 @@ def test_what_is_declared_here_are_fields() -> None:
 
 
 def test_every_field_of_the_layers_follows_from_a_setting_or_from_config_json(bench: Bench) -> None:
-    """`tests/nn/test_knobs.py` shows what each of them does; here, that somebody can set it."""
+    """`tests/nn/layers/test_knobs.py` shows what each of them does; here, that somebody can set it."""
 
     def layers(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
         path = write_json(bench.here / "other.json", {**MODEL, **model})
@@ -182,7 +184,7 @@ def test_every_field_of_the_layers_follows_from_a_setting_or_from_config_json(be
     changes: list[tuple[dict[str, Any], dict[str, Any]]] = [
         (BASE, {name: value}) for name, value in (("dim", 64), ("num_heads", 4), ("num_layers", 3))
     ]
-    changes += [({**company_of(leaf), leaf.name: bench.change(leaf)[1]}, {}) for leaf in LEAVES.values()]
+    changes += [({**company_of(field), field.name: bench.change(field)[1]}, {}) for field in LEAVES.values()]
     for settings, model in changes:
         reached |= {name for name, value in layers(settings, model).items() if value != before[name]}
     assert reached == set(TTTConfig.model_fields)

@@ -22,6 +22,8 @@ from tttcfg import InputError
 
 from .conftest import CONFIGS, write_json
 
+pytestmark = pytest.mark.program
+
 PAGE = CONFIGS.parent.parent.parent / "docs" / "experiment.md"
 FOREIGN = sorted(path.stem for path in (CONFIGS / "foreign").glob("*.yaml"))
 OF_SHAPES = {"`ttt.mlp.expansion_factor=2.0`", "`ttt.inner_model=linear`"}

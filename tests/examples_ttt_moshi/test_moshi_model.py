@@ -169,7 +169,7 @@ def test_without_the_package_it_says_what_to_install(folder: Path, monkeypatch: 
 @needs_moshi
 def test_a_checkpoint_is_verified_and_bound_and_keeps_the_whole_config_json(whole: Path) -> None:
     verification = tttcfg.verify(whole)
-    verdicts = {verdict.verdict for name, verdict in verification.verdicts.items() if name in verification.proved}
+    verdicts = {verdict.outcome for name, verdict in verification.verdicts.items() if name in verification.proved}
     assert (verification.dialect, verification.binding, verdicts) == ("ttt_moshi", "bound", {"verified"})
     assert read(whole / "consolidated.safetensors") == {**REAL, "lora": False, "lora_rank": 64, "lora_scaling": 2.0}
     assert "unavailable" not in json.loads((whole / "fingerprint.json").read_text("utf-8"))

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ttt_moshi.evaluation import read
 
 from .conftest import CONFIGS
+
+pytestmark = pytest.mark.program
 
 
 def tell(*words: str | Path) -> subprocess.CompletedProcess[str]:

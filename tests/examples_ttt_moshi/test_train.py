@@ -26,6 +26,8 @@ from tttcfg import InputError
 
 from .conftest import CONFIGS, MODEL, Left, TrainRun, write_json
 
+pytestmark = pytest.mark.program
+
 EXAMPLES = CONFIGS.parent.parent
 REFUSED = [
     ("ttt.layers=[7]", 1, "layers [7] do not exist"),
@@ -51,7 +53,7 @@ def test_every_checkpoint_carries_its_configuration_and_its_tensors_prove_it(tra
     for step in (2, 4):
         checkpoint = trained / "checkpoints" / f"checkpoint_{step:06d}"
         verification = tttcfg.verify(checkpoint)
-        verdicts = {verdict.verdict for name, verdict in verification.verdicts.items() if name in verification.proved}
+        verdicts = {verdict.outcome for name, verdict in verification.verdicts.items() if name in verification.proved}
         assert (verification.dialect, verification.binding, verdicts) == ("ttt_moshi", "bound", {"verified"})
         assert tttcfg.resolve(checkpoint).training.ttt.base_lr == 16.0
 

@@ -12,7 +12,7 @@ from torch import nn
 import tttcfg
 from tests.builders import write_json
 from tests.nn.models import Skeleton
-from tttcfg.effective import Effective
+from tttcfg.documents.effective import Effective
 from tttcfg.nn import Checkpointer, add_lora, add_ttt
 
 MODEL: dict[str, Any] = {
@@ -106,7 +106,7 @@ class State:
 
 
 class Training:
-    """A run: the model, what trains it, and its checkpoints."""
+    """A run: the model, what trains it, and its checkpoints, by default without fingerprints, which take longest."""
 
     def __init__(self, folder: Path, changes: Mapping[str, Any] | None = None, **options: Any) -> None:
         self.effective = resolved(folder, changes)
@@ -115,7 +115,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-3, betas=(0.9, 0.95))
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=1e-3, total_steps=50)
         self.state = State()
-        given = {"training_args": self.effective, "scheduler": self.scheduler, **options}
+        given = {"training_args": self.effective, "scheduler": self.scheduler, "fingerprint": False, **options}
         self.checkpointer = Checkpointer(self.model, self.state, folder, MODEL, self.optimizer, **given)
 
     def train(self, steps: int) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tttcfg.testing
 from tests.builders import ROOT
 from tests.strategies import complete_documents, overrides, settled
-from tttcfg.document import document_of
+from tttcfg.documents.document import document_of
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 

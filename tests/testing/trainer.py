@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tttcfg.family import Family
-from tttcfg.fields import Role, Section, Whole, setting
+from tttcfg.family.family import Family
+from tttcfg.schema.fields import Role, Section, Whole, setting
 
 
 Stages = list[Annotated[int, Field(ge=0, le=99)]]
@@ -41,10 +41,10 @@ FAMILY = Family(name="trainer", model=Config, migrations="trainer.migrations", s
 '''
 STEP = '''"""Version {version}."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add, Convert, Declare, Operation, Remove, Rename, Withhold
-from tttcfg.record import take
-from tttcfg.shapes import boolean, integer, nullable, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add, Convert, Declare, Operation, Remove, Rename, Withhold
+from tttcfg.schema.paths import pop_path
+from tttcfg.schema.fragments import boolean, integer, nullable, number, text
 
 {helpers}
 migration = Migration(
@@ -95,10 +95,10 @@ NAMES = {0: "v0000", 1: "v0000_to_v0001", 2: "v0001_to_v0002"}
 AMEND = """
 import json, sys
 from pathlib import Path
-from tttcfg.migrating import migrate_tree
-from tttcfg.saving import canonical_bytes
-from tttcfg.family import schema_name
-from tttcfg.schema import DIALECT, RESERVED, document_schema
+from tttcfg.documents.downgrade import migrate_tree
+from tttcfg.documents.save import canonical_bytes
+from tttcfg.family.family import schema_name
+from tttcfg.family.json_schema import DIALECT, RESERVED, document_schema
 from trainer.config import FAMILY
 
 for version in range(FAMILY.head + 1):

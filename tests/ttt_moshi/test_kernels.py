@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tttcfg
 from tests.builders import checkpoint, old_document, write_json
-from tests.dialects.tensors import Size, consolidated
-from tests.weights.files import weights_file
+from tests.evidence.dialects.tensors import Size, consolidated
+from tests.safetensors.files import weights_file
 from tttcfg.ttt_moshi.kernels import KERNELS, Implementation, Limit, Violation, choose, declare, violations
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import Kernel

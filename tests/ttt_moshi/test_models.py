@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.builders import tree
 from tttcfg import TrainingArgs, TTTConfig
-from tttcfg.fields import Role, Section, leaves
+from tttcfg.schema.fields import Role, Section, config_fields
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.ttt_moshi.ttt_settings import MLPArgs
 
@@ -30,10 +30,10 @@ MODEL: dict[str, Any] = {
     "name", ["enable", "mini_batch_size", "layers", "base_lr", "persistent_states", "initial_gating_alpha"]
 )
 def test_the_names_of_the_seed_stay(name: str) -> None:
-    assert f"ttt.{name}" in TTT_MOSHI.leaves
+    assert f"ttt.{name}" in TTT_MOSHI.fields
 
 
-@pytest.mark.parametrize("name", [leaf.name for leaf in TTT_MOSHI.leaves.values()])
+@pytest.mark.parametrize("name", [field.name for field in TTT_MOSHI.fields.values()])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"nested": 1}])
 def test_no_field_takes_what_no_file_can_keep(name: str, value: Any) -> None:
     tree: Any = value
@@ -84,7 +84,7 @@ def test_text_is_bounded() -> None:
 )
 def test_what_sizes_are_computed_from_is_bounded(name: str, largest: int, beyond: float) -> None:
     """Beyond every use, and before a computation overflows or takes all memory."""
-    get = TTT_MOSHI.leaves[name].get
+    get = TTT_MOSHI.fields[name].get
     assert get(TrainingArgs.model_validate(tree({name: largest}))) == largest
     for value in (largest + 1, beyond):
         with pytest.raises(ValidationError, match="less than or equal to"):
@@ -119,11 +119,11 @@ def test_a_layers_configuration_guesses_no_dimension() -> None:
 
 @pytest.mark.parametrize("model", [TrainingArgs, TTTConfig])
 def test_a_secret_is_the_only_field_that_is_not_shown(model: type[Section]) -> None:
-    for leaf in leaves(model).values():
-        assert (leaf.role is Role.SECRET) == (not leaf.info.repr) == bool(leaf.info.exclude)
+    for field in config_fields(model).values():
+        assert (field.role is Role.SECRET) == (not field.info.repr) == bool(field.info.exclude)
 
 
 def test_no_value_of_a_default_can_be_changed() -> None:
     """Sections are shared between configurations, so nothing inside them may be a list or a mapping."""
-    for leaf in TTT_MOSHI.leaves.values():
-        assert not isinstance(leaf.get(TrainingArgs()), (list, dict, set)), leaf.name
+    for field in TTT_MOSHI.fields.values():
+        assert not isinstance(field.get(TrainingArgs()), (list, dict, set)), field.name

@@ -1,7 +1,7 @@
 """What this trainer adds: dropout of the TTT layers, and stopping early."""
 
 from tttcfg import Extension, Role, Section, setting
-from tttcfg.fields import Text, Whole
+from tttcfg.schema.fields import Text, Whole
 
 
 class Noise(Section):

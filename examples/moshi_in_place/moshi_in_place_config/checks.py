@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moshi_in_place_config.training_args import TrainArgs
 from tttcfg.errors import Problem
-from tttcfg.family import Rule
+from tttcfg.family.family import Rule
 
 
 def check(training: TrainArgs) -> list[Rule]:

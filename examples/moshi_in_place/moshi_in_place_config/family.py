@@ -3,15 +3,16 @@
 from moshi_in_place_config.checks import check
 from moshi_in_place_config.model_config import derive
 from moshi_in_place_config.training_args import TrainArgs
-from tttcfg.family import Family, Stranger
+from moshi_in_place_config.weights import InPlaceTensors
+from tttcfg.family.family import Family, ForeignFormat
 
 FAMILY = Family(
     name="moshi_in_place",
     model=TrainArgs,
     migrations="moshi_in_place_config.migrations",
     schemas="moshi_in_place_config.schemas",
-    strangers=(
-        Stranger(
+    foreign_formats=(
+        ForeignFormat(
             "a configuration of the Moshi TTT trainer",
             ("ttt.enable", "paper_metrics", "evaluation"),
             "its TTT settings share names with this fork's and mean other things; give --family ttt_moshi",
@@ -20,5 +21,5 @@ FAMILY = Family(
     required_to_train=("run_dir", "data.train_data"),
     derive=derive,
     check=check,
-    weights="moshi_in_place_config.weights",
+    tensors=InPlaceTensors,
 )

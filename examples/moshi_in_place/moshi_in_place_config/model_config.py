@@ -12,8 +12,8 @@ from typing import Any
 
 from moshi_in_place_config.training_args import TrainArgs
 from tttcfg.errors import Place, Problem, quote
-from tttcfg.family import Derived, Rule
-from tttcfg.fields import leaves
+from tttcfg.family.family import Derived, Rule
+from tttcfg.schema.fields import config_fields
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 EMBEDDED = {"ttt": "ttt_config", "yarn": "yarn_config"}
@@ -23,10 +23,10 @@ EMBEDDED = {"ttt": "ttt_config", "yarn": "yarn_config"}
 def in_model_config(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what config.json says of this family's fields, by dotted path."""
     found = {}
-    for name, leaf in leaves(TrainArgs).items():
-        section = model.get(EMBEDDED.get(leaf.path[0], ""))
-        if isinstance(section, Mapping) and leaf.path[-1] in section:
-            found[name] = section[leaf.path[-1]]
+    for name, one in config_fields(TrainArgs).items():
+        section = model.get(EMBEDDED.get(one.path[0], ""))
+        if isinstance(section, Mapping) and one.path[-1] in section:
+            found[name] = section[one.path[-1]]
     return found
 
 
@@ -34,7 +34,7 @@ def derive(
     training: TrainArgs, model: Mapping[str, Any] | None, name: str, _proved: Mapping[str, Any] = NOTHING, /
 ) -> Derived:
     """Derive nothing, and say where config.json, which the fork's loader reads, departs from the configuration."""
-    fields = leaves(TrainArgs)
+    fields = config_fields(TrainArgs)
     differing = {
         key: stated for key, stated in in_model_config(model or {}).items() if stated != fields[key].get(training)
     }

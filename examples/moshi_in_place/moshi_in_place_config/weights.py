@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 from moshi_in_place_config.model_config import in_model_config
 from moshi_in_place_config.training_args import TrainArgs
-from tttcfg.weights.evidence import Evidence
-from tttcfg.weights.holding import Holding
-from tttcfg.weights.judgement import VERIFIED, Judgement
-from tttcfg.weights.readings import Proof
-
-__all__ = ["DIALECTS", "Judge", "in_model_config", "proved"]
+from tttcfg.evidence.evidence import Evidence
+from tttcfg.evidence.knowledge import TensorKnowledge
+from tttcfg.evidence.readings import Proof
+from tttcfg.evidence.verdicts import VERIFIED, Verdict
+from tttcfg.evidence.verifier import Verifier
 
 START, FREQUENCY = "ttt.start_layer", "ttt.layer_frequency"
 DIALECTS = ("moshi_in_place", "moshi_finetune")
@@ -41,17 +41,17 @@ def proved(evidence: Evidence) -> dict[str, Proof]:
     return found
 
 
-class Judge(Holding[TrainArgs, None]):
-    """Holds a configuration against what tensors prove."""
+class InPlaceVerifier(Verifier[TrainArgs, None]):
+    """Checks a configuration against what tensors prove."""
 
-    def judgements(self) -> Iterator[tuple[str, Judgement]]:
+    def verdicts(self) -> Iterator[tuple[str, Verdict]]:
         """Yield what is to be said of every field that shapes tensors."""
         if shown := proved(self.evidence):
             yield from self.fields(shown, *SHAPING)
             yield from self.spacing(shown, self.evidence.known_layers)
 
-    def spacing(self, shown: Mapping[str, Proof], layers: Proof) -> Iterator[tuple[str, Judgement]]:
-        """Hold start and frequency together against the layers that have TTT, and against those that could."""
+    def spacing(self, shown: Mapping[str, Proof], layers: Proof) -> Iterator[tuple[str, Verdict]]:
+        """Check start and frequency together against the layers that have TTT, and against those that could."""
         ttt, found, depth = self.training.ttt, layers.value, self.evidence.dimensions.get("num_layers")
         frequency = shown[FREQUENCY].value if FREQUENCY in shown else ttt.layer_frequency
         if not found or (found[0], frequency) != (ttt.start_layer, ttt.layer_frequency):
@@ -59,6 +59,19 @@ class Judge(Holding[TrainArgs, None]):
         if found != tuple(range(ttt.start_layer, depth.value if depth else found[-1] + 1, ttt.layer_frequency)):
             said = f"every {ttt.layer_frequency} layers from {ttt.start_layer}"
             having = f"the weights have TTT in layers {list(found)} ({layers.tensor})"
-            yield FREQUENCY, Judgement("contradicted", said, having, "give the weights that were trained so")
+            yield FREQUENCY, Verdict("contradicted", said, having, "give the weights that were trained so")
         elif depth:
             yield FREQUENCY, VERIFIED
+
+
+class InPlaceTensors(TensorKnowledge):
+    """What tensors of this fork prove."""
+
+    verifier = InPlaceVerifier
+    dialects = DIALECTS
+
+    def proved(self, evidence: Evidence) -> dict[str, Proof]:
+        return proved(evidence)
+
+    def in_model_config(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        return in_model_config(model)

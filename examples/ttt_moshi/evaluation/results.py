@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tttcfg import Effective, InputError, Place, Problem, __version__
-from tttcfg.checkpoint import find_checkpoint
-from tttcfg.family import family_of
-from tttcfg.fields import plain
+from tttcfg.documents.checkpoint import find_checkpoint
+from tttcfg.family.family import family_of
+from tttcfg.schema.fields import plain
 
 from .benchmarks import DONE, ERROR, NOT_RUN
 
@@ -51,7 +51,7 @@ def assemble(
 ) -> dict[str, Any]:
     """Return the results of one evaluation as they are written."""
     family = family_of(type(effective.training))
-    fields = {leaf.name: plain(leaf.get(effective.training)) for leaf in family.decisive_leaves}
+    fields = {field.name: plain(field.get(effective.training)) for field in family.model_defining_fields}
     return {
         "results_version": RESULTS_VERSION,
         "tttcfg": __version__,

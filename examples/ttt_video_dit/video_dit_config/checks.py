@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tttcfg.errors import Problem
-from tttcfg.family import Rule
+from tttcfg.family.family import Rule
 from video_dit_config.job_config import JobConfig
 
 KERNEL_TILE = 64

@@ -16,10 +16,10 @@ from functools import lru_cache
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.storage import read_bytes
+from tttcfg.files.storage import read_bytes
+from tttcfg.safetensors.header import Header
+from tttcfg.safetensors.violations import Tensor
 from tttcfg.urls import is_url
-from tttcfg.weights.header import Header
-from tttcfg.weights.violations import Tensor
 
 METADATA_NAME = ".metadata"
 METADATA_CAP = 32 << 20

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tttcfg
-from tttcfg.saving import WEIGHTS, weights_record
+from tttcfg.documents.save import WEIGHTS, weights_record
 from video_dit_config.distributed import METADATA_NAME, read
 from video_dit_config.family import FAMILY
 from video_dit_config.job_config import JobConfig

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tttcfg.errors import quote
-from tttcfg.weights.evidence import Evidence
-from tttcfg.weights.holding import Holding
-from tttcfg.weights.judgement import VERIFIED, Judgement
-from tttcfg.weights.readings import Proof
+from tttcfg.evidence.evidence import Evidence
+from tttcfg.evidence.knowledge import TensorKnowledge
+from tttcfg.evidence.readings import Proof
+from tttcfg.evidence.verdicts import VERIFIED, Verdict
+from tttcfg.evidence.verifier import Verifier
+from tttcfg.safetensors.header import Header
 from video_dit_config.distributed import read
 from video_dit_config.job_config import JobConfig
 
-__all__ = ["BINDER", "Judge", "proved", "read"]
-
-BINDER = "python -m video_dit_config.sidecar FOLDER CONFIG.toml"
 DIMENSIONS = ("model_dim", "num_heads", "num_layers")
 PRESETS = {"debug": (512, 8, 6), "5B": (3072, 48, 42)}
 """The dimensions of each size, as ttt/models/configs.py has them."""
@@ -49,10 +48,10 @@ def _dimensions(evidence: Evidence) -> Proof | None:
     return Proof(tuple(proof.value for proof in proofs), proofs[0].tensor)
 
 
-class Judge(Holding[JobConfig, None]):
-    """Holds a job configuration against what tensors prove."""
+class JobVerifier(Verifier[JobConfig, None]):
+    """Checks a job configuration against what tensors prove."""
 
-    def judgements(self) -> Iterator[tuple[str, Judgement]]:
+    def verdicts(self) -> Iterator[tuple[str, Verdict]]:
         """Yield what is to be said of every field that shapes tensors."""
         if not _is_ours(self.evidence):
             return
@@ -63,4 +62,17 @@ class Judge(Holding[JobConfig, None]):
             width, heads, layers = shown.value
             said = f"the weights have width {width}, {heads} heads and {layers} layers ({shown.tensor})"
             advice = f"the sizes are {', '.join(PRESETS)}; give the weights of one of them"
-            yield "model.size", Judgement("contradicted", quote(self.training.model.size), said, advice)
+            yield "model.size", Verdict("contradicted", quote(self.training.model.size), said, advice)
+
+
+class DistributedTensors(TensorKnowledge):
+    """What tensors of a distributed checkpoint, or of its export, prove."""
+
+    verifier = JobVerifier
+    binder = "python -m video_dit_config.sidecar FOLDER CONFIG.toml"
+
+    def proved(self, evidence: Evidence) -> dict[str, Proof]:
+        return proved(evidence)
+
+    def read(self, path: str) -> Header:
+        return read(path)

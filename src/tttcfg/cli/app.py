@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib import import_module
+from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
+from typing import Any
 
 import typer
 
 from tttcfg.cli.terminal import fail, say
 from tttcfg.errors import InputError, Problem, TttcfgError
+from tttcfg.resolving.families import family_in
 from tttcfg.version import __version__
 
 COMMANDS = ("resolve", "verify", "inspect", "migrate", "diff", "fields", "history", "schema")
@@ -32,12 +35,65 @@ def build(names: tuple[str, ...]) -> typer.Typer:
     )
     app.callback()(root)
     for name in names:
-        module = import_module(f"tttcfg.cli.{name}")
+        module = _module(name)
         if hasattr(module, "COMMANDS"):
             app.add_typer(_group(name, module), name=name)
         else:
-            app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(getattr(module, name))
+            app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(_in_family(getattr(module, name)))
     return app
+
+
+def _module(name: str) -> ModuleType:
+    """Import one command: a run pays for no other."""
+    match name:
+        case "resolve":
+            from tttcfg.cli import resolve
+
+            return resolve
+        case "verify":
+            from tttcfg.cli import verify
+
+            return verify
+        case "inspect":
+            from tttcfg.cli import inspect
+
+            return inspect
+        case "migrate":
+            from tttcfg.cli import migrate
+
+            return migrate
+        case "diff":
+            from tttcfg.cli import diff
+
+            return diff
+        case "fields":
+            from tttcfg.cli import fields
+
+            return fields
+        case "history":
+            from tttcfg.cli import history
+
+            return history
+        case _:
+            from tttcfg.cli import schema
+
+            return schema
+
+
+def _in_family(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that runs again where, without --family, the documents that it reads name another one."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        try:
+            command(**given)
+        except InputError as error:
+            found = None if given.get("family") else family_in(error)
+            if found is None:
+                raise
+            command(**{**given, "family": found.name})
+
+    return run
 
 
 def _group(name: str, module: ModuleType) -> typer.Typer:

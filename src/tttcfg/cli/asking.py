@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from tttcfg.errors import printable
-from tttcfg.evolution.answers import Absent, Answers, value_of
-from tttcfg.evolution.lacking import VALUE
-from tttcfg.evolution.making import Draft
+from tttcfg.schema_tools.answers import Absent, Answers, value_of
+from tttcfg.schema_tools.missing import VALUE
+from tttcfg.schema_tools.new import Draft
 
 
 def asked(draft: Draft, answers: Answers) -> Answers:

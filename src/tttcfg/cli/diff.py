@@ -8,19 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from tttcfg import render
 from tttcfg.api import diff as diff_api
 from tttcfg.api import load_document, resolve
-from tttcfg.checkpoint import find_checkpoint, weight_names
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
-from tttcfg.document import DOCUMENT_NAME, Document
-from tttcfg.effective import Effective
+from tttcfg.documents.checkpoint import find_checkpoint, weight_names
+from tttcfg.documents.document import DOCUMENT_NAME, Document
+from tttcfg.documents.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Problem, printable
-from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.family import Family
-from tttcfg.sources.config import whole_document
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.family import Family
+from tttcfg.formats.endings import read_file
+from tttcfg.report import render
+from tttcfg.resolving.config import Given, given, whole_document
+from tttcfg.resolving.families import chosen_family
 from tttcfg.urls import address, is_url
 
 _OF_CHECKPOINTS = (".safetensors", ".safetensors.index.json", ".pt")
@@ -30,7 +31,7 @@ def diff(
     sides: Annotated[
         list[str], typer.Argument(metavar="SIDE", help="Two paths, each with KEY=VALUE overrides after it.")
     ],
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Compare two configurations, field by field, grouped by role.
@@ -46,7 +47,7 @@ def diff(
       tttcfg diff runs/a/checkpoints/checkpoint_001000 configs/any.yaml
       tttcfg diff runs/a ttt.base_lr=0.1 runs/b
     """
-    chosen, configurations = family_named(family), []
+    chosen, configurations = chosen_family(family), []
     for letter, (path, overrides) in zip("AB", _split(sides), strict=True):
         configuration, how = _configuration(path, overrides, chosen)
         tell(f"{letter}: {printable(how)}")
@@ -92,9 +93,10 @@ def _configuration(path: str, overrides: list[str], family: Family) -> tuple[Doc
         return _saved(load_document(found.document, family=family), overrides, f"checkpoint {found.folder}")
     if os.path.basename(path) == DOCUMENT_NAME:
         return _saved(load_document(path, family=family), overrides, "saved document")
-    if (document := whole_document(path, family)) is not None:
+    tree = read_file(path)
+    if (document := whole_document(tree, family)) is not None:
         return _saved(document, overrides, "saved document")
-    return _resolved(path, overrides, family), "configuration file, completed with defaults"
+    return _resolved(given(tree, family), overrides, family), "configuration file, completed with defaults"
 
 
 def _saved(document: Document, overrides: list[str], what: str) -> tuple[Document | Effective, str]:
@@ -107,7 +109,7 @@ def _saved(document: Document, overrides: list[str], what: str) -> tuple[Documen
 
 
 def _resolved(
-    config: str | dict[str, Any] | None, overrides: list[str], family: Family, checkpoint: str | None = None
+    config: Given | dict[str, Any] | None, overrides: list[str], family: Family, checkpoint: str | None = None
 ) -> Effective:
     try:
         return resolve(checkpoint, config, overrides, family=family)

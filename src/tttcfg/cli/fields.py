@@ -8,22 +8,22 @@ from typing import Annotated
 
 import typer
 
-from tttcfg import render
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, ink, say, say_json
 from tttcfg.errors import InputError, Problem, nearest_key
-from tttcfg.extension import all_leaves, extensions_of, path_of
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.family import Family
-from tttcfg.fields import Leaf, plain
-from tttcfg.history import field_history
+from tttcfg.family.extension import all_fields, extensions_of, path_of
+from tttcfg.family.family import Family
+from tttcfg.report import render
+from tttcfg.report.history import field_history
+from tttcfg.resolving.families import chosen_family
+from tttcfg.schema.fields import ConfigField, plain
 
 
 def fields(
     key: Annotated[
         str | None, typer.Argument(metavar="KEY", help="A field, a section, or an old spelling.", show_default=False)
     ] = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Say what a field is: role, unit, default and history; without KEY list them all.
@@ -35,33 +35,33 @@ def fields(
       tttcfg fields ttt.mini_batch_size
       tttcfg fields ttt.use_rope
     """
-    chosen = family_named(family)
-    leaves = all_leaves(chosen)
-    names = _names(key, chosen, leaves)
+    chosen = chosen_family(family)
+    fields = all_fields(chosen)
+    names = _names(key, chosen, fields)
     if output is Output.json:
         say_json(
             [
                 {
                     "key": name,
-                    "role": leaves[name].role.value,
-                    "unit": leaves[name].unit,
-                    "default": plain(leaves[name].default),
-                    "description": leaves[name].description,
+                    "role": fields[name].role.value,
+                    "unit": fields[name].unit,
+                    "default": plain(fields[name].default),
+                    "description": fields[name].description,
                     "history": _history(chosen, name),
                 }
                 for name in names
             ]
         )
     elif len(names) == 1 and key is not None:
-        say(render.field_text(leaves[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
+        say(render.field_text(fields[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
     else:
         rows = [
             (
                 name,
-                leaves[name].role.value,
-                leaves[name].unit,
-                render.value_text(leaves[name].default),
-                leaves[name].description,
+                fields[name].role.value,
+                fields[name].unit,
+                render.value_text(fields[name].default),
+                fields[name].description,
             )
             for name in names
         ]
@@ -77,16 +77,16 @@ def _history(family: Family, name: str) -> list[str]:
     return field_history(family, name)
 
 
-def _names(key: str | None, family: Family, leaves: Mapping[str, Leaf]) -> list[str]:
+def _names(key: str | None, family: Family, fields: Mapping[str, ConfigField]) -> list[str]:
     if key is None:
-        return list(leaves)
-    found = [name for name in leaves if name == key or name.startswith(f"{key}.")]
+        return list(fields)
+    found = [name for name in fields if name == key or name.startswith(f"{key}.")]
     if not found:
         now = family.chain.spellings.get(key)
         if now:
             return [now]
         message = "no longer exists: nothing read it" if now == "" else "no setting has this name"
         raise InputError(
-            Problem("unknown_key", message, key, suggestion="" if now == "" else nearest_key(key, list(leaves)))
+            Problem("unknown_key", message, key, suggestion="" if now == "" else nearest_key(key, list(fields)))
         )
     return found

@@ -9,15 +9,15 @@ import typer
 
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, ink, say, say_json
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.history import versions
+from tttcfg.report.history import versions
+from tttcfg.resolving.families import chosen_family
 
 
 def history(
     version: Annotated[
         int | None, typer.Argument(metavar="VERSION", help="One version, in full.", show_default=False)
     ] = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Tell the schema's versions and what each changed.
@@ -27,7 +27,7 @@ def history(
       tttcfg history
       tttcfg history 7
     """
-    chosen = family_named(family)
+    chosen = chosen_family(family)
     found = [one for one in versions(chosen) if version in (None, one["version"])]
     if not found:
         raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {chosen.head}")

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tttcfg import render
-from tttcfg.api import adopt, verified
+from tttcfg.api import adopt_resolved, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
 from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.resolver import resolve_family
+from tttcfg.report import render
+from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.resolver import resolve_family
 
 
 def inspect(
@@ -21,7 +21,7 @@ def inspect(
         typer.Option("--write", help="Adopt it: write training_config.json from what is proved, and --config."),
     ] = False,
     config: CONFIG = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
     """Say what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
@@ -39,13 +39,13 @@ def inspect(
     if config and not write:
         message = "goes with --write; what holds a configuration against weights is tttcfg verify"
         raise InputError(Problem("override", message, "--config"))
-    chosen, code = family_named(family), 0
+    chosen, code = chosen_family(family), 0
     try:
         effective = resolve_family(chosen, checkpoint=checkpoint, config=config, require_weights=False)
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)
-    written = adopt(checkpoint, config, family=chosen) if write and not code else None
+    written = adopt_resolved(effective, checkpoint) if write and not code else None
     text = render.inspection_text(verification, chosen, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
     if written is not None:

@@ -14,11 +14,11 @@ import typer
 from tttcfg.cli.options import FAMILY, STRICT_EXTENSIONS
 from tttcfg.cli.terminal import Output, ink, json_text, say, tell
 from tttcfg.errors import InputError, Problem, printable
-from tttcfg.families import BUILT_IN, family_named
 from tttcfg.fleet.migrate import Outcome, Task, migrate_many
 from tttcfg.fleet.plan import as_json, digest
 from tttcfg.fleet.scan import find_documents
-from tttcfg.render import plan_text
+from tttcfg.report.render import plan_text
+from tttcfg.resolving.families import chosen_family
 
 REMEMBERED = 64
 """How many plans are remembered, so that a file with the same one need not show it again."""
@@ -38,7 +38,7 @@ def migrate(
         int | None,
         typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself, enough for all processors."),
     ] = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
     output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
@@ -55,12 +55,11 @@ def migrate(
       tttcfg migrate runs --write --workers 4
       tttcfg migrate runs/exp/checkpoints/checkpoint_001000 --to 6 --write
     """
-    head = family_named(family).head
-    target = head if to is None else to
-    if not 0 <= target <= head:
+    head = chosen_family(family).head
+    if to is not None and not 0 <= to <= head:
         raise InputError(Problem("version", f"there is no version {to}; versions go from 0 to {head}", "--to"))
     explain = output is Output.json or not write
-    task = Task(target, write, allow_loss, fsync, explain, family, strict_extensions)
+    task = Task(to, write, allow_loss, fsync, explain, family, strict_extensions)
     report = _report_json if output is Output.json else partial(_report_text, task=task)
     with closing(_outcomes(paths, task, workers)) as outcomes:
         counts = report(outcomes)
@@ -147,7 +146,8 @@ def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], 
     line = f"{counts.get('migrated', 0) + counts.get('planned', 0)} {done}" + (
         f" ({', '.join(parts)})" if parts else ""
     )
-    line += f", {counts.get('current', 0)} already at version {task.to}, {counts.get('failed', 0)} failed"
+    where = "current" if task.to is None else f"at version {task.to}"
+    line += f", {counts.get('current', 0)} already {where}, {counts.get('failed', 0)} failed"
     return line + ("" if task.write or not counts.get("planned") else "; --write does it")
 
 

@@ -32,9 +32,11 @@ MODEL_CONFIG = Annotated[
     typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
 ]
 FAMILY = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--family", metavar="NAME", help="Whose configuration it is: an installed family, or one as module:NAME."
+        "--family",
+        metavar="NAME",
+        help="An installed family, or module:NAME; by default what $schema names, or else ttt_moshi.",
     ),
 ]
 STRICT_EXTENSIONS = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tttcfg.errors import InputError, Problem, nearest, quote
-from tttcfg.family import Family
+from tttcfg.family.family import Family
 
 
 def override_texts(words: Sequence[str], family: Family, options: Sequence[str] = ()) -> list[str]:
@@ -42,7 +42,7 @@ def override_texts(words: Sequence[str], family: Family, options: Sequence[str] 
 def _meant_option(word: str, options: Sequence[str], family: Family) -> str:
     """Return the option that a word like --restor is near to, unless it names a setting or is nearer to one."""
     name = word[2:].partition("=")[0]
-    if not word.startswith("--") or "." in name or name.replace("-", "_") in family.leaves:
+    if not word.startswith("--") or "." in name or name.replace("-", "_") in family.fields:
         return ""
-    found = nearest(name, [*options, *(leaf for leaf in family.leaves if "." not in leaf)])
+    found = nearest(name, [*options, *(field for field in family.fields if "." not in field)])
     return found if found in options else ""

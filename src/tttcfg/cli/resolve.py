@@ -8,20 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from tttcfg import render
+from tttcfg.api import placed
 from tttcfg.api import resolve as resolve_api
-from tttcfg.as_document import as_document, placed
 from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
-from tttcfg.effective import Effective, Finding
+from tttcfg.documents.effective import Effective, Finding
+from tttcfg.documents.save import document_bytes
 from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
-from tttcfg.extension import all_leaves
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.family import Family
-from tttcfg.fields import Role
-from tttcfg.saving import document_bytes
-from tttcfg.storage import write_atomically
+from tttcfg.family.extension import all_fields
+from tttcfg.family.family import Family
+from tttcfg.files.storage import write_atomically
+from tttcfg.report import render
+from tttcfg.resolving.families import as_document, chosen_family
+from tttcfg.schema.fields import Role
 from tttcfg.urls import address
 from tttcfg.version import __version__
 
@@ -59,7 +59,7 @@ def resolve(
     require_ttt: Annotated[
         bool, typer.Option("--require-ttt", help="Demand that the layers' configuration is known.")
     ] = False,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.yaml,
     explain: Annotated[
@@ -88,7 +88,7 @@ def resolve(
         raise InputError(
             Problem("override", "--explain and --output json exclude each other; the JSON has all origins")
         )
-    chosen = family_named(family)
+    chosen = chosen_family(family)
     texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
     contradiction: ContradictionError | None = None
     try:
@@ -134,9 +134,9 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     elif explain == "*":
         say(render.origins_table(effective.told_origins, colours))
     else:
-        leaves, names = all_leaves(family), _names(effective, family, explain)
+        fields, names = all_fields(family), _names(effective, family, explain)
         for name in names:
-            say(render.origin_story(leaves.get(name), name, effective.origins[name], colours))
+            say(render.origin_story(fields.get(name), name, effective.origins[name], colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
     tell(render.findings_text(findings, ink(sys.stderr)))
 
@@ -150,8 +150,8 @@ def _names(effective: Effective, family: Family, key: str) -> list[str]:
     if key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
         reasons = [one.message for one in effective.findings if one.code in ("model_config", "contradiction")]
         raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
-    leaf = all_leaves(family).get(key)
-    if leaf is not None and leaf.role is Role.SECRET:
+    field = all_fields(family).get(key)
+    if field is not None and field.role is Role.SECRET:
         raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
     now = family.chain.spellings.get(key)
     if now is None:

@@ -15,23 +15,23 @@ from tttcfg.cli.asking import asked
 from tttcfg.cli.options import FAMILY
 from tttcfg.cli.terminal import Output, ink, say, say_json, tell
 from tttcfg.errors import InputError, Problem, printable
-from tttcfg.evolution.answers import Answers, parsed, spelled
-from tttcfg.evolution.changes import Change, changes, compatibility, renames
-from tttcfg.evolution.checking import check as find_faults
-from tttcfg.evolution.faults import Fault
-from tttcfg.evolution.freezing import freeze as release
-from tttcfg.evolution.frozen import read_frozen
-from tttcfg.evolution.goldens import usual_folder
-from tttcfg.evolution.lacking import without_refused
-from tttcfg.evolution.making import Draft, amended_draft, files_of, new_draft
-from tttcfg.evolution.released import unrecorded
-from tttcfg.evolution.sources import Sources, shown
-from tttcfg.evolution.steps import read_steps
-from tttcfg.evolution.telling import change_json, changes_text
-from tttcfg.evolution.writing import write_together
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.schema import model_schema
-from tttcfg.shapes import fields_of
+from tttcfg.family.json_schema import model_schema
+from tttcfg.report.schema_changes import change_json, changes_text
+from tttcfg.resolving.families import BUILT_IN, family_named
+from tttcfg.schema.fragments import fields_of
+from tttcfg.schema_tools.answers import Answers, parsed, spelled
+from tttcfg.schema_tools.changes import Change, changes, compatibility, renames
+from tttcfg.schema_tools.check import check as find_faults
+from tttcfg.schema_tools.faults import Fault
+from tttcfg.schema_tools.freeze import freeze as release
+from tttcfg.schema_tools.frozen import read_frozen
+from tttcfg.schema_tools.goldens import usual_folder
+from tttcfg.schema_tools.layout import Sources, shown
+from tttcfg.schema_tools.missing import without_refused
+from tttcfg.schema_tools.new import Draft, amended_draft, files_of, new_draft
+from tttcfg.schema_tools.released import unrecorded
+from tttcfg.schema_tools.steps import read_steps
+from tttcfg.schema_tools.write import write_together
 
 HELP = "Check, compare, extend and release the versions of a family's schema."
 COMMANDS = ("check", "diff", "new", "freeze")
@@ -48,7 +48,7 @@ GOLDEN = Annotated[
 OUTPUT = Annotated[Output, typer.Option("--output", help="Form of the result.")]
 
 
-def check(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
+def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
     """Say what of a schema's history is missing or wrong, all at once, and how to mend it; nothing is written.
 
     Model, frozen schemas, migrations, golden documents and the declarations of all fields have to agree, and what is
@@ -74,7 +74,7 @@ def diff(
         list[int] | None,
         typer.Argument(metavar="[A [B]]", help="Versions; B is the code by itself, A the newest.", show_default=False),
     ] = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     output: OUTPUT = Output.text,
 ) -> None:
     """Say what differs between two versions of a schema, or between one and the code, and who can read whose documents.
@@ -129,7 +129,7 @@ def new(
     changelog: Annotated[
         Path, typer.Option("--changelog", metavar="FILE", help="Where an entry is added under Unreleased.")
     ] = Path("CHANGELOG.md"),
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     golden: GOLDEN = None,
 ) -> None:
     """Write the next version: its migration, frozen schema, golden document and changelog entry, all or none.
@@ -166,7 +166,7 @@ def new(
         tell(printable(note))
 
 
-def freeze(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
+def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
     """Mark the newest version as released: from then on, a change of its files is an error in `tttcfg schema check`.
 
     The digests of its migration, schema and golden documents are recorded in released.json, beside the schemas.
@@ -187,22 +187,23 @@ def freeze(family: FAMILY = BUILT_IN, golden: GOLDEN = None, output: OUTPUT = Ou
         tell(f"version {done.version} of {sources.family.name}{below} is {state} released")
 
 
-def _sources(name: str, golden: Path | None = None) -> Sources:
+def _sources(given: str | None, golden: Path | None = None) -> Sources:
     """Return a family's files; nothing is written beside modules that are only looked at."""
     sys.dont_write_bytecode = True
+    name = given or BUILT_IN
     family = family_named(name)
     options = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
     options += "" if golden is None else f" --golden {shlex.quote(str(golden))}"
     return Sources(family, golden or usual_folder(family), options)
 
 
-def _sources_here(name: str, golden: Path | None) -> Sources:
+def _sources_here(name: str | None, golden: Path | None) -> Sources:
     """Return a family's files, having seen that those of this package are not looked for in another project."""
     sources = _sources(name, golden)
     home = sources.migrations
-    if name == BUILT_IN and golden is None and not home.is_relative_to(Path.cwd()):
+    if name in (None, BUILT_IN) and golden is None and not home.is_relative_to(Path.cwd()):
         message = f"its files lie in {home}, not here; give --family module:NAME, or --golden FOLDER for this one"
-        raise InputError(Problem("schema", message, name))
+        raise InputError(Problem("schema", message, BUILT_IN))
     return sources
 
 

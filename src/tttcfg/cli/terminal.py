@@ -9,9 +9,9 @@ from typing import Any, NoReturn, TextIO
 
 from pydantic_core import to_json
 
-from tttcfg.effective import Effective
+from tttcfg.documents.effective import Effective
 from tttcfg.errors import ContradictionError, TttcfgError
-from tttcfg.render import Ink, findings_text
+from tttcfg.report.render import Ink, findings_text
 
 
 class Output(str, Enum):

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from tttcfg import render
 from tttcfg.api import verified
 from tttcfg.cli.options import (
     CHECKPOINT,
@@ -21,8 +20,9 @@ from tttcfg.cli.options import (
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import Output, answer, effective_of, ink
 from tttcfg.errors import ContradictionError
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.resolver import resolve_family
+from tttcfg.report import render
+from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.resolver import resolve_family
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
 OPTIONS = ("config", "set", "restore", "model-config", "family", "strict-extensions", "output", "help")
@@ -35,7 +35,7 @@ def verify(
     set_: SET = None,
     restore: RESTORE = Restore.auto,
     model_config: MODEL_CONFIG = None,
-    family: FAMILY = BUILT_IN,
+    family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
@@ -52,7 +52,7 @@ def verify(
       tttcfg verify runs/exp --config any.yaml ttt.layers=all
       tttcfg verify weights/lora.safetensors --config any.yaml --output json
     """
-    chosen = family_named(family)
+    chosen = chosen_family(family)
     texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
     code = 0
     try:

@@ -1,1 +1,4 @@
-"""Many checkpoints at once: finding their documents, and migrating them one by one."""
+"""Many checkpoints at once: finding, planning and migrating their documents.
+
+Only the command line imports it.
+"""

@@ -12,18 +12,18 @@ from multiprocessing import Pool
 from multiprocessing.pool import AsyncResult
 from typing import Literal, NamedTuple
 
-from tttcfg.document import DOCUMENT_CAP, parse_document, read_unplaced
+from tttcfg.documents.document import DOCUMENT_CAP, parse_document, read_unplaced
+from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost, refuse_losses
+from tttcfg.documents.save import canonical_bytes, document_bytes
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, printable
-from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.extension import path_of
-from tttcfg.families import BUILT_IN, family_named
-from tttcfg.family import Family
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import path_of
+from tttcfg.family.family import Family
+from tttcfg.files.storage import read_bytes, write_atomically
 from tttcfg.fleet.plan import Change, between, losing, upgrading
-from tttcfg.migrating import migrate_tree, migrate_whatever_is_lost, refuse_losses
-from tttcfg.saving import canonical_bytes, document_bytes
-from tttcfg.sources.json import read_json
-from tttcfg.sources.text import decode
-from tttcfg.storage import read_bytes, write_atomically
+from tttcfg.formats.json import read_json
+from tttcfg.formats.text import decode
+from tttcfg.resolving.families import family_named, with_family
 
 FEW = 64
 """Documents that are migrated sooner than processes could be started for them."""
@@ -56,19 +56,20 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done with every document."""
+    """What is to be done with every document.
 
-    to: int
+    Attributes:
+        to: The version that each is brought to; None for the newest of its family.
+        family_name: The family of all of them; None for that which each names in its `$schema`, or the built-in one.
+    """
+
+    to: int | None = None
     write: bool = False
     allow_loss: bool = False
     fsync: bool = True
     explain: bool = False
-    family_name: str = BUILT_IN
+    family_name: str | None = None
     strict_extensions: bool = False
-
-    @property
-    def family(self) -> Family:
-        return family_named(self.family_name)
 
 
 def migrate_file(path: str, task: Task) -> Outcome:
@@ -82,38 +83,46 @@ def migrate_file(path: str, task: Task) -> Outcome:
 
 
 def _migrate(path: str, task: Task) -> Outcome:
-    raw = read_bytes(path, DOCUMENT_CAP)
-    document = parse_document(raw, task.family, path)
+    raw, family = read_bytes(path, DOCUMENT_CAP), family_named(task.family_name) if task.family_name else None
+    return with_family(lambda own: _migrated(raw, path, task, own), family)
+
+
+def _migrated(raw: bytes, path: str, task: Task, family: Family) -> Outcome:
+    to = family.head if task.to is None else task.to
+    document = parse_document(raw, family, path)
     version, decided_by = document.version, document.decided_by
     carried = tuple(document.carried)
     if carried and task.strict_extensions:
         message = "is an extension that is not installed; install it, or do without --strict-extensions"
         raise InputError(Problem("extension", message, f"{path_of(name)[:-1]}", Place(path)) for name in carried)
-    if version == task.to and (document.is_current or task.to != task.family.head):
-        return Outcome(path, "current", version, task.to, decided_by, carried=carried)
-    if task.to == task.family.head:
+    if not 0 <= to <= family.head:
+        message = f"there is no version {to} of {family.name}; versions go from 0 to {family.head}"
+        raise InputError(Problem("version", message, place=Place(path)))
+    if version == to and (document.is_current or to != family.head):
+        return Outcome(path, "current", version, to, decided_by, carried=carried)
+    if to == family.head:
         data = document_bytes(document)
         changes = upgrading(document) if task.explain else []
     else:
-        data, changes, kept = _older(raw, task, path)
+        data, changes, kept = _older(raw, task, to, family, path)
         carried = tuple(name for name in carried if name in kept)
     if task.write:
         write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
     status: Status = "migrated" if task.write else "planned"
-    return Outcome(path, status, version, task.to, decided_by, changes=tuple(changes), carried=carried)
+    return Outcome(path, status, version, to, decided_by, changes=tuple(changes), carried=carried)
 
 
-def _older(raw: bytes, task: Task, path: str) -> tuple[bytes, list[Change], Container[str]]:
+def _older(raw: bytes, task: Task, to: int, family: Family, path: str) -> tuple[bytes, list[Change], Container[str]]:
     """Return a document's bytes in another version, what changes, and the extensions whose sections go with it."""
     values = read_unplaced(raw) or read_json(decode(raw, path), path).values
-    tree, losses = migrate_whatever_is_lost(values, task.family, to=task.to, path=path)
+    tree, losses = migrate_whatever_is_lost(values, family, to=to, path=path)
     if not task.allow_loss:
         refuse_losses(losses, path)
     lost = []
     if losses:
-        newest = migrate_tree(values, task.family, path=path)
+        newest = migrate_tree(values, family, path=path)
         lost = losing({**newest, EXTENSIONS: values.get(EXTENSIONS)}, losses)
-    changes = between(values, tree, task.to, lost) if task.explain else lost
+    changes = between(values, tree, to, lost) if task.explain else lost
     return canonical_bytes(tree), changes, tree.get(EXTENSIONS, {})
 
 

@@ -9,11 +9,13 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from tttcfg.document import Document
-from tttcfg.extension import path_of
-from tttcfg.fields import dig, plain
-from tttcfg.record import WITHHELD, Record, Tree, is_hollow, looks_secret, redacted, split
-from tttcfg.shapes import RESERVED
+from tttcfg.documents.document import Document
+from tttcfg.family.extension import path_of
+from tttcfg.migration.record import Record
+from tttcfg.schema.fields import plain
+from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema.paths import Tree, get_path, is_hollow, split
+from tttcfg.schema.secrets import WITHHELD, looks_secret, redacted
 
 ABSENT = "absent although its version had them; the version's defaults"
 
@@ -102,7 +104,7 @@ def _now(document: Document, key: str) -> Any:
 def _was(newest: Tree, key: str) -> Any:
     """Return the value that is lost, or what the record has of it; secrets withheld."""
     removed = Record.from_saved(newest["provenance"]).removed
-    value = removed[key]["value"] if key in removed else dig(newest, split(key))
+    value = removed[key]["value"] if key in removed else get_path(newest, split(key))
     return WITHHELD if looks_secret(key) and value is not None else redacted(value)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from tttcfg.document import DOCUMENT_NAME
+from tttcfg.documents.document import DOCUMENT_NAME
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.storage import TEMPORARY_SUFFIX
+from tttcfg.files.storage import TEMPORARY_SUFFIX
 
 LEFT_BEHIND = "tmp.consolidated"
 """A folder that a crash of the trainer leaves behind; what lies in it is not complete. Ours end in a suffix."""

@@ -6,20 +6,20 @@ except ImportError as error:
     raise ImportError('tttcfg.nn needs torch: pip install "tttcfg[torch]"') from error
 
 from tttcfg.errors import RankError
-from tttcfg.nn.blocks import SplitLayer
-from tttcfg.nn.checkpointer import Checkpointer
-from tttcfg.nn.fingerprints import Computation, check_computation, fingerprint
-from tttcfg.nn.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
-from tttcfg.nn.kernel_check import check_kernel
-from tttcfg.nn.kernels import Kernel, WrongKernelError, choose_kernel, register, unregister
-from tttcfg.nn.layer import TTTLayer
-from tttcfg.nn.loading import Loaded, load_checkpoint
-from tttcfg.nn.lora import LoRALinear, adapter_state_dict, add_lora, merged_state_dict
-from tttcfg.nn.ranks import agree, on_first, rank, resolve_together, together, world_size
-from tttcfg.nn.reference import reference_layer, reference_scan
-from tttcfg.nn.restoring import Restored, restore
-from tttcfg.nn.resuming import Resumed
-from tttcfg.nn.scan import ScanInputs, ScanOptions, torch_scan
+from tttcfg.nn.checkpoints.checkpointer import Checkpointer
+from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
+from tttcfg.nn.checkpoints.restore import Restored, restore
+from tttcfg.nn.checkpoints.resume import Resumed
+from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation, fingerprint
+from tttcfg.nn.layers.blocks import SplitLayer
+from tttcfg.nn.layers.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
+from tttcfg.nn.layers.kernel_check import check_kernel
+from tttcfg.nn.layers.kernels import Kernel, WrongKernelError, choose_kernel, register, unregister
+from tttcfg.nn.layers.layer import TTTLayer
+from tttcfg.nn.layers.lora import LoRALinear, adapter_state_dict, add_lora, merged_state_dict
+from tttcfg.nn.layers.reference import reference_layer, reference_scan
+from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
+from tttcfg.nn.ranks.ranks import agree, on_first, rank, resolve_together, together, world_size
 
 del _torch
 

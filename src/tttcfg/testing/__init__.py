@@ -15,7 +15,7 @@ import pytest  # noqa: E402 what says that it is missing comes first
 
 pytest.register_assert_rewrite("tttcfg.testing.suite", "tttcfg.testing.trips", "tttcfg.testing.meaning")
 
-from tttcfg.family import frozen_schema  # noqa: E402 see above
+from tttcfg.family.family import frozen_schema  # noqa: E402 see above
 from tttcfg.testing.documents import documents, validator  # noqa: E402
 from tttcfg.testing.suite import laws  # noqa: E402
 from tttcfg.testing.values import UnsupportedSchema, values  # noqa: E402

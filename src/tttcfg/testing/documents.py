@@ -9,9 +9,9 @@ from typing import Any
 import hypothesis.strategies as st
 from jsonschema import Draft202012Validator
 
-from tttcfg.extension import KEY as EXTENSIONS
-from tttcfg.family import Family, frozen_schema
-from tttcfg.record import Tree
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.family import Family, frozen_schema
+from tttcfg.schema.paths import Tree
 from tttcfg.testing.values import Overrides, names, plain_values, values
 
 Settled = Callable[[Tree], Tree]

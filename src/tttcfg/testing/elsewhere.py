@@ -9,17 +9,18 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from tttcfg.family import Family
-from tttcfg.migration import Chain
-from tttcfg.record import Record, Tree
-from tttcfg.shapes import RESERVED
+from tttcfg.family.family import Family
+from tttcfg.migration.chain import Chain
+from tttcfg.migration.record import Record
+from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema.paths import Tree
 
 _PROGRAM = """
 import datetime, json, sys, time
 given = json.load(sys.stdin)
 sys.path[:] = given["path"]
 from importlib import import_module
-from tttcfg.migration import Chain
+from tttcfg.migration.chain import Chain
 from tttcfg.testing.elsewhere import upgraded
 import_module(given["package"])
 class Date(datetime.date):

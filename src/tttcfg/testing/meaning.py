@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tttcfg.document import document_of
-from tttcfg.family import Family
-from tttcfg.fields import plain
+from tttcfg.documents.document import document_of
+from tttcfg.family.family import Family
+from tttcfg.schema.fields import plain
 from tttcfg.testing.subject import Subject
 
 FOLDER = "meaning"
@@ -24,16 +24,16 @@ def hold_golden_meaning(subject: Subject, version: int) -> None:
     stated = json.loads(path.read_bytes())
     document = document_of(subject.golden_document(version), subject.family)
     hold_meaning(stated, document.training, subject.family)
-    decisive = {leaf.name for leaf in subject.family.decisive_leaves}
-    unsaid = sorted(decisive & document.record.filled.keys() - stated.keys())
+    model_defining = {field.name for field in subject.family.model_defining_fields}
+    unsaid = sorted(model_defining & document.record.filled.keys() - stated.keys())
     assert not unsaid, f"{path} does not say what absence meant for {', '.join(unsaid)}"
 
 
 def hold_meaning(stated: Mapping[str, Any], training: Any, family: Family) -> None:
     """Assert that an upgraded configuration has the values that the old program took, by dotted current field."""
     for name, value in stated.items():
-        leaf = family.leaves.get(name)
-        assert leaf is not None, f"{name} is no field of version {family.head}; state it under its new name"
-        now = plain(leaf.get(training))
+        field = family.fields.get(name)
+        assert field is not None, f"{name} is no field of version {family.head}; state it under its new name"
+        now = plain(field.get(training))
         possible = value[ONE_OF] if isinstance(value, dict) and ONE_OF in value else [value]
         assert now in possible, f"{name} was {value!r} for the old program, and is {now!r} in the upgraded document"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tttcfg.family import Family
-from tttcfg.fields import plant
-from tttcfg.operations import Withhold
-from tttcfg.record import Tree, copied, shape_at, split
-from tttcfg.shapes import Shape
+from tttcfg.family.family import Family
+from tttcfg.migration.operations import Withhold
+from tttcfg.schema.fragments import Shape, shape_at
+from tttcfg.schema.paths import Tree, copied, set_path, split
 
 SECRET = "a-secret-that-nobody-may-see"
 
@@ -21,14 +20,14 @@ def with_secrets(document: Tree, family: Family, version: int) -> Tree:
     tree: Tree = copied(document)
     schema = family.chain.schema(version)
     steps = family.chain.migrations
-    today = {leaf.name for leaf in family.secret_leaves}
+    today = {field.name for field in family.secret_fields}
     once = {old for old, now in family.chain.spellings.items() if now in today}
     withheld = {one.path for step in steps for one in step.operations if isinstance(one, Withhold)}
     for name in sorted(today | once | withheld):
         if shape_at(schema, split(name)) is not None:
-            plant(tree, split(name), SECRET)
+            set_path(tree, split(name), SECRET)
     for name, mapping in _free_form(tree, schema, ""):
-        if family.chain.spellings.get(name, name) not in family.leaves:
+        if family.chain.spellings.get(name, name) not in family.fields:
             mapping["api_key"] = SECRET
     return tree
 

@@ -15,14 +15,14 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from tttcfg.evolution.checking import check
-from tttcfg.evolution.faults import Fault
-from tttcfg.family import Family, schema_name
-from tttcfg.fields import dig
-from tttcfg.migration import Chain
-from tttcfg.operations import Operation
-from tttcfg.record import Record, Tree, copied
-from tttcfg.shapes import RESERVED
+from tttcfg.family.family import Family, schema_name
+from tttcfg.migration.chain import Chain
+from tttcfg.migration.operations import Operation
+from tttcfg.migration.record import Record
+from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema.paths import Tree, copied, get_path
+from tttcfg.schema_tools.check import check
+from tttcfg.schema_tools.faults import Fault
 from tttcfg.testing.documents import Settled, documents
 from tttcfg.testing.values import Overrides
 
@@ -112,10 +112,10 @@ class Subject:
         for step in self.family.chain.migrations[version + 1 :]:
             renamed: frozenset[str] = frozenset()
             for operation in step.operations:
-                value = dig(tree, operation.parts)
+                value = get_path(tree, operation.parts)
                 kept = copy.deepcopy(value)
                 operation.up(tree, record, None)
-                yield Applied(operation, renamed, value, kept, dig(tree, operation.parts), tree)
+                yield Applied(operation, renamed, value, kept, get_path(tree, operation.parts), tree)
                 renamed |= {new for new in operation.spellings().values() if new}
 
 

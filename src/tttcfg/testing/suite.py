@@ -13,15 +13,15 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import assume, given
 
-from tttcfg.document import document_of, parse_current, parse_document
+from tttcfg.documents.document import document_of, parse_current, parse_document
+from tttcfg.documents.downgrade import migrate_tree
+from tttcfg.documents.save import canonical_bytes, document_bytes, document_tree
 from tttcfg.errors import InputError
-from tttcfg.families import family_named
-from tttcfg.family import Family
-from tttcfg.fields import dig, plant
-from tttcfg.migrating import migrate_tree
-from tttcfg.operations import Convert
-from tttcfg.record import Record, Tree, copied, same, split
-from tttcfg.saving import canonical_bytes, document_bytes, document_tree
+from tttcfg.family.family import Family
+from tttcfg.migration.operations import Convert
+from tttcfg.migration.record import Record
+from tttcfg.resolving.families import family_named
+from tttcfg.schema.paths import Tree, copied, get_path, same, set_path, split
 from tttcfg.testing.documents import Settled, validator
 from tttcfg.testing.elsewhere import upgraded, upgraded_elsewhere
 from tttcfg.testing.meaning import hold_golden_meaning, hold_meaning
@@ -209,9 +209,9 @@ class Laws:
         @given(self.subject.documents(old), self.subject.documents(family.head), st.data())
         def holds(document: Tree, other: Tree, data: st.DataObject) -> None:
             edited = migrate_tree(document, family)
-            names = [leaf.name for leaf in family.public_leaves]
+            names = [field.name for field in family.public_fields]
             for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)):
-                plant(edited, split(name), copied(dig(other, split(name))))
+                set_path(edited, split(name), copied(get_path(other, split(name))))
             edited = self.subject.settle(edited)
             try:
                 document_of(edited, family)

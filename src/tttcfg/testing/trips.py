@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tttcfg.document import document_of
-from tttcfg.family import Family
-from tttcfg.fields import Path, dig, plain, plant
-from tttcfg.migrating import migrate_tree, migrate_whatever_is_lost
-from tttcfg.operations import Withhold
-from tttcfg.record import MISSING, Tree, copied, is_hollow, looks_secret, redacted, split
-from tttcfg.record import without_withheld as without_places
-from tttcfg.seals import part_of
-from tttcfg.shapes import RESERVED
+from tttcfg.documents.document import document_of
+from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost
+from tttcfg.family.family import Family
+from tttcfg.migration.operations import Withhold
+from tttcfg.migration.section_digests import part_of
+from tttcfg.schema.fields import plain
+from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, is_hollow, set_path, split
+from tttcfg.schema.secrets import looks_secret, redacted
+from tttcfg.schema.secrets import without_withheld as without_places
 from tttcfg.testing.documents import validator
 
 
@@ -34,8 +35,8 @@ def without_secrets(document: Tree, family: Family) -> Tree:
     tree: Tree = copied(document)
     for step in family.chain.migrations:
         for operation in step.operations:
-            if isinstance(operation, Withhold) and dig(tree, operation.parts, MISSING) is not MISSING:
-                plant(tree, operation.parts, None)
+            if isinstance(operation, Withhold) and get_path(tree, operation.parts, MISSING) is not MISSING:
+                set_path(tree, operation.parts, None)
     bare: Tree = without_places(redacted(tree))
     return bare
 
@@ -61,7 +62,7 @@ def hold_edited_trip(document: Tree, edited: Tree, family: Family, version: int)
     """
     upgraded = document_of(migrate_tree(document, family), family)
     before, after = upgraded.training, document_of(edited, family).training
-    changed = {leaf.name for leaf in family.leaves.values() if leaf.get(before) != leaf.get(after)}
+    changed = {field.name for field in family.fields.values() if field.get(before) != field.get(after)}
     older = down(edited, family, version)
     _hold_survival(after, older, family, version)
     _hold_removed(document, family, older, version, changed)
@@ -79,10 +80,10 @@ def hold_descent(document: Tree, family: Family, version: int) -> None:
 def _hold_survival(training: Any, older: Older, family: Family, version: int) -> None:
     """Assert that what the older program says of every field is what was said, or listed as a loss."""
     again = document_of(older.tree, family).training
-    for leaf in family.public_leaves:
-        was, comes = leaf.get(training), leaf.get(again)
-        assert was == comes or leaf.name in older.losses, (
-            f"{leaf.name} was {plain(was)!r}, comes back from version {version} as {plain(comes)!r}, and is not listed"
+    for field in family.public_fields:
+        was, comes = field.get(training), field.get(again)
+        assert was == comes or field.name in older.losses, (
+            f"{field.name} was {plain(was)!r}, comes back from version {version} as {plain(comes)!r}, and is not listed"
         )
 
 
@@ -93,14 +94,14 @@ def _hold_removed(document: Tree, family: Family, older: Older, version: int, ch
     touched = {".".join(split(name)[:depth]) for name in changed for depth in range(len(split(name)) + 1)}
     for path in _field_paths(_fields(document), family):
         name, then, now = ".".join(path), _at(document, path), _at(older.tree, path)
-        if _current(path, family) in family.leaves or name in secret or is_hollow(then):
+        if _current(path, family) in family.fields or name in secret or is_hollow(then):
             continue
         part = part_of(name, family.chain)
         if part is None or part not in touched:
             assert without_places(redacted({name: now})) == without_places(redacted({name: then})), (
                 f"{name} was removed from {part}, which nobody edited, and does not come back"
             )
-        elif then != dig(template, path) and not any(map(looks_secret, path)):
+        elif then != get_path(template, path) and not any(map(looks_secret, path)):
             assert now != then, f"{name} comes back stale: {part} was edited since"
             listed = any(f"{name}.".startswith(f"{key}.") for key in older.losses)
             assert listed, f"{name} does not come back, and is not listed as a loss"
@@ -108,10 +109,10 @@ def _hold_removed(document: Tree, family: Family, older: Older, version: int, ch
 
 def _hold_untouched(document: Tree, family: Family, older: Older, touched: set[str]) -> None:
     """Assert that what leads to a part which nobody edited comes back bit for bit."""
-    secret = {leaf.name for leaf in family.secret_leaves}
+    secret = {field.name for field in family.secret_fields}
     for path in _field_paths(_fields(document), family):
         name = _current(path, family)
-        if name not in family.leaves or name in secret or split(name)[0] in touched:
+        if name not in family.fields or name in secret or split(name)[0] in touched:
             continue
         was, now = _at(document, path), _at(older.tree, path)
         assert now == was, f"{'.'.join(path)} was {was!r} and comes back as {now!r}, though nobody edited {name}"
@@ -125,7 +126,7 @@ def _field_paths(tree: Tree, family: Family, above: Path = ()) -> Iterator[Path]
     """Yield the path of every value: of a current field as a whole, which may be free-form, else of what is in it."""
     for key, value in tree.items():
         path = (*above, key)
-        if isinstance(value, dict) and value and _current(path, family) not in family.leaves:
+        if isinstance(value, dict) and value and _current(path, family) not in family.fields:
             yield from _field_paths(value, family, path)
         else:
             yield path
@@ -137,4 +138,4 @@ def _current(path: Path, family: Family) -> str:
 
 
 def _at(tree: Tree, path: Path) -> Any:
-    return dig(tree, path, "nothing")
+    return get_path(tree, path, "nothing")

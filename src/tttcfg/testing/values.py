@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tttcfg.shapes import Shape
+from tttcfg.schema.fragments import Shape
 
 Strategy = st.SearchStrategy[Any]
 Overrides = Mapping[str, Strategy]

@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tttcfg.fields import plain
-from tttcfg.ttt_moshi.holding import MoshiHolding, is_number
-from tttcfg.weights.holding import typed
-from tttcfg.weights.judgement import NO_TENSOR, VERIFIED, Judgement, unverifiable
-from tttcfg.weights.readings import Proof
+from tttcfg.errors import quote
+from tttcfg.evidence.readings import Proof
+from tttcfg.evidence.verdicts import NO_TENSOR, VERIFIED, Verdict, unverifiable
+from tttcfg.evidence.verifier import Verifier, typed
+from tttcfg.schema.fields import plain
+from tttcfg.ttt_moshi.derive import unusable
+from tttcfg.ttt_moshi.layer_spec import Word, concrete_layers
+from tttcfg.ttt_moshi.training_args import TrainingArgs
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 
-class AdapterJudge(MoshiHolding):
+class MoshiVerifier(Verifier[TrainingArgs, TTTConfig | None]):
+    """One configuration of this family, and what tensors prove."""
+
+    def meant(self, spec: Word | tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the layers that `spec` means; None where that depends on an unknown depth."""
+        depth = model_depth(self.evidence.dimensions.get("num_layers"), self.model)
+        if depth is None and spec in ("all", "middle"):
+            return None
+        return concrete_layers(spec, depth or 0)
+
+    def said(self, name: str) -> bool:
+        """Whether somebody said what the weights were trained with; an override says what to train now."""
+        return self.source(name) not in ("override", "default")
+
+    def mistyped(self, key: str, value: Any, wanted: str, right: Any) -> Verdict:
+        """Say that `key` of config.json is no value of its kind, so that nobody knows how a loader reads it."""
+        shown = f"{key} must be {wanted}{', not text' if isinstance(value, str) else ''}"
+        advice = f"set it to {json.dumps(right)} there"
+        said = quote(value) if isinstance(value, (str, list, dict)) else json.dumps(value)
+        return Verdict("contradicted", said, shown, advice, f"{self.model_name}, {key}")
+
+
+def model_depth(shown: Proof | None, model: Mapping[str, Any] | None) -> int | None:
+    """Return how many layers the model has, by its tensors or else by its config.json; None where neither says."""
+    if shown is not None:
+        return int(shown.value)
+    if model is None or unusable(model, "num_layers", "") is not None:
+        return None
+    return int(model["num_layers"])
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+class AdapterVerifier(MoshiVerifier):
     """Holds what a configuration and config.json say of adapters against the tensors."""
 
-    def adapters(self) -> Iterator[tuple[str, Judgement]]:
+    def adapters(self) -> Iterator[tuple[str, Verdict]]:
         """Hold LoRA in the configuration and in config.json against the adapters in the file."""
         rank, lora, model = self.evidence.rank, self.training.lora, self.model or {}
         stated, unread = model.get("lora"), self.evidence.unread_adapter
@@ -41,7 +80,7 @@ class AdapterJudge(MoshiHolding):
         if stated is True and "lora_scaling" in model:
             yield "lora.scaling", self.scaling(model["lora_scaling"])
 
-    def enabled(self, on: bool, advice: str, where: str = "") -> Judgement:
+    def enabled(self, on: bool, advice: str, where: str = "") -> Verdict:
         """Say whether LoRA is on in the weights too; `advice` has a place for what it should be."""
         rank = self.evidence.rank
         if on == (rank is not None):
@@ -50,19 +89,19 @@ class AdapterJudge(MoshiHolding):
             absent = "no adapter is among the weights"
             absent += " (LoRA was merged into the model, or never on)" if self.evidence.whole else ""
             why = "; a loader that believes it adds random adapters"
-            return Judgement("contradicted", "true", absent, advice.format("false") + why, where)
+            return Verdict("contradicted", "true", absent, advice.format("false") + why, where)
         shown = f"the weights have adapters ({rank.tensor})"
         why = "; without, the adapters are left out"
-        return Judgement("contradicted", "false", shown, advice.format("true") + why, where)
+        return Verdict("contradicted", "false", shown, advice.format("true") + why, where)
 
-    def stated_rank(self, stated: Any, rank: Proof) -> Judgement:
+    def stated_rank(self, stated: Any, rank: Proof) -> Verdict:
         if not is_number(stated):
             return self.mistyped("lora_rank", stated, "a number", rank.value)
         if stated == rank.value:
             return VERIFIED
         return self.contradicted(stated, rank, f"set it to {rank.value} there", f"{self.model_name}, lora_rank")
 
-    def scaling(self, stated: Any) -> Judgement:
+    def scaling(self, stated: Any) -> Verdict:
         """Hold the adapters' scaling, which no tensor shows, against config.json."""
         ours, source = self.training.lora.scaling, self.source("lora.scaling")
         if not is_number(stated):
@@ -75,9 +114,9 @@ class AdapterJudge(MoshiHolding):
         if source == "default":
             return unverifiable(f"{shown}, and the default is {ours}")._replace(advice=advice)
         shown += ", which a loader takes"
-        return Judgement("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
+        return Verdict("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
 
-    def trained_too(self) -> Iterator[tuple[str, Judgement]]:
+    def trained_too(self) -> Iterator[tuple[str, Verdict]]:
         """Hold what else was trained against what lies beside the adapters; a run may train something else."""
         training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
         if training.full_finetuning:
@@ -93,16 +132,16 @@ class AdapterJudge(MoshiHolding):
             proof = unfrozen._replace(value=list(unfrozen.value) or "none")
             yield key, self.contradicted(plain(wanted), proof, f"override {key}={typed(proof.value)}")
 
-    def base(self) -> Iterator[tuple[str, Judgement]]:
+    def base(self) -> Iterator[tuple[str, Verdict]]:
         """Say where adapters would have no base model to go onto."""
         if self.evidence.whole:
             return
         shown = "the file holds adapters only, and no base model"
         if self.training.full_finetuning:
             advice = "give the file with the whole model, or override full_finetuning=false"
-            yield "full_finetuning", Judgement("contradicted", "true", shown, advice)
+            yield "full_finetuning", Verdict("contradicted", "true", shown, advice)
         repository, path = self.training.moshi_paths.hf_repo_id, self.training.moshi_paths.moshi_path
         if not (repository or "").strip() and not (path or "").strip():
             said = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)},"
             advice = "name the base model by moshi_paths.hf_repo_id or moshi_paths.moshi_path"
-            yield "moshi_paths.hf_repo_id", Judgement("contradicted", said, shown, advice)
+            yield "moshi_paths.hf_repo_id", Verdict("contradicted", said, shown, advice)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 
 from tttcfg.errors import Problem
-from tttcfg.family import Rule
+from tttcfg.family.family import Rule
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 
 TOKENS_PER_SECOND = 12.5

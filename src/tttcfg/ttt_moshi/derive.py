@@ -7,17 +7,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.family import Derived, Rule
+from tttcfg.family.family import Derived, Rule
+from tttcfg.schema.validation import validate
 from tttcfg.ttt_moshi.checks import sequence_tokens
 from tttcfg.ttt_moshi.kernels import TILE, choose, violations
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, TTTArgs
-from tttcfg.validation import validate
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
-    from tttcfg.weights.readings import Proof
+    from tttcfg.evidence.readings import Proof
 
 NOTHING: Mapping[str, Proof] = MappingProxyType({})
 DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_layers"}

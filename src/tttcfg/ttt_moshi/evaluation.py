@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from tttcfg.fields import Role, Section, Text, Whole, setting
+from tttcfg.schema.fields import Role, Section, Text, Whole, setting
 
 MOST_PAIRS = "Pairs scored at most; null is all of them, 0 leaves the benchmark out."
 LibriLightMode = Literal["single_book", "multi_book", "random"]

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from tttcfg.family import Family, Stranger
+from typing import TYPE_CHECKING
+
+from tttcfg.family.family import Family, ForeignFormat
 from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.checks import check
 from tttcfg.ttt_moshi.derive import derive
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
+if TYPE_CHECKING:
+    from tttcfg.evidence.knowledge import TensorKnowledge
+
 __all__ = ["TTT_MOSHI", "TTTConfig", "TrainingArgs"]
+
+
+def _tensors() -> TensorKnowledge:
+    from tttcfg.ttt_moshi.tensors import MoshiTensors  # only a checkpoint with weights needs it
+
+    return MoshiTensors()
+
 
 TTT_MOSHI = Family(
     name=NAME,
     model=TrainingArgs,
     migrations="tttcfg.migrations.ttt_moshi",
     schemas="tttcfg.schemas.ttt_moshi",
-    strangers=(
-        Stranger(
+    foreign_formats=(
+        ForeignFormat(
             "a dashboard's baseline stub, not a trainer's configuration",
             ("baseline",),
             "it names a base model and says nothing of how anything was trained",
         ),
-        Stranger(
+        ForeignFormat(
             "a configuration of the moshi_in_place fork",
             ("ttt.enabled", "yarn"),
             "its TTT settings share names with ours and mean other things; give --family moshi_in_place",
@@ -33,5 +45,5 @@ TTT_MOSHI = Family(
     derive=derive,
     check=check,
     unambiguous=True,
-    weights="tttcfg.ttt_moshi.weights",
+    tensors=_tensors,
 )

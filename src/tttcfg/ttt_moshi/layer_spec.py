@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from tttcfg.fields import Whole
+from tttcfg.schema.fields import Whole
 
 Word = Literal["all", "middle", "none"]
 Indices = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1, strict=False)]

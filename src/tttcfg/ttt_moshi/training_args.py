@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr
 from typing_extensions import Self
 
-from tttcfg.family import family_of
-from tttcfg.fields import Role, Section, Text, Whole, setting
+from tttcfg.family.family import family_of
+from tttcfg.schema.fields import Role, Section, Text, Whole, setting
 from tttcfg.ttt_moshi.evaluation import EvaluationArgs
 from tttcfg.ttt_moshi.ttt_settings import TTTArgs
 
@@ -175,7 +175,7 @@ class TrainingArgs(Section):
         Raises:
             InputError: `old` is no configuration of this trainer; every problem is named.
         """
-        from tttcfg.live import training_of  # and argparse, which only this needs
+        from tttcfg.documents.convert import document_from  # which imports families, as this module must not
 
-        training: Self = training_of(old, family_of(cls))
+        training: Self = document_from(old, family_of(cls)).training
         return training

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tttcfg.fields import Role, Section, Whole, setting
+from tttcfg.schema.fields import Role, Section, Whole, setting
 from tttcfg.ttt_moshi.training_args import Dtype
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, Width
 

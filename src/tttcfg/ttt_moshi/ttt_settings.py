@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, model_validator
 from typing_extensions import Self
 
-from tttcfg.fields import PARTIAL, Follows, Role, Section, Whole, setting
+from tttcfg.schema.fields import PARTIAL, Follows, Role, Section, Whole, setting
 from tttcfg.ttt_moshi.layer_spec import LayerSpec
 
 InnerModel = Literal["linear", "mlp"]

@@ -1,8 +1,8 @@
 """Version 0: dropout, and stopping early."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import integer, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import integer, number
 
 WITHOUT = "the trainer did without it"
 

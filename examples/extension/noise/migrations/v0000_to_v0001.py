@@ -1,8 +1,8 @@
 """Version 1: a clear name, and the cache's folder."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add, Rename
-from tttcfg.shapes import text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add, Rename
+from tttcfg.schema.fragments import text
 
 migration = Migration(
     version=1,

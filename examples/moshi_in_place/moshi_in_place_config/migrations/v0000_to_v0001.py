@@ -1,8 +1,8 @@
 """Version 1: the fork begins; MLPs learn in place, which is another TTT than that of the Moshi TTT trainer."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, integer, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, integer, number
 
 NO_TTT = "the trainer had no TTT"
 

@@ -1,8 +1,8 @@
 """Version 2: YaRN. It was saved from the first day, and inference left it out until 965d167."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import boolean, integer, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import boolean, integer, number
 
 NO_YARN = "positions were those of Moshi"
 

@@ -1,8 +1,8 @@
 """Version 3: updates are clipped. A run from before clipped nothing, which today's default of 1e-5 would."""
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add
-from tttcfg.shapes import nullable, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add
+from tttcfg.schema.fragments import nullable, number
 
 migration = Migration(
     version=3,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add, Convert, Withhold
-from tttcfg.shapes import Shape, integer, nullable, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add, Convert, Withhold
+from tttcfg.schema.fragments import Shape, integer, nullable, number
 
 HARD_CODED = "was a constant of train.py"
 BETAS: Shape = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Declare
-from tttcfg.shapes import Shape, boolean, choice, integer, nullable, number, text
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Declare
+from tttcfg.schema.fragments import Shape, boolean, choice, integer, nullable, number, text
 
 
 def section(name: str, /, **fields: Shape) -> tuple[Declare, ...]:

@@ -3,9 +3,9 @@
 Constants of the layers become settings, and three settings go that no program ever read.
 """
 
-from tttcfg.migration import Migration
-from tttcfg.operations import Add, Remove
-from tttcfg.shapes import integer, number
+from tttcfg.migration.chain import Migration
+from tttcfg.migration.operations import Add, Remove
+from tttcfg.schema.fragments import integer, number
 
 HARD_CODED = "was a constant of ttt/models/configs.py"
 

@@ -1,1 +1,0 @@
-"""How programs name their tensors: one module per dialect, each with a `dialect`."""

@@ -1,0 +1,332 @@
+"""Reading a saved document of any version."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, cast
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic_core import from_json
+
+from tttcfg.documents.upgrade import Upgraded, upgrade, upgraded_to_head
+from tttcfg.errors import InputError, Place
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import (
+    Carried,
+    Extension,
+    carried_from,
+    carried_in,
+    extensions_of,
+    path_of,
+    sections_in,
+    within,
+)
+from tttcfg.family.family import Family, Model
+from tttcfg.files.storage import read_bytes
+from tttcfg.formats.json import read_json, read_leniently
+from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, decode
+from tttcfg.formats.text import Tree as SourceTree
+from tttcfg.migration.chain import Identification
+from tttcfg.migration.record import Record
+from tttcfg.migration.section_digests import add_missing
+from tttcfg.schema.fields import MAX_WHOLE, UNSET, plain
+from tttcfg.schema.paths import Path, Tree, get_path, pop_path, split
+from tttcfg.schema.validation import validate
+from tttcfg.urls import address
+
+DOCUMENT_NAME = "training_config.json"
+DOCUMENT_CAP = 1 << 20
+"""Most bytes a saved document may have; what is kept of removed settings makes it longer than a configuration."""
+_TOO_MANY = 1 << 30
+_PLAIN_SIZE = 2 * MAX_NODES
+"""Most bytes in which there cannot be more values than a document may have."""
+
+
+@dataclass(frozen=True)
+class Document(Generic[Model]):
+    """A configuration as a checkpoint carries it.
+
+    Attributes:
+        source: What was validated: the family's model, or its current document.
+        family: Whose document it is.
+        version: The version the document was found in.
+        decided_by: For a document without a number, the keys that decided its version.
+        migration: What upgrading did to it now; None where it was current.
+        lacking: Fields that it lacked although its version had them, with the values taken instead.
+        provenance: The reserved key as found; empty for documents without one.
+        path: The file it was read from, if any.
+        parts: The sections that it has of extensions which are installed, each a document by itself.
+        carried: The sections of those that are not, as they stand in the file.
+    """
+
+    source: Any
+    family: Family
+    version: int
+    decided_by: tuple[str, ...] = ()
+    migration: Record | None = None
+    lacking: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    parts: Mapping[str, Document] = field(default_factory=dict)
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it was found in the current version, and so were the sections of its extensions."""
+        return self.version == self.family.head and all(part.is_current for part in self.parts.values())
+
+    def part(self, extension: Extension) -> Document:
+        """Return what it says of an extension; where that is nothing, what the trainer did before it had that."""
+        if extension.name in self.parts:
+            return self.parts[extension.name]
+        nothing = SourceTree({}, {}, self.path)
+        return _read(
+            upgraded_to_head({}, Identification(-1, ()), extension, Record()), extension, self.path, nothing, {}
+        )
+
+    @cached_property
+    def training(self) -> Model:
+        """The configuration, upgraded to the current version and validated."""
+        if isinstance(self.source, _current(self.family).model):
+            fields = {name: getattr(self.source, name) for name in self.family.model.model_fields}
+            return cast("Model", self.family.model.model_validate(fields))
+        return cast("Model", self.source)
+
+    @cached_property
+    def record(self) -> Record:
+        """What upgrading did to it, now or when it was last saved, by dotted path."""
+        if self.migration is None:
+            return Record.from_saved(self.provenance)
+        values: Tree = cast("BaseModel", self.training).model_dump(mode="json")
+        add_missing(self.migration, values, self.family.chain)
+        return self.migration
+
+    @property
+    def origin(self) -> int:
+        """The version that its fields were first written in: what is filled and removed since is in the record."""
+        recorded = self.provenance.get("migrated_from")
+        return recorded if isinstance(recorded, int) and 0 <= recorded < self.version else self.version
+
+    @property
+    def stories(self) -> dict[str, str]:
+        """Where values stand that did not come into it as they are, by dotted name, and why."""
+        found = dict.fromkeys(self.assumed, f"{self.path} (absent; the default of version {self.version})")
+        for entries, verb in ((self.record.converted, "converted"), (self.record.filled, "filled")):
+            for name, entry in entries.items():
+                found[name] = f"{self.path} ({verb} when migrated: {entry['reason']})"
+        return found
+
+    @cached_property
+    def assumed(self) -> Mapping[str, Any]:
+        """Fields that it lacks, or lacked when it was migrated, with the values taken instead."""
+        kept = self.provenance.get("assumed")
+        values = kept.get("values") if isinstance(kept, dict) else None
+        if not isinstance(values, dict):
+            return self.lacking
+        fields, training = self.family.fields, self.training
+        still = {name: value for name, value in values.items() if name in fields}
+        return {name: value for name, value in still.items() if plain(fields[name].get(training)) == value} | {
+            **self.lacking
+        }
+
+
+class _Current(NamedTuple):
+    """What reading a current document fast needs to know of its family."""
+
+    model: type[BaseModel]
+    fields_sets: Callable[[Any], tuple[Any, ...]]
+    texts: Callable[[Any], tuple[Any, ...]]
+    secrets: Sequence[tuple[Callable[[Any], Any], str]]
+    complete: int
+
+
+def load_document(
+    path: str | os.PathLike[str], family: Family[Model, Any], leaving_out: Collection[str] = ()
+) -> Document[Model]:
+    """Read, upgrade and validate the document at `path`, which may be a URL.
+
+    Args:
+        leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
+
+    Raises:
+        NewerVersionError: A later tttcfg wrote it.
+        ForeignDocumentError: Another program did.
+        InputError: It cannot be read, or its values are refused.
+    """
+    name = address(path)
+    return parse_document(read_bytes(name, DOCUMENT_CAP), family, str(name), leaving_out)
+
+
+def parse_document(data: bytes, family: Family, path: str = "document", leaving_out: Collection[str] = ()) -> Document:
+    """Read, upgrade and validate a document from its bytes."""
+    document = parse_current(data, family, path)
+    if document is not None:
+        return document
+    values = read_unplaced(data)
+    if values is not None and EXTENSIONS not in values:
+        with contextlib.suppress(InputError):  # only a problem needs places, and reading them takes time
+            return document_of(values, family, path, leaving_out=leaving_out)
+    text = decode(data, path)
+    try:
+        tree = read_json(text, path)
+        texts = carried_in(text)
+    except InputError as error:
+        if not leaving_out or any(problem.key not in leaving_out for problem in error.problems):
+            raise
+        try:
+            tree, texts = SourceTree(read_leniently(text), {}, path), None
+        except ValueError:
+            raise error from None
+    return document_of(tree.values, family, path, tree, texts, leaving_out)
+
+
+def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
+    """Read a complete document of the current version straight from its bytes; None is no verdict."""
+    if b'"schema_version"' not in data or b"\\" in data or len(data) > _PLAIN_SIZE:
+        return None
+    current = _current(family)
+    try:
+        saved: Any = current.model.model_validate_json(data)
+    except ValidationError:
+        return None
+    if saved.schema_version != family.head or saved.schema_ != family.schema_id:
+        return None
+    fields = len(saved.model_fields_set) + sum(map(len, current.fields_sets(saved)))
+    for given, name in current.secrets:
+        if name in given(saved):
+            return None
+    texts = "".join(filter(None, current.texts(saved))).count(":")
+    if fields - ("provenance" in saved.model_fields_set) != current.complete:
+        return None
+    if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance, 1):
+        return None
+    return Document(saved, family, family.head, provenance=saved.provenance, path=path)
+
+
+def read_unplaced(data: bytes) -> Tree | None:
+    """Read a JSON object fast, without places; None is no verdict.
+
+    The parser takes the last of two equal keys without a word, so colons are counted: there must be as
+    many as the keys and texts that came out of it hold.
+    """
+    if b"\\" in data or len(data) > _PLAIN_SIZE:
+        return None
+    try:
+        values = from_json(data, allow_inf_nan=False)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) and _colons(values) == data.count(b":") else None
+
+
+def _colons(tree: Tree, depth: int = 0) -> int:
+    """Return how many colons the JSON text of `tree` has, or more where it holds what documents cannot."""
+    return len(tree) + "".join(tree).count(":") + _colons_of(tree.values(), depth + 1)
+
+
+def _colons_of(values: Collection[Any], depth: int) -> int:
+    count = _TOO_MANY if depth > MAX_DEPTH and values else 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            count += value.count(":")
+        elif kind is dict:
+            count += _colons(value, depth)
+        elif kind is list:
+            count += _colons_of(value, depth + 1)
+        elif (kind is float and not math.isfinite(value)) or (kind is int and abs(value) > MAX_WHOLE):
+            count += _TOO_MANY
+    return count
+
+
+@lru_cache(maxsize=8)
+def _current(family: Family) -> _Current:
+    reserved: dict[str, Any] = {
+        "schema_": (str, Field(alias="$schema")),
+        "schema_version": (int, ...),
+        "provenance": (dict[str, Any], Field(default_factory=dict)),
+    }
+    texts = [one.name for one in family.public_fields if one.is_free_text]
+    return _Current(
+        create_model("Saved", __base__=family.model, **reserved),
+        _all_of([f"{name}.model_fields_set" for name in sorted(family.sections)]),
+        _all_of(texts),
+        [(attrgetter(".".join((*one.path[:-1], "model_fields_set"))), one.path[-1]) for one in family.secret_fields],
+        len(family.public_fields) + len(family.sections) + len(reserved) - 1,
+    )
+
+
+def _all_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets all attributes of those dotted names."""
+    if len(names) > 1:
+        return attrgetter(*names)  # gives no tuple for one name, and nothing for none
+    return lambda owner: tuple(attrgetter(name)(owner) for name in names)
+
+
+def document_of(
+    values: Mapping[str, Any],
+    family: Family,
+    path: str = "document",
+    tree: SourceTree | None = None,
+    texts: Mapping[str, Carried] | None = None,
+    leaving_out: Collection[str] = (),
+) -> Document:
+    """Upgrade and validate a document given as plain values; `tree` knows their places.
+
+    Args:
+        texts: How the sections of extensions stand in the file, for those that are not installed.
+        leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
+    """
+    tree = tree or SourceTree(dict(values), {}, path)
+    sections = sections_in(values, tree)
+    installed = extensions_of(family) if sections else {}
+    parts: dict[str, Document] = {}
+    carried: dict[str, Carried] = {}
+    for name, section in sections.items():
+        if name in installed:
+            below = [one.removeprefix(path_of(name)) for one in leaving_out if one.startswith(path_of(name))]
+            parts[name] = within(name, document_of, section.values, installed[name], path, section, None, below)
+        else:
+            carried[name] = texts[name] if texts is not None else carried_from(section.values)
+    upgraded = upgrade(values, family, path, tree)
+    for name in family.fields.keys() & set(leaving_out):
+        _leave_out(upgraded.values, split(name))
+        upgraded.assumed[name] = UNSET
+    core = _read(upgraded, family, path, tree, values.get("provenance") or {})
+    return replace(core, parts=parts, carried=carried) if sections else core
+
+
+def _leave_out(values: Tree, path: Path) -> None:
+    """Take out what stands at `path`, or on the way there where that is no section."""
+    for depth in range(1, len(path) + 1):
+        if depth == len(path) or not isinstance(get_path(values, path[:depth], {}), dict):
+            pop_path(values, path[:depth])
+            return
+
+
+def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, provenance: Mapping[str, Any]) -> Document:
+
+    def where(path: Path) -> Place:
+        names = (old for old, entry in upgraded.record.renamed.items() if entry["value"] == ".".join(path))
+        return tree.place(split(next(names, ".".join(path))))
+
+    training = validate(family.model, upgraded.values, where)
+    assumed = {
+        name: plain(family.fields[name].get(training)) if value is UNSET else value
+        for name, value in upgraded.assumed.items()
+    }
+    return Document(
+        training,
+        family,
+        upgraded.version,
+        upgraded.decided_by,
+        None if upgraded.version == family.head else upgraded.record,
+        assumed,
+        provenance,
+        path,
+    )

@@ -1,0 +1,260 @@
+"""A document as another version has it: up by the operations, down only as far as it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from tttcfg.documents.document import Document, document_of
+from tttcfg.documents.save import document_tree, provenance_of, provenance_without_secrets, sections_of
+from tttcfg.errors import InputError, LossError, Place, Problem, quote
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import Extension, path_of
+from tttcfg.family.family import Family, frozen_schema
+from tttcfg.family.versions import find_version
+from tttcfg.formats.text import Tree as SourceTree
+from tttcfg.migration.chain import Chain, Identification
+from tttcfg.migration.operations import Withhold
+from tttcfg.migration.record import Record
+from tttcfg.migration.section_digests import add_missing, drop_matching, part_of
+from tttcfg.schema.containment import accepts
+from tttcfg.schema.fields import plain
+from tttcfg.schema.fragments import RESERVED, is_section, shape_at
+from tttcfg.schema.paths import (
+    MISSING,
+    Tree,
+    copied,
+    get_path,
+    is_hollow,
+    pop_path,
+    prune,
+    same,
+    set_path,
+    split,
+    value_paths,
+)
+from tttcfg.schema.secrets import WITHHELD, looks_secret
+
+
+def migrate_tree(
+    values: Mapping[str, Any],
+    family: Family,
+    *,
+    to: int | None = None,
+    allow_loss: bool = False,
+    path: str = "document",
+) -> Tree:
+    """Return a document as version `to` (the head) has it; `values` stays as it is.
+
+    The result depends on nothing but the arguments. Upgrading to the head completes and validates; older versions get
+    what their programs wrote: with a number and a record where the version has them, else without.
+
+    Raises:
+        LossError: The older version cannot hold a value, nothing would bring it back, and `allow_loss` is false.
+        InputError: The document cannot be read.
+    """
+    tree, losses = migrate_whatever_is_lost(values, family, to=to, path=path)
+    if not allow_loss:
+        refuse_losses(losses, path)
+    return tree
+
+
+def refuse_losses(losses: Mapping[str, str], path: str) -> None:
+    """Raise LossError where anything is lost of the document at `path`."""
+    if losses:
+        raise LossError(
+            Problem("loss", f"{reason}; --allow-loss drops it", key, Place(path)) for key, reason in losses.items()
+        )
+
+
+def migrate_whatever_is_lost(
+    values: Mapping[str, Any], family: Family, *, to: int | None = None, path: str = "document"
+) -> tuple[Tree, dict[str, str]]:
+    """Return a document as version `to` has it, as `migrate_tree` does, and why each value is lost that is, by path.
+
+    Raises:
+        InputError: The document cannot be read.
+    """
+    target = family.head if to is None else to
+    if not 0 <= target <= family.head:
+        raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
+    found = find_version(values, family, path, SourceTree(dict(values), {}, path))
+    if found.version <= target < family.head:
+        return _part_of_the_way(values, found, family, target), {}
+    document = document_of(values, family, path)
+    if target == family.head:
+        return document_tree(document), {}
+    return _down(document, target)
+
+
+def is_numbered(family: Family, version: int) -> bool:
+    """Whether documents of a version carry its number: those that trainers wrote before they had tttcfg do not."""
+    try:
+        return "schema_version" in frozen_schema(family, version)["properties"]
+    except OSError:
+        return True
+
+
+def _part_of_the_way(values: Mapping[str, Any], found: Identification, family: Family, target: int) -> Tree:
+    """Return a document as a later version than its own has it that is not the head."""
+    version, chain = found.version, _chain_to(family, target)
+    provenance = values.get("provenance") or {}
+    record = Record.from_saved(provenance)
+    body: Tree = {key: copied(value) for key, value in values.items() if key not in RESERVED}
+    if version < target:
+        drop_matching(record, body)
+        chain.run(body, version, record)
+        add_missing(record, body, chain)
+        decided_by = {"decided_by": list(found.decided_by)} if found.decided_by else {}
+        provenance = {"migrated_from": version, **decided_by, **provenance}
+    return _framed(body, family, target, provenance, record, values.get(EXTENSIONS))
+
+
+def _framed(
+    body: Tree, family: Family, version: int, provenance: Mapping[str, Any], record: Record, extensions: Any
+) -> Tree:
+    """Return a document's fields with what says of which version they are, where that version has such a thing."""
+    if not is_numbered(family, version):
+        return body
+    kinds = {kind.name for kind in fields(Record)}
+    kept = {key: value for key, value in provenance.items() if key not in kinds}
+    return {
+        "$schema": family.schema_id_of(version),
+        "schema_version": version,
+        **body,
+        **({EXTENSIONS: extensions} if extensions else {}),
+        "provenance": provenance_without_secrets({**kept, **record.saved()}),
+    }
+
+
+@lru_cache(maxsize=64)
+def _chain_to(family: Family, version: int) -> Chain:
+    return Chain(family.chain.migrations[: version + 1])
+
+
+def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
+    """Return a document as version `target` has it, and why each value that it cannot hold is lost.
+
+    Whatever the operations say, the older document is upgraded again and compared: what would not come
+    back as it is, is lost.
+    """
+    family, chain = document.family, _chain_to(document.family, target)
+    values, record = document.training.model_dump(mode="json"), document.record.copy()
+    drop_matching(record, values)
+    losses = _stale(record, document, target)
+    removed = {path: entry["value"] for path, entry in record.removed.items()}
+    body, dropped = family.chain.down(values, target, record)
+    for key, value in dropped:
+        if value == WITHHELD:
+            losses[key] = "is a secret that was never recorded"
+        elif any(f"{path}.".startswith(f"{key}.") and not is_hollow(kept) for path, kept in removed.items()):
+            losses[key] = f"version {target} cannot hold it, and later ones have it on record only"
+    _fill(body, record, document, chain)
+    _allowed(body, chain)
+    add_missing(record, body, chain)
+    without = _lost_extensions(document, target)
+    older = _completed(body, document, record, target, without)
+    losses |= without
+    again = document_of({key: value for key, value in older.items() if key != EXTENSIONS}, family)
+    for field in family.public_fields:
+        if again.version != target or field.get(again.training) != field.get(document.training):
+            came = quote(plain(field.get(again.training)))
+            losses[field.name] = f"version {target} cannot hold it: it would come back as {came}"
+    return older, losses
+
+
+def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
+    """Take out of `record` the removed values whose part was edited since, and return why each is lost.
+
+    Absence means the default of version `target`; a value that is equal to it is none that is lost.
+    """
+    family = document.family
+    steps = family.chain.migrations[target + 1 :]
+    undone = {one.path for step in steps for one in step.operations if not isinstance(one, Withhold)}
+    schema, template = family.chain.schema(target), family.chain.template(target)
+    losses = {}
+    for path in sorted(undone & record.removed.keys()):
+        whole = path in document.record.section_digests and path not in record.section_digests
+        part = part_of(path, family.chain)
+        if whole or part is None or looks_secret(path):
+            continue
+        kept = record.removed.pop(path)["value"]
+        record.section_digests.pop(path, None)
+        shape = shape_at(schema, split(path))
+        emptied = is_hollow(kept) and (shape is None or is_section(shape))  # its fields are elsewhere now
+        if not (emptied or same(kept, get_path(template, split(path), MISSING))):
+            losses[path] = f"was removed, and {part or 'the document'} was edited since, so that it would be stale"
+    return losses
+
+
+def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
+    """Fill in again what was filled on the way up and has since been removed: a record keeps no fills of those."""
+    head, anew = document.family.chain, Record()
+    newest, shape = head.schema(head.head), chain.schema(chain.head)
+    filled = chain.up(chain.template(document.origin), document.origin, anew) if document.origin < chain.head else {}
+    for name, entry in anew.filled.items():
+        path = split(name)
+        gone = shape_at(newest, split(head.spellings.get(name, name))) is None and shape_at(shape, path) is not None
+        if gone and set_path(body, path, get_path(filled, path), over=False):
+            record.filled[name] = entry
+            if name in anew.converted:
+                record.converted[name] = anew.converted[name]
+
+
+def _allowed(body: Tree, chain: Chain) -> None:
+    """Put the default in the place of every value that the older version does not allow; comparing tells of it."""
+    schema, template = chain.schema(chain.head), chain.template(chain.head)
+    for path in dict.fromkeys((*value_paths(template), *value_paths(body))):
+        value, default, shape = get_path(body, path, MISSING), get_path(template, path, MISSING), shape_at(schema, path)
+        if value is MISSING or shape is None or accepts(shape, value) is not False:
+            continue
+        if default is MISSING:
+            pop_path(body, path)  # the version's own model decides it
+        else:
+            set_path(body, path, copied(default))
+
+
+def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:
+    """Return the older document: without what the original did not have either, where that was of this version."""
+    family = document.family
+    provenance = _provenance(document, provenance_of(document), target)
+    kept = {name: section for name, section in sections_of(document).items() if path_of(name)[:-1] not in without}
+    whole = _framed(body, family, target, provenance, record, kept)
+    stripped = _stripped(whole, document, target)
+    if is_numbered(family, target) or family.chain.identify(stripped).version == target:
+        return stripped
+    return whole
+
+
+def _provenance(document: Document, provenance: Tree, target: int) -> Tree:
+    """Return what an older document still has of where it comes from, besides the record."""
+    later = ("migrated_from", "decided_by", "assumed") if document.origin >= target else ()
+    return {key: value for key, value in provenance.items() if key not in later}
+
+
+def _lost_extensions(document: Document, target: int) -> dict[str, str]:
+    """Return why sections of extensions do not go with a document to an older version."""
+    named = {path_of(name)[:-1]: document.parts.get(name) for name in (*document.parts, *document.carried)}
+    if named and not is_numbered(document.family, target):
+        return dict.fromkeys(named, f"version {target} has no extensions")
+    needs = {key: part.family.needs for key, part in named.items() if part and isinstance(part.family, Extension)}
+    return {key: f"needs version {least} or later" for key, least in needs.items() if least > target}
+
+
+def _stripped(older: Tree, document: Document, target: int) -> Tree:
+    """Return `older` without what the original did not have either, where the original was of version `target`."""
+    tree: Tree = copied(older)
+    if document.origin != target or not document.assumed:
+        return tree
+    chain = document.family.chain
+    template = chain.template(target)
+    for path in value_paths(template):
+        name = ".".join(path)
+        if chain.spellings.get(name, name) in document.assumed and same(
+            get_path(tree, path, MISSING), get_path(template, path)
+        ):
+            pop_path(tree, path)
+            prune(tree, path)
+    return tree

@@ -1,0 +1,266 @@
+"""The result of resolving: one validated configuration, the origin of every value, and what to know about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
+
+from typing_extensions import TypeVar
+
+from tttcfg.documents.document import Document
+from tttcfg.errors import InputError, Problem, printable
+from tttcfg.family.extension import Carried
+from tttcfg.family.family import Family, Layers, Model, family_of
+from tttcfg.schema.fields import Section, plain
+
+if TYPE_CHECKING:  # what only a checkpoint with weights needs
+    from tttcfg.evidence.evidence import Evidence
+    from tttcfg.evidence.readings import Proof
+    from tttcfg.evidence.verdicts import Verdict
+    from tttcfg.safetensors.header import Header
+
+Settings = TypeVar("Settings", bound=Section)
+
+
+SEVERITIES = ("error", "warning", "info")
+"""How bad a finding is, the gravest first."""
+
+
+class Origin(NamedTuple):
+    """One source's say about a field: the kind of source, its value, and where exactly it stands."""
+
+    source: str
+    value: Any
+    where: str
+
+
+class Finding(NamedTuple):
+    """Something to know about the result; `severity` is info, warning or error, `code` is in `errors.CODES`."""
+
+    severity: str
+    code: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key else ""
+        return printable(f"{self.severity} [{self.code}] {key}{self.message}")
+
+
+_SHOWN = 3
+_LONGEST = 110
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _text(value: Any) -> str:
+    return _clipped(printable(json.dumps(plain(value), ensure_ascii=False)))
+
+
+class Binding(NamedTuple):
+    """Whether weights and a saved configuration belong together (bound, unbound or contradicted), and why."""
+
+    state: Literal["bound", "unbound", "contradicted"]
+    reason: str
+
+
+class Origins(Mapping[str, tuple[Origin, ...]]):
+    """The origins of all fields by dotted path; read-only, and can be pickled as the rest can."""
+
+    def __init__(self, given: Mapping[str, tuple[Origin, ...]]) -> None:
+        self._given = dict(given)
+
+    def __getitem__(self, name: str) -> tuple[Origin, ...]:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __repr__(self) -> str:
+        return f"Origins({self._given!r})"
+
+
+class Weights(NamedTuple):
+    """A checkpoint's tensors: what their header says, and what follows from it.
+
+    `proved` is by dotted path, and so is `as_saved`, what saving has made other than the configuration says; `beside`
+    names files with tensors that lie there as well and were not read.
+    """
+
+    header: Header
+    evidence: Evidence
+    proved: Mapping[str, Proof]
+    beside: tuple[str, ...] = ()
+    as_saved: Mapping[str, Proof] = {}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a checkpoint's tensors say of a configuration.
+
+    Attributes:
+        weights: The tensors that were read.
+        model: What config.json says, by dotted path.
+        document: What the saved configuration says, by dotted path; empty where there is none.
+        verdicts: For every architecture and computation field: verified, contradicted or unverifiable, and why.
+        binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
+        findings: All contradictions, what a configuration file says and the tensors refute, and why what is not
+            verified cannot be.
+    """
+
+    weights: Weights
+    model: Mapping[str, Any]
+    document: Mapping[str, Any]
+    verdicts: Mapping[str, Verdict]
+    binding: str
+    binding_reason: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def dialect(self) -> str | None:
+        """The name of the dialect that the tensors are in; None where nobody knows it."""
+        return self.weights.evidence.dialect.name if self.weights.evidence.dialect else None
+
+    @property
+    def proved(self) -> Mapping[str, Any]:
+        """What the tensors prove, by dotted path."""
+        return {name: proof.value for name, proof in self.weights.proved.items()}
+
+
+@dataclass(frozen=True, repr=False)
+class Effective(Generic[Model, Layers]):
+    """One validated effective configuration.
+
+    Attributes:
+        training: The whole configuration.
+        ttt: What the TTT layers read; None where TTT is off or the model's dimensions are unknown.
+        origins: By dotted path, every source that gave the value, the winner first.
+        findings: What to know: contradictions, deviations, unknown values; the gravest first.
+        digest: Of the architecture and computation fields; equal digests compute the same.
+        provenance: What saving the result records of where it comes from.
+        verification: What the checkpoint's tensors say of it; None where there are none.
+        parts: The configuration of every extension by name, as a document by itself.
+        carried: The sections of extensions that are not installed, as the checkpoint's document has them.
+    """
+
+    training: Model
+    ttt: Layers | None
+    origins: Mapping[str, tuple[Origin, ...]]
+    findings: tuple[Finding, ...]
+    digest: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    verification: Verification | None = field(default=None, compare=False)
+    parts: Mapping[str, Document] = field(default_factory=dict)
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = [f"    {_clipped(str(one))}" for one in self.findings[:_SHOWN]]
+        more = [f"    and {len(self.findings) - _SHOWN} more in .findings"] if len(self.findings) > _SHOWN else []
+        return "\n".join((f"<{self._title}", *(f"  {line}" for line in self._summary), *shown, *more)) + ">"
+
+    def _repr_html_(self) -> str:
+        """Return the settings by section, each with what decided it: what a notebook shows."""
+        from tttcfg.formats.html import sections_html  # only a notebook needs it
+
+        sections: dict[str, list[tuple[str, ...]]] = {}
+        for name, (used, *others) in self.told_origins.items():
+            section, _, last = name.rpartition(".")
+            source = used.source if used.where == used.source else f"{used.source} {used.where}"
+            overridden = "; ".join(f"{one.source}: {_text(one.value)}" for one in others if one.source != "default")
+            sections.setdefault(section or "top level", []).append((last, _text(used.value), source, overridden))
+        notes = [*self._summary, *(str(one) for one in self.findings if one.severity != "info")]
+        return sections_html(self._title, notes, ("setting", "value", "from", "in place of"), sections)
+
+    @property
+    def _title(self) -> str:
+        return f"Effective configuration of {family_of(type(self.training)).name}"
+
+    @property
+    def _summary(self) -> list[str]:
+        """Where the values come from, what the weights say, and how much there is to know."""
+        sources = Counter(given[0].source for given in self.origins.values())
+        lines = [
+            "settings  " + ", ".join(f"{count} from {source}" for source, count in sources.most_common()),
+            f"layers    {type(self.ttt).__name__ if self.ttt is not None else 'not derived'}",
+            f"digest    {self.digest}",
+        ]
+        if self.verification is not None:
+            verdicts = Counter(one.outcome for one in self.verification.verdicts.values())
+            outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(verdicts.items()))
+            lines.append(f"weights   {self.verification.binding}; {outcomes}")
+        severities = Counter(one.severity for one in self.findings)
+        counted = [f"{severities[one]} {one}{'s' * (severities[one] > 1)}" for one in SEVERITIES if one in severities]
+        lines.append(f"findings  {', '.join(counted) or 'none'}")
+        return lines
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether its parts cannot be true together, so that nothing may be computed with it."""
+        return any(one.severity == "error" for one in self.findings)
+
+    @property
+    def told_origins(self) -> Mapping[str, tuple[Origin, ...]]:
+        """The origins that may be shown: of a contradicted result those of the fields that contradict something."""
+        if not self.is_contradicted:
+            return self.origins
+        refused = {one.key for one in self.findings if one.severity == "error"}
+        return {name: given for name, given in self.origins.items() if name in refused}
+
+    def extension(self, model: type[Settings]) -> Settings:
+        """Return the settings of the extension whose model is `model`.
+
+        Raises:
+            InputError: No extension of the family has it; `tttcfg.register` makes one known.
+        """
+        for part in self.parts.values():
+            if type(part.training) is model:
+                found: Settings = part.training
+                return found
+        known = ", ".join(type(part.training).__name__ for part in self.parts.values()) or "none"
+        raise InputError(
+            Problem("extension", f"is the model of no extension that is known here ({known})", model.__name__)
+        )
+
+
+def finding(severity: str, problem: Problem) -> Finding:
+    """Return a problem as a finding; its place becomes part of the sentence."""
+    where = str(problem.place)
+    return Finding(severity, problem.code, problem.key, f"{problem.message} ({where})" if where else problem.message)
+
+
+def digest(training: Any, family: Family) -> str:
+    """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
+    return digest_of(
+        {one.name: plain(one.get(training)) for one in family.model_defining_fields},
+        family.head,
+    )
+
+
+def whole_digest(training: Any, family: Family, parts: Mapping[str, Document]) -> str:
+    """Return the digest of a configuration and of what its extensions decide, if they decide anything."""
+    own, of_parts = digest(training, family), part_digests(parts)
+    return digest_of({"": own, **of_parts}, family.head) if of_parts else own
+
+
+def part_digests(parts: Mapping[str, Document]) -> dict[str, str]:
+    """Return the digest of every extension that decides tensors or what they compute, by name."""
+    deciding = (name for name, part in parts.items() if part.family.model_defining_fields)
+    return {name: digest(parts[name].training, parts[name].family) for name in sorted(deciding)}
+
+
+def digest_of(fields: Mapping[str, Any], version: int) -> str:
+    """Return the digest of plain values by dotted path, as fields of a schema version."""
+    text = json.dumps({"schema_version": version, "fields": fields}, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+UNVOUCHED = "nobody can vouch that the weights were trained with it"

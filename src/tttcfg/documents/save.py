@@ -1,0 +1,231 @@
+"""Writing a document: canonical bytes, checked before they replace anything; and going back to an older version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, replace
+from datetime import datetime, timezone
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from tttcfg.documents.checkpoint import WEIGHT_NAMES
+from tttcfg.documents.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, parse_document
+from tttcfg.errors import InputError, Place, Problem, WriteError
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import Carried
+from tttcfg.files.storage import write_atomically
+from tttcfg.migration.record import Record
+from tttcfg.schema.paths import Tree
+from tttcfg.schema.secrets import redacted
+from tttcfg.version import __version__
+
+if TYPE_CHECKING:  # what only a checkpoint with weights needs
+    from tttcfg.safetensors.header import Header
+
+WEIGHTS = "weights"
+"""The key of a document's provenance that says which weights it belongs to: a list with a record of each file."""
+SAVE = "save"
+"""The key of a record with what tells its save from every other, where the weights cannot carry a mark."""
+_OWN = ("written_by", "written_at", WEIGHTS)
+"""What is true of one file and not of what is made of it."""
+ABSENT = "the document lacked them; these are its version's defaults"
+
+
+def document_tree(document: Document) -> Tree:
+    """Return `document` as the current version saves it, keys in their one order; secrets are not in it."""
+    family = document.family
+    if type(document.training) is not family.model:
+        name = type(document.training).__name__
+        message = f"is a {name}, not a {family.model.__name__}; fields of a subclass would be lost"
+        raise InputError(Problem("rejected", message, "training"))
+    body = document.training.model_dump(mode="json")
+    return {
+        "$schema": family.schema_id,
+        "schema_version": family.head,
+        **body,
+        **({EXTENSIONS: sections} if (sections := sections_of(document)) else {}),
+        "provenance": provenance_of(document),
+    }
+
+
+def sections_of(document: Document) -> Tree:
+    """Return the sections of all extensions by name, as they are saved."""
+    sections: Tree = dict(document.carried)
+    for name, part in document.parts.items():
+        body = part.training.model_dump(mode="json")
+        origin = provenance_of(part)
+        sections[name] = {"schema_version": part.family.head, **body, **({"provenance": origin} if origin else {})}
+    return dict(sorted(sections.items()))
+
+
+def provenance_of(document: Document) -> Tree:
+    """Return where `document` comes from, as its reserved key holds it; without secrets, wherever they came from."""
+    return provenance_without_secrets({**document.provenance, **_migration_of(document)})
+
+
+def _migration_of(document: Document) -> Tree:
+    """Return what reading `document` did to it."""
+    origin: Tree = {}
+    if document.version != document.family.head:
+        if document.version >= 0:
+            origin["migrated_from"] = document.origin
+        if document.decided_by:
+            origin["decided_by"] = list(document.decided_by)
+        origin |= document.record.saved()
+    if document.lacking:
+        origin["assumed"] = {"reason": ABSENT, "values": dict(document.assumed)}
+    return origin
+
+
+def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
+    """Return a document's provenance with secrets withheld, which whoever edited it may have put there."""
+    kinds = {kind.name for kind in fields(Record)}
+    kept: Tree = {}
+    for key, value in provenance.items():
+        groups = value if key in kinds and isinstance(value, dict) else None
+        kept[key] = redacted({key: value})[key] if groups is None else {why: redacted(groups[why]) for why in groups}
+    return kept
+
+
+def carried(
+    document: Document | None, training: Any, unvouched: Mapping[str, Any], reason: str, files: Mapping[str, Document]
+) -> Tree:
+    """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
+
+    Args:
+        document: What the checkpoint carried; what was decided otherwise since is left out.
+        unvouched: Values that nobody can vouch for, with the `reason`.
+        files: The fields whose value is that of a configuration file which is a whole document, each with it.
+    """
+    provenance = _carried_from(document, training) if document is not None else {}
+    if document is None and unvouched:
+        provenance["doubted"] = {reason: dict(unvouched)}
+    for name, file in files.items():
+        for kind in ("filled", "converted", "doubted"):
+            if (entry := getattr(file.record, kind).get(name)) is not None:
+                provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
+        if name in file.assumed:
+            assumed = provenance.setdefault("assumed", {"reason": ABSENT, "values": {}})
+            assumed["values"][name] = file.assumed[name]
+    return provenance
+
+
+def _carried_from(document: Document, training: Any) -> Tree:
+    whole = {**document.provenance, **_migration_of(document)}
+    provenance = {key: value for key, value in whole.items() if key not in _OWN}
+    if not provenance:
+        return {}
+    fields = document.family.public_fields
+    decided = {field.name for field in fields if field.get(training) != field.get(document.training)}
+    for kind in ("filled", "converted", "doubted", "assumed"):
+        groups = provenance.get(kind)
+        if isinstance(groups, dict):
+            provenance[kind] = {name: _without(group, decided) for name, group in groups.items()}
+    return provenance
+
+
+def _without(group: Any, names: AbstractSet[str]) -> Any:
+    return {key: value for key, value in group.items() if key not in names} if isinstance(group, dict) else group
+
+
+def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
+    """Return `tree` with who wrote it and when, unless it says so already."""
+    if "written_by" in tree["provenance"]:
+        return tree
+    moment = (written_at or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    stamp = {"written_by": f"tttcfg {__version__}", "written_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {**tree, "provenance": {**stamp, **tree["provenance"]}}
+
+
+def canonical_bytes(tree: Tree) -> bytes:
+    """Return the one form in which a tree is written: two-space indent, UTF-8, a final newline."""
+    carried = {_stand_in(one): one for one in tree.get(EXTENSIONS, {}).values() if isinstance(one, Carried)}
+    if carried:
+        sections = tree[EXTENSIONS].items()
+        tree = {
+            **tree,
+            EXTENSIONS: {name: _stand_in(one) if isinstance(one, Carried) else one for name, one in sections},
+        }
+    try:
+        data = to_json(tree, indent=2) + b"\n"
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise InputError(Problem("encoding", f"cannot be written: {error}")) from None
+    for place, text in carried.items():
+        data = data.replace(f'"{place}"'.encode(), text)
+    return data
+
+
+def _stand_in(section: Carried) -> str:
+    """Return a text that no document holds, to stand where a section is written as it is."""
+    return f"{EXTENSIONS}-{hashlib.sha256(section).hexdigest()}"
+
+
+def document_bytes(document: Document, written_at: datetime | None = None) -> bytes:
+    """Return the bytes of `document`, having read them back and found them to mean the same."""
+    tree = stamped(document_tree(document), written_at)
+    data = canonical_bytes(tree)
+    if len(data) > DOCUMENT_CAP:
+        message = f"would have {len(data):,} bytes; a document may have {DOCUMENT_CAP:,}"
+        raise InputError(Problem("too_large", message, place=Place(document.path) if document.path else ""))
+    if document_tree(parse_document(data, document.family)) != tree:
+        raise InputError(
+            Problem("rejected", "does not come back from its own bytes as it was; this is a bug of tttcfg")
+        )
+    return data
+
+
+def weights_record(header: Header) -> Tree:
+    """Return what a document records of weights that it belongs to: the name of their file, and what it holds."""
+    record = {"file": os.path.basename(header.name), "header": header.digest}
+    return {**record, SAVE: header.save} if header.save else record
+
+
+def recording(document: Document, *headers: Header) -> Document:
+    """Return `document` with a record of weights that are written with it, and of no others."""
+    provenance = {key: value for key, value in document.provenance.items() if key != WEIGHTS}
+    records = sorted(map(weights_record, headers), key=lambda one: str(one["file"]))
+    return replace(document, provenance={**provenance, WEIGHTS: records} if records else provenance)
+
+
+def is_beside_weights(document: Document, target: FilePath) -> bool:
+    """Whether what is saved at `target` has to say which weights it belongs to."""
+    if target.name != DOCUMENT_NAME:
+        return False
+    return WEIGHTS in document.provenance or any(
+        (target.parent / name).is_file() for name in (DOCUMENT_NAME, *WEIGHT_NAMES)
+    )
+
+
+def target_of(path: str | os.PathLike[str]) -> FilePath:
+    """Return the file that saving at `path` writes."""
+    target = FilePath(path)
+    return target / DOCUMENT_NAME if target.is_dir() else target
+
+
+def save_document(
+    path: str | os.PathLike[str],
+    document: Document,
+    *,
+    written_at: datetime | None = None,
+    fsync: bool = True,
+) -> FilePath:
+    """Write `document` at `path` (a folder takes `training_config.json`), atomically and durably.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        InputError: The document would not come back as it is; nothing was written.
+        WriteError: The file could not be written; what stood there is untouched.
+    """
+    target = target_of(path)
+    data = document_bytes(document, written_at)
+    if not target.parent.is_dir():
+        raise WriteError(Problem("unwritable", "there is no such folder", place=Place(str(target.parent))))
+    write_atomically(target, data, fsync=fsync)
+    return target

@@ -1,0 +1,4 @@
+"""How programs name their tensors, one file each.
+
+Only evidence imports it.
+"""

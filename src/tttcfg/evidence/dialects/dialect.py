@@ -1,0 +1,101 @@
+"""A dialect: how one program names its tensors, and what their shapes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE = "model_dim", "num_heads", "head_dim", "mini_batch_size"
+CONV_KERNEL_SIZE = "conv_kernel_size"
+DIMENSIONS = {MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE, CONV_KERNEL_SIZE}
+
+Axes = tuple[int | str, ...] | None
+"""What the axes of a tensor count: a fixed number, or a dimension that all tensors agree on, by its name.
+
+Any other text only tells a person what the axis is, and its size may be anything; None where the axes are not known.
+"""
+
+INDEX = r"(0|[1-9][0-9]{0,4})"
+"""Regular expression of a layer's index, as programs write it: no sign, no leading zero, ASCII digits."""
+
+
+class Inner(NamedTuple):
+    """How the layers of the inner model are named: `{}` in `weight` and `bias` counts them from `first`.
+
+    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out. The program names so
+    inner models of `fewest` to `most` layers, or of any more where `most` is 0.
+    """
+
+    weight: str
+    bias: str
+    first: int
+    fewest: int
+    most: int
+    bias_axes: tuple[int | str, ...] = (NUM_HEADS, 1)
+
+
+class Base(NamedTuple):
+    """What the tensors around the TTT layers are called; regular expressions match a whole name.
+
+    Attributes:
+        layer: The start of a layer's tensors, with its index as the only group.
+        converted: The start of the base tensors of a layer that has TTT, likewise; empty where they are named as
+            those of every layer.
+        whole: A tensor that every file with the base model has; its last axis is model_dim.
+        known: The start of every tensor that is none of a TTT layer's; what it leaves out is said to be unknown.
+        attention: An attention weight of the base model that has no adapter, the layer's index as the group.
+        embedding: An embedding that is only saved beside adapters where it was trained.
+        wide: A linear module whose input is model_dim wide, and so its adapter's.
+    """
+
+    layer: str
+    whole: str
+    known: str
+    converted: str = ""
+    attention: str = ""
+    embedding: str = ""
+    wide: str = ""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one program names its tensors.
+
+    Attributes:
+        title: The program, as a person calls it.
+        source: Where that is known from.
+        mark: Regular expression of names that only this dialect has; one such name decides.
+        hint: Plain text that every such name holds, which is looked for first, because that costs far less.
+        block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
+        tensors: What every TTT layer has: the rest of the name, and what the axes are.
+        either: Sets of tensors, of which every TTT layer has one.
+        optional: The same for what some have.
+        inner: The forms in which the inner model is saved.
+        base: The model around the TTT layers.
+        yields_to: Dialects that have all of this one's names and some of their own.
+        family: The name of the family whose configurations describe these weights; empty where there is none.
+        other_ttt: Whether its TTT is no layer with an inner model, so that its tensors say nothing of the `ttt` fields.
+    """
+
+    name: str
+    title: str
+    source: str
+    mark: str
+    hint: str
+    base: Base
+    block: str = ""
+    tensors: Mapping[str, Axes] = field(default_factory=dict)
+    either: tuple[Mapping[str, Axes], ...] = ()
+    optional: Mapping[str, Axes] = field(default_factory=dict)
+    inner: tuple[Inner, ...] = ()
+    yields_to: tuple[str, ...] = ()
+    family: str = ""
+    other_ttt: bool = False
+
+    def needed(self, block: Collection[str]) -> Mapping[str, Axes]:
+        """Return what a TTT layer must have that has the tensors `block`."""
+        if not self.either:
+            return self.tensors
+        begun = next((one for one in self.either if any(suffix in block for suffix in one)), self.either[0])
+        return {**self.tensors, **begun}

@@ -1,0 +1,121 @@
+"""What each tensor of a checkpoint belongs to, by its name alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tttcfg.evidence.dialects.dialect import Dialect
+
+ADAPTER = re.compile(r"(.+)\.lora_([AB])\.weight")
+_NEVER = "(?!)()"
+
+
+class Sorted:
+    """The names of a checkpoint, by what they belong to; every layer by its index.
+
+    Attributes:
+        blocks: The tensors of TTT layers: full names by the rest of the name.
+        twice: Names of tensors of TTT layers that are in `blocks` under another name.
+        converted: A base tensor of a layer that has TTT.
+        plain: A base tensor that is named as those of layers without TTT are.
+        shared: The two names of one base tensor, of each that a layer with TTT has twice.
+        present: The first tensor of each layer, whatever it is.
+        attention: An attention weight of the base model.
+        adapters: The two halves of LoRA adapters: full names by that of what they are for.
+        adapted: The layers that have adapters.
+        based: The layers that have tensors of the base model.
+        whole: The tensor that only a file with the base model has; empty without.
+        part: Another tensor of the base model, in a layer; empty without.
+        embedding: An embedding; empty without.
+        wide: The first halves of adapters whose input is as wide as the model.
+        unknown: What is in a layer, and neither of its TTT nor of the base model.
+        unplaced: What is in no layer, and not of the base model.
+        other_adapters: What calls itself LoRA, and is no half of an adapter.
+        unread_adapter: A tensor that calls itself LoRA, and is not read as an adapter; empty without.
+    """
+
+    def __init__(self, names: Iterable[str], dialect: Dialect) -> None:
+        self.blocks: dict[int, dict[str, str]] = {}
+        self.twice: list[str] = []
+        self.converted: dict[int, str] = {}
+        self.plain: dict[int, str] = {}
+        self.shared: list[tuple[str, str]] = []
+        self.present: dict[int, str] = {}
+        self.attention: dict[int, str] = {}
+        self.adapters: dict[str, dict[str, str]] = {"A": {}, "B": {}}
+        self.adapted: set[int] = set()
+        self.based: set[int] = set()
+        self.whole = self.part = self.embedding = ""
+        self.wide: set[str] = set()
+        self.unknown: list[str] = []
+        self.unplaced: list[str] = []
+        self.other_adapters: list[str] = []
+        base = dialect.base
+        self._layer, self._whole = re.compile(base.layer), re.compile(base.whole)
+        self._known, self._wide = re.compile(base.known), re.compile(base.wide or _NEVER)
+        self._block = re.compile(dialect.block or _NEVER)
+        self._converted = re.compile(base.converted or _NEVER)
+        self._attention = re.compile(base.attention or _NEVER)
+        self._embedding = re.compile(base.embedding or _NEVER)
+        self._first: dict[tuple[int, str], str] = {}
+        for name in names:
+            self._sort(name)
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that have TTT, ascending."""
+        return sorted({*self.blocks, *self.converted})
+
+    @property
+    def adapters_only(self) -> bool:
+        return not (self.whole or self.part)
+
+    @property
+    def unread_adapter(self) -> str:
+        unread = (*self.other_adapters, *self.unknown, *self.unplaced)
+        return next((name for name in unread if "lora_" in name), "")
+
+    def _sort(self, name: str) -> None:
+        layer = self._layer.match(name)
+        block = self._block.match(name) if layer else None
+        if block is None and self._known.match(name) is None:
+            (self.unknown if layer else self.unplaced).append(name)
+            return
+        adapter = ADAPTER.fullmatch(name) if name.endswith(".weight") else None
+        if adapter:
+            self.adapters[adapter.group(2)][adapter.group(1)] = name
+            if adapter.group(2) == "A" and self._wide.fullmatch(adapter.group(1)):
+                self.wide.add(name)
+        elif ".lora_" in name:
+            self.other_adapters.append(name)
+            return
+        if layer is None:
+            self.whole = self.whole or (name if self._whole.fullmatch(name) else "")
+            self.embedding = self.embedding or (name if self._embedding.fullmatch(name) else "")
+            return
+        index = int(layer.group(1))
+        self.present.setdefault(index, name)
+        if block:
+            first = self.blocks.setdefault(index, {}).setdefault(name[block.end() :], name)
+            if first != name:
+                self.twice.append(name)
+        else:
+            self._sort_base(name, index, adapter is not None)
+
+    def _sort_base(self, name: str, index: int, adapter: bool) -> None:
+        if converted := self._converted.match(name):
+            self.converted.setdefault(index, name)
+            first = self._first.setdefault((index, name[converted.end() :]), name)
+            if first != name:
+                self.shared.append((first, name))
+        elif self._converted.pattern != _NEVER:
+            self.plain.setdefault(index, name)
+        if adapter:
+            self.adapted.add(index)
+            return
+        self.based.add(index)
+        if self._attention.fullmatch(name):
+            self.attention.setdefault(index, name)
+        else:
+            self.part = self.part or name

@@ -1,0 +1,39 @@
+"""What is said of one field in view of the tensors."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Outcome = Literal["verified", "contradicted", "unverifiable"]
+
+
+class Verdict(NamedTuple):
+    """Whether one field is verified or contradicted by a tensor, or why it is neither.
+
+    Attributes:
+        said: What the configuration says, where it is contradicted.
+        shown: What the weights say then, and which tensor; or what the outcome rests on.
+        advice: What to do about it; empty where that follows from another field, or nothing is to be done.
+        where: Where that stands, if not in the configuration.
+    """
+
+    outcome: Outcome
+    said: str = ""
+    shown: str = ""
+    advice: str = ""
+    where: str = ""
+
+
+def unverifiable(reason: str) -> Verdict:
+    return Verdict("unverifiable", shown=reason)
+
+
+VERIFIED = Verdict("verified")
+TAKEN = Verdict("verified", shown="taken from the tensors themselves")
+"""Said of a field that no configuration decided."""
+UNDISPUTED = Verdict("verified", shown="the tensors show it, and nothing says otherwise")
+"""Said of a field that only a model's config.json would decide, where there is none or it does not say it."""
+NO_TENSOR = unverifiable("no tensor depends on it")
+NOT_SHOWN = unverifiable("no tensor of this file shows it")
+UNKNOWN_NAMES = unverifiable("nobody knows what these tensors are")
+"""Said of every field where the dialect is unknown."""

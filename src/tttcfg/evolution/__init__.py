@@ -1,1 +1,0 @@
-"""How a family's schema changes: what differs, what is missing, and writing the next version."""

@@ -1,0 +1,100 @@
+"""Values of Python programs as the plain ones that files hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from tttcfg.errors import InputError, Problem, quote
+from tttcfg.schema.paths import Tree
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_INSTEAD = {
+    "set": "give sorted(…) of it",
+    "frozenset": "give sorted(…) of it",
+    "bytes": "give its text: .decode()",
+    "ndarray": "give .tolist() of it",
+    "Tensor": "give .tolist() of it",
+    "bytearray": "give its text: .decode()",
+    "generator": "give list(…) of it",
+    "Decimal": "give float(…) of it",
+    "Fraction": "give float(…) of it",
+    "longdouble": "give float(…) of it",
+    "datetime": "give its text: str(…)",
+    "datetime64": "give its text: str(…)",
+    "dtype": 'give its name, such as "bfloat16"',
+    "device": "give its name: str(…)",
+}
+
+
+def plain_tree(value: Any, key: str) -> Any:
+    """Return `value` as mappings, lists and scalars.
+
+    Taken are mappings and sequences of any class, dataclass instances, namespaces, pydantic models, enumerations,
+    paths, and scalars of other libraries that equal one of Python's.
+
+    Raises:
+        InputError: It is or holds something else; the problem names the key, and the call that makes it plain.
+    """
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Enum):
+        return plain_tree(value.value, key)
+    if (fields := _fields_of(value)) is not None:
+        return _mapping(fields, key)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):  # of a class below it, as NumPy's float64 is
+            return kind(value)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [plain_tree(item, f"{key}.{index}".strip(".")) for index, item in enumerate(value)]
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        scalar = value.item()
+        if type(scalar) in _SCALARS and scalar == value:
+            return scalar
+    name = type(value).__name__
+    advice = _INSTEAD.get(name, "give text, a number, true or false, a list or a mapping")
+    raise InputError(Problem("rejected", f"a {name} ({quote(value)}) cannot be saved; {advice}", key.strip(".")))
+
+
+def _fields_of(value: Any) -> Mapping[Any, Any] | None:
+    """Return what an object holds by name, or None where it is no such object."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return vars(value) if is_namespace(value) else None
+
+
+def is_namespace(value: Any) -> bool:
+    """Whether `value` is what `argparse` makes, or a plain namespace."""
+    argparse = sys.modules.get("argparse")  # whoever has one has imported it
+    return isinstance(value, SimpleNamespace) or (argparse is not None and isinstance(value, argparse.Namespace))
+
+
+def _mapping(value: Mapping[Any, Any], key: str) -> Tree:
+    if type(value) is dict:
+        return {str(name): plain_tree(one, f"{key}.{name}".strip(".")) for name, one in value.items()}
+    tree: Tree = {}
+    for name in value:
+        path = f"{key}.{name}".strip(".")
+        try:
+            one = value[name]
+        except Exception as error:  # of any class: OmegaConf's look up values that are not there yet
+            said = str(error).partition("\n")[0]
+            advice = "resolve it first, as OmegaConf.to_container(…, resolve=True, throw_on_missing=True) does"
+            raise InputError(Problem("rejected", f"cannot be read: {said}; {advice}", path)) from None
+        tree[str(name)] = plain_tree(one, path)
+    return tree

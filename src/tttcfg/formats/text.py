@@ -1,0 +1,130 @@
+"""From bytes to text: plain UTF-8, and what every format refuses alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.files.storage import LFS_POINTER, lfs_pointer
+from tttcfg.schema.paths import Path
+
+MAX_DEPTH = 64
+MAX_NODES = 10_000
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ZEROS = re.compile(r"[-+]?0[0-9]{1,300}")
+_WORDS: dict[str, Any] = {"": None, "~": None} | {
+    spelling: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelling in (word, word.title(), word.upper())
+}
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NUMBER_ELSEWHERE = re.compile(
+    r"[-+]?(0[0-7]*|[1-9][0-9]*|0x[0-9a-fA-F]+|[0-9]+\.[0-9]*([eE][-+][0-9]+)?)|\.[0-9]+([eE][-+][0-9]+)?"
+)
+MAX_DIGITS = 300
+_MAX_KEY = 200
+
+
+class Tree(NamedTuple):
+    """What a file says: plain values, the place of every key by its path, and what there is to know about them.
+
+    `as_text` has, by path, how numbers are written that are none to readers of YAML 1.1.
+    """
+
+    values: dict[str, Any]
+    places: dict[Path, Place]
+    file: str
+    notes: tuple[Problem, ...] = ()
+    as_text: Mapping[Path, str] = {}
+
+    def place(self, path: Path) -> Place:
+        """Return where `path`, or the nearest section that holds it, stands in the file."""
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self.places:
+                return self.places[path[:depth]]
+        return Place(self.file)
+
+
+def decode(data: bytes, file: str) -> str:
+    """Return `data` as text, or raise an InputError that says which other encoding it looks like."""
+    if data.startswith(LFS_POINTER):
+        raise InputError(lfs_pointer(file))
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(Problem("encoding", "is UTF-16; save it as UTF-8", place=Place(file, 1, 1)))
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InputError(
+            Problem("encoding", "starts with a byte-order mark; save it as UTF-8 without", place=Place(file, 1, 1))
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        place = Place(file, before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1)
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise InputError(Problem("encoding", message, place=place)) from None
+
+
+def scalar(text: str, place: Place | str = "") -> Any:
+    """Return what plain text means in YAML 1.2's core schema.
+
+    `1e-4` is a number; `on`, `no`, `12:30` and `1_000` are text; `0755` is 755.
+
+    Raises:
+        InputError: NaN or infinity, or a number too large to be one.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NOT_FINITE.fullmatch(text):
+        raise InputError(Problem("not_finite", f"{text} is no value a setting can have", place=place))
+    if _INTEGER.fullmatch(text):
+        return integer(text, place)
+    if _FLOAT.fullmatch(text):
+        return finite(float(text), text, place)
+    return text
+
+
+def octal_elsewhere(text: str, key: str, place: Place | str) -> Problem | None:
+    """Return what to know of a number that begins with 0: YAML 1.2 counts it in tens, YAML 1.1 in eights."""
+    if not _ZEROS.fullmatch(text):
+        return None
+    return Problem("number", f"{text} is {int(text)} here, and another number to readers of YAML 1.1", key, place)
+
+
+def is_text_elsewhere(text: str, value: Any) -> bool:
+    """Whether a plain scalar that is a number here is text to readers of YAML 1.1, and so is text where they wrote it.
+
+    PyYAML is one of them: it writes the text `1e+100` without quotes, and reads `1e-4` as text.
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not _NUMBER_ELSEWHERE.fullmatch(text)
+
+
+def integer(text: str, place: Place | str) -> int:
+    """Return a whole number, or raise an InputError where it has more than 300 decimal digits."""
+    value = int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 1000 else None
+    if value is None or abs(value) >= 10**MAX_DIGITS:
+        raise InputError(Problem("too_large", f"a number may have {MAX_DIGITS} digits", place=place))
+    return value
+
+
+def dotted(path: Path) -> str:
+    """Return a path as problems name it, clipped: hostile keys are long, and problems many."""
+    key = ".".join(path)
+    return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 1] + "…"
+
+
+def finite(value: float, text: str, place: Place | str) -> float:
+    if not math.isfinite(value):
+        raise InputError(Problem("not_finite", f"{quote(text)} is too large for a number", place=place))
+    return value
+
+
+def checked_text(value: str, place: Place | str) -> str:
+    """Return `value`, or raise an InputError where it holds half a surrogate pair, which no file can keep."""
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(Problem("encoding", "the text holds a lone surrogate, which UTF-8 cannot hold", place=place))
+    return value

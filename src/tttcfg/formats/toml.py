@@ -1,0 +1,136 @@
+"""TOML, with the place of every key that stands on a line of its own."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import Any
+
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, integer
+from tttcfg.schema.paths import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_AT = re.compile(r"\(at line (\d+), column (\d+)\)")
+_HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_\-]+(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*\]")
+_KEY = re.compile(r"(\s*)([A-Za-z0-9_\-]+(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*=")
+_TOKEN = re.compile(r'#.*|(?P<part>"(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_\-]+)|(?P<dot>\.)|[ \t]+|(?P<other>.)')
+
+
+def read_toml(text: str, file: str) -> Tree:
+    """Read a TOML document.
+
+    Raises:
+        InputError: Its syntax is wrong, or it holds what no setting can have: dates, NaN, infinity.
+    """
+    _refuse_long_keys(text, file)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _AT.search(str(error))
+        lines = text.split("\n")
+        line, column = (int(part) for part in match.groups()) if match else (len(lines), len(lines[-1]) + 1)
+        message = _AT.sub("", str(error)).replace("(at end of document)", "").strip()
+        raise InputError(Problem("syntax", message, place=Place(file, line, column))) from None
+    except RecursionError:
+        raise InputError(_too_deep(_depths(text), file)) from None
+    except ValueError as error:
+        raise InputError(Problem("rejected", f"cannot be read: {error}", place=Place(file))) from None
+    if not values:
+        raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
+    tree = Tree(values, _places(text, file), file)
+    _count(values, file)
+    problems = _problems(values, (), tree)
+    if problems:
+        raise InputError(problems)
+    return tree
+
+
+def _refuse_long_keys(text: str, file: str) -> None:
+    """Refuse dotted keys beyond the cap before they are read: reading them takes quadratic time and memory."""
+    for number, line in enumerate(text.split("\n"), 1):
+        dots = 0
+        for token in _TOKEN.finditer(line) if line.count(".") > MAX_DEPTH else ():
+            dots = 0 if token["other"] else dots + bool(token["dot"])
+            if dots > MAX_DEPTH:
+                raise InputError(_too_deep((number, token.start() + 1), file))
+
+
+def _too_deep(at: tuple[int, int], file: str) -> Problem:
+    return Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=Place(file, *at))
+
+
+def _depths(text: str) -> tuple[int, int]:
+    """Return the line and column of the bracket that goes beyond the cap, or nothing known."""
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket.group() in "[{" else -1
+        if depth > MAX_DEPTH:
+            start = bracket.start()
+            return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    return 0, 0
+
+
+def _places(text: str, file: str) -> dict[Path, Place]:
+    places: dict[Path, Place] = {}
+    table: Path = ()
+    inside = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        within, inside = inside, _still_open(line, inside)
+        if within:
+            continue
+        if header := _HEADER.match(line):
+            table = _split(header.group(1))
+            places.setdefault(table, Place(file, number, line.index("[") + 1))
+        elif key := _KEY.match(line):
+            places.setdefault((*table, *_split(key.group(2))), Place(file, number, len(key.group(1)) + 1))
+    return places
+
+
+def _still_open(line: str, quotes: str) -> str:
+    """Return the triple quotes of the text that goes on after `line`, if any; `quotes` is open before it."""
+    for found in re.findall(r'"""|\'\'\'', line):
+        quotes = "" if found == quotes else quotes or found
+    return quotes
+
+
+def _split(name: str) -> Path:
+    return tuple(part.strip() for part in name.split("."))
+
+
+def _count(values: dict[str, Any], file: str) -> None:
+    nodes, waiting = 0, list[Any]([values])
+    while waiting:
+        value = waiting.pop()
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        nodes += len(items)
+        waiting += items
+    if nodes > MAX_NODES:
+        raise InputError(Problem("too_large", f"holds more than {MAX_NODES:,} values", place=Place(file)))
+
+
+def _problems(value: Any, path: Path, tree: Tree) -> list[Problem]:
+    place, key = tree.place(path), dotted(path)
+    if len(path) > MAX_DEPTH:
+        return [Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", key, place)]
+    if isinstance(value, dict):
+        return [problem for name, item in value.items() for problem in _problems(item, (*path, name), tree)]
+    if isinstance(value, list):
+        return [problem for index, item in enumerate(value) for problem in _problems(item, (*path, str(index)), tree)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [Problem("not_finite", f"{value} is no value a setting can have", key, place)]
+    try:
+        if isinstance(value, str):
+            checked_text(value, place)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            integer(str(value), place)
+    except InputError as error:
+        return [problem._replace(key=key) for problem in error.problems]
+    if not isinstance(value, (str, bool, int, float)):
+        return [Problem("rejected", f"{quote(str(value))} is a date or time; no setting is one", key, place)]
+    return []

@@ -1,0 +1,4 @@
+"""Saving, loading, restoring and resuming checkpoints.
+
+Programs use it through `tttcfg.nn`.
+"""

@@ -1,0 +1,74 @@
+"""What a `Checkpointer` is given, seen to be what can be saved."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from tttcfg.documents.document import Document
+from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.resolving.families import as_document
+
+
+def configuration_of(training_args: Any, full_finetuning: bool) -> Document:
+    """Return the configuration that was given as a document.
+
+    Raises:
+        InputError: There is none, or it is no configuration.
+        ContradictionError: It does not say that the whole model is trained, where that was told.
+    """
+    if training_args is None:
+        message = (
+            "is missing: a checkpoint without its configuration cannot be restored; give what tttcfg.resolve returned"
+        )
+        raise InputError(Problem("missing", message, "training_args"))
+    document = as_document(training_args)
+    if full_finetuning and not document.training.full_finetuning:
+        message = "is false in the configuration, but Checkpointer was told that the whole model is trained"
+        raise ContradictionError([Problem("contradiction", message, "full_finetuning")])
+    return document
+
+
+def kept(number: Any) -> int | None:
+    """Return how many checkpoints stay, as a number of Python's, whichever library's was given; None keeps all.
+
+    Raises:
+        InputError: It is no whole number from 1 up.
+    """
+    if number is None:
+        return None
+    try:
+        found = operator.index(number)
+    except TypeError:
+        raise InputError(
+            Problem("rejected", f"{number!r} is no whole number; give 1 or more, or None", "num_ckpt_keep")
+        ) from None
+    if found < 1:
+        message = f"{found} would keep no checkpoint; give 1 or more, or None"
+        raise InputError(Problem("rejected", message, "num_ckpt_keep"))
+    return found
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's config.json as it was given.
+
+    Raises:
+        InputError: It says what JSON does not hold; all of it is named.
+    """
+    strange = [name for name, value in config.items() if not _is_json({name: value})]
+    if strange:
+        raise InputError(
+            Problem("rejected", f"is {quote(repr(config[name]))}, which JSON does not hold", f"config.{name}")
+            for name in strange
+        )
+    return dict(config)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

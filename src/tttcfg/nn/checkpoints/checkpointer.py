@@ -1,0 +1,280 @@
+"""`Checkpointer`: every checkpoint with its configuration, written whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tttcfg.documents.checkpoint import MODEL_CONFIG_NAME
+from tttcfg.documents.convert import extended
+from tttcfg.documents.save import recording, save_document
+from tttcfg.errors import InputError, Problem, quote
+from tttcfg.nn.checkpoints.arguments import configuration_of, kept, plain_config
+from tttcfg.nn.checkpoints.contents import Contents, selected, settle_contents
+from tttcfg.nn.checkpoints.folders import STEPS, foreign, prune, sweep, write_json, writing
+from tttcfg.nn.checkpoints.resume import Resumed, resume
+from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, write_tensors
+from tttcfg.nn.checkpoints.training_state import (
+    PARAMETERS,
+    STATE_NAME,
+    STATE_TENSORS_NAME,
+    TENSORS,
+    WEIGHTS,
+    Run,
+    Stepped,
+    state_tensors,
+    state_values,
+)
+from tttcfg.nn.fingerprints.fingerprints import FINGERPRINT_NAME, NOT_FINITE, fingerprint, unavailable
+from tttcfg.nn.ranks.gather import gathered, tensors_of, unwrapped
+from tttcfg.nn.ranks.ranks import agree, log_once, on_first, rank, same, together
+from tttcfg.nn.ranks.wrappers import plain_name
+from tttcfg.safetensors.header import Header
+from tttcfg.schema.fields import Section
+from tttcfg.schema.paths import Tree
+from tttcfg.verification.tags import mark_for
+
+logger = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 60.0
+
+
+class Checkpointer:
+    """Saves a run's checkpoints, each with everything that is needed to use it and to go on with it.
+
+        run_dir/checkpoints/checkpoint_001000/consolidated/
+            lora.safetensors or consolidated.safetensors   what was trained, or the whole model with adapters merged
+            config.json                                    the model's
+            training_config.json                           the effective configuration; bound to the weights both ways
+            fingerprint.json                               what the model says of a fixed input
+            training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
+            manifest.json                                  what was written, by which pruning knows it: a checkpoint
+                                                           in which a file was changed since stays
+
+    Constructing one tries a save of everything but tensors, so that none fails after hours for what could be known
+    before. Under torchrun every rank constructs it, once the model is wrapped or sharded, and every rank saves.
+
+    Args:
+        model: The model, in DistributedDataParallel, sharded by `fully_shard`, or as it is.
+        state: Anything with a whole number `step`.
+        run_dir: The folder of the run.
+        config: The model's config.json; it is not changed.
+        optimizer: What trains it; without one, the checkpoint holds no optimiser's state.
+        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with numbers that are not
+            finite count by themselves: a run that diverges removes none from before.
+        full_finetuning: Whether the whole model is trained; the configuration may say so as well.
+        training_args: What `tttcfg.resolve` returned; or a `Document`, a `TrainingArgs`, or the trainer's own.
+        scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
+        fingerprint: Whether checkpoints keep what the model says of a fixed input.
+        extensions: The settings of extensions, where `training_args` does not hold them already.
+
+    Raises:
+        InputError: Something that was given cannot be saved.
+        ContradictionError: The model is not of this configuration; every contradiction is named.
+        RankError: The ranks hold different configurations.
+        WriteError: The run's folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        state: Stepped,
+        run_dir: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        optimizer: torch.optim.Optimizer | None = None,
+        num_ckpt_keep: int | None = None,
+        full_finetuning: bool = False,
+        training_args: Any = None,
+        *,
+        scheduler: Any = None,
+        fingerprint: bool = True,
+        extensions: Iterable[Section] = (),
+    ) -> None:
+        self.run = Run(unwrapped(model), state, optimizer, scheduler)
+        self.folder = Path(run_dir) / STEPS
+        self.model_config = together(lambda: plain_config(config))
+        self.keep, self.fingerprinting = together(lambda: kept(num_ckpt_keep)), fingerprint
+        self.configuration = training_args
+        self.document = together(lambda: extended(configuration_of(training_args, full_finetuning), extensions))
+        agree(self.document)
+        self._try()
+
+    def save_checkpoint(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Path:
+        """Save a checkpoint of this step, and remove the oldest.
+
+        Args:
+            save_only_lora: Save what was trained and not the base model; False saves everything, adapters merged; None
+                takes the configuration's `save_adapters`, unless the whole model is trained.
+            dtype: The type of the weights in the file; None takes the configuration's `param_dtype`.
+
+        Returns:
+            The checkpoint's folder, which every rank then sees.
+
+        Raises:
+            ContradictionError: The model is not of this configuration any more; nothing was written.
+            RankError: The ranks do not save the same; nothing was written.
+            WriteError: The disk would not take it; nothing was changed.
+        """
+        contents, own = self._agreed(save_only_lora, dtype)
+        marks = self._marks(contents)
+        tensors = tensors_of(self.run.model)
+        weights = gathered({name: tensors[name] for name in contents.sources})
+        state = gathered(own)
+        values = state_values(self.run)
+        written = on_first(lambda: str(self._write(contents, weights, marks, state, values)))
+        together(lambda: _wait_for(Path(written)))
+        log_once(logger, logging.INFO, "saved %s: %d tensors in %s", written, len(contents.header), contents.dtype)
+        return Path(written)
+
+    def resume(self, path: str | os.PathLike[str]) -> Resumed:
+        """Load weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
+
+        The configuration's `reset_optimizer` leaves optimiser and schedule as they are, `reset_step` starts at step 0.
+        Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
+
+        Raises:
+            InputError: The checkpoint holds no training state, has parameters that are not finite, or cannot be read.
+            ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
+                was changed.
+        """
+        return resume(self.run, self.configuration, path)
+
+    def _settled(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Contents:
+        step = self.run.state.step
+        if type(step) is not int or step < 0:
+            raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
+        return settle_contents(self.run.model, self.document, self.model_config, save_only_lora, dtype)
+
+    def _agreed(
+        self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Contents, dict[str, torch.Tensor]]:
+        """Return what a save holds, and the tensors of the training state, of which all ranks have the same.
+
+        What they have otherwise is found here: in what follows they would wait for each other, or mix up tensors.
+        """
+
+        def settled() -> tuple[Contents, dict[str, torch.Tensor]]:
+            contents = self._settled(save_only_lora, dtype)
+            return contents, state_tensors(self.run, contents)
+
+        contents, state = together(settled)
+        values: Tree = {
+            "state.step": self.run.state.step,
+            "num_ckpt_keep": self.keep,
+            "save_only_lora": contents.adapters,
+            "dtype": str(contents.dtype),
+            "fingerprint": self.fingerprinting,
+            "optimizer": _kind(self.run.optimizer),
+            "scheduler": _kind(self.run.scheduler),
+            "weights": contents.header.digest,
+        }
+        values |= {f"{MODEL_CONFIG_NAME}: {name}": value for name, value in contents.model_config.items()}
+        same({**values, **{name: list(tensor.shape) for name, tensor in state.items()}})
+        return contents, state
+
+    def _try(self) -> None:
+        """Do everything of a save but the tensors, on a folder that is removed again."""
+        contents, _ = self._agreed()
+        marks = self._marks(contents)
+        values = state_values(self.run)
+        on_first(lambda: self._write_settings(contents, marks, values))
+
+    def _marks(self, contents: Contents) -> Tree | None:
+        """Return the fingerprint; one that cannot be made on any rank costs no checkpoint.
+
+        A sharded model whose forward pass fails on some ranks only does: the others wait for them in the middle of it,
+        until the group of processes gives up.
+        """
+        if not self.fingerprinting:
+            return None
+        try:
+            found = fingerprint(self.run.model, contents.model_config, contents.ttt, dtype=contents.dtype)
+        except Exception as error:
+            found = unavailable(f"the model cannot be run on the probe's input: {error!r}")
+        if "unavailable" in found:
+            log_once(logger, logging.WARNING, "checkpoints have no fingerprint: %s", found["unavailable"])
+        return {**found, "weights": contents.header.digest}
+
+    def _write_settings(self, contents: Contents, marks: Tree | None, values: Tree) -> str:
+        sweep(self.folder)
+        with writing(self.folder, self.run.state.step) as (inside, _):
+            self._write_small(inside, contents, marks, values)
+        if copies := foreign(self.folder, self.run.state.step):
+            message = (
+                "%s: %s are copies, were changed or are another program's; they are not pruned, and are renamed %s"
+            )
+            logger.warning(message, self.folder, ", ".join(copies), "where this run saves the same step")
+        return ""
+
+    def _write_small(
+        self, inside: Path, contents: Contents, marks: Tree | None, values: Tree, *headers: Header
+    ) -> None:
+        write_json(inside / MODEL_CONFIG_NAME, contents.model_config)
+        save_document(inside, recording(contents.document, *headers))
+        write_json(inside / STATE_NAME, values, indent=None)
+        if marks is not None:
+            write_json(inside / FINGERPRINT_NAME, marks)
+
+    def _write(
+        self,
+        contents: Contents,
+        weights: dict[str, torch.Tensor],
+        marks: Tree | None,
+        state: dict[str, torch.Tensor],
+        values: Tree,
+    ) -> Path:
+        step = self.run.state.step
+        with writing(self.folder, step) as (inside, put):
+            mark = mark_for(contents.document)
+            chosen = selected(self.run.model, weights, contents.adapters)
+            wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
+            wild_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
+            digests = digest_of_sample(chosen.items(), contents.dtype), digest_of_sample(state.items())
+            values = {**values, WEIGHTS: digests[0], TENSORS: digests[1]}
+            self._write_small(inside, contents, marks, values, contents.header)
+            wrong, odd = _defects(self.run.model, wild, wild_state, marks)
+            target = put(wrong, odd)
+        if wrong or odd:
+            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong or odd)
+        prune(self.folder, step, self.keep)
+        sweep(self.folder)
+        return target
+
+
+def _defects(model: nn.Module, wild: list[str], wild_state: list[str], marks: Tree | None) -> tuple[str, str]:
+    """Return what is wrong with the parameters that were saved, and what is odd beside them; empty if nothing is.
+
+    Buffers may be infinite on purpose, as masks are. So may logits of words that are never said, and what an optimiser
+    keeps: training can go on from those.
+    """
+    buffers = {plain_name(name) for name, _ in model.named_buffers(remove_duplicate=False)}
+    own = [name.removeprefix(PARAMETERS) for name in wild_state if name.startswith(PARAMETERS)]
+    wrong = _not_finite([name for name in (*wild, *own) if name not in buffers])
+    odd = _not_finite([name for name in wild_state if not name.startswith(PARAMETERS)])
+    overflows = marks is not None and marks.get("unavailable") == NOT_FINITE
+    return wrong, odd or (NOT_FINITE if overflows else "")
+
+
+def _not_finite(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more} had numbers that are not finite" if names else ""
+
+
+def _kind(one: object) -> str | None:
+    return None if one is None else type(one).__name__
+
+
+def _wait_for(folder: Path) -> None:
+    """Wait until this machine sees what rank 0 has put on a shared file system."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not folder.is_dir():
+        if time.monotonic() > end:
+            logger.warning("rank %d does not see %s; is run_dir on a shared file system?", rank(), folder)
+            return
+        time.sleep(0.05)

@@ -1,0 +1,234 @@
+"""Loading a checkpoint's tensors into a model: verified first, strictly, one tensor at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tttcfg.documents.checkpoint import ADAPTERS_NAME, Checkpoint, find_checkpoint, read_model_config
+from tttcfg.documents.document import Document, load_document
+from tttcfg.documents.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
+from tttcfg.evidence.evidence import gather
+from tttcfg.evidence.readings import Proof
+from tttcfg.family.family import Derived
+from tttcfg.nn.checkpoints.agreement import contradictions, departures
+from tttcfg.nn.checkpoints.contents import CHANGED
+from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt, is_edited
+from tttcfg.nn.checkpoints.tensor_file import reading
+from tttcfg.nn.ranks.gather import put, tensors_of, unwrapped
+from tttcfg.nn.ranks.ranks import log_once, together
+from tttcfg.resolving.families import as_document
+from tttcfg.safetensors.header import Header
+from tttcfg.safetensors.shards import read_weights
+from tttcfg.schema.fields import plain
+from tttcfg.urls import Url
+from tttcfg.verification.tags import embedded_document
+
+logger = logging.getLogger(__name__)
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded.
+
+    Attributes:
+        path: The weights file, or the index of several.
+        adapters: Whether the file holds only what was trained, so that the base model stayed as it was built.
+        tensors: How many tensors were loaded.
+        groups: The same by what they belong to: ttt, lora, base.
+        kept: How many tensors of the model are not in the file.
+        dtype: What floating-point tensors are stored in; None where they differ.
+        deviations: Settings that somebody changed on purpose, and that decide what the model computes.
+    """
+
+    path: str
+    adapters: bool
+    tensors: int
+    groups: Mapping[str, int]
+    kept: int
+    dtype: str | None
+    deviations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{count} {group}" for group, count in sorted(self.groups.items()))
+        kept = f"; {self.kept} tensors of the base model stay as they were built" if self.kept else ""
+        changed = f"; changed on purpose: {', '.join(self.deviations)}" if self.deviations else ""
+        return f"{self.tensors} tensors ({parts}) in {self.dtype or 'several types'} from {self.path}{kept}{changed}"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    header: Header
+    adapters: bool
+    dtype: str | None
+    deviations: tuple[str, ...]
+    defect: str
+
+
+def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: Any) -> Loaded:
+    """Load the tensors of a checkpoint into a model that was built of a configuration.
+
+    Before a tensor is read, the configuration is held against the tensors, against what the checkpoint was saved with,
+    and against the model; and the model's tensors against the file's. A file with the whole model must hold exactly the
+    tensors of the model; one of adapters all adapters and all of TTT, and nothing that the model has not.
+
+    Under adapters the base model stays as it was built. Of it is checked only that the file's tensors fit by name and
+    shape, and not what its own tensors hold: adapters load onto any base model of the same shapes. `check_computation`,
+    which `restore` calls, shows whether it is the one that they were trained on.
+
+    config.json must be what was saved, where the checkpoint's manifest.json tells: what it says of delays, say, no
+    tensor shows. Where another one is meant, delete manifest.json; the checkpoint is then not pruned either.
+
+    Args:
+        path: Any path into a checkpoint.
+        effective: What `tttcfg.resolve` returned for this checkpoint; or a `Document`, or a `TrainingArgs`.
+
+    A checkpoint of a model that had numbers which are not finite is loaded with a warning.
+
+    Raises:
+        InputError: There are no weights, or they cannot be read, by any rank; the model may hold some of them by then.
+        ContradictionError: Checkpoint, configuration and model contradict each other; every problem is named, and
+            the model is as it was.
+    """
+    model = unwrapped(model)
+    found = together(lambda: find_checkpoint(path))
+    for problem in found.passed_over:
+        log_once(logger, logging.WARNING, "%s", problem)
+    plan = together(lambda: _planned(model, found, effective))
+    tensors = tensors_of(model)
+    done = together(lambda: _filled(tensors, plan.header))
+    groups = Counter(group_of(name) for name in plan.header.names)
+    kept = len({id(one) for one in tensors.values()} - done)
+    name = plan.header.name
+    loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
+    log_once(logger, logging.INFO, "loaded %s", loaded)
+    if plan.defect:
+        log_once(logger, logging.WARNING, "%s: when it was saved, %s", name, plan.defect)
+    return loaded
+
+
+def _filled(tensors: Mapping[str, torch.Tensor], header: Header) -> set[int]:
+    """Read what a header tells of into a model's tensors, each once; return their identities."""
+    done = set[int]()
+    for part in header.parts or (header,):
+        with reading(part.name) as tensor_of:
+            for name in part.names:
+                if id(tensors[name]) not in done:
+                    put(tensors[name], tensor_of(name))
+                    done.add(id(tensors[name]))
+    return done
+
+
+def group_of(name: str) -> str:
+    """Return what a tensor belongs to: `lora`, `ttt`, or the `base` model."""
+    if ".lora_A." in name or ".lora_B." in name:
+        return "lora"
+    return "ttt" if "seq_modeling_block." in name and ".original_layer." not in name else "base"
+
+
+def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
+    header = _header(found)
+    evidence = gather(header)
+    adapters = os.path.basename(header.name) == ADAPTERS_NAME if evidence.dialect is None else not evidence.whole
+    given = as_document(effective)
+    training, family = given.training, given.family
+    saved = load_document(found.document, family) if found.document else embedded_document(header, family)
+    origins = effective.origins if isinstance(effective, Effective) else None
+    config = read_model_config(found.model_config) if found.model_config is not None else None
+    named, derived = (config, found.model_config or ""), None
+    if config is None and isinstance(effective, Effective):
+        derived = Derived(effective.ttt, {}, ())
+    merged: Mapping[str, Proof] = {}
+    if saved is not None:
+        merged = family.knowledge.as_saved(lambda name: family.fields[name].get(saved.training), evidence)
+    problems, deviations = _changed(effective, given, saved, {name: one.value for name, one in merged.items()})
+    if found.model_config is not None and is_edited(Path(found.model_config)):
+        message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"
+        problems.append(Problem("binding", message, place=Place(found.model_config)))
+    problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
+    problems += departures(model, training, derived or family.derive(training, *named), _trained_in(saved))
+    problems += _names(header, tensors_of(model), adapters)
+    if problems:
+        raise ContradictionError(dict.fromkeys(problems), effective)
+    dtype = evidence.dtype.value if evidence.dtype is not None else None
+    inside = Path(header.name).parent
+    return _Plan(header, adapters, dtype, tuple(deviations), defect(inside) or doubt(inside))
+
+
+def _trained_in(saved: Document | None) -> torch.dtype | None:
+    """Return the type that the weights had in training, where they were saved in another one."""
+    changed = saved.provenance.get(CHANGED) if saved is not None else None
+    found = getattr(torch, str(changed.get("param_dtype")), None) if isinstance(changed, dict) else None
+    return found if isinstance(found, torch.dtype) and found.is_floating_point else None
+
+
+def _header(found: Checkpoint) -> Header:
+    if not found.weights:
+        raise InputError(Problem("not_found", "holds no weights; there is nothing to load", place=Place(found.folder)))
+    if isinstance(found.weights[0], Url):
+        message = "is a URL; download it, and load what was downloaded"
+        raise InputError(Problem("unreadable", message, place=found.weights[0]))
+    header = read_weights(found.weights[0])
+    if header.truncated is not None:
+        raise InputError(header.truncated)
+    return header
+
+
+def _changed(
+    effective: Any, given: Document, saved: Document | None, merged: Mapping[str, Any]
+) -> tuple[list[Problem], list[str]]:
+    """Return where a configuration is not what the weights were saved with: by mistake, and on purpose.
+
+    Args:
+        merged: What saving has changed, as the saved configuration says it would.
+    """
+    problems: list[Problem] = []
+    deviations: list[str] = []
+    for field in given.family.model_defining_fields if saved is not None else ():
+        now, then = field.get(given.training), field.get(saved.training)  # type: ignore[union-attr]
+        if now in (then, merged.get(field.name, then)) or field.name in saved.assumed:  # type: ignore[union-attr]
+            continue
+        origin = effective.origins[field.name][0] if isinstance(effective, Effective) else None
+        if origin is not None and origin.source == "override":
+            deviations.append(field.name)
+            continue
+        where = f" ({origin.where})" if origin is not None and origin.where else ""
+        message = f"is {quote(plain(now))}{where}, but the weights were saved with {quote(plain(then))}"
+        advice = "resolve the configuration with this checkpoint, or override it there on purpose"
+        problems.append(Problem("contradiction", f"{message}; {advice}", field.name))
+    return problems, deviations
+
+
+def _names(header: Header, tensors: Mapping[str, torch.Tensor], adapters: bool) -> Iterator[Problem]:
+    """Yield where the tensors of a file are not those that the model is to get."""
+    if adapters:
+        first: dict[int, str] = {}
+        for name, tensor in tensors.items():
+            first.setdefault(id(tensor), name)
+        known = {name: tensors[name] for name in first.values()}
+        wanted: Collection[str] = {name: one for name, one in known.items() if group_of(name) != "base"}
+    else:
+        known, wanted = dict(tensors), tensors
+    for names, said in (
+        ([name for name in wanted if name not in header], "the model has tensors that the file lacks"),
+        ([name for name in header.names if name not in known], "the file has tensors that the model lacks"),
+        ([name for name, one in known.items() if one.is_meta and name in wanted], "the model has tensors without data"),
+    ):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            message = f"{said}: {', '.join(names[:_SHOWN])}{more}"
+            yield Problem("contradiction", message, place=Place(header.name))
+    for name in header.names:
+        if name in known and tuple(known[name].shape) != header.shape(name):
+            shapes = f"has the shape {list(header.shape(name))} in the file and {list(known[name].shape)} in the model"
+            yield Problem("contradiction", shapes, name, Place(header.name))

@@ -1,0 +1,212 @@
+"""Going on with a run from a checkpoint, bit for bit as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint
+from tttcfg.documents.document import DOCUMENT_NAME, load_document
+from tttcfg.documents.effective import Effective
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError, quote
+from tttcfg.files.storage import read_bytes
+from tttcfg.nn.checkpoints.contents import CHANGED
+from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
+from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
+from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, reading
+from tttcfg.nn.checkpoints.training_state import (
+    FORMAT,
+    PARAMETERS,
+    STATE_NAME,
+    STATE_TENSORS_NAME,
+    TENSORS,
+    WEIGHTS,
+    Run,
+    check_optimizer,
+    random_state,
+    restore_optimizer,
+    restore_random_state,
+)
+from tttcfg.nn.ranks.gather import put, tensors_of
+from tttcfg.nn.ranks.ranks import log_once, rank, together, world_size
+from tttcfg.resolving.families import as_document
+from tttcfg.safetensors.header import Header, read_header
+from tttcfg.safetensors.shards import read_weights
+from tttcfg.schema.paths import Tree
+
+logger = logging.getLogger(__name__)
+_CAP = 1 << 28
+
+
+class Resumed(NamedTuple):
+    """Where a run goes on.
+
+    Attributes:
+        step: The step that was done last.
+        loaded: The weights that were loaded; None of merged ones, where the adapters came from the training state.
+        optimizer: Whether the optimiser goes on from its state.
+        random: Whether this rank's random generators go on from theirs.
+    """
+
+    step: int
+    loaded: Loaded | None
+    optimizer: bool
+    random: bool
+
+
+def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
+    """Bring a run to where it was when a checkpoint was saved; `Checkpointer.resume` tells the rest."""
+    training = as_document(configuration).training
+    found = together(lambda: find_checkpoint(path))
+    folder = Path(found.folder)
+    saved = together(lambda: _checked(run, training, found))
+    merged, configuration = together(lambda: _as_saved(configuration, folder))
+    loaded = None if merged else load_checkpoint(run.model, path, configuration)
+    for problem in found.passed_over if merged else ():  # of others load_checkpoint tells
+        log_once(logger, logging.WARNING, "%s", problem)
+    if merged and (odd := doubt(folder)):
+        log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
+    optimizer, known = together(lambda: _restored(run, training, saved, str(folder / STATE_TENSORS_NAME)))
+    if len(saved["random"]) != world_size():
+        message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
+        log_once(logger, logging.WARNING, message, len(saved["random"]), world_size())
+    run.state.step = 0 if training.reset_step else saved["step"]
+    log_once(logger, logging.INFO, "resumed from %s at step %d", folder, run.state.step)
+    return Resumed(run.state.step, loaded, optimizer, known)
+
+
+def _restored(run: Run, training: Any, saved: Tree, tensors: str) -> tuple[bool, bool]:
+    """Restore everything but weights and step; return whether the optimiser, and the random generators, go on."""
+    targets = tensors_of(run.model)
+    optimizer = run.optimizer is not None and not training.reset_optimizer
+    with reading(tensors) as tensor_of:
+        names = read_header(tensors).names
+        for name in (name for name in names if name.startswith(PARAMETERS)):
+            put(targets[name.removeprefix(PARAMETERS)], tensor_of(name))
+        if optimizer and run.optimizer is not None:
+            restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, tensor_of)
+    if run.scheduler is not None and not training.reset_optimizer:
+        run.scheduler.load_state_dict(saved["scheduler"])
+    known = rank() < len(saved["random"])
+    if known:
+        restore_random_state(saved["random"][rank()])
+    return optimizer, known
+
+
+def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
+    """Return the training state of a checkpoint, having seen that all of it can be restored."""
+    folder = Path(found.folder)
+    name = folder / STATE_NAME
+    if not name.exists():
+        message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
+        raise InputError(Problem("not_found", message, place=Place(str(folder))))
+    if found_defect := defect(folder):
+        advice = f"resume from an earlier checkpoint, or delete {MANIFEST_NAME} to go on from this one all the same"
+        message = f"when it was saved, {found_defect}; {advice}"
+        raise InputError(Problem("rejected", message, place=Place(str(folder))))
+    data = read_bytes(name, _CAP)
+    try:
+        saved: Tree = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _broken(name, f"is no JSON ({error})") from None
+    if isinstance(saved, dict) and saved.get("format") != FORMAT:
+        message = f"is of another tttcfg: its format is {quote(saved.get('format'))}, and this version reads {FORMAT}"
+        advice = "resume with the version that wrote it, or load its weights alone with load_checkpoint"
+        raise InputError(Problem("version", f"{message}; {advice}", place=Place(str(name))))
+    try:
+        _check_form(saved)
+        problems = list(_misfits(run, training, saved))
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, TttcfgError):
+            raise
+        raise _broken(name, f"is no training state ({type(error).__name__}: {error})") from None
+    tensors = read_header(folder / STATE_TENSORS_NAME)
+    problems += _mismatched(run, tensors)
+    if rank() == 0:  # what all ranks share need not be read by each of them
+        problems += _of_another_save(saved[TENSORS], tensors)
+        for one in found.weights[:1]:
+            problems += _of_another_save(saved[WEIGHTS], read_weights(one))
+    if problems:
+        raise ContradictionError(problems)
+    return saved
+
+
+def _broken(name: Path, message: str) -> InputError:
+    advice = "resume from another checkpoint, or load its weights alone with load_checkpoint"
+    return InputError(Problem("syntax", f"{message}; {advice}", place=Place(str(name))))
+
+
+def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
+    """Yield that tensors are not those which were written with the training state, if so."""
+    if header.truncated is not None:
+        raise InputError(header.truncated)
+    with ExitStack() as stack:
+        parts = [(part, stack.enter_context(reading(part.name))) for part in header.parts or (header,)]
+        found = digest_of_sample((name, tensor_of(name)) for part, tensor_of in parts for name in part.names)
+    if found != digest:
+        message = f"was not saved together with the {STATE_NAME} beside it: one of the two was replaced or copied here"
+        advice = "put back what belongs there, or load the weights alone with load_checkpoint"
+        yield Problem("binding", f"{message}; {advice}", place=Place(header.name))
+
+
+def _check_form(saved: Tree) -> None:
+    """Fail, in one of many ways, where a training state lacks what restoring is going to read."""
+    [str.strip(saved[key]) for key in (WEIGHTS, TENSORS)]
+    if type(saved["step"]) is not int or saved["step"] < 0:
+        raise ValueError("step is no whole number from 0 up")
+    if (optimizer := saved["optimizer"]) is not None:
+        [dict.items(group) for group in optimizer["groups"]]
+        [dict.items(state) for state in dict.values(optimizer["state"])]
+    if saved["scheduler"] is not None:
+        dict.items(saved["scheduler"])
+    if not isinstance(saved["random"], list):
+        raise TypeError("random is no list")
+    if rank() < len(saved["random"]):
+        now = random_state()
+        try:
+            restore_random_state(saved["random"][rank()])
+        finally:
+            restore_random_state(now)
+
+
+def _misfits(run: Run, training: Any, saved: Tree) -> Iterator[Problem]:
+    """Yield where the optimiser and schedule of a run cannot go on from what was saved."""
+    if run.optimizer is not None and not training.reset_optimizer:
+        if saved["optimizer"] is None:
+            yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "optimizer")
+        else:
+            yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
+    if run.scheduler is not None and saved["scheduler"] is None and not training.reset_optimizer:
+        yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "scheduler")
+
+
+def _mismatched(run: Run, header: Header) -> Iterator[Problem]:
+    """Yield what was saved unrounded and is no tensor of the model."""
+    targets = tensors_of(run.model)
+    for name in (name for name in header.names if name.startswith(PARAMETERS)):
+        own, shape = name.removeprefix(PARAMETERS), header.shape(name)
+        if own not in targets or tuple(targets[own].shape) != shape:
+            yield Problem("contradiction", f"is no tensor of the model of shape {list(shape)}", own)
+
+
+def _as_saved(configuration: Any, folder: Path) -> tuple[bool, Any]:
+    """Return whether a checkpoint's weights are merged, and the configuration as it was when they were saved.
+
+    Saving changes settings that the saved weights no longer have; training goes on with those that it had.
+    """
+    saved = load_document(folder / DOCUMENT_NAME, as_document(configuration).family)
+    changed = saved.provenance.get(CHANGED) or {}
+    if not changed:
+        return False, configuration
+    document = as_document(configuration)
+    sections = {name.partition(".")[0] for name in changed}
+    training = document.training.model_copy(update={name: getattr(saved.training, name) for name in sections})
+    if isinstance(configuration, Effective):
+        return "lora.enable" in changed, replace(configuration, training=training)
+    return "lora.enable" in changed, replace(document, source=training)

@@ -1,0 +1,4 @@
+"""Numbers that show what a model computes.
+
+Checkpoints may import it.
+"""

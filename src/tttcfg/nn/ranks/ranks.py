@@ -1,0 +1,265 @@
+"""Several ranks of one run: one of them decides, all of them agree, and an error on one reaches every other.
+
+Everything here but `log_once` is a collective, which every rank calls in the same order. Only text travels, in tensors
+on the CPU or, under nccl, on the rank's own GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from tttcfg.api import resolve
+from tttcfg.documents.document import parse_document
+from tttcfg.documents.effective import Effective, Finding, Origin, Origins, whole_digest
+from tttcfg.documents.save import canonical_bytes, document_tree
+from tttcfg.errors import Place, Problem, RankError, TttcfgError, quote
+from tttcfg.family.extension import path_of
+from tttcfg.family.family import Family, family_of
+from tttcfg.resolving.families import as_document, family_named
+from tttcfg.schema.fields import plain
+from tttcfg.schema.paths import Tree
+
+Result = TypeVar("Result")
+_SHOWN, _MOST = 3, 12
+_PATIENCE_SECONDS = 1.0
+_PATIENCE = timedelta(days=1)
+_waiting: dict[str, tuple[Any, Any]] = {}
+"""The group of all processes, and the one made of them in which ranks wait for rank 0."""
+
+
+def rank() -> int:
+    """Return which rank this process is; 0 where there is only one."""
+    return dist.get_rank() if _distributed() else 0
+
+
+def world_size() -> int:
+    """Return how many ranks there are."""
+    return dist.get_world_size() if _distributed() else 1
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def gather_texts(text: str) -> list[str]:
+    """Return the text that every rank gave, by rank."""
+    if world_size() == 1:
+        return [text]
+    data = list(text.encode())
+    sizes = [size for (size,) in _gathered([len(data)], torch.int64)]
+    parts = _gathered(data + [0] * (max(1, *sizes) - len(data)), torch.uint8)
+    return [bytes(part[:size]).decode() for part, size in zip(parts, sizes, strict=True)]
+
+
+def _gathered(values: list[int], dtype: torch.dtype) -> list[list[int]]:
+    """Return the numbers that every rank gave, by rank, once no thread of gloo holds their tensors any more.
+
+    Such a thread frees a collective's tensors a moment after its end, for which it needs the interpreter. A process
+    that drops its DistributedDataParallel after `destroy_process_group` waits for the thread's end without letting go
+    of the interpreter: if the thread comes that late, both wait for ever.
+    """
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    own = torch.tensor(values, dtype=dtype, device=device)
+    parts = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(parts, own)
+    found = [part.tolist() for part in parts]
+    held = [weakref.ref(tensor) for tensor in (own, *parts)]
+    del own, parts
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while device.type == "cpu" and any(tensor() is not None for tensor in held) and time.monotonic() < end:
+        time.sleep(0)  # lets the thread have the interpreter
+    return found
+
+
+def together(action: Callable[[], Result]) -> Result:
+    """Run `action` on every rank and return its result; what it raises on any rank is raised on all of them.
+
+    Raises:
+        RankError: Something that is no error of tttcfg was raised on another rank.
+    """
+    result, error = None, None
+    try:
+        result = action()
+    except Exception as caught:
+        error = caught
+    said = gather_texts(_told(error))
+    if error is not None:
+        raise error
+    for number, text in enumerate(said):
+        if text:
+            raise _raised(json.loads(text), number)
+    return result  # type: ignore[return-value]  # without an error there is a result
+
+
+def on_first(action: Callable[[], str]) -> str:
+    """Run `action` on rank 0 alone and return its text on every rank, once it is done; its error reaches all.
+
+    Once all ranks have come here, which may take as long as any of the run's collectives, the others wait for rank 0 in
+    a group of processes of their own, whose timeout is a day: ten minutes, as nccl has by itself, would end a run over
+    a long evaluation or a slow disk.
+
+    Raises:
+        RankError: Something that is no error of tttcfg was raised on rank 0.
+    """
+    gather_texts("")
+    group = _waiting_group()
+
+    def acted() -> str:
+        try:
+            return action() if rank() == 0 else ""
+        finally:
+            if group is not None:
+                dist.barrier(group=group)
+
+    return gather_texts(together(acted))[0]
+
+
+def _waiting_group() -> Any:
+    """Return the group in which ranks wait for rank 0, made where there is none yet; None where nobody waits."""
+    if world_size() == 1 or not dist.is_gloo_available():
+        return None
+    world: Any = dist.group.WORLD
+    made, group = _waiting.get("group", (None, None))
+    if made is None or made() is not world:
+        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        _waiting["group"] = weakref.ref(world), group
+    return group
+
+
+def resolve_together(*arguments: Any, family: Family[Any, Any] | None = None, **options: Any) -> Effective[Any, Any]:
+    """Return what `tttcfg.resolve` returns for the same arguments on rank 0, on every rank.
+
+    Rank 0 reads the files; its result travels as canonical text, and every rank holds the digest of what it understood
+    against rank 0's. Secrets and the tensors' verification stay on rank 0.
+
+    Raises:
+        InputError, ContradictionError: As `tttcfg.resolve`, on every rank.
+        RankError: A rank understood something else.
+    """
+    own: list[Effective] = []
+
+    def resolved() -> str:
+        own.append(resolve(*arguments, family=family, **options))
+        return _text_of(own[0])
+
+    text = on_first(resolved)
+    effective = together(lambda: own[0] if own else _understood(json.loads(text), family))
+    agree(effective)
+    return effective
+
+
+def agree(configuration: Any) -> None:
+    """Make sure that every rank holds the same configuration: an `Effective`, a `Document` or a `TrainingArgs`.
+
+    Raises:
+        RankError: They differ; the problems name the settings and the ranks.
+    """
+    document = as_document(configuration)
+    fields = {field.name: plain(field.get(document.training)) for field in document.family.public_fields}
+    for name, part in document.parts.items():
+        own = part.family.public_fields
+        fields |= {f"{path_of(name)}{field.name}": plain(field.get(part.training)) for field in own}
+    same(fields)
+
+
+def same(values: Mapping[str, Any]) -> None:
+    """Make sure that every rank gave the same JSON values; a name that a rank does not give is None there.
+
+    Raises:
+        RankError: They differ; the problems name the values and the ranks, the first of many.
+    """
+    said = [json.loads(text) for text in gather_texts(json.dumps(values))]
+    problems = [
+        Problem("ranks", f"is {quote(said[0].get(name))} on rank 0 and {quote(other.get(name))} on rank {number}", name)
+        for number, other in enumerate(said)
+        for name in said[0] | other
+        if other.get(name) != said[0].get(name)
+    ]
+    if problems:
+        more = len(problems) - _MOST
+        rest = [Problem("ranks", f"{more} more values differ between the ranks")] if more > 0 else []
+        raise RankError([*problems[:_MOST], *rest])
+
+
+def log_once(logger: logging.Logger, level: int, message: str, *values: object) -> None:
+    """Log on rank 0 alone what is the same on every rank."""
+    if rank() == 0:
+        logger.log(level, message, *values, stacklevel=2)
+
+
+def _told(error: Exception | None) -> str:
+    if error is None:
+        return ""
+    if not isinstance(error, TttcfgError):
+        return json.dumps({"kind": "", "message": f"{type(error).__name__}: {error}"})
+    problems = [problem._asdict() for problem in error.problems]
+    return json.dumps({"kind": type(error).__name__, "problems": problems})
+
+
+def _raised(told: Tree, number: int) -> TttcfgError:
+    """Return the error of another rank."""
+    kinds: dict[str, type[TttcfgError]] = {kind.__name__: kind for kind in _kinds(TttcfgError)}
+    if told["kind"] not in kinds:
+        reason = told.get("message") or "; ".join(one["message"] for one in told["problems"][:_SHOWN])
+        return RankError(Problem("ranks", f"rank {number} failed: {reason}"))
+    problems = [Problem(**{**one, "place": _place(one["place"])}) for one in told["problems"]]
+    return kinds[told["kind"]](problems)
+
+
+def _kinds(kind: type[TttcfgError]) -> list[type[TttcfgError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _kinds(below))]
+
+
+def _place(told: Any) -> Any:
+    return Place(*told) if isinstance(told, list) else told
+
+
+def _text_of(effective: Effective) -> str:
+    tree = {
+        "family": family_of(type(effective.training)).name,
+        "document": canonical_bytes(document_tree(as_document(effective))).decode(),
+        "ttt": None if effective.ttt is None else effective.ttt.model_dump(mode="json"),
+        "origins": {
+            name: [[one.source, plain(one.value), one.where] for one in given]
+            for name, given in effective.origins.items()
+        },
+        "findings": effective.findings,
+        "digest": effective.digest,
+        "provenance": effective.provenance,
+    }
+    return json.dumps(tree)
+
+
+def _understood(tree: Tree, given: Family | None) -> Effective:
+    """Return what rank 0 resolved, having understood the same."""
+    family = given or family_named(tree["family"])
+    document = parse_document(tree["document"].encode(), family, "rank 0")
+    ttt = None
+    if family.layers is not None and tree["ttt"] is not None:
+        ttt = family.layers.model_validate_json(json.dumps(tree["ttt"]))
+    origins = {name: tuple(Origin(*one) for one in given) for name, given in tree["origins"].items()}
+    findings = tuple(Finding(*one) for one in tree["findings"])
+    told = whole_digest(document.training, family, document.parts)
+    effective = Effective(
+        document.training,
+        ttt,
+        Origins(origins),
+        findings,
+        told,
+        tree["provenance"],
+        parts=document.parts,
+        carried=document.carried,
+    )
+    if effective.digest != tree["digest"] or json.loads(_text_of(effective)) != tree:
+        message = "this rank does not understand the configuration as rank 0 does; is it the same version of tttcfg?"
+        raise RankError(Problem("ranks", message))
+    return effective

@@ -1,0 +1,50 @@
+"""The history of a family's schema, told from its migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tttcfg.family.family import Family
+from tttcfg.migration.operations import Add, By, Operation, Promote, Rename
+from tttcfg.report.render import value_text
+
+
+def operation_line(operation: Operation) -> str:
+    """Return what one operation does, as a line of a changelog."""
+    if isinstance(operation, Add):
+        before = operation.fill.text if isinstance(operation.fill, By) else value_text(operation.fill)
+        return f"added {operation.path}; before: {before} ({operation.why})"
+    if isinstance(operation, Promote):
+        return f"typed {operation.path} as {operation.to}; absent: {value_text(operation.fill)}"
+    if isinstance(operation, Rename):
+        return f"renamed {operation.path} to {operation.to}: {operation.why}"
+    return f"{operation.kind} {operation.path}" + (f": {operation.why}" if operation.why else "")
+
+
+def field_history(family: Family, name: str) -> list[str]:
+    """Return what every version did to the field that is called `name` today, the oldest first."""
+    names, lines = {name}, []
+    for migration in reversed(family.chain.migrations):
+        for operation in reversed(migration.operations):
+            if getattr(operation, "to", None) in names:
+                names.add(operation.path)
+            elif not any(one == operation.path or one.startswith(f"{operation.path}.") for one in names):
+                continue
+            lines.append(f"version {migration.version}: {operation_line(operation)}")
+    return lines[::-1]
+
+
+def versions(family: Family) -> Iterator[dict[str, Any]]:
+    """Yield each version with its date, summary, evidence and operations."""
+    for migration in family.chain.migrations:
+        yield {
+            "version": migration.version,
+            "date": migration.date,
+            "summary": migration.summary,
+            "evidence": migration.evidence,
+            "operations": [
+                {"kind": operation.kind, "path": operation.path, "line": operation_line(operation)}
+                for operation in migration.operations
+            ],
+        }

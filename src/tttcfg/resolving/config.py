@@ -1,0 +1,392 @@
+"""Configuration files as a source: partial documents, brought to today's names, each value with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tttcfg.documents.document import Document, document_of
+from tttcfg.documents.effective import Finding, finding
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.family.extension import extensions_of, sections_in, within
+from tttcfg.family.family import Family, frozen_schema
+from tttcfg.family.versions import find_version, refuse_other_family
+from tttcfg.formats.endings import read_file
+from tttcfg.formats.python import plain_tree
+from tttcfg.formats.text import Tree
+from tttcfg.migration.record import Record, drop_null_sections
+from tttcfg.schema.fragments import RESERVED, Shape, fields_of
+from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
+from tttcfg.schema.secrets import looks_secret
+from tttcfg.schema.validation import validate
+
+if TYPE_CHECKING:
+    from tttcfg.migration.chain import Ambiguity, Deferred
+
+
+_NEARLY = 4
+"""A document is nearly whole where at most one field in so many is missing."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one source gives.
+
+    Attributes:
+        values: By dotted field name.
+        places: Where each of them stands, and what is deferred.
+        deferred: Values of an older form that mean what other sources decide, by dotted field name.
+        documents: The whole document that a value is from, by dotted field name, where the source is one.
+        notes: What there is to know about the source, whatever counts in the end.
+        parts: The same of every extension, with names as the extension has them.
+    """
+
+    values: Mapping[str, Any]
+    places: Mapping[str, str]
+    deferred: Mapping[str, Deferred] = dataclasses.field(default_factory=dict)
+    documents: Mapping[str, Document] = dataclasses.field(default_factory=dict)
+    notes: tuple[Finding, ...] = ()
+    parts: Mapping[str, Given] = dataclasses.field(default_factory=dict)
+
+
+def read_config(path: str | os.PathLike[str], family: Family) -> Given:
+    """Read a configuration file of any format and any version of the family.
+
+    Raises:
+        InputError: It cannot be read, or holds keys or values that no version has.
+    """
+    return given(read_file(path), family)
+
+
+def given(tree: Tree, family: Family) -> Given:
+    """Return what a document gives: a whole one everything, as in a checkpoint; any other what stands there, renamed.
+
+    A `schema_version` counts. Without one, a key is read in whatever version has it.
+    """
+    found = _given(_with_texts(tree, family), family)
+    return replace(found, notes=(*found.notes, *(finding("info", note) for note in tree.notes)))
+
+
+def _with_texts(tree: Tree, family: Family) -> Tree:
+    """Return `tree` with the text of numbers that only YAML 1.2 reads as such, where a setting takes text alone."""
+    if not tree.as_text:
+        return tree
+    values = copied(tree.values)
+    for path, text in tree.as_text.items():
+        name = ".".join(path)
+        versions = (family.chain.fields(version) for version in range(family.head + 1))
+        kinds = [_kinds(fields[name]) for fields in versions if name in fields]
+        if any("string" in one for one in kinds) and not any(one & {"integer", "number"} for one in kinds):
+            set_path(values, path, text)
+    return tree._replace(values=values)
+
+
+def _kinds(shape: Shape) -> set[Any]:
+    """Return the types that a field takes, any of its alternatives counted."""
+    return {one.get("type", "string" if "enum" in one else None) for one in shape.get("anyOf", [shape])}
+
+
+def _given(tree: Tree, family: Family) -> Given:
+    refuse_other_family(tree.values, family, tree)
+    version = _stated(tree, family)
+    for foreign in family.foreign_formats:
+        if foreign.matches(tree.values):
+            raise InputError(Problem("foreign", f"is {foreign.what}; {foreign.advice}", place=Place(tree.file)))
+    whole, lacking = _completed(tree, version, family)
+    if whole is not None:
+        document = document_of(whole.values, family, tree.file, whole)
+        return _of_document(document, tree, sections_in(tree.values, tree))
+    sections = sections_in(tree.values, tree)
+    values = {key: value for key, value in tree.values.items() if key not in RESERVED}
+    core = _partial(values, tree, version, family)
+    notes = (*core.notes, *lacking, *_not_installed(sections, tree, family))
+    installed = extensions_of(family)
+    parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
+    return replace(core, parts=parts, notes=notes)
+
+
+def _stated(tree: Tree, family: Family) -> int | None:
+    stated = "schema_version" in tree.values
+    return find_version(tree.values, family, tree.file, tree).version if stated else None
+
+
+def whole_document(tree: Tree, family: Family) -> Document | None:
+    """Return the document that a file of any format is as a whole, or None where it is a part of one.
+
+    Raises:
+        InputError: What it holds is refused.
+    """
+    tree = _with_texts(tree, family)
+    whole, _ = _completed(tree, _stated(tree, family), family)
+    return document_of(whole.values, family, tree.file, whole) if whole is not None else None
+
+
+def _not_installed(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Finding]:
+    """Name the extensions in a document that are not installed."""
+    installed = extensions_of(family)
+    for name in sections:
+        if name not in installed:
+            yield not_installed(name, str(tree.place((EXTENSIONS, name))))
+
+
+def not_installed(name: str, where: str) -> Finding:
+    message = f"is an extension that is not installed; nothing here reads its settings ({where})"
+    return Finding("warning", "extension", f"{EXTENSIONS}.{name}", message)
+
+
+def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | None, list[Finding]]:
+    """Return a document that has every field of a version, with what its format cannot write; None for any other.
+
+    It may have fields of newer versions too, most of those of the newest that it has any of. One that is nearly whole
+    is none, and comes with a warning: it could be taken for one.
+    """
+    lasting = _lasting_fields(family)
+    absent = sum(get_path(tree.values, path, MISSING) is MISSING for path in lasting)
+    if version is None and absent * _NEARLY > len(lasting):
+        return None, []  # without having asked the history
+    newest = family.chain.identify(tree.values).version if version is None else version
+    if newest < 0 or (version is None and newest == family.head):
+        return None, []  # the current version has a number, so what has none is given by whoever wrote it
+    missing: list[str] = []
+    for one in range(newest, -1, -1):
+        fields = family.chain.fields(one)
+        completed, lacking = _held_against(tree, fields)
+        if one == newest and len(lacking) * _NEARLY > len(fields):
+            break
+        if not lacking:
+            return completed, []
+        missing = missing or lacking
+    if not missing:
+        return None, []
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    message = (
+        f"{tree.file} has nearly all fields of version {newest}, but not {', '.join(missing[:3])}{more}: it is read as "
+        "a part of a configuration, and today's defaults stand for what it does not say"
+    )
+    return None, [Finding("warning", "fragment", "", message)]
+
+
+def _held_against(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
+    """Return a document with what its format cannot write, and the names of the fields that it lacks."""
+    values, lacking = copied(tree.values), []
+    for name, shape in fields.items():
+        path = split(name)
+        if get_path(values, path, MISSING) is not MISSING or looks_secret(path[-1]):
+            continue
+        if tree.file.endswith(".toml") and _may_be_null(shape):
+            set_path(values, path, None)  # which TOML has no word for
+        else:
+            lacking.append(name)
+    return tree._replace(values=values), lacking
+
+
+@lru_cache(maxsize=8)
+def _lasting_fields(family: Family) -> tuple[Path, ...]:
+    """Return fields that every version has, as the first frozen schema and today's model tell."""
+    try:
+        first = frozen_schema(family, 0)
+    except OSError:
+        return ()
+    lasting = (name for name, shape in fields_of(first).items() if name in family.fields and not _may_be_null(shape))
+    return tuple(map(split, lasting))
+
+
+def _may_be_null(shape: Shape) -> bool:
+    return any(one.get("type") == "null" for one in shape.get("anyOf", ()))
+
+
+def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:
+    """Return what a whole document gives: every field, what it was filled with and what became of it included."""
+    family, told = document.family, document.stories
+    written = {str(entry["value"]): old for old, entry in document.record.renamed.items()}
+    values = {field.name: field.get(document.training) for field in family.public_fields}
+    places = {name: told.get(name) or str(tree.place(split(written.get(name, name)))) for name in values}
+    secrets: dict[str, Any] = {}
+    for field in family.secret_fields:
+        if get_path(tree.values, field.path) is not None:
+            set_path(secrets, field.path, get_path(tree.values, field.path))
+    held = _validated(secrets, tree, Record(), family) if secrets else Given({}, {})
+    parts = {
+        name: _of_document(document.part(one), sections.get(name, Tree({}, {}, tree.file)), {})
+        for name, one in extensions_of(family).items()
+    }
+    return Given(
+        {**values, **held.values},
+        {**places, **held.places},
+        documents=dict.fromkeys(values, document),
+        notes=tuple(_not_installed(sections, tree, family)),
+        parts=parts,
+    )
+
+
+def _partial(values: dict[str, Any], tree: Tree, version: int | None, family: Family) -> Given:
+    """Return what a document gives that has some fields only; nothing is filled in."""
+    values = copied(values)
+    drop_null_sections(values, family.outline())
+    if version == family.head:
+        return _validated(values, tree, Record(), family)
+    old_names = _has_old_names(values, family)
+    refused: InputError | None = None
+    if version is None and not old_names and not family.ambiguous_fields & set(_leaf_names(values, family)):
+        try:
+            return _validated(values, tree, Record(), family)
+        except InputError as error:  # only the history knows values of an old form
+            refused = error
+    record = Record()
+    upgraded, reading = family.chain.up_partial(values, record, version, partial(_as_taken, family))
+    if refused is not None and upgraded == values:
+        raise refused
+    if reading.ambiguous:
+        raise InputError(_ambiguous(one, tree) for one in reading.ambiguous)
+    drop_null_sections(upgraded, family.outline())
+    old = [name for name, now in family.chain.spellings.items() if now] if old_names and version is None else ()
+    return _validated(upgraded, tree, record, family, old, reading.deferred)
+
+
+def _as_taken(family: Family, values: dict[str, Any]) -> Any:
+    """Return values as the current version takes them, or None where it refuses them."""
+    try:
+        return validate(family.model, values, lambda _: "", partial=True)
+    except InputError:
+        return None
+
+
+def _ambiguous(one: Ambiguity, tree: Tree) -> Problem:
+    message = (
+        f"{quote(one.value)} may be of before version {one.version}, when it meant {quote(one.then)}, or of today; "
+        "give schema_version in the file that holds it"
+    )
+    return Problem("version", message, one.path, tree.place(split(one.path)))
+
+
+def _validated(
+    values: dict[str, Any],
+    tree: Tree,
+    record: Record,
+    family: Family,
+    old: Iterable[str] = (),
+    deferred: Mapping[str, Deferred] = MappingProxyType({}),
+) -> Given:
+    old_names = {str(entry["value"]): old for old, entry in record.renamed.items()}
+
+    def where(path: Path) -> Place:
+        dotted = ".".join(path)
+        return tree.place(split(old_names[dotted]) if dotted in old_names else path)
+
+    try:
+        model = validate(family.model, values, where, old, partial=True)
+    except InputError as error:
+        raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
+    flat = {name: family.fields[name].get(model) for name in _leaf_names(values, family)}
+    places = {name: str(where(family.fields[name].path)) for name in (*flat, *deferred)}
+    notes = [finding("info", note) for note in _notes(record, tree)]
+    for name, value in flat.items():
+        if is_nothing(value) and family.fields[name].nullable and family.fields[name].is_free_text:
+            message = f"is the text {quote(value)}; write null for nothing"
+            notes.append(finding("warning", Problem("null", message, name, places[name])))
+    return Given(flat, places, deferred, notes=tuple(notes))
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a text is most likely meant to be none: what Python and other programs write for null."""
+    return isinstance(value, str) and value.strip().lower() in ("none", "null")
+
+
+def as_field(value: Any, name: str, family: Family, where: str) -> Any:
+    """Return a plain value as the field of that name has it.
+
+    Raises:
+        InputError: It is refused.
+    """
+    tree: dict[str, Any] = {}
+    set_path(tree, family.fields[name].path, value)
+    return family.fields[name].get(validate(family.model, tree, lambda _: where, partial=True))
+
+
+def _leaf_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in family.fields:
+            yield name
+        elif isinstance(value, dict):
+            yield from _leaf_names(value, family, f"{name}.")
+
+
+def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> bool:
+    """Whether any key is not one of today's: only then is the history needed."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in family.fields:
+            continue
+        if name not in family.sections or (isinstance(value, dict) and _has_old_names(value, family, f"{name}.")):
+            return True
+    return False
+
+
+def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
+    for old, entry in record.renamed.items():
+        yield Problem("renamed", f"is now called {entry['value']}: {entry['reason']}", old, tree.place(split(old)))
+    for old, entry in record.removed.items():
+        yield Problem("removed", f"no longer exists: {entry['reason']}", old, tree.place(split(old)))
+    for path, entry in record.converted.items():
+        message = f"was written as {quote(entry['value'])}: {entry['reason']}"
+        yield Problem("converted", message, path, tree.place(split(path)))
+
+
+def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:
+    """Say so where a file is a collection of sections for people to copy, not one configuration."""
+    alike = [key for key in values if key not in family.sections and _looks_like(values[key], family)]
+    if len(alike) > 1:
+        section = _looks_like(values[alike[0]], family)
+        message = (
+            f"is a catalogue of {len(alike)} fragments ({', '.join(quote(key) for key in alike[:3])}, …), "
+            f"not one configuration; copy the one you want under {section}:"
+        )
+        yield Problem("foreign", message, place=Place(tree.file))
+
+
+def _looks_like(value: Any, family: Family) -> str:
+    """Return the section that most keys of `value` are from, or an empty text."""
+    if not isinstance(value, dict) or not value:
+        return ""
+    for section in sorted(family.sections):
+        known = [
+            key for key in value if f"{section}.{key}" in family.fields or f"{section}.{key}" in family.chain.spellings
+        ]
+        if len(known) >= 2 and len(known) * 2 > len(value):
+            return section
+    return ""
+
+
+def merged(sources: list[Given]) -> Given:
+    """Lay configuration files over each other, left to right: the later one wins, field by field."""
+    if len(sources) == 1:
+        return sources[0]
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    deferred: dict[str, Deferred] = {}
+    documents: dict[str, Document] = {}
+    parts: dict[str, list[Given]] = {}
+    for source in sources:
+        for name in (*source.values, *source.deferred):
+            for earlier in (values, deferred, documents):
+                earlier.pop(name, None)
+        values.update(source.values)
+        deferred.update(source.deferred)
+        documents.update(source.documents)
+        places.update(source.places)
+        for name, part in source.parts.items():
+            parts.setdefault(name, []).append(part)
+    notes = tuple(note for source in sources for note in source.notes)
+    return Given(values, places, deferred, documents, notes, {name: merged(given) for name, given in parts.items()})
+
+
+def tree_of(values: Mapping[str, Any], name: str) -> Tree:
+    """Return values given from Python as a partial document: any mapping, with what can be saved in it."""
+    return Tree(plain_tree(values, ""), {}, name)

@@ -1,0 +1,366 @@
+"""Merging the sources: one value and one winner per field, by the field's role, and every origin kept.
+
+Migrate first, then merge, then override. A value counts because somebody gave it, never because it
+differs from a default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+
+from tttcfg.documents.document import Document
+from tttcfg.documents.effective import SEVERITIES, Effective, Finding, Origin, Origins, finding, whole_digest
+from tttcfg.documents.save import carried
+from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.family.extension import Extension, extensions_of, path_of, within
+from tttcfg.family.family import Family, Layers, Model
+from tttcfg.resolving.config import as_field, given, not_installed, tree_of
+from tttcfg.resolving.findings import rule_findings, source_findings, unvouched, unvouched_reason
+from tttcfg.resolving.overrides import Override, Overriding, apply_item
+from tttcfg.resolving.sources import Config, Sources, read_sources
+from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain
+from tttcfg.schema.paths import get_path, same, set_path, split
+from tttcfg.schema.validation import validate
+
+if TYPE_CHECKING:
+    from tttcfg.migration.chain import Deferred
+
+Restore = Literal["auto", "all", "none"]
+
+
+def resolve_family(
+    family: Family[Model, Layers],
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    config: Config | Iterable[Config] | None = None,
+    overrides: Overriding = (),
+    restore: Restore = "auto",
+    model_config: str | os.PathLike[str] | None = None,
+    require_ttt: bool = False,
+    require_training: bool = False,
+    require_weights: bool = True,
+    strict_extensions: bool = False,
+) -> Effective[Model, Layers]:
+    """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest.
+
+    Args:
+        require_weights: Raise where the weights are none that a configuration of `family` describes, even where none
+            was given.
+    """
+    if restore not in get_args(Restore):
+        message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
+        raise InputError(Problem("rejected", message, "restore"))
+    sources = read_sources(family, checkpoint, config, overrides, model_config, restoring=restore != "none")
+    training, origins, chosen, sources = _merged(family, sources, restore)
+    proved = sources.weights.proved if sources.weights is not None else {}
+    derived = family.derive(training, sources.model, sources.model_name, proved)
+    for name, where in derived.origins.items():
+        value = plain(getattr(derived.config, name.rpartition(".")[2]))
+        origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
+    unknown = unvouched(family, sources, training)
+    findings = [*source_findings(family, sources, training, unknown, origins), *rule_findings(family, training)]
+    findings += [finding(_severity(problem), problem) for problem in derived.problems]
+    findings += [finding(note.severity, note.problem) for note in derived.notes]
+    checked = None
+    if sources.weights is not None:
+        model = (sources.model, sources.model_name)
+        from tttcfg.verification.verify import verification  # only a checkpoint with weights needs it
+
+        checked = verification(
+            *(family, sources.weights, training, derived, model, sources.document, origins),
+            chosen=chosen,
+            demanded=require_weights,
+        )
+        findings += checked.findings
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
+    parts = {name: _part(one, sources.part(one), restore) for name, one in extensions_of(family).items()}
+    for name, part in parts.items():
+        origins |= {f"{path_of(name)}{key}": given for key, given in part.origins.items()}
+        findings += [one._replace(key=f"{path_of(name)}{one.key}".rstrip(".")) for one in part.findings]
+    documents = {name: part.document for name, part in parts.items()}
+    kept = sources.document.carried if sources.document is not None else {}
+    findings += [not_installed(name, sources.document.path) for name in kept if sources.document is not None]
+    if strict_extensions:
+        _refuse_unread(findings)
+    findings.sort(key=lambda one: SEVERITIES.index(one.severity))
+    effective: Effective[Model, Layers] = Effective(
+        training,
+        cast("Layers | None", derived.config),
+        Origins(origins),
+        tuple(findings),
+        whole_digest(training, family, documents),
+        *(provenance, checked, documents, kept),
+    )
+    _demand(effective, family, require_ttt, require_training)
+    contradictions = [one for one in findings if one.severity == "error"]
+    if contradictions:
+        raise ContradictionError([Problem(one.code, one.message, one.key) for one in contradictions], effective)
+    return effective
+
+
+class _Part(NamedTuple):
+    """What resolving gives of one extension; keys are as it has them."""
+
+    document: Document
+    origins: dict[str, tuple[Origin, ...]]
+    findings: list[Finding]
+
+
+def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
+    """Resolve the settings of one extension, by their own roles."""
+    training, origins, _, sources = within(extension.name, _merged, extension, sources, restore)
+    unknown = unvouched(extension, sources, training)
+    findings = [*source_findings(extension, sources, training, unknown, origins), *rule_findings(extension, training)]
+    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
+    return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
+
+
+def _files(sources: Sources, origins: Mapping[str, tuple[Origin, ...]]) -> dict[str, Document]:
+    """Return the fields whose value is that of a configuration file which is a whole document, each with it."""
+    return {
+        name: document for name, document in sources.config.documents.items() if origins[name][0].source == "config"
+    }
+
+
+def _merged(
+    family: Family, sources: Sources, restore: Restore
+) -> tuple[Any, dict[str, tuple[Origin, ...]], Collection[str], Sources]:
+    """Return the configuration that the sources make, the origins of its fields, and which overrides decided.
+
+    The sources come back with nothing deferred.
+    """
+    merge = _Merge(family, sources, restore)
+    values, origins = merge.run()
+    training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+    if (weights := sources.weights) is not None:
+        known = family.knowledge
+        saved = known.as_saved(lambda name: _when_saved(origins[name]), weights.evidence)
+        saved = {name: one for name, one in saved.items() if _said_otherwise(origins[name], one.value)}
+        for name, one in saved.items():
+            set_path(values, split(name), one.value)
+            given = (origin for origin in origins[name] if origin.source != "weights")
+            origins[name] = (Origin("weights", one.value, f"{weights.header.name} ({one.tensor})"), *given)
+        if saved:
+            training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
+            sources = sources._replace(weights=weights._replace(as_saved=saved))
+    for field in family.following_fields:
+        default = field.default_in(training)
+        origins[field.name] = tuple(
+            one._replace(value=default) if one.source == "default" else one for one in origins[field.name]
+        )
+    for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
+        winner, *beaten = origins[name]
+        origins[name] = (winner._replace(value=family.fields[name].get(training)), *beaten)
+    return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
+
+
+def _when_saved(origins: Iterable[Origin]) -> Any:
+    """Return what a field was when weights were saved: what no override says, which is of this run."""
+    return next(origin.value for origin in origins if origin.source != "override")
+
+
+def _said_otherwise(origins: Iterable[Origin], value: Any) -> bool:
+    """Whether a saved configuration or a file says something else than `value`, and no override decides."""
+    said = {origin.source: origin.value for origin in origins}
+    return "override" not in said and any(said.get(source, value) != value for source in ("checkpoint", "config"))
+
+
+def _refuse_unread(findings: Iterable[Finding]) -> None:
+    unread = [Problem(one.code, one.message, one.key) for one in findings if one.code == "extension"]
+    if unread:
+        raise InputError(unread)
+
+
+def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> str:
+    """Return where the value of `name` stands, or that of a field below it which somebody gave most deliberately."""
+    winners = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
+    for source in ("override", "checkpoint", "config"):
+        for winner in winners:
+            if winner.source == source:
+                return winner.where
+    return ""
+
+
+class _Merge:
+    """Decides every field, and keeps what each source had to say."""
+
+    def __init__(self, family: Family, sources: Sources, restore: Restore) -> None:
+        self.family, self.config, self.restore = family, sources.config, restore
+        self.document = None if restore == "none" else sources.document
+        self.assumed = self.document.assumed if self.document is not None else {}
+        self.overrides: dict[str, list[Override]] = {}
+        for override in sources.overrides.entries:
+            self.overrides.setdefault(override.name, []).append(override)
+        self.weights, self.no_document = sources.weights, sources.document is None
+        self.model = sources.model
+        self.problems: list[Problem] = []
+        self.defaults, self.from_document, self.from_weights = _defaults(family), self.saved(), self.shown()
+
+    def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
+        self.settle()
+        equivalent = self.equivalent() if self.from_weights else ()
+        origins = {name: self.ranked(field, equivalent) for name, field in self.family.fields.items()}
+        values = {name: ranked[0].value for name, ranked in origins.items()}
+        for field in self.family.following_fields:
+            if origins[field.name][0].source == "default":
+                values[field.name] = UNSET  # which other fields decide
+        for field in self.family.secret_fields:
+            del origins[field.name]
+        if self.problems:
+            raise InputError(self.problems)
+        return nested(values, self.family.outline()), origins
+
+    def ranked(self, field: ConfigField, equivalent: Collection[str] = ()) -> tuple[Origin, ...]:
+        """Return what every source says of a field, the winner first."""
+        name, values = field.name, self.config.values
+        config = Origin("config", values[name], self.config.places[name]) if name in values else None
+        checkpoint, default = self.from_document.get(name), self.defaults[name]
+        config_first = (self.restore == "auto" and field.role is Role.RUN) or name in self.assumed
+        order = (config, checkpoint, default) if config_first else (checkpoint, config, default)
+        ranked = tuple(filter(None, (self.from_weights.get(name), *order)))
+        if config is not None and name in equivalent:
+            ranked = (config, *(one for one in ranked if one is not config))
+        return self.overridden(field, ranked) if name in self.overrides else ranked
+
+    def settle(self) -> None:
+        """Bring values of an older form to today's, by what the fields say that decide their meaning."""
+        values, notes = dict(self.config.values), list(self.config.notes)
+        for name, deferred in self.config.deferred.items():
+            where = self.config.places[name]
+            if (value := self.settled(name, deferred, where, notes)) is not UNSET:
+                values[name] = value
+        for name, overriding in self.overrides.items():
+            for index, one in enumerate(overriding):
+                if one.deferred is not None:
+                    overriding[index] = one._replace(value=self.settled(name, one.deferred, one.where, notes))
+        self.config = replace(self.config, values=values, notes=tuple(notes))
+
+    def said(self, name: str) -> Any:
+        """Return what a field is, or those of a section but for what is deferred itself; under any of its names."""
+        name = self.family.chain.spellings.get(name, name)
+        if name in self.family.fields:
+            return plain(self.ranked(self.family.fields[name])[0].value)
+        found: dict[str, Any] = {}
+        for field in self.family.fields.values():
+            if field.name.startswith(f"{name}.") and field.name not in self.config.deferred:
+                set_path(found, field.path, plain(self.ranked(field)[0].value))
+        return get_path(found, split(name), {})
+
+    def today(self, name: str, deferred: Deferred, where: str) -> tuple[Any, Any]:
+        """Return a value of an older form in today's, as plain values have it and as the field does."""
+        now = deferred.settled(self.said(deferred.conversion.beside))
+        return now, as_field(now, name, self.family, where)
+
+    def settled(self, name: str, deferred: Deferred, where: str, notes: list[Finding]) -> Any:
+        """Return a value of an older form as the field has it today; UNSET where that is refused."""
+        try:
+            now, value = self.today(name, deferred, where)
+        except InputError as error:
+            self.problems.extend(error.problems)
+            return UNSET
+        if not same(now, deferred.value):
+            message = f"was written as {quote(deferred.value)}: {deferred.conversion.reason}"
+            notes.append(finding("info", Problem("converted", message, name, where)))
+        return value
+
+    def saved(self) -> dict[str, Origin]:
+        """Return what the checkpoint says, secrets apart; and where, if a value did not come in as it is."""
+        document = self.document
+        if document is None:
+            return {}
+        training, path = document.training, document.path
+        found = {field.name: Origin("checkpoint", field.get(training), path) for field in self.family.public_fields}
+        for name, story in document.stories.items():
+            if name in found:
+                found[name] = found[name]._replace(where=story)
+        return found
+
+    def shown(self) -> dict[str, Origin]:
+        """Return what the tensors prove of what the checkpoint's document does not say, if there is one."""
+        if self.weights is None or self.restore == "none":
+            return {}
+        file, silent = self.weights.header.name, self.family.fields if self.no_document else self.assumed
+        return {
+            name: Origin("weights", proof.value, f"{file} ({proof.tensor})")
+            for name, proof in self.weights.proved.items()
+            if name in silent
+        }
+
+    def equivalent(self) -> Collection[str]:
+        """Return the fields that a configuration file says in other words than the tensors, and means the same by."""
+        if self.weights is None:
+            return ()
+        known = self.family.knowledge
+        return set(known.equivalent(self.weights.proved, self.config.values, self.model))
+
+    def overridden(self, field: ConfigField, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
+        """Return what every source says with the overrides of `field` applied in turn, the winner first."""
+        for override in self.overrides[field.name]:
+            if override.action == "set":
+                ranked = (Origin("override", override.value, override.where), *ranked)
+            elif override.action == "item":
+                try:
+                    ranked = (Origin("override", self.with_item(override, ranked[0].value), override.where), *ranked)
+                except InputError as error:
+                    self.problems.extend(error.problems)
+            else:
+                ranked = self.chosen(field, override, ranked)
+        return ranked
+
+    def with_item(self, override: Override, current: Any) -> Any:
+        """Return a list with one item changed, read as the older version has it under whose name the item was given."""
+        items = apply_item(override, current)
+        if not override.old:
+            return items
+        tree: dict[str, Any] = {}
+        set_path(tree, split(override.old), plain(items))
+        read = given(tree_of(tree, override.where), self.family)
+        if (deferred := read.deferred.get(override.name)) is None:
+            return read.values[override.name]
+        return self.today(override.name, deferred, override.where)[1]
+
+    def chosen(self, field: ConfigField, override: Override, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
+        """Return `ranked` with the value that `!default` or `!config` asks for put first."""
+        for origin in ranked:
+            if origin.source == override.action:
+                winner = origin._replace(where=f"{origin.where}, chosen by {override.where}")
+                return (winner, *(other for other in ranked if other is not origin))
+        if override.section and any(name.startswith(override.section) for name in self.config.values):
+            return ranked  # of a section, !config takes what the file gives
+        message = "no configuration file gives it, so !config has nothing to take"
+        self.problems.append(Problem("override", message, field.name, override.where))
+        return ranked
+
+
+@lru_cache(maxsize=8)
+def _defaults(family: Family) -> dict[str, Origin]:
+    return {
+        name: Origin("default", field.default, f"default: {field.follows}" if field.follows else "default")
+        for name, field in family.fields.items()
+    }
+
+
+def _severity(problem: Problem) -> str:
+    return "error" if problem.code == "contradiction" else "warning"
+
+
+def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> None:
+    problems = []
+    if ttt and family.layers is None:
+        message = f"{family.name} derives none; its layers read the configuration as it stands"
+        problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
+    elif ttt and effective.ttt is None:
+        reasons = [one for one in effective.findings if one.code in ("model_config", "contradiction")]
+        message = "; ".join(one.message for one in reasons) or "TTT is off in the effective configuration"
+        problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
+    message = "is needed to train, and neither file nor override gives it"
+    demanded = family.required_to_train if training else ()
+    problems += [
+        Problem("missing", message, name) for name in demanded if not family.fields[name].get(effective.training)
+    ]
+    if problems:
+        raise InputError(problems)

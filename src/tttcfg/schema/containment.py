@@ -1,0 +1,254 @@
+"""Whether one JSON Schema allows all that another does, for the subset that pydantic writes.
+
+Every answer is yes, no or `None`: not decided. A keyword that is not known here leaves the question open; it is never
+passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tttcfg.schema.fragments import Shape
+
+Verdict = bool | None
+
+_EXPLAINING = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit", "x-default")
+_NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_TEXTUAL = ("minLength", "maxLength", "pattern", "format")
+_LISTED = ("items", "prefixItems", "minItems", "maxItems", "uniqueItems")
+_MAPPED = ("properties", "additionalProperties", "required")
+_KEYWORDS = {
+    "integer": _NUMERIC,
+    "number": _NUMERIC,
+    "string": _TEXTUAL,
+    "array": _LISTED,
+    "object": _MAPPED,
+    "boolean": (),
+    "null": (),
+}
+_FEW: dict[str, list[Any]] = {"boolean": [True, False], "null": [None]}
+_FEW_NUMBERS = 1000
+"""So many whole numbers are tried one by one."""
+_KNOWN = {"type", "enum", "const", "anyOf", *_NUMERIC, *_TEXTUAL, *_LISTED, *_MAPPED}
+_IS: dict[str, Callable[[Any], bool]] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def contains(wide: Any, narrow: Any) -> Verdict:
+    """Return whether every value that `narrow` allows is one that `wide` allows."""
+    wide, narrow = _rules(wide), _rules(narrow)
+    if narrow is False or wide == {} or _equal(wide, narrow):
+        return True
+    if wide is False:
+        return False
+    inner, outer = _branches(narrow), _branches(wide)
+    if inner is None or outer is None:
+        return None
+    return _all(_covered(outer, wide, branch) for branch in inner)
+
+
+def accepts(shape: Any, value: Any) -> Verdict:
+    """Return whether `shape` allows `value`, which is plain JSON."""
+    rules = _rules(shape)
+    if rules is False:
+        return False
+    return _all(_judged(rules, value))
+
+
+def _all(verdicts: Iterable[Verdict]) -> Verdict:
+    found = set(verdicts)
+    return False if False in found else None if None in found else True
+
+
+def _any(verdicts: Iterable[Verdict]) -> Verdict:
+    found = set(verdicts)
+    return True if True in found else None if None in found else False
+
+
+def _rules(shape: Any) -> Any:
+    """Return what of a shape restricts values: a mapping, or False where it allows none."""
+    if isinstance(shape, bool):
+        return {} if shape else False
+    return {key: value for key, value in shape.items() if key not in _EXPLAINING}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal, all the way down; true is not 1."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _judged(rules: Shape, value: Any) -> Iterator[Verdict]:
+    """Yield what each rule says of one value."""
+    if rules.keys() - _KNOWN:
+        yield None
+    if "type" in rules:
+        kinds = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
+        yield any(_IS[kind](value) for kind in kinds)
+    if "enum" in rules:
+        yield any(_equal(one, value) for one in rules["enum"])
+    if "const" in rules:
+        yield _equal(rules["const"], value)
+    if "anyOf" in rules:
+        yield _any(accepts(one, value) for one in rules["anyOf"])
+    if _IS["number"](value):
+        low, high = _range(rules, whole=False)
+        yield low <= (value, 0) <= high
+        yield None if "multipleOf" in rules else True
+    elif isinstance(value, str):
+        yield rules.get("minLength", 0) <= len(value) <= rules.get("maxLength", math.inf)
+        yield None if rules.keys() & {"pattern", "format"} else True
+    elif isinstance(value, list):
+        yield rules.get("minItems", 0) <= len(value) <= rules.get("maxItems", math.inf)
+        yield None if rules.get("uniqueItems") else True
+        yield from (accepts(_item(rules, place), item) for place, item in enumerate(value))
+    elif isinstance(value, dict):
+        yield set(rules.get("required", ())) <= value.keys()
+        yield from (accepts(_member(rules, name), item) for name, item in value.items())
+
+
+def _branches(rules: Shape) -> list[Shape] | None:
+    """Return alternatives without anyOf that allow together what `rules` allows; None where they are not told apart.
+
+    What allows a few values only becomes one alternative for each.
+    """
+    if "anyOf" in rules:
+        rest = {key: value for key, value in rules.items() if key != "anyOf"}
+        found: list[Shape] = []
+        for one in rules["anyOf"]:
+            below = _rules(one)
+            if below is False:
+                continue
+            if rest.keys() & below.keys():
+                return None
+            branches = _branches({**rest, **below})
+            if branches is None:
+                return None
+            found += branches
+        return found
+    if isinstance(rules.get("type"), list):
+        return _branches(
+            {**{k: v for k, v in rules.items() if k != "type"}, "anyOf": [{"type": t} for t in rules["type"]]}
+        )
+    few = _FEW.get(_kind(rules))
+    values = rules["enum"] if "enum" in rules else [rules["const"]] if "const" in rules else few
+    if values is None:
+        return [rules]
+    kept = [(value, accepts(rules, value)) for value in values]
+    return None if any(allowed is None for _, allowed in kept) else [{"const": value} for value, yes in kept if yes]
+
+
+def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Verdict:
+    """Return whether the alternatives `outer` of `wide` allow together what `branch` does."""
+    if "const" in branch:
+        return accepts(wide, branch["const"])
+    if _kind(branch) == "integer":
+        (least, _), (greatest, _) = _range(branch, whole=True)
+        if greatest - least < _FEW_NUMBERS:
+            return _all(accepts(wide, number) for number in range(int(least), int(greatest) + 1))
+    verdicts = [_within(one, branch) for one in outer]
+    akin = sum(_kind(one) in (_kind(branch), "number") for one in outer)
+    verdict = _any(verdicts)
+    return None if verdict is False and akin > 1 else verdict  # several may cover together what none does
+
+
+def _kind(rules: Shape) -> str:
+    return str(rules.get("type", ""))
+
+
+def _within(wide: Shape, narrow: Shape) -> Verdict:
+    """Return whether one alternative allows all that another does."""
+    if wide == {}:
+        return True
+    if "const" in wide or not narrow:
+        return None if _allows_few(narrow) else False
+    kind, outer = _kind(narrow), _kind(wide)
+    if not kind or not outer:
+        return None
+    if kind != outer and (kind, outer) != ("integer", "number"):
+        return False
+    known = {"type", *_KEYWORDS[kind]}
+    strange = {key for key in (wide.keys() | narrow.keys()) - known if not _equal(wide.get(key), narrow.get(key))}
+    verdict = _all(_COMPARED[kind](wide, narrow))
+    return None if strange and verdict else verdict
+
+
+def _allows_few(rules: Shape) -> bool:
+    """Whether bounds may leave a single value, so that a constant can be all of it."""
+    one_number = "minimum" in rules and rules["minimum"] == rules.get("maximum")
+    return one_number or 0 in (rules.get("maxLength"), rules.get("maxItems")) or rules.get("properties") == {}
+
+
+def _range(rules: Shape, whole: bool) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Return the least and the greatest number allowed; 1 and -1 behind one says that it is itself not allowed."""
+    low, high = (rules.get("minimum", -math.inf), 0), (rules.get("maximum", math.inf), 0)
+    if "exclusiveMinimum" in rules:
+        bound = rules["exclusiveMinimum"]
+        low = max(low, (math.floor(bound) + 1, 0) if whole else (bound, 1))
+    if "exclusiveMaximum" in rules:
+        bound = rules["exclusiveMaximum"]
+        high = min(high, (math.ceil(bound) - 1, 0) if whole else (bound, -1))
+    return low, high
+
+
+def _numbers(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+    whole = narrow["type"] == "integer"
+    (low, high), (least, greatest) = _range(wide, whole), _range(narrow, whole)
+    yield low <= least and greatest <= high
+    step = wide.get("multipleOf")
+    if step is not None and step != narrow.get("multipleOf") and not (whole and step == 1):
+        yield None
+
+
+def _texts(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+    yield wide.get("minLength", 0) <= narrow.get("minLength", 0)
+    yield narrow.get("maxLength", math.inf) <= wide.get("maxLength", math.inf)
+    yield from (None for key in ("pattern", "format") if wide.get(key, narrow.get(key)) != narrow.get(key))
+
+
+def _lists(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+    most = narrow.get("maxItems", math.inf)
+    yield wide.get("minItems", 0) <= narrow.get("minItems", 0)
+    yield most <= wide.get("maxItems", math.inf)
+    yield not wide.get("uniqueItems") or bool(narrow.get("uniqueItems")) or most <= 1
+    named = max(len(rules.get("prefixItems", ())) for rules in (wide, narrow))
+    for place in range(named + 1):
+        if place < most:
+            yield contains(_item(wide, place), _item(narrow, place))
+
+
+def _item(rules: Shape, place: int) -> Any:
+    named = rules.get("prefixItems", ())
+    return named[place] if place < len(named) else rules.get("items", True)
+
+
+def _mappings(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+    yield set(wide.get("required", ())) <= set(narrow.get("required", ()))
+    names = {*wide.get("properties", ()), *narrow.get("properties", ())}
+    yield from (contains(_member(wide, name), _member(narrow, name)) for name in names)
+    yield contains(wide.get("additionalProperties", True), narrow.get("additionalProperties", True))
+
+
+def _member(rules: Shape, name: str) -> Any:
+    return rules.get("properties", {}).get(name, rules.get("additionalProperties", True))
+
+
+_COMPARED: dict[str, Callable[[Shape, Shape], Iterator[Verdict]]] = {
+    "integer": _numbers,
+    "number": _numbers,
+    "string": _texts,
+    "array": _lists,
+    "object": _mappings,
+}

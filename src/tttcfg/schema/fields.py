@@ -1,0 +1,257 @@
+"""The one declaration a field has, and walking a model's fields.
+
+Restoring, comparing, hashing, redacting and documenting are all generated from what `setting`
+records; there is no second list of field names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import lru_cache
+from operator import attrgetter
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from tttcfg.schema.paths import Path
+
+MAX_WHOLE = 2**53
+Whole = Annotated[int, Field(le=MAX_WHOLE)]
+"""Whole number of a setting; every JSON reader keeps numbers up to that bound exactly."""
+PARTIAL = "partial"
+"""Validation context of a source that gives some fields only: rules across fields have to wait for the rest."""
+MAX_TEXT = 4096
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+"""Text of a setting. The bound also makes pydantic look at every character, and refuse lone surrogates."""
+
+
+class Role(str, Enum):
+    """What a field changes, and therefore what happens to it when a checkpoint is evaluated."""
+
+    ARCHITECTURE = "architecture"
+    """Names or shapes of tensors."""
+    COMPUTATION = "computation"
+    """What the same weights compute."""
+    TRAINING = "training"
+    """How the weights were trained."""
+    RUN = "run"
+    """Where this run reads and writes, and how fast."""
+    SECRET = "secret"
+    """Access; never written, printed or hashed."""
+
+
+class Follows:
+    """The default of a field that another part of its section decides, when a configuration is made.
+
+    What is made has the value, not the rule: `model_copy` keeps it, whatever it changes beside.
+
+    Args:
+        number: Returns that part as a whole number, from the fields of the section that are declared before this one.
+        defaults: The default from each number on, ascending; two at least.
+        counts: What the number counts, for people.
+    """
+
+    def __init__(self, number: Callable[[dict[str, Any]], int], defaults: dict[int, Any], counts: str) -> None:
+        self.number, self.defaults, self.counts = number, defaults, counts
+
+    def __call__(self, given: dict[str, Any]) -> Any:
+        """Return the default where the section has these fields."""
+        number = self.number(given)
+        return next(value for least, value in reversed(self.defaults.items()) if number >= least)
+
+    def __str__(self) -> str:
+        (_, start), (first, value), *others = self.defaults.items()
+        steps = [f"{value} from {first} {self.counts}", *(f"{value} from {least}" for least, value in others)]
+        return ", ".join([str(start), *steps])
+
+
+class Section(BaseModel):
+    """The base of every configuration model: frozen, strict, closed, and silent about input in errors.
+
+    Attributes:
+        SWITCH: The field that switches a section off, where it has such a field.
+    """
+
+    SWITCH: ClassVar[str] = "enable"
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+
+def setting(default: Any = ..., *, role: Role, unit: str, description: str, **constraints: Any) -> Any:
+    """Declare one field: its default, role, unit, description and constraints (pydantic's).
+
+    Args:
+        default: The value today's program takes where nobody gives one, or what it follows from; left out where there
+            is none.
+        unit: What the number counts (`tokens`, `seconds`, `1` for a plain ratio, `name`, `path`, `switch`).
+    """
+    secret = role is Role.SECRET
+    declared: dict[str, Any] = {"x-role": role.value, "x-unit": unit}
+    if isinstance(default, Follows):
+        declared["x-default"] = str(default)
+        constraints["default_factory"] = default
+    else:
+        constraints["default"] = default
+    return Field(
+        description=description, json_schema_extra=declared, exclude=secret or None, repr=not secret, **constraints
+    )
+
+
+class ConfigField(NamedTuple):
+    """One field at the end of a path: what was declared of it."""
+
+    path: Path
+    name: str
+    info: FieldInfo
+    role: Role
+    unit: str
+    get: Callable[[Any], Any]
+    default: Any
+
+    @property
+    def description(self) -> str:
+        return self.info.description or ""
+
+    @property
+    def follows(self) -> Follows | None:
+        """What the default follows from, where other fields decide it; `default` is that of a section of defaults."""
+        factory: Any = self.info.default_factory
+        return factory if isinstance(factory, Follows) else None
+
+    def default_in(self, root: Any) -> Any:
+        """Return the default where the rest of the configuration is as `root` has it."""
+        if self.follows is None:
+            return self.default
+        section = attrgetter(".".join(self.path[:-1]))(root) if len(self.path) > 1 else root
+        return self.follows(dict(section))
+
+    @property
+    def _kinds(self) -> tuple[Any, ...]:
+        annotation: Any = self.info.annotation
+        return alternatives(annotation)
+
+    @property
+    def nullable(self) -> bool:
+        return type(None) in self._kinds
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the field takes text verbatim: every alternative is text or a fixed set of words."""
+        kinds = [kind for kind in self._kinds if kind is not type(None)]
+        return all(kind is str or is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
+
+    @property
+    def is_free_text(self) -> bool:
+        """Whether any text will do."""
+        return str in self._kinds
+
+
+def is_secret(kind: object) -> bool:
+    """Whether a type hides its value."""
+    return isinstance(kind, type) and hasattr(kind, "get_secret_value")
+
+
+@lru_cache(maxsize=256)
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that a value may have; what a list or a mapping holds is none of them."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(alternative for arg in get_args(annotation) for alternative in alternatives(arg))
+
+
+def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[ConfigField]:
+    if "SWITCH" in vars(model) and model is not Section and vars(model)["SWITCH"] not in model.model_fields:
+        raise TypeError(f"{model.__name__} has no field {vars(model)['SWITCH']!r}, which SWITCH names")
+    for name, info in model.model_fields.items():
+        path = (*prefix, name)
+        if is_section(info.annotation):
+            yield from _walk(info.annotation, path)
+            continue
+        declared = info.json_schema_extra
+        if not isinstance(declared, dict) or not info.description:
+            raise TypeError(f"{model.__name__}.{name} declares no role, unit and description; use setting()")
+        dotted = ".".join(path)
+        role, unit = Role(str(declared["x-role"])), str(declared["x-unit"])
+        default = info.get_default(call_default_factory=True, validated_data={})
+        yield ConfigField(path, dotted, info, role, unit, attrgetter(dotted), default)
+
+
+@lru_cache(maxsize=64)
+def config_fields(model: type[BaseModel]) -> dict[str, ConfigField]:
+    """Return every field of `model` by dotted name, in declaration order."""
+    return {field.name: field for field in _walk(model)}
+
+
+@lru_cache(maxsize=64)
+def sections(model: type[BaseModel]) -> frozenset[str]:
+    """Return the dotted names of all sections of `model`."""
+    return frozenset(
+        ".".join(field.path[:depth]) for field in config_fields(model).values() for depth in range(1, len(field.path))
+    )
+
+
+Outline = dict[str, Any]
+"""The fields of a model: each with its dotted name, or with the outline of its section."""
+
+
+@lru_cache(maxsize=64)
+def outline(model: type[BaseModel], prefix: str = "", *, secrets: bool = True) -> Outline:
+    """Return the outline of `model`; without secrets, that of what is saved."""
+    found: Outline = {}
+    for name, info in model.model_fields.items():
+        if is_section(info.annotation):
+            found[name] = outline(info.annotation, f"{prefix}{name}.", secrets=secrets)
+        elif secrets or not info.exclude:
+            found[name] = prefix + name
+    return found
+
+
+UNSET: Any = object()
+"""In the place of a value that the model itself fills in."""
+
+
+def nested(values: dict[str, Any], shape: Outline) -> dict[str, Any]:
+    """Return values of all fields, given by dotted name, section by section; those that are unset are left out."""
+    return {
+        key: values[below] if isinstance(below, str) else nested(values, below)
+        for key, below in shape.items()
+        if not isinstance(below, str) or values[below] is not UNSET
+    }
+
+
+def lacks(tree: dict[str, Any], shape: Outline) -> Iterator[str]:
+    """Yield the dotted names of the fields that `tree` does not have."""
+    for key, below in shape.items():
+        if isinstance(below, str):
+            if key not in tree:
+                yield below
+        elif isinstance(tree.get(key, {}), dict):
+            yield from lacks(tree.get(key, {}), below)
+
+
+def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+_SCALAR = frozenset((str, int, float, bool, type(None)))
+_HOLDING = (tuple, list, dict, BaseModel)
+
+
+def plain(value: Any) -> Any:
+    """Return a field's value as JSON would hold it: tuples become lists, and sections mappings."""
+    if type(value) in _SCALAR or not isinstance(value, _HOLDING):
+        return value
+    return to_jsonable_python(value)

@@ -1,0 +1,146 @@
+"""What the author of a change says of it, and how a command line holds that."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from tttcfg.errors import InputError, Problem, quote
+from tttcfg.schema_tools.changes import Fields
+
+_KEY = re.compile(r"[^\s=:]+")
+
+
+class Absent(NamedTuple):
+    """What the absence of a field meant: the value that programs took, and why."""
+
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the author of a change says of it, by dotted path.
+
+    Attributes:
+        absent: Of each new field, what its absence meant before.
+        reasons: Of each field that is gone or changed, why.
+        renamed: The new path of each field or section that has another now; that of a secret is one too.
+        withheld: Fields that became secrets, under whatever name.
+    """
+
+    absent: Mapping[str, Absent] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
+
+    def over(self, other: Answers) -> Answers:
+        """Return these answers, and those of `other` where these say nothing."""
+        kept = {was: now for was, now in other.renamed.items() if now not in self.absent}
+        return Answers(
+            {**other.absent, **self.absent},
+            {**other.reasons, **self.reasons},
+            {**kept, **self.renamed},
+            self.withheld | other.withheld,
+        )
+
+    def about(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
+        """Return those answers that are about a change between two schemas."""
+        renamed = {was: now for was, now in self.renamed.items() if _moved(was, now, old, new, secrets)}
+        absent = {path: meant for path, meant in self.absent.items() if path in new and path not in old}
+        known = {*old, *renamed.values()}
+        reasons = {path: why for path, why in self.reasons.items() if path in known}
+        return Answers(absent, reasons, renamed, frozenset(path for path in self.withheld if path in old))
+
+    def by_field(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
+        """Return the same answers with each renamed section taken apart into its fields."""
+        fields: dict[str, str] = {}
+        whole: dict[str, str] = {}
+        for was, now in self.renamed.items():
+            inside = {path: now + path.removeprefix(was) for path in old if path.startswith(f"{was}.")}
+            moved = {path: to for path, to in inside.items() if _moved(path, to, old, new, secrets)}
+            fields |= moved
+            whole |= {} if moved else {was: now}
+        return replace(self, renamed={**fields, **whole})
+
+
+def _moved(was: str, now: str, old: Fields, new: Fields, secrets: Collection[str]) -> bool:
+    """Whether the one is gone, and the other new or, as no schema shows which secrets are new, any secret."""
+    return was in old and was not in new and ((now in new and now not in old) or now in secrets)
+
+
+def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]) -> Answers:
+    """Return what options say: `OLD:NEW`, `KEY=VALUE: REASON` and `KEY: REASON`.
+
+    A value is JSON, or else text up to the first colon that a space follows.
+
+    Raises:
+        InputError: Options that are not of their form, all of them.
+    """
+    problems: list[Problem] = []
+    found: dict[str, dict[str, Any]] = {"absent": {}, "reasons": {}, "renamed": {}}
+    for kind, texts, read, form in (
+        ("renamed", renamed, _rename, "--rename OLD:NEW"),
+        ("absent", absent, _absent, "--absent 'KEY=VALUE: REASON'"),
+        ("reasons", reasons, _reason, "--reason 'KEY: REASON'"),
+    ):
+        for text in texts:
+            pair = read(text)
+            if pair is None:
+                problems.append(Problem("override", f"{quote(text)} is not of the form {form}"))
+            elif pair[0] in found[kind]:
+                problems.append(Problem("duplicate_key", f"is said twice with {form.split()[0]}", pair[0]))
+            else:
+                found[kind][pair[0]] = pair[1]
+    if problems:
+        raise InputError(problems)
+    return Answers(found["absent"], found["reasons"], found["renamed"])
+
+
+def spelled(answers: Answers) -> Iterator[str]:
+    """Yield the options that say `answers`."""
+    for was, now in answers.renamed.items():
+        yield f"--rename {shlex.quote(f'{was}:{now}')}"
+    for path, meant in answers.absent.items():
+        value = json.dumps(meant.value, ensure_ascii=False)
+        yield f"--absent {shlex.quote(f'{path}={value}: {meant.reason}')}"
+    for path, reason in answers.reasons.items():
+        yield f"--reason {shlex.quote(f'{path}: {reason}')}"
+
+
+def value_of(text: str) -> Any:
+    """Return a value as JSON has it, or as the text it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def _rename(text: str) -> tuple[str, str] | None:
+    was, _, now = (part.strip() for part in text.partition(":"))
+    return (was, now) if _KEY.fullmatch(was) and _KEY.fullmatch(now) else None
+
+
+def _reason(text: str) -> tuple[str, str] | None:
+    key, _, reason = (part.strip() for part in text.partition(":"))
+    return (key, reason) if _KEY.fullmatch(key) and reason else None
+
+
+def _absent(text: str) -> tuple[str, Absent] | None:
+    key, equals, rest = text.partition("=")
+    key, rest = key.strip(), rest.lstrip()
+    if not equals or not _KEY.fullmatch(key):
+        return None
+    try:
+        value, end = json.JSONDecoder().raw_decode(rest)
+        after = rest[end:].lstrip()
+        if after.startswith(":"):
+            return key, Absent(value, after[1:].strip())
+    except ValueError:
+        pass
+    said, colon, reason = rest.partition(": ")
+    return (key, Absent(value_of(said), reason.strip())) if colon else None

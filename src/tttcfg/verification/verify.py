@@ -1,0 +1,156 @@
+"""The effective configuration held against a checkpoint's tensors, without loading one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from tttcfg.documents.checkpoint import ADAPTERS_NAME
+from tttcfg.documents.document import Document
+from tttcfg.documents.effective import Finding, Origin, Verification, Weights, finding
+from tttcfg.errors import Problem, quote
+from tttcfg.evidence.evidence import gather
+from tttcfg.evidence.recognition import DIALECTS
+from tttcfg.evidence.verdicts import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Verdict
+from tttcfg.family.family import Derived, Family
+from tttcfg.family.weights import binder, describes, read_as
+from tttcfg.safetensors.shards import is_index, is_index_of
+from tttcfg.schema.fields import Role, plain
+from tttcfg.verification.bindings import binding_of, contradiction, strayed
+
+_GRAVITY = ("unverifiable", "verified", "contradicted")
+
+
+def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
+    """Read the header of a checkpoint's weights, and what it proves of the family's fields.
+
+    Raises:
+        InputError: The file cannot be read or breaks the format.
+    """
+    header = read_as(family, paths[0])
+    ours = [one for one in DIALECTS.values() if one.family == family.name]
+    evidence = gather(header, ours[0] if ours and os.path.basename(paths[0]) == ADAPTERS_NAME else None)
+    beside = tuple(path for path in paths[1:] if not (is_index(path) and is_index_of(path, paths[0])))
+    return Weights(header, evidence, family.knowledge.proved(evidence), beside)
+
+
+def verification(
+    family: Family,
+    weights: Weights,
+    training: Any,
+    derived: Derived,
+    model: tuple[Mapping[str, Any] | None, str],
+    document: Document | None,
+    origins: Mapping[str, tuple[Origin, ...]],
+    *,
+    chosen: Collection[str] = (),
+    demanded: bool = False,
+) -> Verification:
+    """Hold a configuration against tensors.
+
+    Args:
+        model: The model's config.json, and what it is called.
+        document: What the checkpoint carries, for the binding.
+        origins: Where each value comes from.
+        chosen: What overrides decided; where no shape depends on it, that contradicts nothing.
+        demanded: Whether weights that no configuration of the family describes are an error without one, too.
+    """
+
+    def source(name: str) -> str:
+        return "override" if name in chosen else origins[name][0].source
+
+    known = family.knowledge
+    said = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
+    default = NO_TENSOR if weights.evidence.dialect or family.tensors is None else UNKNOWN_NAMES
+    verdicts = {field.name: default for field in family.model_defining_fields}
+    for name, one in said:
+        if _GRAVITY.index(one.outcome) >= _GRAVITY.index(verdicts.get(name, default).outcome):
+            verdicts[name] = one
+    for name, one in verdicts.items():
+        if one == VERIFIED and name in origins and origins[name][0].source == "weights":
+            verdicts[name] = TAKEN
+    binding = binding_of(weights.header, document, family)
+    described = demanded or document is not None or _is_described(family, origins)
+    found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
+    found += [
+        Finding("info", "merged", name, f"is {quote(one.value)}: {one.tensor}")
+        for name, one in weights.as_saved.items()
+    ]
+    found += _refuted(family, training, {name: one for name, one in origins.items() if name not in weights.as_saved})
+    if binding.state == "contradicted":
+        found.append(finding("error", contradiction(binding, binder(family, weights.header.name))))
+    elif binding.state == "unbound":
+        severity = "warning" if document is not None and strayed(weights.header, document) else "info"
+        found.append(Finding(severity, "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
+    found += [_unverifiable(name, one) for name, one in verdicts.items() if one.outcome == "unverifiable"]
+    stated = known.in_model_config(model[0] or {})
+    return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
+
+
+def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
+    """Return what a document says, by dotted path; what it lacks it does not say."""
+    if document is None:
+        return {}
+    said = (field for field in family.public_fields if field.name not in document.assumed)
+    return {field.name: plain(field.get(document.training)) for field in said}
+
+
+def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> bool:
+    """Whether somebody said of any field that decides names or shapes what it is."""
+    shaping = (field.name for field in family.model_defining_fields if field.role is Role.ARCHITECTURE)
+    return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins[name])
+
+
+def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[Finding]:
+    """Yield what is wrong with the weights themselves; `described` where a configuration claims to be theirs."""
+    header, evidence = weights.header, weights.evidence
+    if header.truncated is not None:
+        yield finding("error", header.truncated)
+    for problem in evidence.problems:
+        if family.tensors is None:
+            break
+        if problem.code != "dialect":
+            yield finding("error", problem)
+        elif not described:
+            yield finding("warning", problem)
+        else:
+            message = f"{problem.message}; nothing of this configuration is in these weights"
+            yield finding("error", problem._replace(message=message))
+    yield from (finding("warning", note) for note in evidence.notes)
+    if family.tensors is not None and evidence.dialect is not None and not describes(family, evidence.dialect):
+        message = f"are of {evidence.dialect.title}, which a configuration of {family.name} does not describe"
+        problem = Problem("dialect", f"the weights {message}", place=header.name)
+        yield finding("error" if described else "info", problem)
+    if weights.beside:
+        message = f"lies beside {header.name}, and was not read; give its path to hold the configuration against it"
+        yield Finding("warning", "weights", "", f"{', '.join(weights.beside)} {message}")
+
+
+def _contradictions(said: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
+    for name, one in said:
+        if one.outcome != "contradicted" or not one.advice:
+            continue
+        origin = origins[name][0] if name in origins else None
+        where = one.where or (_place(origin) if origin is not None else "")
+        source = f" ({where})" if where else ""
+        yield finding("error", Problem("contradiction", f"is {one.said}{source}, but {one.shown}; {one.advice}", name))
+
+
+def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
+    """Name everything that a configuration file says and the tensors refute, where the tensors were believed."""
+    for name, (winner, *beaten) in origins.items():
+        said = next((one for one in beaten if one.source == "config"), None)
+        if winner.source == "weights" and said is not None and said.value != family.fields[name].get(training):
+            message = f"is {quote(winner.value)}, as {winner.where} proves, not {quote(plain(said.value))}"
+            yield Finding("warning", "restored", name, f"{message} ({said.where})")
+
+
+def _unverifiable(name: str, one: Verdict) -> Finding:
+    if not one.advice:
+        return Finding("info", "unverifiable", name, one.shown)
+    return Finding("warning", "unverifiable", name, f"{one.shown}; {one.advice}")
+
+
+def _place(origin: Origin) -> str:
+    return origin.where if origin.where.startswith(origin.source) else f"{origin.source} {origin.where}"

@@ -1,1 +1,0 @@
-"""What a checkpoint's tensors say, read from their headers alone."""

@@ -1,0 +1,92 @@
+"""TOML: tables, dotted keys, places, and what no setting can have."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tttcfg.errors import InputError, Place
+from tttcfg.formats.toml import read_toml
+
+TEXT = """\
+seed = 1
+ttt.enable = true
+
+[optim]
+lr = 1e-4
+  betas = [0.9, 0.95]
+
+[ttt.mlp]
+layers = 3
+note = \"\"\"
+seed = 2
+[other]
+\"\"\"
+"""
+REFUSED = {
+    "a = 1\na = 2": "file:2:6: Cannot overwrite a value",
+    "a = 1979-05-27": "file:1:1: a: '1979-05-27' is a date or time; no setting is one",
+    "a = 07:32:00": "file:1:1: a: '07:32:00' is a date or time; no setting is one",
+    "[x]\na = [nan, inf]": "file:2:1: x.a.0: nan is no value a setting can have\n"
+    "file:2:1: x.a.1: inf is no value a setting can have",
+    'a = "x': "file:1:7: Unterminated string",
+    "a = ": "file:1:5: Invalid value",
+    "a = " + "[" * 3000 + "]" * 3000: "file:1:69: is nested deeper than 64 levels",
+    "x = 1\na" + ".a" * 65 + " = 1": "file:2:130: is nested deeper than 64 levels",
+    "a = " + "9" * 301: "file:1:1: a: a number may have 300 digits",
+    "": "file: holds no configuration",
+    "# only this": "file: holds no configuration",
+}
+PIECES = ["[", "]", "[[a]]", "{", "}", "=", ".", '"', '"""', "'''", "\n", "\\", "1", "nan", "0x", "-", ",", "#", "\r"]
+
+
+def test_tables_and_dotted_keys_are_sections() -> None:
+    values = read_toml(TEXT, "file").values
+    assert values["ttt"] == {"enable": True, "mlp": {"layers": 3, "note": "seed = 2\n[other]\n"}}
+    assert values["optim"] == {"lr": 1e-4, "betas": [0.9, 0.95]}
+
+
+def test_every_key_on_a_line_of_its_own_knows_its_place() -> None:
+    tree = read_toml(TEXT, "file")
+    assert tree.place(("ttt", "enable")) == Place("file", 2, 1)
+    assert tree.place(("optim", "betas")) == Place("file", 6, 3)
+    assert tree.place(("ttt", "mlp", "layers")) == Place("file", 9, 1)
+    assert tree.place(("ttt", "mlp")) == Place("file", 8, 1)
+
+
+def test_text_that_looks_like_a_key_is_no_place() -> None:
+    tree = read_toml('note = """\nseed = 2\n"""\nseed = 1\n', "file")
+    assert tree.place(("seed",)) == Place("file", 4, 1)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_no_setting_can_have_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_toml(text, "file")
+    assert str(caught.value) == REFUSED[text]
+
+
+def test_dots_in_text_and_comments_are_not_nesting() -> None:
+    dots = "." * 100
+    assert read_toml(f'a = "{dots}" # {dots}\n', "file").values == {"a": dots}
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.text(max_size=100),
+        st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
+        st.builds(
+            lambda at, piece, cut: TEXT[:at] + piece + TEXT[at + cut :],
+            st.integers(0, len(TEXT)),
+            st.sampled_from(PIECES),
+            st.integers(0, 5),
+        ),
+    )
+)
+def test_any_text_is_read_or_refused_as_bad_input(text: str) -> None:
+    with contextlib.suppress(InputError):
+        assert read_toml(text, "file").values

@@ -1,0 +1,1 @@
+"""Tests of operations, chains and records."""

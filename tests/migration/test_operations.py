@@ -1,0 +1,241 @@
+"""Each operation by itself: up, up of a partial document, down, and what it does to the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tttcfg.migration.chain import Chain, PartialReading
+from tttcfg.migration.operations import (
+    Add,
+    Convert,
+    Declare,
+    Doubt,
+    Operation,
+    Promote,
+    Remove,
+    RemoveRest,
+    Rename,
+    Reshape,
+    Withhold,
+)
+from tttcfg.migration.record import Record
+from tttcfg.schema.fragments import boolean, free_form, integer, section
+from tttcfg.schema.paths import copied
+
+ADD = Add("a.b", integer(5), 3, "why")
+REMOVE = Remove("a.b", "why")
+RENAME = Rename("a.b", "c.d", "why")
+CONVERT = Convert("a", lambda value: value * 2 if isinstance(value, int) else value, "why", integer(0))
+PROMOTE = Promote("free.x", "typed.x", integer(7), "why", int)
+
+
+def up(operation: Operation, tree: dict[str, Any], *, partial: bool = False) -> tuple[dict[str, Any], Record]:
+    record = Record()
+    operation.up(tree, record, PartialReading(Chain([]), None, lambda tree: tree) if partial else None)
+    return tree, record
+
+
+def test_add_fills_what_the_program_did_and_not_the_default() -> None:
+    tree, record = up(ADD, {})
+    assert tree == {"a": {"b": 3}}
+    assert record.filled == {"a.b": {"value": 3, "reason": "why"}}
+
+
+def test_add_leaves_a_value_that_is_there() -> None:
+    assert up(ADD, {"a": {"b": 9}}) == ({"a": {"b": 9}}, Record())
+
+
+def test_add_fills_no_partial_document() -> None:
+    assert up(ADD, {}, partial=True) == ({}, Record())
+
+
+def test_add_down_takes_the_fill_back_and_names_any_other_value() -> None:
+    tree: dict[str, Any] = {"a": {"b": 3}}
+    assert list(ADD.down(tree, Record())) == []
+    assert tree == {}
+    assert list(ADD.down({"a": {"b": 4}}, Record())) == [("a.b", 4)]
+
+
+def test_remove_keeps_the_value_in_the_record_and_puts_it_back() -> None:
+    tree, record = up(REMOVE, {"a": {"b": 3, "c": 1}})
+    assert tree == {"a": {"c": 1}}
+    assert record.removed["a.b"]["value"] == 3
+    assert list(REMOVE.down(tree, record)) == []
+    assert tree == {"a": {"c": 1, "b": 3}}
+
+
+def test_remove_takes_no_section_with_it_from_a_complete_document() -> None:
+    assert up(REMOVE, {"a": {"b": 3}})[0] == {"a": {}}
+    assert up(REMOVE, {"a": {"b": 3}}, partial=True)[0] == {}
+
+
+def test_remove_down_makes_up_nothing() -> None:
+    tree: dict[str, Any] = {}
+    assert list(REMOVE.down(tree, Record())) == []
+    assert tree == {}
+
+
+def test_remove_down_never_writes_the_place_of_a_secret() -> None:
+    whole = Remove("w.access_token", "why")
+    tree, record = up(whole, {"w": {"access_token": "hush"}})
+    assert record.removed["w.access_token"]["value"] == "(withheld)"
+    assert list(whole.down(tree, record)) == [("w.access_token", "(withheld)")]
+    assert tree == {"w": {}}
+    part = Remove("w", "why")
+    tree, record = up(part, {"w": {"token": "hush", "a": 1}})
+    assert list(part.down(tree, record)) == [("w", "(withheld)")]
+    assert tree == {"w": {"a": 1}}
+
+
+def test_withhold_records_that_there_was_a_secret_and_not_what() -> None:
+    tree, record = up(Withhold("w.key", "why"), {"w": {"key": "hush"}})
+    assert tree == {"w": {}}
+    assert record.removed["w.key"]["value"] == "(withheld)"
+    assert list(Withhold("w.key", "why").down(tree, record)) == [("w.key", "(withheld)")]
+    assert tree == {"w": {"key": None}}
+
+
+def test_withhold_leaves_a_partial_document_its_secret() -> None:
+    tree, record = up(Withhold("w.key", "why"), {"w": {"key": "hush"}}, partial=True)
+    assert tree == {"w": {"key": "hush"}}
+    assert record == Record()
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_rename_moves_the_value_and_says_so(partial: bool) -> None:
+    tree, record = up(RENAME, {"a": {"b": 3, "z": 0}}, partial=partial)
+    assert tree == {"a": {"z": 0}, "c": {"d": 3}}
+    assert record.renamed == {"a.b": {"value": "c.d", "reason": "why"}}
+    assert list(RENAME.down(tree, record)) == []
+    assert tree == {"a": {"z": 0, "b": 3}}
+
+
+def test_rename_leaves_both_spellings_for_validation_to_name() -> None:
+    both = {"a": {"b": 3}, "c": {"d": 4}}
+    assert up(RENAME, dict(both)) == (both, Record())
+
+
+def test_convert_keeps_the_old_value_and_gives_it_back() -> None:
+    tree, record = up(CONVERT, {"a": 3})
+    assert tree == {"a": 6}
+    assert record.converted["a"]["value"] == 3
+    assert list(CONVERT.down(tree, record)) == []
+    assert tree == {"a": 3}
+
+
+def test_convert_does_not_give_back_a_value_that_changed_since() -> None:
+    _, record = up(CONVERT, {"a": 3})
+    tree = {"a": 8}
+    list(CONVERT.down(tree, record))
+    assert tree == {"a": 8}
+
+
+def test_convert_that_can_be_inverted_needs_no_record() -> None:
+    text = Convert("a", str, "why", back=int)
+    tree, record = up(text, {"a": 3})
+    assert tree == {"a": "3"}
+    assert record.converted == {}
+
+
+def test_lift_types_a_free_key_or_fills_what_absence_meant() -> None:
+    tree, record = up(PROMOTE, {"free": {"x": "4", "y": 1}})
+    assert tree == {"free": {"y": 1}, "typed": {"x": 4}}
+    assert record.converted["typed.x"]["value"] == "4"
+    list(PROMOTE.down(tree, record))
+    assert tree == {"free": {"y": 1, "x": "4"}}
+    assert up(PROMOTE, {"free": {}})[0] == {"free": {}, "typed": {"x": 7}}
+
+
+def test_lift_fills_no_partial_document() -> None:
+    assert up(PROMOTE, {"free": {"y": 1}}, partial=True)[0] == {"free": {"y": 1}}
+
+
+def test_remove_rest_keeps_the_mapping_in_the_record_without_secrets() -> None:
+    rest = RemoveRest("free", "why")
+    tree, record = up(rest, {"free": {"y": 1, "token": "hush"}})
+    assert tree == {}
+    assert record.removed["free"]["value"] == {"y": 1, "token": "(withheld)"}
+    assert [path for path, _ in rest.down(tree, record)] == ["free"]
+    assert tree == {"free": {"y": 1}}
+
+
+def test_remove_rest_leaves_unknown_partial_keys_for_validation_to_name() -> None:
+    rest = RemoveRest("free", "why")
+    assert up(rest, {"free": {"y": 1}}, partial=True)[0] == {"free": {"y": 1}}
+    assert up(rest, {"free": {}}, partial=True)[0] == {}
+
+
+def test_doubt_keeps_the_value() -> None:
+    doubt = Doubt("a", lambda value: value > 3, "why")
+    tree, record = up(doubt, {"a": 4})
+    assert tree == {"a": 4}
+    assert record.doubted == {"a": {"value": 4, "reason": "why"}}
+    assert up(doubt, {"a": 3})[1] == Record()
+
+
+@pytest.mark.parametrize(
+    ("operation", "tree"),
+    [
+        (ADD, {}),
+        (REMOVE, {"a": {"b": 3, "c": 1}}),
+        (RENAME, {"a": {"b": 3, "z": 0}}),
+        (CONVERT, {"a": 3}),
+        (PROMOTE, {"free": {"x": "4", "y": 1}}),
+        (PROMOTE, {"free": {"y": 1}}),
+        (RemoveRest("free", "why"), {"free": {"y": 1}}),
+        (Withhold("w.key", "why"), {"w": {"key": None, "a": 1}}),
+        (Doubt("a", lambda value: value > 3, "why"), {"a": 4}),
+    ],
+)
+def test_going_down_undoes_the_record_too(operation: Operation, tree: dict[str, Any]) -> None:
+    older, before = copied(tree), copied(tree)
+    record = up(operation, older)[1]
+    assert record != Record()
+    assert list(operation.down(older, record)) == []
+    assert older == before
+    assert record == Record()
+
+
+def test_what_comes_back_from_a_record_is_a_copy() -> None:
+    """Whoever changes the document must not change what it came from."""
+    widen = Convert("a", lambda value: {**value, "b": 4} if isinstance(value, dict) else value, "why")
+    tree, record = up(widen, {"a": {"b": 2}})
+    kept = record.converted["a"]["value"]
+    list(widen.down(tree, record))
+    tree["a"]["b"] = 9
+    assert kept == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "after"),
+    [
+        (Declare("a.b", boolean(True)), section(), section({"a": section({"b": boolean(True)})})),
+        (ADD, section(), section({"a": section({"b": integer(5)})})),
+        (REMOVE, section({"a": section({"b": integer(5)})}), section()),
+        (RENAME, section({"a": section({"b": integer(5)})}), section({"c": section({"d": integer(5)})})),
+        (CONVERT, section({"a": boolean(True)}), section({"a": integer(0)})),
+        (RemoveRest("free", "why"), section({"free": free_form()}), section()),
+    ],
+)
+def test_an_operation_turns_one_shape_into_the_next(operation: Operation, before: Any, after: Any) -> None:
+    operation.reshape(before)
+    assert before == after
+
+
+def test_old_spellings_say_where_they_went() -> None:
+    assert RENAME.spellings() == {"a.b": "c.d"}
+    assert REMOVE.spellings() == {"a.b": ""}
+    assert ADD.spellings() == {}
+
+
+def test_reshape_changes_what_is_allowed_and_no_document() -> None:
+    operation = Reshape("a.b", integer(5, minimum=0), "why")
+    tree, record = up(operation, {"a": {"b": 3}})
+    assert (tree, record) == ({"a": {"b": 3}}, Record())
+    assert list(operation.down(tree, record)) == []
+    assert tree == {"a": {"b": 3}}
+    schema = section({"a": section({"b": integer(1)})})
+    operation.reshape(schema)
+    assert schema == section({"a": section({"b": integer(5, minimum=0)})})

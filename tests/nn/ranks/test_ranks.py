@@ -1,0 +1,177 @@
+"""Several processes: one decides and writes, all agree, errors reach every one, and files are as from one process."""
+
+from __future__ import annotations
+
+import json
+import os
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.builders import document_file, trained
+from tests.extensions import install_extension, write_extension
+from tests.nn.checkpoints.test_checkpointer import SMALL
+from tests.nn.ranks.launched import run_rank
+
+pytestmark = pytest.mark.program
+
+MERGED = Path("run", "checkpoints", "checkpoint_000004", "consolidated")
+
+
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.nn.ranks.launched"])  # torch is imported once: for one rank it takes three seconds
+
+
+def launch(what: str, folder: Path, size: int) -> list[dict[str, Any]]:
+    """Run a scenario of `tests.nn.ranks.launched` and return what each rank said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ranks = [FORKS.Process(target=run_rank, args=(what, folder, number, size)) for number in range(size)]
+    for process in ranks:
+        process.start()
+    try:
+        for number, process in enumerate(ranks):
+            process.join()
+            assert process.exitcode == 0, (folder / f"rank{number}" / "stderr").read_text("utf-8")
+    finally:
+        for process in ranks:
+            process.kill()
+            process.join()
+    return [json.loads((folder / f"rank{number}" / "said.json").read_bytes()) for number in range(size)]
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    launch("alone", folder, 1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "size"), [("ddp", 2), ("fsdp", 2), pytest.param("fsdp", 3, marks=pytest.mark.slow), ("layers", 2)]
+)
+def test_the_files_are_those_of_one_process(what: str, size: int, one_process: Path, tmp_path: Path) -> None:
+    """And going on from a checkpoint is never having stopped, on every rank."""
+    said = launch(what, tmp_path / "run", size)
+    expected = {
+        "seen": sorted(SMALL | {"lora.safetensors"}),
+        "equal": True,
+        "resumed": [2, True, True],
+        "merged": True,
+        "agrees": True,
+        "draws_on": True,
+    }
+    logged = [one.pop("logged") for one in said]
+    assert {"loaded", "resumed", "saved"} <= set(logged[0])
+    assert {name for names in logged[1:] for name in names} <= {"ttt.kernel:"}  # each machine may have its own
+    assert said == [expected] * size
+    name = "untrained.safetensors"
+    assert (tmp_path / "run" / name).read_bytes() == (one_process / name).read_bytes()
+    ours, alone = (folder / MERGED for folder in (tmp_path / "run", one_process))
+    assert sorted(os.listdir(ours)) == sorted(os.listdir(alone))
+    for name in ("consolidated.safetensors", "training_state.safetensors"):
+        here, there = load_file(ours / name), load_file(alone / name)
+        assert here.keys() == there.keys()
+        close = {key: here[key] for key in here if (here[key] - there[key]).abs().max() < 1e-4}
+        assert close.keys() == here.keys()
+    assert (ours / "config.json").read_bytes() == (alone / "config.json").read_bytes()
+    assert os.listdir(ours.parent.parent) == ["checkpoint_000004"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_an_error_on_one_rank_reaches_all(size: int, tmp_path: Path) -> None:
+    said = launch("errors", tmp_path, size)
+    last = size - 1
+    for number, one in enumerate(said):
+        assert one["first"] == "InputError: ttt.base_lr: is wrong\nseed: too"
+        own = "own: ValueError: boom"
+        assert one["last"] == (own if number == last else f"RankError: rank {last} failed: ValueError: boom")
+        assert one["fine"] == "none: fine"
+        assert one["resolve"].startswith("InputError: ")
+        assert "ttt.base_lr" in one["resolve"]
+        assert one["agree"].startswith("RankError: seed: is 0 on rank 0 and 1 on rank 1")
+        assert "layer 1 of the model has base_lr 3.0" in one["model"]
+        assert "there is no such checkpoint" in one["absent"]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("what", "size"), [("ddp", 2), ("fsdp", 3)])
+def test_ranks_that_do_not_save_the_same_are_told(what: str, size: int, tmp_path: Path) -> None:
+    """Else they wait for each other for ever, or mix up what they save."""
+    said = launch(f"differing:{what}", tmp_path, size)
+    assert said == [said[0]] * size
+    first = said[0]
+    last = size - 1
+    for name, values in (
+        ("seed", ("0", "1")),
+        ("num_ckpt_keep", ("1", "2")),
+        ("optimizer", ("'AdamW'", "null")),
+        ("save_only_lora", ("true", "false")),
+        ("dtype", ("'torch.float32'", "'torch.bfloat16'")),
+        ("state.step", ("1", "2")),
+    ):
+        assert first[name].startswith(f"RankError: {name}: is {values[0]} on rank 0 and {values[1]} on rank {last}")
+    assert first["config.json"] == f"RankError: config.json: note: is false on rank 0 and true on rank {last}"
+    assert first["stranger"].startswith("ContradictionError: optimizer: groups [1] have parameters that are not")
+    assert (first["before"], first["saved"]) == ([], "checkpoint_000001")
+
+
+@pytest.mark.parametrize("what", ["ddp", "fsdp"])
+def test_a_disk_that_fails_on_one_rank_is_told_to_all(what: str, tmp_path: Path) -> None:
+    said = launch(f"unreadable:{what}", tmp_path, 2)
+    assert said == [said[0]] * 2
+    for action, name in (("load", "lora"), ("resume", "training_state")):
+        assert said[0][action].startswith("InputError: ")
+        assert said[0][action].endswith(f"{name}.safetensors: cannot be read: Input/output error")
+    assert (said[0]["step"], said[0]["later"]) == (2, 1)
+
+
+def test_every_rank_waits_until_the_last_one_sees_the_checkpoint(tmp_path: Path) -> None:
+    first, last = launch("slow:ddp", tmp_path, 2)
+    assert len(last["looked"]) > 1
+    assert min(first["returned"], last["returned"]) >= last["looked"][-1] > last["looked"][0] + 0.5
+
+
+def test_rank_0_resolves_for_all(tmp_path: Path) -> None:
+    said = launch("resolving", tmp_path, 3)
+    first = said[0]
+    assert (first["seed"], first["betas"], first["layers"]) == (0, [0.5, 0.75], [1, 2])
+    assert [{**one, "secret": None} for one in said] == [{**first, "secret": None}] * 3
+    assert [one["secret"] for one in said] == [True, False, False]
+
+
+def test_extensions_reach_every_rank(tmp_path: Path) -> None:
+    """With their settings where they are installed, as they stand in the file where they are not."""
+    write_extension(tmp_path)
+    install_extension(tmp_path)
+    path = document_file(trained(tmp_path / "run"))
+    noise = {"schema_version": 1, "dropout": 0.5, "patience": 9, "cache": "there"}
+    odd = '{"schema_version": 2,   "rate": 1.50}'
+    tree = {**json.loads(path.read_bytes()), "extensions": {"noise": noise, "odd": "HERE"}}
+    path.write_text(json.dumps(tree).replace('"HERE"', odd), encoding="utf-8")
+    first, second = launch("extended", tmp_path, 2)
+    assert first == second
+    assert first["settings"] == {"noise": {"dropout": 0.5, "patience": 9, "cache": "there"}}
+    assert first["carried"] == {"odd": odd}
+
+
+def test_rank_0_may_work_for_longer_than_a_collective_may_take(tmp_path: Path) -> None:
+    assert launch("patient", tmp_path, 2) == [{"said": "done"}] * 2
+
+
+@pytest.mark.parametrize("what", ["absent", "absent_later"])
+def test_a_rank_that_never_comes_is_noticed_as_soon_as_in_any_collective(what: str, tmp_path: Path) -> None:
+    first, _ = launch(what, tmp_path, 2)
+    assert first["raised"].startswith("own: ")
+
+
+def test_only_rank_0_reads_what_was_saved_to_see_that_it_belongs_together(tmp_path: Path) -> None:
+    first, last = launch("reading:ddp", tmp_path, 2)
+    assert (first["lora.safetensors"], last["lora.safetensors"]) == (2, 1)
+
+
+def test_a_model_can_outlive_its_group_of_processes(tmp_path: Path) -> None:
+    """Gloo's threads hold no tensor of ours by then, so that nobody waits for them in vain."""
+    assert launch("leaving", tmp_path, 2) == [{"left": 20}] * 2

@@ -1,0 +1,109 @@
+"""What every field has to declare, and which types a document can hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional, Union
+
+import pytest
+from pydantic import Field, SecretStr, create_model
+from typing_extensions import TypedDict
+
+from tttcfg.schema.fields import Role, Section, setting
+from tttcfg.schema_tools.declarations import undeclared
+from tttcfg.ttt_moshi.family import TTT_MOSHI
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Table(TypedDict):
+    name: str
+
+
+class Hub(Section):
+    name: str = setting("", role=Role.RUN, unit="name", description="A name.")
+    token: SecretStr | None = setting(None, role=Role.SECRET, unit="secret", description="A token.")
+
+
+class Deep(Section):
+    hub: Hub = Hub()
+
+
+class Dated(Section):
+    day: dt.date | None = setting(None, role=Role.RUN, unit="days", description="A day.")
+
+
+def messages(annotation: Any, role: Role = Role.RUN) -> list[str]:
+    """Return what is wrong with a model that has one field of a type."""
+    declared = setting(None, role=role, unit="1", description="A value.")
+    model = create_model("Sample", __base__=Section, value=(annotation, declared))
+    return [fault.message for fault in undeclared(model)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "called"),
+    [
+        (Path, "Path"),
+        (Path | None, "Path"),
+        (dt.date, "date"),
+        (list[dt.datetime], "datetime"),
+        (dict[str, tuple[Decimal, ...]], "Decimal"),
+        (Colour, "Colour"),
+        (set[int], "set"),
+        (Annotated[bytes, Field(max_length=3)], "bytes"),
+    ],
+)
+def test_a_type_that_json_does_not_give_back_is_named(annotation: Any, called: str) -> None:
+    assert messages(annotation) == [f"value has the type {called}, of which JSON holds no value"]
+
+
+def test_such_a_type_is_found_below_an_optional_section() -> None:
+    assert messages(Dated | None) == ["value.day has the type date, of which JSON holds no value"]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Any,
+        Optional[int],  # noqa: UP045 both spellings of a union
+        Union[str, float],  # noqa: UP007
+        list[str] | None,
+        dict[str, list[tuple[int, ...]]],
+        tuple[Literal["a", 1], bool],
+        Annotated[Sequence[Annotated[int, Field(ge=0)]], Field(min_length=1)],
+        Mapping[str, Any],
+        Table,
+        list,
+        SecretStr,
+    ],
+)
+def test_what_json_holds_may_be_declared(annotation: Any) -> None:
+    assert messages(annotation) == []
+
+
+@pytest.mark.parametrize("annotation", [Hub | None, list[Hub], dict[str, list[Hub]], Deep | None])
+def test_a_secret_inside_of_one_value_is_refused(annotation: Any) -> None:
+    (message,) = messages(annotation)
+    assert "token has the role secret, but value is one value, and its role run counts" in message.replace("hub.", "")
+
+
+def test_a_role_inside_of_one_value_that_is_not_its_own_is_refused() -> None:
+    found = messages(Hub | None, Role.TRAINING)
+    assert [message.partition(",")[0] for message in found] == [
+        "value.name has the role run",
+        "value.token has the role secret",
+    ]
+
+
+def test_one_value_may_be_secret_as_a_whole() -> None:
+    assert messages(Hub | None, Role.SECRET) == []
+
+
+def test_the_built_in_family_has_nothing_to_mend() -> None:
+    assert list(undeclared(TTT_MOSHI.model)) == []

@@ -1,0 +1,49 @@
+"""What only the author of a change can say, and has not said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tttcfg.schema.fragments import choice, free_form, integer, nullable, text
+from tttcfg.schema_tools.answers import Absent, Answers
+from tttcfg.schema_tools.missing import Lack, likely_secret, misplaced, without_refused
+
+OLD: dict[str, Any] = {"a": integer(1), "b": integer(1)}
+NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "why"),
+    [
+        ("b", "c", "b is still in the code"),
+        ("x", "c", "the version before has no x"),
+        ("a", "b", "the version before has b already"),
+        ("a", "x", "the code has no x"),
+    ],
+)
+def test_why_something_is_no_rename_is_said(was: str, now: str, why: str) -> None:
+    (lack,) = misplaced(OLD, NEW, Answers({}, {}, {was: now}))
+    assert lack.message == f"is no rename: {why}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "secret"),
+    [
+        (text(""), "hub.token"),
+        (nullable(text(None)), "hub.token"),
+        (choice("x", "x", "y"), ""),
+        (integer(1), ""),
+        (free_form(), ""),
+    ],
+)
+def test_only_free_text_may_have_become_a_secret(shape: Any, secret: str) -> None:
+    assert likely_secret("tokens", shape, {"hub.token", "password"}) == secret
+    assert likely_secret("tokens", shape, set()) == ""
+
+
+def test_what_was_refused_is_not_said_again() -> None:
+    answers = Answers({"c": Absent(1, "x"), "d": Absent(1, "x")}, {"e": "x"}, {"f": "g", "h": "i"})
+    refused = [Lack(kind, path, "", "") for kind, path in (("absent", "c"), ("reason", "e"), ("rename", "f:g"))]
+    assert without_refused(answers, refused) == Answers({"d": Absent(1, "x")}, {}, {"h": "i"})

@@ -1,1 +1,0 @@
-"""Tests of the sources: one module per reader."""

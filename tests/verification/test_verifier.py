@@ -1,0 +1,20 @@
+"""One configuration and what tensors prove, field by field."""
+
+from __future__ import annotations
+
+from tests.evidence.dialects.tensors import Size, evidence_of, moshi
+from tttcfg import TrainingArgs
+from tttcfg.evidence.readings import Proof
+from tttcfg.evidence.verdicts import NOT_SHOWN, VERIFIED
+from tttcfg.evidence.verifier import Verifier
+
+
+def test_fields_are_verified_contradicted_or_not_shown() -> None:
+    holding = Verifier(TrainingArgs(), None, evidence_of(moshi(Size())), None, "", lambda _: "default")
+    proved = {"lora.rank": Proof(8, "a.lora_A.weight"), "lora.enable": Proof(False, "no adapter")}
+    said = dict(holding.fields(proved, "lora.rank", "lora.enable", "full_finetuning"))
+    assert said["lora.enable"] == VERIFIED
+    assert said["full_finetuning"] == NOT_SHOWN
+    wrong = said["lora.rank"]
+    assert (wrong.outcome, wrong.said, wrong.advice) == ("contradicted", "64", "override lora.rank=8")
+    assert wrong.shown == "the weights have 8 (a.lora_A.weight)"
