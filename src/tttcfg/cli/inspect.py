@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from tttcfg.api import adopt_resolved, verified
+from tttcfg.api import adopt_resolved, resolved_without_demands, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
 from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.report import render
 from tttcfg.resolving.families import chosen_family
-from tttcfg.resolving.resolver import resolve_family
 
 
 def inspect(
@@ -41,7 +40,7 @@ def inspect(
         raise InputError(Problem("override", message, "--config"))
     chosen, code = chosen_family(family), 0
     try:
-        effective = resolve_family(chosen, checkpoint=checkpoint, config=config, require_weights=False)
+        effective = resolved_without_demands(checkpoint, config, family=chosen)
     except ContradictionError as error:
         effective, code = effective_of(error), error.exit_code
     verification = verified(effective, checkpoint)

@@ -21,7 +21,7 @@ from tttcfg.formats.endings import read_file
 from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import Tree
 from tttcfg.migration.record import Record, drop_null_sections
-from tttcfg.schema.fragments import RESERVED, Shape, fields_of
+from tttcfg.schema.fragments import RESERVED, Shape, alternatives, fields_of
 from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
 from tttcfg.schema.secrets import looks_secret
 from tttcfg.schema.validation import validate
@@ -89,7 +89,7 @@ def _with_texts(tree: Tree, family: Family) -> Tree:
 
 def _kinds(shape: Shape) -> set[Any]:
     """Return the types that a field takes, any of its alternatives counted."""
-    return {one.get("type", "string" if "enum" in one else None) for one in shape.get("anyOf", [shape])}
+    return {one.get("type", "string" if "enum" in one else None) for one in alternatives(shape)}
 
 
 def _given(tree: Tree, family: Family) -> Given:
@@ -198,7 +198,7 @@ def _lasting_fields(family: Family) -> tuple[Path, ...]:
 
 
 def _may_be_null(shape: Shape) -> bool:
-    return any(one.get("type") == "null" for one in shape.get("anyOf", ()))
+    return any(one.get("type") == "null" for one in alternatives(shape))
 
 
 def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,7 +19,6 @@ BUILT_IN = TTT_MOSHI.name
 Result = TypeVar("Result")
 
 
-@cache
 def family_named(name: str) -> Family:
     """Return the built-in family, one that a distribution declares or this process has imported, or `module:NAME`.
 
@@ -30,19 +30,25 @@ def family_named(name: str) -> Family:
     if ":" in name:
         family: Family = loaded(name, Family, "--family")
         return family
-    entries = {one.name: one for one in declared(FAMILIES)}
-    if name in entries:
-        family = loaded(entries[name].value, Family, name)
-        if family.name != name:
-            message = f"is what {entries[name].distribution} calls a family whose own name is {family.name}"
-            raise InputError(Problem("plugin", message, name, FAMILIES))
-        return family
-    imported = {one.name: one for one in known_families()}
+    with suppress(KeyError):
+        return _installed(name)
+    imported = {one.name: one for one in known_families()}  # the last of a name: a notebook may have run a cell again
     if name in imported:
         return imported[name]
-    known = [*dict.fromkeys([BUILT_IN, *entries, *imported])]
+    known = [*dict.fromkeys([BUILT_IN, *(one.name for one in declared(FAMILIES)), *imported])]
     message = f"there is no family of this name (there are: {', '.join(known)}); or give it as module:NAME"
     raise InputError(Problem("plugin", message, name, suggestion=nearest(name, known)))
+
+
+@cache
+def _installed(name: str) -> Family:
+    """Return the family that a distribution declares under a name; a KeyError, which is not kept, where none does."""
+    entry = {one.name: one for one in declared(FAMILIES)}[name]
+    family: Family = loaded(entry.value, Family, name)
+    if family.name != name:
+        message = f"is what {entry.distribution} calls a family whose own name is {family.name}"
+        raise InputError(Problem("plugin", message, name, FAMILIES))
+    return family
 
 
 def chosen_family(name: str | None) -> Family:

@@ -116,6 +116,12 @@ def defaults(shape: Shape) -> dict[str, Any]:
     }
 
 
+def alternatives(shape: Shape) -> list[Shape]:
+    """Return what a shape allows one of; a shape without alternatives is its only one."""
+    found: list[Shape] = shape.get("anyOf", [shape])
+    return found
+
+
 def with_own_sections(schema: Shape) -> Shape:
     """Return a copy whose sections can be changed; the shapes of fields, which nothing changes, are shared."""
     properties = {

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from tttcfg.schema.containment import accepts, contains
-from tttcfg.schema.fragments import Shape
+from tttcfg.schema.fragments import Shape, alternatives
 from tttcfg.schema_tools.answers import Answers
 from tttcfg.schema_tools.changes import Change, Fields
 
@@ -108,7 +108,7 @@ def _unsaid_of_removed(change: Change, now: str, secrets: Collection[str]) -> La
 
 def likely_secret(path: str, shape: Shape | None, secrets: Collection[str]) -> str:
     """Return the secret that a field which is gone may have become: the most alike, if it held free text at all."""
-    kinds = (shape or {}).get("anyOf", [shape or {}])
+    kinds = alternatives(shape or {})
     free = any(one.get("type", "string") == "string" and not one.keys() & {"enum", "const"} for one in kinds)
     if path in secrets or not free:
         return ""

@@ -24,7 +24,7 @@ from tttcfg.family.versions import HEADER
 from tttcfg.formats.json import read_json
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import Role
-from tttcfg.schema.fragments import Shape, is_section
+from tttcfg.schema.fragments import Shape, alternatives, is_section
 from tttcfg.schema.paths import Path, Tree, get_path
 
 KEY = "tttcfg"
@@ -151,5 +151,5 @@ def _told(value: Any, shape: Shape) -> Any:
     if isinstance(value, list):
         items = [*shape.get("prefixItems", ()), *[shape.get("items", {})] * len(value)]
         return [_told(item, below) for item, below in zip(value, items, strict=False)]
-    kinds = {one.get("type") for one in (shape, *shape.get("anyOf", ()))}
+    kinds = {one.get("type") for one in alternatives(shape)}
     return float(value) if type(value) is int and "number" in kinds and "integer" not in kinds else value
