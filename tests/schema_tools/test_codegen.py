@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,7 @@ def test_every_shape_of_the_models_reads_back(name: str) -> None:
 
 @pytest.mark.parametrize("width", ["60", "120"])
 def test_a_formatter_changes_nothing_that_it_means(tmp_path: Path, width: str) -> None:
-    ruff = shutil.which("ruff")
+    ruff = shutil.which("ruff", path=os.path.dirname(sys.executable)) or shutil.which("ruff")
     if ruff is None:
         pytest.skip("needs ruff")
     convert = Convert("ttt.layers", unchanged, "why", number(1.0))
