@@ -20,6 +20,8 @@ __all__ = [
     "TttcfgError",
     "WriteError",
 ]
+SEVERITIES = ("error", "warning", "info")
+"""How bad a problem is, the gravest first."""
 MAX_PROBLEMS = 20
 MAX_QUOTED = 120
 
@@ -101,28 +103,54 @@ class Place(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: a code from `CODES`, the key, a sentence, the place and the nearest valid name."""
+    """One thing to report of an input or a result; exceptions and results hold the same kind.
+
+    Attributes:
+        code: One of `CODES`.
+        message: What is wrong or to be known, as a sentence about `key`.
+        key: The dotted path of the setting; empty where it is not about one.
+        place: Where in which file, or the name of another source.
+        suggestion: The nearest valid name.
+        advice: What to do about it.
+        severity: One of `SEVERITIES`.
+    """
 
     code: str
     message: str
     key: str = ""
     place: Place | str = ""
     suggestion: str = ""
+    advice: str = ""
+    severity: str = "error"
 
     def __str__(self) -> str:
         where = f"{self.place}: " if str(self.place) else ""
+        return printable(f"{where}{self._sentence()}")
+
+    def labelled(self) -> str:
+        """Return it as one line with its severity and code, and with the place behind the message."""
+        where = f" ({self.place})" if str(self.place) else ""
+        return printable(f"{self.severity} [{self.code}] {self._sentence(where)}")
+
+    def as_json(self) -> dict[str, str]:
+        """Return it as the JSON objects of commands have it."""
+        return {**self._asdict(), "place": str(self.place)}
+
+    def _sentence(self, where: str = "") -> str:
         key = f"{self.key}: " if self.key else ""
         hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        return printable(f"{where}{key}{self.message}{hint}")
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{key}{self.message}{where}{hint}{advice}"
 
     def without_secrets(self) -> Problem:
         """Return the problem with every URL in it as it may be shown."""
-        if ":/" not in f"{self.message}{self.key}{self.place}{self.suggestion}":
+        texts = (self.message, self.key, self.suggestion, self.advice)
+        if ":/" not in f"{texts}{self.place}":
             return self
-        code, message, key, place, suggestion = self
-        file = without_secrets(place.file if isinstance(place, Place) else place)
-        place = place._replace(file=file) if isinstance(place, Place) else file
-        return Problem(code, without_secrets(message), without_secrets(key), place, without_secrets(suggestion))
+        message, key, suggestion, advice = map(without_secrets, texts)
+        file = without_secrets(self.place.file if isinstance(self.place, Place) else self.place)
+        place = self.place._replace(file=file) if isinstance(self.place, Place) else file
+        return Problem(self.code, message, key, place, suggestion, advice, self.severity)
 
 
 class TttcfgError(Exception):
