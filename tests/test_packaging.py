@@ -18,8 +18,8 @@ from tttcfg.errors import CODES
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 HOMES = {"tttcfg": SOURCE, "tttcfg.migrations": ROOT / "migrations", "tttcfg.schemas": ROOT / "schemas"}
-CODE_POSITIONS = {"Problem": 0, "Finding": 1, "_say": 1}
-"""The calls that make problems and findings, with the position of the code."""
+CODE_POSITIONS = {"Problem": 0}
+"""The calls that make problems, with the position of the code."""
 
 
 def project() -> str:

@@ -18,7 +18,7 @@ def not_found(path: str, key: str, reason: str, given: Sequence[Origin] = ()) ->
     sought = Path(path).absolute()
     message = f"cannot be read: {reason}; paths begin where the program is started, so it was looked for at {sought}"
     suggestion = ""
-    if given and given[0].source == "config":
-        beside = Path(given[0].where.rsplit(":", 2)[0]).absolute().parent / path
+    if given and given[0].source == "config" and isinstance(given[0].place, Place):
+        beside = Path(given[0].place.file).absolute().parent / path
         suggestion = str(beside) if beside.exists() else ""
     return Problem("not_found", message, key, Place(path), suggestion)

@@ -91,7 +91,7 @@ def shown(value: Any) -> str:
 def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
     """Log what is to be known of the result: what was restored, what departs from training, what is doubtful."""
     for finding in effective.findings:
-        if finding.code in ("unverifiable", "kernel"):
+        if finding.code in ("not_determined", "kernel"):
             continue  # nearly all settings are; and the layers say which kernel they took
         level = logging.INFO if finding.severity == "info" else logging.WARNING
         logger.log(level, "%s [%s] %s", finding.severity, finding.code, _sentence(finding.key, finding.message))

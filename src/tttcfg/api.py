@@ -20,7 +20,7 @@ from tttcfg.documents.checkpoint import find_checkpoint, weight_names
 from tttcfg.documents.convert import extended
 from tttcfg.documents.differences import Difference, document_differences
 from tttcfg.documents.document import Document
-from tttcfg.documents.effective import Binding, Effective, Finding, Origin, Verification
+from tttcfg.documents.effective import Binding, Effective, Origin, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import Carried, Extension, register
@@ -43,7 +43,6 @@ __all__ = [
     "Effective",
     "Extension",
     "Family",
-    "Finding",
     "Origin",
     "Role",
     "Section",

@@ -56,6 +56,7 @@ CODES = {
     "model_config": "The model's dimensions are unknown or unusable.",
     "newer": "A document of a schema version newer than this tttcfg knows.",
     "not_a_mapping": "A document or section that is not a mapping of keys to values.",
+    "not_determined": "A field that is not determined by the tensors, with the reason.",
     "not_finite": "NaN or infinity.",
     "not_found": "A file or checkpoint that is not there.",
     "null": "Text that is most likely meant to be null.",
@@ -80,10 +81,9 @@ CODES = {
     "training": "Settings that the trainer is known to refuse or to ignore together.",
     "truncated": "A weights file that ends before the data that its header promises.",
     "unbound": "Weights and a saved configuration of which neither names the other's digest.",
+    "unconfirmed": "A computation field of a checkpoint that carries no training_config.json.",
     "unknown_key": "A key that no version of the schema has.",
     "unreadable": "A path that cannot be read as a regular file.",
-    "unverifiable": "A field that no tensor can verify, with the reason.",
-    "unvouched": "A computation field of a checkpoint that carries no training_config.json.",
     "unwritable": "A path that cannot be written safely.",
     "version": "A schema_version that is not a version.",
     "weights": "Tensors that contradict each other, or are missing; or several files with tensors.",
@@ -125,22 +125,28 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.place}: " if str(self.place) else ""
-        return printable(f"{where}{self._sentence()}")
+        return printable(f"{where}{self._subject}{self.sentence}")
 
     def labelled(self) -> str:
         """Return it as one line with its severity and code, and with the place behind the message."""
         where = f" ({self.place})" if str(self.place) else ""
-        return printable(f"{self.severity} [{self.code}] {self._sentence(where)}")
+        rest = self.sentence.removeprefix(self.message)
+        return printable(f"{self.severity} [{self.code}] {self._subject}{self.message}{where}{rest}")
 
     def as_json(self) -> dict[str, str]:
         """Return it as the JSON objects of commands have it."""
-        return {**self._asdict(), "place": str(self.place)}
+        names = ("severity", "code", "key", "message", "place", "suggestion", "advice")
+        return {name: str(getattr(self, name)) for name in names}
 
-    def _sentence(self, where: str = "") -> str:
-        key = f"{self.key}: " if self.key else ""
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what to do about it, without key and place."""
         hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        advice = f"; {self.advice}" if self.advice else ""
-        return f"{key}{self.message}{where}{hint}{advice}"
+        return f"{self.message}{hint}" + (f"; {self.advice}" if self.advice else "")
+
+    @property
+    def _subject(self) -> str:
+        return f"{self.key}: " if self.key else ""
 
     def without_secrets(self) -> Problem:
         """Return the problem with every URL in it as it may be shown."""

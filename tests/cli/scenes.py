@@ -30,7 +30,7 @@ TYPERS = {
 OUTPUT = {
     "resolve": "resolve --checkpoint_dir seed/checkpoints/checkpoint_001000 --config any.yaml --batch_size 4 "
     "--ttt.base_lr=0.1 --set seed=1",
-    "resolve_unvouched": "resolve --checkpoint bare --config any.yaml --explain batch_size",
+    "resolve_unconfirmed": "resolve --checkpoint bare --config any.yaml --explain batch_size",
     "resolve_contradiction": "resolve --checkpoint now ttt.layers=[1,99] full_finetuning=true lora.enable=true "
     "--explain ttt.layers",
     "resolve_mistakes": "resolve --checkpoint nowhere --config mistakes.yaml --bach_size 4 ttt.base_lr=fast",

@@ -48,7 +48,7 @@ def test_a_secret_of_it_is_told_to_be_one(home: Path) -> None:
     path.write_text(code, encoding="utf-8")
     done = installed(home, "resolve", "--checkpoint", "run", "--explain", "extensions.noise.token")
     assert done.code == 2
-    assert "extensions.noise.token: is a secret, which nothing tells" in done.err
+    assert "extensions.noise.token: is a secret, and is never shown" in done.err
 
 
 def test_what_resolve_shows_resolves_to_itself(home: Path) -> None:

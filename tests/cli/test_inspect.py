@@ -75,7 +75,7 @@ def test_a_refuted_file_is_not_adopted(tmp_path: Path) -> None:
     wrong = write_json(tmp_path / "wrong.json", {"ttt": {"layers": "all"}, "lora": {"enable": True}})
     result = run("inspect", weights, "--write", "--config", wrong)
     assert (result.code, result.out) == (1, "")
-    assert [line.partition(":")[0] for line in result.err.splitlines()] == ["lora.enable", "ttt.layers"]
+    assert [line.split(": ")[1] for line in result.err.splitlines()] == ["lora.enable", "ttt.layers"]
     assert not sidecar(weights).exists()
     right = write_json(tmp_path / "right.json", {"ttt": {"layers": [1, 2]}})
     result = run("inspect", weights, "--write", "--config", right)

@@ -55,7 +55,8 @@ def test_json_object_is_as_documented(seed: Path) -> None:
     for origins in found["origins"].values():
         assert [set(one) for one in origins] == [{"source", "value", "where"}] * len(origins)
         assert {one["source"] for one in origins} <= SOURCES
-    assert all(set(one) == {"severity", "code", "key", "message"} for one in found["findings"])
+    keys = ["severity", "code", "key", "message", "place", "suggestion", "advice"]
+    assert [list(one) for one in found["findings"]] == [keys] * len(found["findings"])
     assert found["origins"]["batch_size"] == [
         {
             "source": "checkpoint",
@@ -91,7 +92,7 @@ def test_explain_an_old_spelling() -> None:
     [
         ("ttt.bse_lr", "ttt.bse_lr: no setting has this name (did you mean ttt.base_lr?)"),
         ("ttt.target_output_norm", "ttt.target_output_norm: no longer exists: nothing read it"),
-        ("wandb.key", "wandb.key: is a secret, which nothing tells"),
+        ("wandb.key", "wandb.key: is a secret, and is never shown"),
     ],
 )
 def test_explain_what_cannot_be_explained(key: str, said: str) -> None:

@@ -85,8 +85,8 @@ def test_a_document_that_names_no_weights_is_not_taken_for_theirs(step: Path) ->
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ({"ssm_layer": "ttt_linear"}, "model.ssm_layer: is 'ttt_linear' .*, but the weights have 'ttt_mlp'"),
-        ({"size": "5B"}, "model.size: is '5B' .*, but the weights have 'debug'"),
+        ({"ssm_layer": "ttt_linear"}, "model.ssm_layer: is 'ttt_linear', but the weights have 'ttt_mlp'"),
+        ({"size": "5B"}, "model.size: is '5B', but the weights have 'debug'"),
     ],
 )
 def test_a_configuration_that_the_tensors_refute_is_not_written(step: Path, model: dict[str, str], told: str) -> None:

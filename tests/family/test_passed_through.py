@@ -39,7 +39,7 @@ def test_what_was_doubted_is_doubted_still(tmp_path: Path) -> None:
 
 def test_what_nobody_vouched_for_stays_so(tmp_path: Path) -> None:
     effective = tttcfg.resolve(write_json(tmp_path / "config.json", WIDE), {"ttt": {"enable": True, "layers": [1]}})
-    keys = {key for _, key in codes(effective, "unvouched")}
+    keys = {key for _, key in codes(effective, "unconfirmed")}
     again = {key for _, key in codes(saved_again(tmp_path, effective), "doubt")}
     assert "ttt.mini_batch_size" in keys
     assert again == {key for key in keys if not key.startswith("lora.")}, "LoRA is off"

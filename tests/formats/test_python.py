@@ -99,9 +99,9 @@ def test_a_number_that_begins_with_zero_is_reported(tmp_path: Path) -> None:
     path.write_text("seed: 010\nttt:\n  layers: [07, 10]\n")
     effective = tttcfg.resolve(config=path, overrides=["max_steps=0100"])
     assert (effective.training.seed, effective.training.max_steps) == (10, 100)
-    told = {one.key: one.message for one in effective.findings if one.code == "number"}
+    told = {one.key: (one.message, str(one.place)) for one in effective.findings if one.code == "number"}
     assert told.keys() == {"seed", "ttt.layers.0", "max_steps"}
-    assert told["seed"] == f"010 is 10 here, and another number to readers of YAML 1.1 ({path}:1:7)"
+    assert told["seed"] == ("010 is 10 here, and another number to readers of YAML 1.1", f"{path}:1:7")
 
 
 def test_text_that_is_none_is_reported_in_a_file() -> None:

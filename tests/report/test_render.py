@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tttcfg
 from tests.builders import alternatives
-from tttcfg import Effective, Finding, Role, TrainingArgs
+from tttcfg import Effective, Problem, Role, TrainingArgs
 from tttcfg.documents.differences import Difference
 from tttcfg.fleet.plan import Change
 from tttcfg.report.render import (
@@ -66,22 +66,22 @@ def test_ink_colours_only_where_it_is_on() -> None:
 
 def test_findings_of_one_quiet_kind_are_one_line() -> None:
     """Many renamed settings do not bury the rest."""
-    found = [Finding("info", "renamed", f"old{index}", "is now called new") for index in range(5)]
-    found.append(Finding("warning", "deviation", "seed", "is 1"))
+    found = [Problem("renamed", "is now called new", f"old{index}", severity="info") for index in range(5)]
+    found.append(Problem("deviation", "is 1", "seed", severity="warning"))
     assert findings_text(found, PLAIN).splitlines() == [
-        "info [renamed] old0, old1, old2, … (5 settings; --output json says more)",
+        "info [renamed] old0, old1, old2, … (5 settings; all of them with --output json)",
         "warning [deviation] seed: is 1",
     ]
 
 
 def test_findings_that_say_the_same_share_a_line() -> None:
-    """What nobody can vouch for is listed once, every key named."""
-    found = [Finding("warning", "unvouched", name, "nobody can vouch") for name in ("a", "b", "c", "d")]
-    assert findings_text(found, PLAIN) == "warning [unvouched] a, b, c, d: nobody can vouch\n"
+    """What cannot be confirmed is listed once, every key named."""
+    found = [Problem("unconfirmed", "cannot be confirmed", name, severity="warning") for name in ("a", "b", "c", "d")]
+    assert findings_text(found, PLAIN) == "warning [unconfirmed] a, b, c, d: cannot be confirmed\n"
 
 
 def test_one_finding_is_told_in_full() -> None:
-    found = [Finding("info", "renamed", "old", "is now called new")]
+    found = [Problem("renamed", "is now called new", "old", severity="info")]
     assert findings_text(found, PLAIN) == "info [renamed] old: is now called new\n"
 
 

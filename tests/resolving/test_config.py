@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tttcfg
-from tttcfg.errors import ForeignDocumentError, InputError
+from tttcfg.errors import ForeignDocumentError, InputError, Place
 from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -47,14 +47,16 @@ def test_values_and_places_come_by_leaf(tmp_path: Path) -> None:
     path = write(tmp_path, "a.yaml", "seed: 3\nttt:\n  layers: [3, 1]\n  mlp: {layers: 3}\n")
     found = read_config(path, TTT_MOSHI)
     assert found.values == {"seed": 3, "ttt.layers": (1, 3), "ttt.mlp.layers": 3}
-    assert found.places == {"seed": f"{path}:1:1", "ttt.layers": f"{path}:3:3", "ttt.mlp.layers": f"{path}:4:9"}
+    file = str(path)
+    places = {"seed": Place(file, 1, 1), "ttt.layers": Place(file, 3, 3), "ttt.mlp.layers": Place(file, 4, 9)}
+    assert found.places == places
 
 
 def test_an_old_spelling_is_renamed_with_a_note_and_keeps_its_place(tmp_path: Path) -> None:
     path = write(tmp_path, "a.yaml", "ttt:\n  enable: true\n  ttt_mlp_layers: 3\n")
     found = read_config(path, TTT_MOSHI)
     assert found.values == {"ttt.enable": True, "ttt.mlp.layers": 3}
-    assert found.places["ttt.mlp.layers"] == f"{path}:3:3"
+    assert found.places["ttt.mlp.layers"] == Place(str(path), 3, 3)
     assert [(note.code, note.key) for note in found.notes] == [("renamed", "ttt.ttt_mlp_layers")]
 
 

@@ -161,7 +161,7 @@ def test_an_old_spelling_is_read_with_a_note() -> None:
     assert effective.training.ttt.mlp.layers == 3
     (note,) = [finding for finding in effective.findings if finding.code == "renamed"]
     assert note.key == "ttt.ttt_mlp_layers"
-    assert "override 1" in note.message
+    assert "override 1" in str(note.place)
 
 
 def test_widths_alone_wait_for_the_number_of_layers() -> None:

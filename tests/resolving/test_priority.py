@@ -127,7 +127,7 @@ def test_highest_source_that_gives_a_field_wins(
         assert plain(field.get(effective.training)) == expected[0][1]
         lost = expected[0][0] == "checkpoint" and says.get("config", expected[0][1]) != expected[0][1]
         told = [one for one in effective.findings if (one.code, one.key) == ("restored", name)]
-        assert [(one.severity, one.message.endswith("(config)")) for one in told] == [("info", True)] * lost
+        assert [(one.severity, str(one.place)) for one in told] == [("info", "config")] * lost
 
 
 def test_a_typed_value_counts_although_it_is_the_default(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_neighbour_that_is_refused_is_not_called_missing(files: dict[str, byte
     findings = tttcfg.resolve("counted://forbidden/x.safetensors?sig=1").findings
     told = [one.message for one in findings if one.code == "unreadable"]
     assert [said.partition(":")[0] for said in told] == ["could not be read", "could not be read"]
-    unvouched = next(one.message for one in findings if one.code == "unvouched")
+    unvouched = next(one.message for one in findings if one.code == "unconfirmed")
     assert unvouched.endswith("training_config.json in counted://forbidden could not be read")
 
 

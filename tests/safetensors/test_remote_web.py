@@ -179,7 +179,7 @@ def test_a_signed_neighbour_that_is_refused_is_not_called_missing(web: str) -> N
     told = [one.message for one in effective.findings if one.code == "unreadable"]
     assert len(told) == 2
     assert "access is refused" in told[0]
-    unvouched = next(one.message for one in effective.findings if one.code == "unvouched")
+    unvouched = next(one.message for one in effective.findings if one.code == "unconfirmed")
     assert unvouched.endswith("could not be read")
     assert "hunter2" not in repr(effective)
 

@@ -27,7 +27,7 @@ ON = {"enable": True}
 )
 def test_a_rule_speaks_alone_where_it_is_broken(values: dict[str, Any], severity: str, code: str, key: str) -> None:
     (rule,) = check(TrainingArgs.model_validate(values))
-    assert (rule.severity, rule.problem.code, rule.problem.key) == (severity, code, key)
+    assert (rule.severity, rule.code, rule.key) == (severity, code, key)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import tttcfg
 from tests.builders import checkpoint, old_document, write_json
 from tests.evidence.dialects.tensors import Size, consolidated
 from tests.safetensors.files import weights_file
-from tttcfg.ttt_moshi.kernels import KERNELS, Implementation, Limit, Violation, choose, declare, violations
+from tttcfg.ttt_moshi.kernels import KERNELS, Implementation, Limit, choose, declare, needs, unmet_limits
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import Kernel
 
@@ -46,7 +46,7 @@ def layers(values: dict[str, Any], **changes: Any) -> TTTConfig:
 
 
 def said(kernel: str, config: TTTConfig, tokens: int = TOKENS) -> list[str]:
-    return [str(one) for one in violations(kernel, config, tokens)]
+    return [one.message for one in unmet_limits(kernel, config, tokens)]
 
 
 def test_every_kernel_that_can_be_set_has_its_limits() -> None:
@@ -113,9 +113,9 @@ def test_a_fused_kernel_takes_whole_mini_batches(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", ["thunderkittens", "triton"])
 def test_a_fused_kernel_shares_heads_that_can_be_shared(kernel: str) -> None:
     assert said(kernel, layers(FITTING[kernel], tensor_parallel_size=48)) == []
-    (broken,) = violations(kernel, layers(FITTING[kernel], tensor_parallel_size=5), TOKENS)
+    (broken,) = unmet_limits(kernel, layers(FITTING[kernel], tensor_parallel_size=5), TOKENS)
     assert broken.key == "ttt.tensor_parallel_size"
-    assert str(broken) == f"{kernel} needs the same number of heads on every rank (not 48 heads on 5 ranks)"
+    assert broken.message == f"{kernel} needs the same number of heads on every rank (not 48 heads on 5 ranks)"
 
 
 def test_parameters_in_float32_are_scanned_and_kept_in_it_whatever_is_written() -> None:
@@ -158,8 +158,8 @@ def test_all_broken_limits_are_told_at_once() -> None:
         (
             LINEAR,
             "auto takes triton, which runs on any GPU that Triton supports; thunderkittens needs an inner MLP of "
-            "2 layers (not TTT-Linear), head_dim 64 (not 128), mini_batch_size 64 (not 32), "
-            "dtype bfloat16 (not float32)",
+            "2 layers (not TTT-Linear); thunderkittens needs head_dim 64 (not 128); "
+            "thunderkittens needs mini_batch_size 64 (not 32); thunderkittens needs dtype bfloat16 (not float32)",
         ),
         (
             MOSHI,
@@ -184,7 +184,7 @@ def test_auto_explains_its_choice(values: dict[str, Any], sentence: str) -> None
 
 
 def test_what_does_not_run_here_is_passed_over_too() -> None:
-    reason = Violation("triton", "ttt.kernel", "a GPU (there is none)")
+    reason = needs("triton", "a GPU (there is none)")
     choice = choose(layers(LINEAR), TOKENS, lambda name: [reason] if name == "triton" else [])
     assert choice.name == "torch"
     assert str(choice).endswith("; triton needs a GPU (there is none)")
@@ -216,10 +216,10 @@ def configurations(draw: st.DrawFn) -> TTTConfig:
 
 @given(configurations(), st.sampled_from([1, 48, 125, 640]))
 def test_auto_takes_the_first_kernel_that_fits_and_none_only_among_ranks(config: TTTConfig, tokens: int) -> None:
-    fitting = [kernel for kernel in KERNELS if not violations(kernel, config, tokens)]
+    fitting = [kernel for kernel in KERNELS if not unmet_limits(kernel, config, tokens)]
     choice = choose(config, tokens)
-    assert choice.broken == violations(choice.name, config, tokens)
-    assert fitting[:1] == ([] if choice.broken else [choice.name])
+    assert choice.unmet == unmet_limits(choice.name, config, tokens)
+    assert fitting[:1] == ([] if choice.unmet else [choice.name])
     assert fitting or config.tensor_parallel_size > 1
 
 

@@ -49,13 +49,13 @@ def test_nothing_is_adopted_against_the_tensors(folder: Path) -> None:
     assert not (folder / "training_config.json").exists()
 
 
-def test_a_file_that_the_tensors_refute_is_not_vouched_for(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_the_tensors_refute_is_not_adopted(folder: Path, tmp_path: Path) -> None:
     """Everything that is wrong in it is named at once, with its place and the tensor."""
     wrong = {"ttt": {"layers": "all", "mlp": {"layers": 3}, "base_lr": 0.5}, "lora": {"enable": True, "rank": 8}}
     config = write_json(tmp_path / "wrong.json", wrong)
     with pytest.raises(ContradictionError) as caught:
         tttcfg.adopt(folder, config)
-    told = {problem.key: problem.message for problem in caught.value.problems}
+    told = {problem.key: problem.labelled() for problem in caught.value.problems}
     assert told.keys() == {"ttt.layers", "ttt.mlp.layers", "lora.enable"}
     assert f"({config}:1:10)" in told["ttt.layers"]
     assert "transformer.layers.1." in told["ttt.layers"]
@@ -134,7 +134,9 @@ def test_layers_that_may_have_ttt_are_left_to_whoever_knows(
 ) -> None:
     """One tensor that nobody knows, and which layers have TTT is not proved any more."""
     weights = as_file(tmp_path / "consolidated.safetensors", {**shapes, **UNKNOWN})
-    with pytest.raises(InputError, match=rf"{key}: is not proved: layers have tensors that nobody knows; vouch"):
+    with pytest.raises(
+        InputError, match=rf"{key}: cannot be determined: some layers have tensors of unknown names; give the run's"
+    ):
         tttcfg.adopt(weights)
     assert not sidecar(weights).exists()
     tttcfg.adopt(weights, write_json(tmp_path / "mine.json", {"ttt": known}))
@@ -147,7 +149,7 @@ def test_what_is_doubted_for_one_reason_is_said_in_one_line(folder: Path) -> Non
     assert len(doubts) == 1
     assert "ttt.mini_batch_size, ttt.base_lr" in doubts[0]
     override = run("verify", folder, "ttt.base_lr=0.5").err
-    assert "[doubt] ttt.base_lr: is 0.5, recorded as 1.0: no tensor proves it" in override
+    assert "[doubt] ttt.base_lr: is 0.5, recorded as 1.0: not determined" in override
 
 
 def test_an_old_document_that_is_vouched_for_means_what_it_meant(folder: Path, tmp_path: Path) -> None:

@@ -157,8 +157,9 @@ def test_what_a_document_lacks_is_not_bound_as_if_it_said_so(tmp_path: Path) -> 
         tttcfg.bind(tmp_path)
     [problem] = caught.value.problems
     assert problem.key == "ttt.enable"
-    assert problem.message.startswith(f"is false ({sidecar(weights)} (absent; the default of version 7)), but")
-    assert problem.message.endswith("tttcfg.bind(path, tttcfg.resolve(path))")
+    assert problem.message.startswith("is false, but")
+    assert problem.place == f"{sidecar(weights)} (absent; the default of version 7)"
+    assert problem.advice.endswith("tttcfg.bind(path, tttcfg.resolve(path))")
     assert tttcfg.bind(tmp_path, tttcfg.resolve(tmp_path)).state == "bound"
     assert tttcfg.load_document(sidecar(weights)).training.ttt.layers == (1, 2)
 

@@ -31,7 +31,7 @@ def test_weights_alone_resolve_to_what_they_were_bound_to(tmp_path: Path) -> Non
     assert (origin.source, origin.where) == ("checkpoint", f"{copy} (embedded)")
     assert effective.verification is not None
     assert effective.verification.binding == "bound"
-    assert "unvouched" not in {one.code for one in effective.findings}
+    assert "unconfirmed" not in {one.code for one in effective.findings}
 
 
 def test_bound_alone_they_get_their_document_back(tmp_path: Path) -> None:

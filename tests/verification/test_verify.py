@@ -62,7 +62,7 @@ def refused(folder: Path, *overrides: str, **options: Any) -> dict[str, str]:
     """Return the contradictions of a checkpoint by key, having seen that nothing else was raised."""
     with pytest.raises(ContradictionError) as caught:
         tttcfg.verify(folder, overrides=overrides, **options)
-    return {problem.key: problem.message for problem in caught.value.problems}
+    return {problem.key: f"{problem.sentence} ({problem.place})" for problem in caught.value.problems}
 
 
 def verdicts(verification: Verification) -> dict[str, str]:
@@ -78,9 +78,12 @@ def test_a_checkpoint_of_its_own_configuration_is_verified(tmp_path: Path) -> No
         *("ttt.enable", "ttt.layers", "ttt.inner_model", "ttt.mlp.layers", "ttt.mlp.expansion_factor", "param_dtype"),
         *("ttt.model_dim", "ttt.num_heads", "ttt.head_dim", "ttt.num_layers", "ttt.layer_indices", "lora.enable"),
     }
-    assert all(one.shown for one in found.verdicts.values() if one.outcome == "unverifiable")
-    assert verdicts(found)["ttt.mini_batch_size"] == verdicts(found)["ttt.base_lr"] == "unverifiable"
-    assert {one.key for one in found.findings if one.code == "unverifiable"} >= {"ttt.mini_batch_size", "ttt.rope_mode"}
+    assert all(one.shown for one in found.verdicts.values() if one.outcome == "not_determined")
+    assert verdicts(found)["ttt.mini_batch_size"] == verdicts(found)["ttt.base_lr"] == "not_determined"
+    assert {one.key for one in found.findings if one.code == "not_determined"} >= {
+        "ttt.mini_batch_size",
+        "ttt.rope_mode",
+    }
 
 
 DECISIVE = {Role.ARCHITECTURE, Role.COMPUTATION}
@@ -169,8 +172,8 @@ def test_adapters_that_the_configuration_does_not_have_are_caught(tmp_path: Path
 def test_a_wrong_rank_is_caught(tmp_path: Path) -> None:
     folder = saved(tmp_path, lora_file(layers=[1, 2], rank=8), {"lora.enable": True}, file="lora.safetensors")
     assert refused(folder) == {
-        "lora.rank": f"is 64 (checkpoint {folder}/consolidated/training_config.json), but the weights have 8 "
-        "(text_linear.lora_A.weight); override lora.rank=8"
+        "lora.rank": "is 64, but the weights have 8 (text_linear.lora_A.weight); override lora.rank=8 "
+        f"({folder}/consolidated/training_config.json)"
     }
     assert verdicts(tttcfg.verify(folder, overrides=["lora.rank=8"]))["lora.rank"] == "verified"
 
@@ -180,9 +183,9 @@ def test_merged_weights_whose_config_json_says_lora_are_caught(tmp_path: Path) -
     folder = saved(tmp_path, consolidated(layers=[1, 2]), {"lora.enable": True}, model={"lora": True, "lora_rank": 64})
     with pytest.raises(ContradictionError) as caught:
         tttcfg.verify(folder)
-    first, second = (problem.message for problem in caught.value.problems if problem.key == "lora.enable")
+    first, second = (str(problem) for problem in caught.value.problems if problem.key == "lora.enable")
     assert "override lora.enable=false" in first
-    assert "config.json, lora)" in second
+    assert "config.json, lora: " in second
     assert "LoRA was merged" in first
 
 
@@ -235,7 +238,7 @@ def test_a_config_json_of_another_model_is_caught(tmp_path: Path) -> None:
 def test_a_wrong_head_count_is_caught(tmp_path: Path) -> None:
     folder = saved(tmp_path, consolidated(layers=[1, 2], heads=8))
     found = refused(folder)
-    assert "is 4 (" in found["ttt.num_heads"]
+    assert "is 4," in found["ttt.num_heads"]
     assert "but the weights have 8" in found["ttt.num_heads"]
 
 
@@ -281,7 +284,7 @@ def test_all_contradictions_come_at_once(tmp_path: Path) -> None:
 def test_an_override_of_what_no_shape_depends_on_contradicts_nothing(tmp_path: Path) -> None:
     """Weights stored in one type may be run in another, on purpose: that is a deviation."""
     found = tttcfg.verify(saved(tmp_path, consolidated(layers=[1, 2])), overrides=["param_dtype=bfloat16"])
-    assert found.verdicts["param_dtype"].outcome == "unverifiable"
+    assert found.verdicts["param_dtype"].outcome == "not_determined"
     assert "stored in float32" in found.verdicts["param_dtype"].shown
 
 
@@ -289,7 +292,7 @@ def test_an_override_of_what_no_shape_depends_on_contradicts_nothing(tmp_path: P
 def test_what_an_override_takes_from_a_lower_source_is_chosen_too(tmp_path: Path, taken: str) -> None:
     folder = saved(tmp_path, consolidated(layers=[1, 2]))
     found = tttcfg.verify(folder, {"param_dtype": "bfloat16"}, [f"param_dtype={taken}"])
-    assert found.verdicts["param_dtype"].outcome == "unverifiable"
+    assert found.verdicts["param_dtype"].outcome == "not_determined"
     assert "stored in float32" in found.verdicts["param_dtype"].shown
 
 
@@ -297,11 +300,11 @@ def test_a_default_contradicts_no_type_that_nobody_can_give(tmp_path: Path) -> N
     """There is no param_dtype=float64 to ask for; who gave another one is contradicted all the same."""
     shapes = consolidated(layers=[1, 2], dtype="F64")
     (told,) = (one for one in tttcfg.verify(bare(tmp_path / "a", shapes)).findings if one.key == "param_dtype")
-    assert (told.severity, told.code) == ("warning", "unverifiable")
+    assert (told.severity, told.code) == ("warning", "not_determined")
     assert "stored in float64" in told.message
     folder = saved(tmp_path / "b", shapes)
     assert "override param_dtype=float32" in refused(folder)["param_dtype"]
-    assert verdicts(tttcfg.verify(folder, overrides=["param_dtype=float32"]))["param_dtype"] == "unverifiable"
+    assert verdicts(tttcfg.verify(folder, overrides=["param_dtype=float32"]))["param_dtype"] == "not_determined"
 
 
 def test_tensors_that_are_missing_or_of_another_shape_are_named(tmp_path: Path) -> None:
@@ -333,7 +336,7 @@ def test_names_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path, shapes: 
     folder = bare(tmp_path, shapes)
     found = tttcfg.inspect_weights(folder)
     assert found.dialect is None
-    assert set(verdicts(found).values()) <= {"unverifiable", "verified"}
+    assert set(verdicts(found).values()) <= {"not_determined", "verified"}
     assert [one.severity for one in found.findings if one.code == "dialect"] == ["warning"]
     assert set(found.proved) <= {"param_dtype", "ttt.dtype"}
 
@@ -397,7 +400,7 @@ def test_what_tensors_prove_beats_a_configuration_file_where_no_document_is(tmp_
     assert (winner.source, beaten.source, default.source) == ("weights", "config", "default")
     assert "consolidated.safetensors" in winner.where
     assert verdicts(tttcfg.verify(folder, config))["ttt.layers"] == "verified"
-    doubtful = {one.key for one in effective.findings if one.code == "unvouched"}
+    doubtful = {one.key for one in effective.findings if one.code == "unconfirmed"}
     assert "ttt.base_lr" in doubtful
     assert "param_dtype" not in doubtful
 
@@ -411,7 +414,10 @@ def test_what_a_file_says_and_tensors_refute_is_told_with_both_sides(tmp_path: P
     assert {one.severity for one in told.values()} == {"warning"}
     file = folder / "consolidated" / "consolidated.safetensors"
     tensor = "transformer.layers.1.seq_modeling_block.ttt_layer.ttt.W1"
-    assert told["ttt.mlp.layers"].message == f"is 2, as {file} ({tensor}) proves, not 5 ({config}:1:51)"
+    assert (told["ttt.mlp.layers"].message, str(told["ttt.mlp.layers"].place)) == (
+        f"is 2, as {file} ({tensor}) proves, not 5",
+        f"{config}:1:51",
+    )
     assert set(told.values()) <= set(tttcfg.resolve(folder, config).findings)
 
 
@@ -479,7 +485,7 @@ def test_a_weights_file_that_was_given_is_the_one_that_is_read(tmp_path: Path) -
     folder = saved(tmp_path, consolidated(layers=[1, 2]))
     inside = folder / "consolidated"
     weights_file(inside / "lora.safetensors", lora_file(layers=[1, 2], rank=8))
-    assert "lora.safetensors lies beside" in str([one.message for one in tttcfg.verify(folder).findings])
+    assert "was not read" in str([one.labelled() for one in tttcfg.verify(folder).findings])
     found = refused(inside / "lora.safetensors")
     assert "lora.enable" in found
 

@@ -47,11 +47,11 @@ def refused(folder: Path, *overrides: str, **options: Any) -> dict[str, str]:
     """Return what contradicts a checkpoint, by key."""
     with pytest.raises(ContradictionError) as caught:
         tttcfg.verify(folder, overrides=overrides, **options)
-    return {problem.key: problem.message for problem in caught.value.problems}
+    return {problem.key: f"{problem.sentence} ({problem.place})" for problem in caught.value.problems}
 
 
 def warned(folder: Path) -> list[str]:
-    return [one.message for one in tttcfg.verify(folder).findings if one.severity == "warning"]
+    return [one.sentence for one in tttcfg.verify(folder).findings if one.severity == "warning"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_adapter_file_of_another_configuration_is_caught(
 
 def test_an_adapter_file_of_another_head_count_is_caught(tmp_path: Path) -> None:
     found = refused(saved(tmp_path, tensors.adapters(Size(heads=8, head_dim=8), (1, 2), (32,), 8), OF_ADAPTERS))
-    assert "is 4 (" in found["ttt.num_heads"]
+    assert "is 4," in found["ttt.num_heads"]
     assert "but the weights have 8" in found["ttt.num_heads"]
 
 
@@ -136,14 +136,14 @@ def test_another_scaling_in_config_json_is_caught(tmp_path: Path) -> None:
     assert "config.json has lora_scaling 4.0" in found["lora.scaling"]
     assert "override lora.scaling=4.0" in found["lora.scaling"]
     chosen = tttcfg.verify(folder, overrides=["lora.scaling=1.0"]).verdicts["lora.scaling"]
-    assert chosen.outcome == "unverifiable"
+    assert chosen.outcome == "not_determined"
     assert "the override is 1.0" in chosen.shown
 
 
 def test_a_scaling_that_nobody_said_is_none_that_config_json_contradicts(tmp_path: Path) -> None:
     folder = saved(tmp_path, ONLY_LORA, None, {**MODEL, **LORA, "lora_scaling": 4.0})
     chosen = tttcfg.verify(folder).verdicts["lora.scaling"]
-    assert chosen.outcome == "unverifiable"
+    assert chosen.outcome == "not_determined"
     assert chosen.advice == "override lora.scaling=4.0"
 
 
@@ -208,7 +208,7 @@ def test_an_inner_model_that_the_trainer_never_names_so_is_caught(
     effective: Effective = caught.value.effective
     assert effective.verification is not None
     verdicts = effective.verification.verdicts
-    assert {verdicts[f"ttt.{name}"].outcome for name in ("inner_model", "inner_layer_sizes")} == {"unverifiable"}
+    assert {verdicts[f"ttt.{name}"].outcome for name in ("inner_model", "inner_layer_sizes")} == {"not_determined"}
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "ema.", "base_model.model."])
@@ -263,7 +263,7 @@ def test_layers_that_are_known_count_beside_tensors_that_nobody_knows(
 def test_layers_are_not_verified_where_more_of_them_may_have_ttt(tmp_path: Path) -> None:
     found = tttcfg.verify(saved(tmp_path / "a", WHOLE | UNKNOWN, OF_TTT)).verdicts
     assert {found[f"ttt.{name}"].outcome for name in ("enable", "inner_model", "inner_layer_sizes")} == {"verified"}
-    assert {found[f"ttt.{name}"].outcome for name in ("layers", "layer_indices")} == {"unverifiable"}
+    assert {found[f"ttt.{name}"].outcome for name in ("layers", "layer_indices")} == {"not_determined"}
     plain = tttcfg.verify(
         saved(tmp_path / "b", tensors.moshi(SIZE) | UNKNOWN, {**OF_TTT, "ttt.enable": False})
     ).verdicts
@@ -277,7 +277,7 @@ def test_ttt_behind_a_prefix_leaves_it_open_whether_ttt_is_on(tmp_path: Path, ot
     values = OF_LORA if others is ONLY_LORA else {**OF_TTT, "ttt.enable": False}
     found = tttcfg.verify(saved(tmp_path / "off", shapes, values))
     assert "ttt.enable" not in found.proved
-    assert found.verdicts["ttt.enable"].outcome == "unverifiable"
+    assert found.verdicts["ttt.enable"].outcome == "not_determined"
     on = refused(saved(tmp_path / "on", shapes, {**values, "ttt.enable": True}))
     assert "none of the tensors is known to be of a TTT layer" in on["ttt.enable"]
 
@@ -288,7 +288,7 @@ def test_adapters_under_names_that_nobody_knows_leave_it_open_whether_lora_is_on
     found = tttcfg.verify(saved(tmp_path, shapes, {**OF_TTT, "lora.enable": on}))
     assert found.proved.keys().isdisjoint({"lora.enable", "lora.rank", "ttt.unfrozen_attention_layers"})
     (told,) = (one for one in found.findings if one.key == "lora.enable")
-    assert (told.severity, told.code) == ("warning", "unverifiable")
+    assert (told.severity, told.code) == ("warning", "not_determined")
     assert "lora_A.weight calls itself LoRA, and is not read" in told.message
 
 
@@ -347,19 +347,19 @@ def test_a_file_is_a_base_model_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "key", "value", "words"),
     [
-        ({"lora": "true"}, "lora.enable", "is 'true' (", "lora must be true or false, not text; set it to true there"),
-        ({"lora": 1}, "lora.enable", "is 1 (", "lora must be true or false; set it to true there"),
-        ({"lora_rank": "8"}, "lora.rank", "is '8' (", "lora_rank must be a number, not text; set it to 8 there"),
-        ({"lora_rank": None}, "lora.rank", "is null (", "lora_rank must be a number; set it to 8 there"),
-        ({"lora_rank": True}, "lora.rank", "is true (", "lora_rank must be a number; set it to 8 there"),
+        ({"lora": "true"}, "lora.enable", "is 'true',", "lora must be true or false, not text; set it to true there"),
+        ({"lora": 1}, "lora.enable", "is 1,", "lora must be true or false; set it to true there"),
+        ({"lora_rank": "8"}, "lora.rank", "is '8',", "lora_rank must be a number, not text; set it to 8 there"),
+        ({"lora_rank": None}, "lora.rank", "is null,", "lora_rank must be a number; set it to 8 there"),
+        ({"lora_rank": True}, "lora.rank", "is true,", "lora_rank must be a number; set it to 8 there"),
         (
             {"lora_scaling": "2.0"},
             "lora.scaling",
-            "is '2.0' (",
+            "is '2.0',",
             "lora_scaling must be a number, not text; set it to 2.0",
         ),
-        ({"num_heads": "4"}, "ttt.num_heads", "is '4' (", "num_heads must be a number, not text; set it to 4 there"),
-        ({"dim": [64]}, "ttt.model_dim", "is [64] (", "dim must be a number; set it to 64 there"),
+        ({"num_heads": "4"}, "ttt.num_heads", "is '4',", "num_heads must be a number, not text; set it to 4 there"),
+        ({"dim": [64]}, "ttt.model_dim", "is [64],", "dim must be a number; set it to 64 there"),
     ],
 )
 def test_what_config_json_says_in_another_type_is_told_as_that(

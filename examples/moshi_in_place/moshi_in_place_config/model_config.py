@@ -12,7 +12,7 @@ from typing import Any
 
 from moshi_in_place_config.training_args import TrainArgs
 from tttcfg.errors import Place, Problem, quote
-from tttcfg.family.family import Derived, Rule
+from tttcfg.family.family import Derived
 from tttcfg.schema.fields import config_fields
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -38,13 +38,15 @@ def derive(
     differing = {
         key: stated for key, stated in in_model_config(model or {}).items() if stated != fields[key].get(training)
     }
-    notes = [
-        Rule("warning", Problem("model_config", _said(key, stated, fields[key].get(training)), key, Place(name)))
+    problems = (
+        Problem(
+            "model_config", _difference(key, stated, fields[key].get(training)), key, Place(name), severity="warning"
+        )
         for key, stated in differing.items()
-    ]
-    return Derived(None, {}, (), tuple(notes))
+    )
+    return Derived(None, {}, tuple(problems))
 
 
-def _said(key: str, stated: Any, ours: Any) -> str:
+def _difference(key: str, stated: Any, ours: Any) -> str:
     section, _, field = key.partition(".")
     return f"is {quote(ours)}, and {EMBEDDED[section]}.{field}, which a loader takes, is {quote(stated)}"

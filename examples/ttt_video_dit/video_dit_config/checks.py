@@ -3,26 +3,25 @@
 from collections.abc import Iterator
 
 from tttcfg.errors import Problem
-from tttcfg.family.family import Rule
 from video_dit_config.job_config import JobConfig
 
 KERNEL_TILE = 64
 """Mini-batch that the ThunderKittens kernel of TTT-MLP is compiled for; it looks at no other number."""
 
 
-def check(job: JobConfig) -> list[Rule]:
+def check(job: JobConfig) -> list[Problem]:
     """Return what every rule has to say about `job`."""
     return list(_rules(job))
 
 
-def _rules(job: JobConfig) -> Iterator[Rule]:
+def _rules(job: JobConfig) -> Iterator[Problem]:
     size = job.model.mini_batch_size
     if job.model.ssm_layer == "ttt_mlp" and size != KERNEL_TILE:
         message = f"is {size}, and the kernel of ttt_mlp reads {KERNEL_TILE} tokens at a time, whatever is written"
-        yield Rule("warning", Problem("kernel", message, "model.mini_batch_size"))
+        yield Problem("kernel", message, "model.mini_batch_size", severity="warning")
     if job.model.ssm_layer == "ttt_linear" and (size < 16 or size & (size - 1)):
         message = f"is {size}, and the kernel of ttt_linear needs a power of two from 16 up"
-        yield Rule("warning", Problem("kernel", message, "model.mini_batch_size"))
+        yield Problem("kernel", message, "model.mini_batch_size", severity="warning")
     if job.remat.shard_transformer_inputs and job.parallelism.tp_sharding < 2:
         message = "needs parallelism.tp_sharding of 2 or more"
-        yield Rule("error", Problem("contradiction", message, "remat.shard_transformer_inputs"))
+        yield Problem("contradiction", message, "remat.shard_transformer_inputs")

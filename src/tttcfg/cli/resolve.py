@@ -13,7 +13,7 @@ from tttcfg.api import resolve as resolve_api
 from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
 from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
-from tttcfg.documents.effective import Effective, Finding
+from tttcfg.documents.effective import Effective
 from tttcfg.documents.save import document_bytes
 from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
 from tttcfg.family.extension import all_fields
@@ -64,7 +64,7 @@ def resolve(
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.yaml,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="[KEY]", help="Show where values come from, or one value's whole story."),
+        typer.Option("--explain", metavar="[KEY]", help="Show where values come from, or everything about one value."),
     ] = None,
     write: Annotated[
         Path | None,
@@ -108,7 +108,7 @@ def resolve(
     _show(effective, chosen, output, explain, _header(checkpoint, config))
     if contradiction is not None and output is Output.json:
         fail(contradiction)
-    if contradiction is not None:  # the findings have said it
+    if contradiction is not None:  # the findings report it
         raise typer.Exit(contradiction.exit_code)
     if write is not None:
         data = _file_bytes(effective, chosen, write, _header(checkpoint, config))
@@ -123,20 +123,20 @@ def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
 
 def _show(effective: Effective, family: Family, output: Output, explain: str | None, header: list[str]) -> None:
     colours = ink(sys.stdout)
-    findings: Sequence[Finding] = effective.findings
+    findings: Sequence[Problem] = effective.findings
     if output is Output.json:
         say_json(render.effective_json(effective, family))
         return
     if explain is None and effective.is_contradicted:
-        pass  # there is no configuration that anybody may use
+        pass  # there is no configuration to use
     elif explain is None:
         say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
-        say(render.origins_table(effective.told_origins, colours))
+        say(render.origins_table(effective.shown_origins, colours))
     else:
         fields, names = all_fields(family), _names(effective, family, explain)
         for name in names:
-            say(render.origin_story(fields.get(name), name, effective.origins[name], colours))
+            say(render.origins_text(fields.get(name), name, effective.origins[name], colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
     tell(render.findings_text(findings, ink(sys.stderr)))
 
@@ -148,11 +148,11 @@ def _names(effective: Effective, family: Family, key: str) -> list[str]:
         return names
     derived = family.layers.model_fields if family.layers is not None else {}
     if key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
-        reasons = [one.message for one in effective.findings if one.code in ("model_config", "contradiction")]
+        reasons = [one.sentence for one in effective.findings if one.code in ("model_config", "contradiction")]
         raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
     field = all_fields(family).get(key)
     if field is not None and field.role is Role.SECRET:
-        raise InputError(Problem("unknown_key", "is a secret, which nothing tells", key))
+        raise InputError(Problem("unknown_key", "is a secret, and is never shown", key))
     now = family.chain.spellings.get(key)
     if now is None:
         suggestion = nearest_key(key, list(effective.origins))

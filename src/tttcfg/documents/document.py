@@ -114,8 +114,8 @@ class Document(Generic[Model]):
         return recorded if isinstance(recorded, int) and 0 <= recorded < self.version else self.version
 
     @property
-    def stories(self) -> dict[str, str]:
-        """Where values stand that did not come into it as they are, by dotted name, and why."""
+    def provenance_notes(self) -> dict[str, str]:
+        """Where each value comes from that is not in the document as it is, by dotted name, and why."""
         found = dict.fromkeys(self.assumed, f"{self.path} (absent; the default of version {self.version})")
         for entries, verb in ((self.record.converted, "converted"), (self.record.filled, "filled")):
             for name, entry in entries.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 from typing_extensions import TypeVar
 
 from tttcfg.documents.document import Document
-from tttcfg.errors import InputError, Problem, printable
+from tttcfg.errors import SEVERITIES, InputError, Place, Problem, printable
 from tttcfg.family.extension import Carried
 from tttcfg.family.family import Family, Layers, Model, family_of
 from tttcfg.schema.fields import Section, plain
@@ -26,29 +26,22 @@ if TYPE_CHECKING:  # what only a checkpoint with weights needs
 Settings = TypeVar("Settings", bound=Section)
 
 
-SEVERITIES = ("error", "warning", "info")
-"""How bad a finding is, the gravest first."""
-
-
 class Origin(NamedTuple):
-    """One source's say about a field: the kind of source, its value, and where exactly it stands."""
+    """The value that one source gives a field.
+
+    Attributes:
+        source: The kind of source: override, checkpoint, config, weights, derived or default.
+        place: Where exactly: a line of a file, a file, or the name of what is no file.
+    """
 
     source: str
     value: Any
-    where: str
+    place: Place | str
 
-
-class Finding(NamedTuple):
-    """Something to know about the result; `severity` is info, warning or error, `code` is in `errors.CODES`."""
-
-    severity: str
-    code: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        key = f"{self.key}: " if self.key else ""
-        return printable(f"{self.severity} [{self.code}] {key}{self.message}")
+    @property
+    def where(self) -> str:
+        """The place as text."""
+        return str(self.place)
 
 
 _SHOWN = 3
@@ -111,7 +104,7 @@ class Verification:
         weights: The tensors that were read.
         model: What config.json says, by dotted path.
         document: What the saved configuration says, by dotted path; empty where there is none.
-        verdicts: For every architecture and computation field: verified, contradicted or unverifiable, and why.
+        verdicts: For every architecture and computation field: verified, contradicted or not_determined, and why.
         binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
         findings: All contradictions, what a configuration file says and the tensors refute, and why what is not
             verified cannot be.
@@ -123,7 +116,7 @@ class Verification:
     verdicts: Mapping[str, Verdict]
     binding: str
     binding_reason: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Problem, ...]
 
     @property
     def dialect(self) -> str | None:
@@ -155,7 +148,7 @@ class Effective(Generic[Model, Layers]):
     training: Model
     ttt: Layers | None
     origins: Mapping[str, tuple[Origin, ...]]
-    findings: tuple[Finding, ...]
+    findings: tuple[Problem, ...]
     digest: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     verification: Verification | None = field(default=None, compare=False)
@@ -163,7 +156,7 @@ class Effective(Generic[Model, Layers]):
     carried: Mapping[str, Carried] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        shown = [f"    {_clipped(str(one))}" for one in self.findings[:_SHOWN]]
+        shown = [f"    {_clipped(one.labelled())}" for one in self.findings[:_SHOWN]]
         more = [f"    and {len(self.findings) - _SHOWN} more in .findings"] if len(self.findings) > _SHOWN else []
         return "\n".join((f"<{self._title}", *(f"  {line}" for line in self._summary), *shown, *more)) + ">"
 
@@ -172,12 +165,12 @@ class Effective(Generic[Model, Layers]):
         from tttcfg.formats.html import sections_html  # only a notebook needs it
 
         sections: dict[str, list[tuple[str, ...]]] = {}
-        for name, (used, *others) in self.told_origins.items():
+        for name, (used, *others) in self.shown_origins.items():
             section, _, last = name.rpartition(".")
             source = used.source if used.where == used.source else f"{used.source} {used.where}"
             overridden = "; ".join(f"{one.source}: {_text(one.value)}" for one in others if one.source != "default")
             sections.setdefault(section or "top level", []).append((last, _text(used.value), source, overridden))
-        notes = [*self._summary, *(str(one) for one in self.findings if one.severity != "info")]
+        notes = [*self._summary, *(one.labelled() for one in self.findings if one.severity != "info")]
         return sections_html(self._title, notes, ("setting", "value", "from", "in place of"), sections)
 
     @property
@@ -205,14 +198,19 @@ class Effective(Generic[Model, Layers]):
     @property
     def is_contradicted(self) -> bool:
         """Whether its parts cannot be true together, so that nothing may be computed with it."""
-        return any(one.severity == "error" for one in self.findings)
+        return bool(self.contradictions)
 
     @property
-    def told_origins(self) -> Mapping[str, tuple[Origin, ...]]:
-        """The origins that may be shown: of a contradicted result those of the fields that contradict something."""
+    def contradictions(self) -> tuple[Problem, ...]:
+        """The findings because of which its parts cannot be true together."""
+        return tuple(one for one in self.findings if one.severity == "error")
+
+    @property
+    def shown_origins(self) -> Mapping[str, tuple[Origin, ...]]:
+        """The origins to show: of a contradicted result those of the fields that contradict something."""
         if not self.is_contradicted:
             return self.origins
-        refused = {one.key for one in self.findings if one.severity == "error"}
+        refused = {one.key for one in self.contradictions}
         return {name: given for name, given in self.origins.items() if name in refused}
 
     def extension(self, model: type[Settings]) -> Settings:
@@ -229,12 +227,6 @@ class Effective(Generic[Model, Layers]):
         raise InputError(
             Problem("extension", f"is the model of no extension that is known here ({known})", model.__name__)
         )
-
-
-def finding(severity: str, problem: Problem) -> Finding:
-    """Return a problem as a finding; its place becomes part of the sentence."""
-    where = str(problem.place)
-    return Finding(severity, problem.code, problem.key, f"{problem.message} ({where})" if where else problem.message)
 
 
 def digest(training: Any, family: Family) -> str:
@@ -263,4 +255,4 @@ def digest_of(fields: Mapping[str, Any], version: int) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-UNVOUCHED = "nobody can vouch that the weights were trained with it"
+UNCONFIRMED = "it cannot be confirmed that the weights were trained with it"

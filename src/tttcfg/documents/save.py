@@ -93,18 +93,18 @@ def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
 
 
 def carried(
-    document: Document | None, training: Any, unvouched: Mapping[str, Any], reason: str, files: Mapping[str, Document]
+    document: Document | None, training: Any, unconfirmed: Mapping[str, Any], reason: str, files: Mapping[str, Document]
 ) -> Tree:
     """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
 
     Args:
         document: What the checkpoint carried; what was decided otherwise since is left out.
-        unvouched: Values that nobody can vouch for, with the `reason`.
+        unconfirmed: Values that cannot be confirmed, with the `reason`.
         files: The fields whose value is that of a configuration file which is a whole document, each with it.
     """
     provenance = _carried_from(document, training) if document is not None else {}
-    if document is None and unvouched:
-        provenance["doubted"] = {reason: dict(unvouched)}
+    if document is None and unconfirmed:
+        provenance["doubted"] = {reason: dict(unconfirmed)}
     for name, file in files.items():
         for kind in ("filled", "converted", "doubted"):
             if (entry := getattr(file.record, kind).get(name)) is not None:

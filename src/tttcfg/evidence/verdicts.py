@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Outcome = Literal["verified", "contradicted", "unverifiable"]
+Outcome = Literal["verified", "contradicted", "not_determined"]
 
 
 class Verdict(NamedTuple):
@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
 
 def unverifiable(reason: str) -> Verdict:
-    return Verdict("unverifiable", shown=reason)
+    return Verdict("not_determined", shown=reason)
 
 
 VERIFIED = Verdict("verified")

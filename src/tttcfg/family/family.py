@@ -38,13 +38,12 @@ class ForeignFormat(NamedTuple):
 class Derived(NamedTuple):
     """What a family derives for the layers: their configuration, where each value comes from, and what is wrong.
 
-    `notes` are further things to know about the configuration, none of them wrong.
+    `problems` says why there is no configuration, or what is wrong with it; those of severity info, what was decided.
     """
 
     config: Section | None
     origins: Mapping[str, str]
     problems: tuple[Problem, ...]
-    notes: tuple[Rule, ...] = ()
 
 
 class Derive(Protocol):
@@ -53,13 +52,6 @@ class Derive(Protocol):
     def __call__(
         self, training: Any, model: Mapping[str, Any] | None, name: str, proved: Mapping[str, Any] = ..., /
     ) -> Derived: ...
-
-
-class Rule(NamedTuple):
-    """One thing a check has to say about a configuration: how bad, and the problem."""
-
-    severity: str
-    problem: Problem
 
 
 _FAMILIES: dict[type[Section], Family] = {}
@@ -75,7 +67,7 @@ def nothing_derived(
     return Derived(None, {}, ())
 
 
-def nothing_doubtful(_training: Any) -> list[Rule]:
+def nothing_doubtful(_training: Any) -> list[Problem]:
     """Check nothing beyond what the model itself does."""
     return []
 
@@ -118,7 +110,7 @@ class Family(Generic[Model, Layers]):
     required_to_train: tuple[str, ...] = ()
     layers: type[Layers] | None = None
     derive: Derive = nothing_derived
-    check: Callable[[Any], list[Rule]] = nothing_doubtful
+    check: Callable[[Any], list[Problem]] = nothing_doubtful
     tensors: Callable[[], TensorKnowledge] | None = None
     weight_names: tuple[str, ...] = ()
     unambiguous: bool = False

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.documents.differences import Difference
-from tttcfg.documents.effective import Effective, Finding, Origin, Verification
-from tttcfg.errors import printable
+from tttcfg.documents.effective import Effective, Origin, Verification
+from tttcfg.errors import Problem, printable
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.family import Family
 from tttcfg.schema.fields import ConfigField, Role, plain
@@ -28,6 +28,8 @@ _SIGNS = {
     "doubted": ("?", "cyan"),
     "lost": ("!", "red"),
 }
+_GROUPED = ("unconfirmed", "doubt", "assumed", "not_determined")
+_COUNTED = ("renamed", "removed")
 WIDEST_VALUE = 60
 _BARE = re.compile(r"(\.{0,2}/)?[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
@@ -69,29 +71,28 @@ def table(rows: Iterable[Sequence[str]], ink: Ink, styles: Sequence[str] = ()) -
     return "\n".join(lines) + "\n"
 
 
-def finding_line(finding: Finding, ink: Ink) -> str:
-    label = ink(_SEVERITY_STYLES[finding.severity], finding.severity)
-    key = f"{finding.key}: " if finding.key else ""
-    return f"{label} {printable(f'[{finding.code}] {key}{finding.message}')}"
-
-
-def findings_text(findings: Iterable[Finding], ink: Ink, *, quiet: Sequence[str] = ("renamed", "removed")) -> str:
-    """Return findings line by line; many of one quiet kind become one line."""
-    lines: list[str] = []
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+def findings_text(findings: Iterable[Problem], ink: Ink) -> str:
+    """Return findings line by line; those that differ in their key alone, and renamed settings, share a line."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
     for finding in findings:
-        common = finding.message if finding.code in ("unvouched", "doubt", "assumed", "unverifiable") else ""
+        common = f"{finding.message}; {finding.advice}".removesuffix("; ") if finding.code in _GROUPED else ""
         groups.setdefault((finding.severity, finding.code, common), []).append(finding)
+    lines: list[str] = []
     for (severity, code, common), group in groups.items():
-        if len(group) == 1 or (code not in quiet and not common):
-            lines += [finding_line(finding, ink) for finding in group]
+        if len(group) == 1 or (code not in _COUNTED and not common):
+            lines += [one.labelled() for one in group]
             continue
-        shown = group if common else group[:3]
-        keys = ", ".join(finding.key for finding in shown) + (", …" if len(shown) < len(group) else "")
-        label = ink(_SEVERITY_STYLES[severity], severity)
-        said = f": {common}" if common else f" ({len(group)} settings; --output json says more)"
-        lines.append(f"{label} {printable(f'[{code}] {keys}{said}')}")
-    return "".join(f"{line}\n" for line in lines)
+        keys = ", ".join(one.key for one in (group if common else group[:3])) + (
+            ", …" * (not common and len(group) > 3)
+        )
+        rest = f": {common}" if common else f" ({len(group)} settings; all of them with --output json)"
+        lines.append(printable(f"{severity} [{code}] {keys}{rest}"))
+    return "".join(f"{_with_label(line, ink)}\n" for line in lines)
+
+
+def _with_label(line: str, ink: Ink) -> str:
+    severity, rest = line.split(" ", 1)
+    return f"{ink(_SEVERITY_STYLES[severity], severity)} {rest}"
 
 
 def plan_text(changes: Iterable[Change], ink: Ink) -> str:
@@ -165,8 +166,8 @@ def _flow_text(value: Any) -> str:
 def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: bool = False) -> str:
     """Return the effective configuration as a YAML file with its digest, findings and layer settings as comments."""
     lines = [*header, f"digest: {effective.digest}"]
-    told = [finding for finding in effective.findings if finding.severity != "info"]
-    lines += findings_text(told, Ink(False)).splitlines()
+    shown = [finding for finding in effective.findings if finding.severity != "info"]
+    lines += findings_text(shown, Ink(False)).splitlines()
     if effective.ttt is not None:
         lines.append("the TTT layers read:")
         lines += [f"  {name}: {value_text(value)}" for name, value in effective.ttt.model_dump(mode="json").items()]
@@ -185,41 +186,41 @@ def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
     """Return the documented object of `resolve --output json`; of a contradicted result, what says why."""
     if effective.is_contradicted:
         nothing = {"training": None, "ttt": None}
-        told = _told(effective.told_origins, effective.findings)
-        return {"schema_version": family.head, **nothing, **told, "digest": None}
+        report = _origins_and_findings(effective.shown_origins, effective.findings)
+        return {"schema_version": family.head, **nothing, **report, "digest": None}
     return {
         "schema_version": family.head,
         "training": effective.training.model_dump(mode="json"),
         **({EXTENSIONS: _settings(effective)[EXTENSIONS]} if effective.parts else {}),
         "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
-        **_told(effective.origins, effective.findings),
+        **_origins_and_findings(effective.origins, effective.findings),
         "digest": effective.digest,
     }
 
 
-def _told(given: Mapping[str, tuple[Origin, ...]], findings: Iterable[Finding]) -> dict[str, Any]:
+def _origins_and_findings(given: Mapping[str, tuple[Origin, ...]], findings: Iterable[Problem]) -> dict[str, Any]:
     return {
         "origins": {
             name: [{"source": one.source, "value": plain(one.value), "where": one.where} for one in origins]
             for name, origins in given.items()
         },
-        "findings": [finding._asdict() for finding in findings],
+        "findings": [finding.as_json() for finding in findings],
     }
 
 
 def origins_table(origins: Mapping[str, tuple[Origin, ...]], ink: Ink) -> str:
-    """Return one row per field: its value, the source that won, and where that stands."""
+    """Return one row per field: its value, the source that is used, and the place in it."""
     rows = [(name, value_text(given[0].value), given[0].source, given[0].where) for name, given in origins.items()]
     return table([("KEY", "VALUE", "SOURCE", "WHERE"), *rows], ink, ("cyan", "bold"))
 
 
-def origin_story(field: ConfigField | None, name: str, origins: Sequence[Origin], ink: Ink) -> str:
-    """Return everything there is to say about where one value comes from."""
+def origins_text(field: ConfigField | None, name: str, origins: Sequence[Origin], ink: Ink) -> str:
+    """Return a field's value, what it is, and what every source has for it, the one that is used first."""
     head = f"{ink('bold', name)} = {value_text(origins[0].value, 2000)}\n"
     if field is not None:
         head += f"  {field.description}\n  role {field.role.value}, unit {field.unit}\n"
     rows = [
-        ("  " + ("wins" if rank == 0 else "beaten"), one.source, value_text(one.value), one.where)
+        ("  " + ("used" if rank == 0 else "overridden"), one.source, value_text(one.value), one.where)
         for rank, one in enumerate(origins)
     ]
     return head + table(rows, ink, ("green",))
@@ -260,7 +261,7 @@ def verification_json(verification: Verification, effective: Effective) -> dict[
         "proved": dict(verification.proved),
         "verdicts": {name: one.outcome for name, one in verification.verdicts.items()},
         "binding": verification.binding,
-        "findings": [finding._asdict() for finding in effective.findings],
+        "findings": [finding.as_json() for finding in effective.findings],
     }
 
 
@@ -270,7 +271,7 @@ def verification_text(verification: Verification, ink: Ink) -> str:
     for name, one in verification.verdicts.items():
         groups.setdefault((one.outcome, "" if one.outcome == "contradicted" else one.shown), []).append(name)
     text = f"{weights_line(verification)}\n"
-    for verdict, style in (("contradicted", "red"), ("verified", "green"), ("unverifiable", "dim")):
+    for verdict, style in (("contradicted", "red"), ("verified", "green"), ("not_determined", "dim")):
         for (kind, reason), names in groups.items():
             if kind == verdict:
                 why = f" ({reason})" if reason else ""

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tttcfg.documents.document import Document, document_of
-from tttcfg.documents.effective import Finding, finding
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import extensions_of, sections_in, within
@@ -48,10 +47,10 @@ class Given:
     """
 
     values: Mapping[str, Any]
-    places: Mapping[str, str]
+    places: Mapping[str, Place | str]
     deferred: Mapping[str, Deferred] = dataclasses.field(default_factory=dict)
     documents: Mapping[str, Document] = dataclasses.field(default_factory=dict)
-    notes: tuple[Finding, ...] = ()
+    notes: tuple[Problem, ...] = ()
     parts: Mapping[str, Given] = dataclasses.field(default_factory=dict)
 
 
@@ -70,7 +69,7 @@ def given(tree: Tree, family: Family) -> Given:
     A `schema_version` counts. Without one, a key is read in whatever version has it.
     """
     found = _given(_with_texts(tree, family), family)
-    return replace(found, notes=(*found.notes, *(finding("info", note) for note in tree.notes)))
+    return replace(found, notes=(*found.notes, *(note._replace(severity="info") for note in tree.notes)))
 
 
 def _with_texts(tree: Tree, family: Family) -> Tree:
@@ -127,20 +126,20 @@ def whole_document(tree: Tree, family: Family) -> Document | None:
     return document_of(whole.values, family, tree.file, whole) if whole is not None else None
 
 
-def _not_installed(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Finding]:
+def _not_installed(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Problem]:
     """Name the extensions in a document that are not installed."""
     installed = extensions_of(family)
     for name in sections:
         if name not in installed:
-            yield not_installed(name, str(tree.place((EXTENSIONS, name))))
+            yield not_installed(name, tree.place((EXTENSIONS, name)))
 
 
-def not_installed(name: str, where: str) -> Finding:
-    message = f"is an extension that is not installed; nothing here reads its settings ({where})"
-    return Finding("warning", "extension", f"{EXTENSIONS}.{name}", message)
+def not_installed(name: str, place: Place | str) -> Problem:
+    message = "is an extension that is not installed; its settings are not used"
+    return Problem("extension", message, f"{EXTENSIONS}.{name}", place, severity="warning")
 
 
-def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | None, list[Finding]]:
+def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | None, list[Problem]]:
     """Return a document that has every field of a version, with what its format cannot write; None for any other.
 
     It may have fields of newer versions too, most of those of the newest that it has any of. One that is nearly whole
@@ -167,9 +166,9 @@ def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | 
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     message = (
         f"{tree.file} has nearly all fields of version {newest}, but not {', '.join(missing[:3])}{more}: it is read as "
-        "a part of a configuration, and today's defaults stand for what it does not say"
+        "a part of a configuration, and today's defaults are used for the rest"
     )
-    return None, [Finding("warning", "fragment", "", message)]
+    return None, [Problem("fragment", message, severity="warning")]
 
 
 def _held_against(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
@@ -203,10 +202,10 @@ def _may_be_null(shape: Shape) -> bool:
 
 def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:
     """Return what a whole document gives: every field, what it was filled with and what became of it included."""
-    family, told = document.family, document.stories
+    family, notes = document.family, document.provenance_notes
     written = {str(entry["value"]): old for old, entry in document.record.renamed.items()}
     values = {field.name: field.get(document.training) for field in family.public_fields}
-    places = {name: told.get(name) or str(tree.place(split(written.get(name, name)))) for name in values}
+    places = {name: notes.get(name) or tree.place(split(written.get(name, name))) for name in values}
     secrets: dict[str, Any] = {}
     for field in family.secret_fields:
         if get_path(tree.values, field.path) is not None:
@@ -284,12 +283,12 @@ def _validated(
     except InputError as error:
         raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
     flat = {name: family.fields[name].get(model) for name in _leaf_names(values, family)}
-    places = {name: str(where(family.fields[name].path)) for name in (*flat, *deferred)}
-    notes = [finding("info", note) for note in _notes(record, tree)]
+    places = {name: where(family.fields[name].path) for name in (*flat, *deferred)}
+    notes = list(_notes(record, tree))
     for name, value in flat.items():
         if is_nothing(value) and family.fields[name].nullable and family.fields[name].is_free_text:
-            message = f"is the text {quote(value)}; write null for nothing"
-            notes.append(finding("warning", Problem("null", message, name, places[name])))
+            message, advice = f"is the text {quote(value)}", "write null for nothing"
+            notes.append(Problem("null", message, name, places[name], advice=advice, severity="warning"))
     return Given(flat, places, deferred, notes=tuple(notes))
 
 
@@ -298,7 +297,7 @@ def is_nothing(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() in ("none", "null")
 
 
-def as_field(value: Any, name: str, family: Family, where: str) -> Any:
+def as_field(value: Any, name: str, family: Family, where: Place | str) -> Any:
     """Return a plain value as the field of that name has it.
 
     Raises:
@@ -331,12 +330,14 @@ def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") 
 
 def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
     for old, entry in record.renamed.items():
-        yield Problem("renamed", f"is now called {entry['value']}: {entry['reason']}", old, tree.place(split(old)))
+        message = f"is now called {entry['value']}: {entry['reason']}"
+        yield Problem("renamed", message, old, tree.place(split(old)), severity="info")
     for old, entry in record.removed.items():
-        yield Problem("removed", f"no longer exists: {entry['reason']}", old, tree.place(split(old)))
+        message = f"no longer exists: {entry['reason']}"
+        yield Problem("removed", message, old, tree.place(split(old)), severity="info")
     for path, entry in record.converted.items():
         message = f"was written as {quote(entry['value'])}: {entry['reason']}"
-        yield Problem("converted", message, path, tree.place(split(path)))
+        yield Problem("converted", message, path, tree.place(split(path)), severity="info")
 
 
 def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:
@@ -369,7 +370,7 @@ def merged(sources: list[Given]) -> Given:
     if len(sources) == 1:
         return sources[0]
     values: dict[str, Any] = {}
-    places: dict[str, str] = {}
+    places: dict[str, Place | str] = {}
     deferred: dict[str, Deferred] = {}
     documents: dict[str, Document] = {}
     parts: dict[str, list[Given]] = {}

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tttcfg.documents.effective import Finding, finding
 from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import Extension, extensions_of, path_of, within
@@ -48,7 +47,7 @@ class Overrides:
     """All overrides, in the order in which they apply: of a field, the last is used. `parts` has extensions'."""
 
     entries: list[Override] = dataclasses.field(default_factory=list)
-    notes: list[Finding] = dataclasses.field(default_factory=list)
+    notes: list[Problem] = dataclasses.field(default_factory=list)
     parts: dict[str, Overrides] = dataclasses.field(default_factory=dict)
 
     @property
@@ -177,7 +176,7 @@ def _parsed(text: str, field: ConfigField | None, key: str, found: Overrides) ->
     else:
         value, note = scalar(text.strip()) if text.strip() else text, octal_elsewhere(text.strip(), key, key)
         notes = (note,) if note is not None else ()
-    found.notes += [finding("info", note) for note in notes]
+    found.notes += [note._replace(severity="info") for note in notes]
     return value
 
 
@@ -210,7 +209,7 @@ def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: 
         ) from None
     found.entries += [Override(name, where, item) for name, item in source.values.items()]
     found.entries += [Override(name, where, deferred=one) for name, one in source.deferred.items()]
-    found.notes += [note._replace(message=f"{note.message} ({where})") for note in source.notes]
+    found.notes += [note._replace(place=where) for note in source.notes]
 
 
 def apply_item(override: Override, current: Any) -> Sequence[Any]:

@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 from tttcfg.documents.document import Document
-from tttcfg.documents.effective import SEVERITIES, Effective, Finding, Origin, Origins, finding, whole_digest
+from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
 from tttcfg.documents.save import carried
-from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, quote
 from tttcfg.family.extension import Extension, extensions_of, path_of, within
 from tttcfg.family.family import Family, Layers, Model
 from tttcfg.resolving.config import as_field, given, not_installed, tree_of
-from tttcfg.resolving.findings import rule_findings, source_findings, unvouched, unvouched_reason
+from tttcfg.resolving.findings import source_findings, unconfirmed, unconfirmed_reason
 from tttcfg.resolving.overrides import Override, Overriding, apply_item
 from tttcfg.resolving.sources import Config, Sources, read_sources
 from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain
@@ -61,10 +61,9 @@ def resolve_family(
     for name, where in derived.origins.items():
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
         origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
-    unknown = unvouched(family, sources, training)
-    findings = [*source_findings(family, sources, training, unknown, origins), *rule_findings(family, training)]
-    findings += [finding(_severity(problem), problem) for problem in derived.problems]
-    findings += [finding(note.severity, note.problem) for note in derived.notes]
+    unknown = unconfirmed(family, sources, training)
+    findings = [*source_findings(family, sources, training, unknown, origins), *family.check(training)]
+    findings += derived.problems
     checked = None
     if sources.weights is not None:
         model = (sources.model, sources.model_name)
@@ -76,7 +75,7 @@ def resolve_family(
             demanded=require_weights,
         )
         findings += checked.findings
-    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
+    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), _files(sources, origins))
     parts = {name: _part(one, sources.part(one), restore) for name, one in extensions_of(family).items()}
     for name, part in parts.items():
         origins |= {f"{path_of(name)}{key}": given for key, given in part.origins.items()}
@@ -96,9 +95,8 @@ def resolve_family(
         *(provenance, checked, documents, kept),
     )
     _demand(effective, family, require_ttt, require_training)
-    contradictions = [one for one in findings if one.severity == "error"]
-    if contradictions:
-        raise ContradictionError([Problem(one.code, one.message, one.key) for one in contradictions], effective)
+    if effective.is_contradicted:
+        raise ContradictionError(effective.contradictions, effective)
     return effective
 
 
@@ -107,15 +105,15 @@ class _Part(NamedTuple):
 
     document: Document
     origins: dict[str, tuple[Origin, ...]]
-    findings: list[Finding]
+    findings: list[Problem]
 
 
 def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
     """Resolve the settings of one extension, by their own roles."""
     training, origins, _, sources = within(extension.name, _merged, extension, sources, restore)
-    unknown = unvouched(extension, sources, training)
-    findings = [*source_findings(extension, sources, training, unknown, origins), *rule_findings(extension, training)]
-    provenance = carried(sources.document, training, unknown, unvouched_reason(sources), _files(sources, origins))
+    unknown = unconfirmed(extension, sources, training)
+    findings = [*source_findings(extension, sources, training, unknown, origins), *extension.check(training)]
+    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), _files(sources, origins))
     return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
 
 
@@ -169,19 +167,19 @@ def _said_otherwise(origins: Iterable[Origin], value: Any) -> bool:
     return "override" not in said and any(said.get(source, value) != value for source in ("checkpoint", "config"))
 
 
-def _refuse_unread(findings: Iterable[Finding]) -> None:
+def _refuse_unread(findings: Iterable[Problem]) -> None:
     unread = [Problem(one.code, one.message, one.key) for one in findings if one.code == "extension"]
     if unread:
         raise InputError(unread)
 
 
-def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> str:
+def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> Place | str:
     """Return where the value of `name` stands, or that of a field below it which somebody gave most deliberately."""
     winners = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
     for source in ("override", "checkpoint", "config"):
         for winner in winners:
             if winner.source == source:
-                return winner.where
+                return winner.place
     return ""
 
 
@@ -250,12 +248,12 @@ class _Merge:
                 set_path(found, field.path, plain(self.ranked(field)[0].value))
         return get_path(found, split(name), {})
 
-    def today(self, name: str, deferred: Deferred, where: str) -> tuple[Any, Any]:
+    def today(self, name: str, deferred: Deferred, where: Place | str) -> tuple[Any, Any]:
         """Return a value of an older form in today's, as plain values have it and as the field does."""
         now = deferred.settled(self.said(deferred.conversion.beside))
         return now, as_field(now, name, self.family, where)
 
-    def settled(self, name: str, deferred: Deferred, where: str, notes: list[Finding]) -> Any:
+    def settled(self, name: str, deferred: Deferred, where: Place | str, notes: list[Problem]) -> Any:
         """Return a value of an older form as the field has it today; UNSET where that is refused."""
         try:
             now, value = self.today(name, deferred, where)
@@ -264,7 +262,7 @@ class _Merge:
             return UNSET
         if not same(now, deferred.value):
             message = f"was written as {quote(deferred.value)}: {deferred.conversion.reason}"
-            notes.append(finding("info", Problem("converted", message, name, where)))
+            notes.append(Problem("converted", message, name, where, severity="info"))
         return value
 
     def saved(self) -> dict[str, Origin]:
@@ -272,11 +270,11 @@ class _Merge:
         document = self.document
         if document is None:
             return {}
-        training, path = document.training, document.path
+        training, path = document.training, Place(document.path)
         found = {field.name: Origin("checkpoint", field.get(training), path) for field in self.family.public_fields}
-        for name, story in document.stories.items():
+        for name, note in document.provenance_notes.items():
             if name in found:
-                found[name] = found[name]._replace(where=story)
+                found[name] = found[name]._replace(place=note)
         return found
 
     def shown(self) -> dict[str, Origin]:
@@ -327,7 +325,7 @@ class _Merge:
         """Return `ranked` with the value that `!default` or `!config` asks for put first."""
         for origin in ranked:
             if origin.source == override.action:
-                winner = origin._replace(where=f"{origin.where}, chosen by {override.where}")
+                winner = origin._replace(place=f"{origin.where}, chosen by {override.where}")
                 return (winner, *(other for other in ranked if other is not origin))
         if override.section and any(name.startswith(override.section) for name in self.config.values):
             return ranked  # of a section, !config takes what the file gives
@@ -344,10 +342,6 @@ def _defaults(family: Family) -> dict[str, Origin]:
     }
 
 
-def _severity(problem: Problem) -> str:
-    return "error" if problem.code == "contradiction" else "warning"
-
-
 def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> None:
     problems = []
     if ttt and family.layers is None:
@@ -355,7 +349,7 @@ def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> 
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
     elif ttt and effective.ttt is None:
         reasons = [one for one in effective.findings if one.code in ("model_config", "contradiction")]
-        message = "; ".join(one.message for one in reasons) or "TTT is off in the effective configuration"
+        message = "; ".join(one.sentence for one in reasons) or "TTT is off in the effective configuration"
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
     message = "is needed to train, and neither file nor override gives it"
     demanded = family.required_to_train if training else ()

@@ -142,6 +142,6 @@ class AdapterVerifier(MoshiVerifier):
             yield "full_finetuning", Verdict("contradicted", "true", shown, advice)
         repository, path = self.training.moshi_paths.hf_repo_id, self.training.moshi_paths.moshi_path
         if not (repository or "").strip() and not (path or "").strip():
-            said = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)},"
+            said = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)}"
             advice = "name the base model by moshi_paths.hf_repo_id or moshi_paths.moshi_path"
             yield "moshi_paths.hf_repo_id", Verdict("contradicted", said, shown, advice)

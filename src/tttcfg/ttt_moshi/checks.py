@@ -6,7 +6,6 @@ from collections.abc import Callable
 from math import ceil
 
 from tttcfg.errors import Problem
-from tttcfg.family.family import Rule
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 
 TOKENS_PER_SECOND = 12.5
@@ -18,94 +17,92 @@ def sequence_tokens(training: TrainingArgs) -> int:
     return ceil(training.duration_sec * TOKENS_PER_SECOND)
 
 
-def check(training: TrainingArgs) -> list[Rule]:
+def check(training: TrainingArgs) -> list[Problem]:
     """Return what every rule has to say about `training`."""
     return [found for rule in _RULES if (found := rule(training))]
 
 
-def _say(severity: str, code: str, key: str, message: str) -> Rule:
-    return Rule(severity, Problem(code, message, key))
-
-
-def _full_and_lora(training: TrainingArgs) -> Rule | None:
+def _full_and_lora(training: TrainingArgs) -> Problem | None:
     if training.full_finetuning and training.lora.enable:
-        return _say("error", "contradiction", "full_finetuning", "excludes lora.enable; switch one of them off")
+        return Problem("contradiction", "excludes lora.enable; switch one of them off", "full_finetuning")
     return None
 
 
-def _lora_without_rank(training: TrainingArgs) -> Rule | None:
+def _lora_without_rank(training: TrainingArgs) -> Problem | None:
     if training.lora.enable and not training.lora.rank:
-        return _say("error", "contradiction", "lora.rank", "is 0 with lora.enable; give a rank, or switch LoRA off")
+        return Problem("contradiction", "is 0 with lora.enable; give a rank, or switch LoRA off", "lora.rank")
     return None
 
 
-def _nothing_trained(training: TrainingArgs) -> Rule | None:
+def _nothing_trained(training: TrainingArgs) -> Problem | None:
     if training.full_finetuning or training.lora.enable or training.ttt.enable or training.lora.ft_embed:
         return None
-    return _say("info", "training", "full_finetuning", "nothing would be trained: no full fine-tuning, no LoRA, no TTT")
+    return Problem(
+        "training", "nothing would be trained: no full fine-tuning, no LoRA, no TTT", "full_finetuning", severity="info"
+    )
 
 
-def _enabled_without_layers(training: TrainingArgs) -> Rule | None:
+def _enabled_without_layers(training: TrainingArgs) -> Problem | None:
     if training.ttt.enable and training.ttt.layers == "none":
-        return _say("warning", "training", "ttt.layers", "is none, so ttt.enable changes nothing")
+        return Problem("training", "is none, so ttt.enable changes nothing", "ttt.layers", severity="warning")
     return None
 
 
-def _microbatches(training: TrainingArgs) -> Rule | None:
+def _microbatches(training: TrainingArgs) -> Problem | None:
     if training.ttt.enable and training.num_microbatches > 1:
         message = "more than 1 with TTT stopped the trainer: some TTT parameters never get a gradient"
-        return _say("warning", "training", "num_microbatches", message)
+        return Problem("training", message, "num_microbatches", severity="warning")
     return None
 
 
-def _evaluation_data(training: TrainingArgs) -> Rule | None:
+def _evaluation_data(training: TrainingArgs) -> Problem | None:
     if training.do_eval and not training.data.eval_data:
-        return _say("warning", "training", "data.eval_data", "is empty, and do_eval needs it")
+        return Problem("training", "is empty, and do_eval needs it", "data.eval_data", severity="warning")
     return None
 
 
-def _evaluation_off(training: TrainingArgs) -> Rule | None:
+def _evaluation_off(training: TrainingArgs) -> Problem | None:
     if training.eval_freq and not training.do_eval:
-        return _say("info", "training", "eval_freq", "has no effect while do_eval is false")
+        return Problem("training", "has no effect while do_eval is false", "eval_freq", severity="info")
     return None
 
 
-def _lora_without_effect(training: TrainingArgs) -> Rule | None:
+def _lora_without_effect(training: TrainingArgs) -> Problem | None:
     if training.lora.enable and training.lora.scaling == 0:
-        return _say("warning", "training", "lora.scaling", "is 0, so the adapters have no effect")
+        return Problem("training", "is 0, so the adapters have no effect", "lora.scaling", severity="warning")
     return None
 
 
-def _two_layers(training: TrainingArgs) -> Rule | None:
+def _two_layers(training: TrainingArgs) -> Problem | None:
     mlp = training.ttt.mlp
     if training.ttt.enable and mlp.layers == 2 and (mlp.expansion_factor != 4.0 or mlp.hidden_dims):
         message = (
             "the trainer before version 7 built two layers four times as wide, whatever was written; now this counts"
         )
-        return _say("warning", "training", "ttt.mlp", message)
+        return Problem("training", message, "ttt.mlp", severity="warning")
     return None
 
 
-def _padding(training: TrainingArgs) -> Rule | None:
+def _padding(training: TrainingArgs) -> Problem | None:
     tokens = sequence_tokens(training)
     if training.ttt.enable and tokens % training.ttt.mini_batch_size:
         size = training.ttt.mini_batch_size
         message = f"{tokens} tokens are no whole number of mini-batches of {size}; zeros fill the last, and train too"
-        return _say("info", "padding", "duration_sec", message)
+        return Problem("padding", message, "duration_sec", severity="info")
     return None
 
 
-def _order(training: TrainingArgs) -> Rule | None:
+def _order(training: TrainingArgs) -> Problem | None:
     if training.ttt.enable and training.ttt.persistent_states == "first_sequence":
         message = (
             "is first_sequence: while evaluating, every sequence goes on from the first one of the batch before, so "
             "that results depend on order and batches"
         )
-        return _say("warning", "persistence", "ttt.persistent_states", message)
+        return Problem("persistence", message, "ttt.persistent_states", severity="warning")
     return None
 
 
-_RULES: tuple[Callable[[TrainingArgs], Rule | None], ...] = (
+_RULES: tuple[Callable[[TrainingArgs], Problem | None], ...] = (
     _full_and_lora,
     _lora_without_rank,
     _nothing_trained,

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.family.family import Derived, Rule
+from tttcfg.family.family import Derived
 from tttcfg.schema.validation import validate
 from tttcfg.ttt_moshi.checks import sequence_tokens
-from tttcfg.ttt_moshi.kernels import TILE, choose, violations
+from tttcfg.ttt_moshi.kernels import TILE, choose, unmet_limits
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
@@ -42,16 +42,14 @@ def derive(
         return Derived(None, {}, ())
     found = _layers(training, model, name)
     config = found.config if isinstance(found.config, TTTConfig) else _known(training, model or {}, proved)
-    broken, notes = _kernel(config, sequence_tokens(training))
-    return found._replace(problems=(*found.problems, *broken), notes=notes)
+    return found._replace(problems=(*found.problems, *_of_kernel(config, sequence_tokens(training))))
 
 
 def _layers(training: TrainingArgs, model: Mapping[str, Any] | None, name: str) -> Derived:
     if model is None:
-        message = (
-            "the model's dimensions are unknown, so the layers' configuration is not derived; give --model-config FILE"
-        )
-        return Derived(None, {}, (Problem("model_config", message, "ttt"),))
+        message = "the model's dimensions are unknown, so the layers' configuration is not derived"
+        advice = "give --model-config FILE"
+        return Derived(None, {}, (Problem("model_config", message, "ttt", advice=advice, severity="warning"),))
     needed = dict(DIMENSIONS)
     if any(getattr(training.ttt, field) is None for field in CONTEXTS):
         needed["context"] = "context"
@@ -73,7 +71,8 @@ def unusable(model: Mapping[str, Any], key: str, name: str) -> Problem | None:
     else:
         return None
     return Problem(
-        "model_config", f"{message}; the layers' configuration cannot be derived without it", key, Place(name)
+        *("model_config", f"{message}; the layers' configuration cannot be derived without it", key, Place(name)),
+        severity="warning",
     )
 
 
@@ -90,7 +89,7 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
         problems.append(Problem("contradiction", message, "num_heads", Place(name)))
     if not indices:
         message = f"{ttt.layers} is no layer at all where num_layers is {layers}, so no layer has TTT"
-        problems.append(Problem("model_config", message, "ttt.layers", Place(name)))
+        problems.append(Problem("model_config", message, "ttt.layers", Place(name), severity="warning"))
     if problems:
         return Derived(None, {}, tuple(problems))
     head_dim = dimensions["model_dim"] // heads
@@ -106,9 +105,8 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
     try:
         config = validate(TTTConfig, values, lambda _: Place(name))
     except InputError as error:
-        return Derived(
-            None, {}, tuple(one._replace(code="model_config", key=f"ttt.{one.key}") for one in error.problems)
-        )
+        named = {"code": "model_config", "severity": "warning"}
+        return Derived(None, {}, tuple(one._replace(key=f"ttt.{one.key}", **named) for one in error.problems))
     return Derived(config, _origins(ttt, name), ())
 
 
@@ -127,17 +125,14 @@ def _known(training: TrainingArgs, model: Mapping[str, Any], proved: Mapping[str
     return TTTConfig.model_construct(None, **values, dtype=training.param_dtype, inner_layer_sizes=sizes)
 
 
-def _kernel(config: TTTConfig, tokens: int) -> tuple[tuple[Problem, ...], tuple[Rule, ...]]:
-    """Return the limits that the kernel breaks, and what to know about the choice of `auto` where it is certain."""
-    notes: tuple[Rule, ...] = ()
-    if config.kernel == "auto":
-        choice = choose(config, tokens)
-        broken = choice.broken
-        if broken or all(hasattr(config, field) for field in KERNEL_DIMENSIONS):
-            notes = (Rule("info", Problem("kernel", str(choice), "ttt.kernel")),)
-    else:
-        broken = violations(config.kernel, config, tokens)
-    return tuple(Problem("contradiction", str(one), one.key) for one in broken), notes
+def _of_kernel(config: TTTConfig, tokens: int) -> list[Problem]:
+    """Return the limits of the kernel that are not met, and what `auto` chose where that is certain."""
+    if config.kernel != "auto":
+        return unmet_limits(config.kernel, config, tokens)
+    choice = choose(config, tokens)
+    if choice.unmet or all(hasattr(config, field) for field in KERNEL_DIMENSIONS):
+        return [*choice.unmet, Problem("kernel", str(choice), "ttt.kernel", severity="info")]
+    return []
 
 
 def inner_layer_sizes(ttt: TTTArgs, head_dim: int) -> tuple[int, ...]:

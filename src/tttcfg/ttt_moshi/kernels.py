@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from tttcfg.errors import Problem
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 SHARED = "ttt.tensor_parallel_size"
@@ -20,7 +21,7 @@ TILE = 64
 class Limit(NamedTuple):
     """One thing a kernel needs of a configuration.
 
-    `found` tells what stands there instead, from the configuration and the tokens of a sequence; "" where it is met.
+    `found` returns what is there instead, from the configuration and the tokens of a sequence; "" where it is met.
     """
 
     needs: str
@@ -35,43 +36,37 @@ class Implementation(NamedTuple):
     limits: tuple[Limit, ...]
 
 
-class Violation(NamedTuple):
-    """A limit that a configuration breaks: of which kernel, the key to change, what is needed and what is there."""
-
-    kernel: str
-    key: str
-    needs: str
-
-    def __str__(self) -> str:
-        return f"{self.kernel} needs {self.needs}"
-
-
 class Choice(NamedTuple):
     """The kernel that `auto` takes, and what rules out each one that was tried.
 
-    Where all are ruled out, it is the last, torch, which has the fewest limits, and `broken` holds what it breaks.
+    Where all are ruled out, it is the last, torch, which has the fewest limits, and `unmet` holds those.
     """
 
     name: str
-    ruled_out: Mapping[str, list[Violation]]
+    ruled_out: Mapping[str, list[Problem]]
 
     @property
-    def broken(self) -> list[Violation]:
+    def unmet(self) -> list[Problem]:
         return self.ruled_out.get(self.name, [])
 
     def __str__(self) -> str:
         taken = f"auto takes {self.name}, which runs on {KERNELS[self.name].runs_on}"
-        reasons = [f"{name} needs {', '.join(one.needs for one in found)}" for name, found in self.ruled_out.items()]
-        return "; ".join(["auto finds no kernel" if self.broken else taken, *reasons])
+        reasons = [one.message for unmet in self.ruled_out.values() for one in unmet]
+        return "; ".join(["auto finds no kernel" if self.unmet else taken, *reasons])
 
 
-def violations(kernel: str, config: TTTConfig, tokens: int) -> list[Violation]:
-    """Return every limit of `kernel` that `config` breaks, with sequences of `tokens` tokens.
+def needs(kernel: str, what: str, key: str = "ttt.kernel") -> Problem:
+    """Return the problem that a kernel needs something that is not so."""
+    return Problem("contradiction", f"{kernel} needs {what}", key)
 
-    `config` may lack dimensions that nobody knows; a limit on what is not known is not broken.
+
+def unmet_limits(kernel: str, config: TTTConfig, tokens: int) -> list[Problem]:
+    """Return every limit of `kernel` that `config` does not meet, with sequences of `tokens` tokens.
+
+    `config` may lack dimensions that are not known; a limit on one of those is met.
     """
     return [
-        Violation(kernel, limit.key, f"{limit.needs} (not {found})")
+        needs(kernel, f"{limit.needs} (not {found})", limit.key)
         for limit in KERNELS[kernel].limits
         if (found := _found(limit, config, tokens))
     ]
@@ -84,13 +79,13 @@ def _found(limit: Limit, config: TTTConfig, tokens: int) -> str:
         return ""
 
 
-def choose(config: TTTConfig, tokens: int, unusable: Callable[[str], list[Violation]] = lambda _: []) -> Choice:
+def choose(config: TTTConfig, tokens: int, unusable: Callable[[str], list[Problem]] = lambda _: []) -> Choice:
     """Return the first of `KERNELS` whose limits `config` meets, and that `unusable` does not rule out by its name."""
-    ruled_out: dict[str, list[Violation]] = {}
+    ruled_out: dict[str, list[Problem]] = {}
     for name in KERNELS:
-        if not (broken := violations(name, config, tokens) or unusable(name)):
+        if not (unmet := unmet_limits(name, config, tokens) or unusable(name)):
             break
-        ruled_out[name] = broken
+        ruled_out[name] = unmet
     return Choice(name, ruled_out)
 
 

@@ -1,4 +1,4 @@
-"""A document for a checkpoint that has none: what its tensors prove, and what somebody vouches for."""
+"""A document for a checkpoint that has none: what its tensors prove, and what its user asserts."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 from tttcfg.documents.checkpoint import Checkpoint, weight_names
 from tttcfg.documents.document import DOCUMENT_NAME, Document
-from tttcfg.documents.effective import UNVOUCHED, Effective, Verification
+from tttcfg.documents.effective import UNCONFIRMED, Effective, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import describes
 from tttcfg.schema.fields import plain
 from tttcfg.urls import is_url
-from tttcfg.verification.bind import held, readable, recorded
+from tttcfg.verification.bind import readable, recorded, refused
 from tttcfg.verification.verify import weights_of
 
 PROVED = "the tensors prove it"
-VOUCHED = "a configuration file says so, which was vouched for"
-DOUBTED = "no tensor proves it, and no configuration file that was vouched for says so"
+ASSERTED = "asserted, in a configuration file that was given as the weights' own"
+DOUBTED = "not determined by the tensors, and not asserted in a configuration file"
 
 
 def adopted(effective: Effective, verification: Verification, found: Checkpoint, family: Family) -> Document:
-    """Return the document of a result that no document stands behind, as it can be saved at its path.
+    """Return the document of a checkpoint that has none, from what resolving made of it, to be saved at its path.
 
     Raises:
-        InputError: There is nothing to adopt, or nobody says which layers have TTT.
+        InputError: The checkpoint has a document, or it is not known which layers have TTT.
         ContradictionError: The weights refute what a file says, or would refute the document.
     """
     header = verification.weights.header
@@ -37,7 +37,7 @@ def adopted(effective: Effective, verification: Verification, found: Checkpoint,
     if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
         message = "carries its configuration; tttcfg.bind writes it beside the weights again"
         raise InputError(Problem("unwritable", message, place=header.name))
-    _refute_vouched(effective)
+    _refuse_refuted(effective)
     _refuse_unknown_layers(effective, verification, family)
     document = Document(effective.training, family, family.head, provenance=_rests(effective, family))
     path = os.path.join(found.folder, DOCUMENT_NAME)
@@ -47,36 +47,36 @@ def adopted(effective: Effective, verification: Verification, found: Checkpoint,
     return recorded(document, path, header)
 
 
-def _refute_vouched(effective: Effective) -> None:
-    """Raise a ContradictionError with everything that files were vouched for and tensors refute."""
+def _refuse_refuted(effective: Effective) -> None:
+    """Raise a ContradictionError with everything that is asserted in files and refuted by tensors."""
     refuted = [one for one in effective.findings if (one.code, one.severity) == ("restored", "warning")]
     if refuted:
         advice = "correct the file, or leave that out of it"
-        problems = [Problem("contradiction", f"{one.message}; {advice}", one.key) for one in refuted]
-        raise ContradictionError(problems, effective)
+        raise ContradictionError(
+            (one._replace(code="contradiction", advice=advice, severity="error") for one in refuted), effective
+        )
 
 
 def _refuse_unknown_layers(effective: Effective, verification: Verification, family: Family) -> None:
-    """Raise where tensors that nobody knows could be a layer's TTT, and no file says which layers have it."""
+    """Raise where tensors of unknown names could be a layer's TTT, and no file says which layers have it."""
     header, evidence = verification.weights.header, verification.weights.evidence
     for name in family.knowledge.left_open(evidence, effective.training):
         if effective.origins[name][0].source == "default":
-            message = (
-                "is not proved: layers have tensors that nobody knows; vouch for a configuration file that says it"
-            )
-            raise InputError(Problem("missing", message, name, header.name))
+            message = "cannot be determined: some layers have tensors of unknown names"
+            advice = "give the run's configuration file with --config"
+            raise InputError(Problem("missing", message, name, header.name, advice=advice))
 
 
 def _rests(effective: Effective, family: Family) -> dict[str, Any]:
     """Return what each value of a result rests on, as a document's provenance holds it."""
-    rests: dict[str, dict[str, Any]] = {PROVED: {}, VOUCHED: {}}
+    rests: dict[str, dict[str, Any]] = {PROVED: {}, ASSERTED: {}}
     doubted: dict[str, Any] = {}
     for field in family.public_fields:
         source, value = effective.origins[field.name][0].source, plain(field.get(effective.training))
         if source == "weights":
             rests[PROVED][field.name] = value
         elif source == "config":
-            rests[VOUCHED][field.name] = value
+            rests[ASSERTED][field.name] = value
         elif field in family.model_defining_fields:
             doubted[field.name] = value
     recorded = {kind: _of_files(effective, kind) for kind in ("filled", "converted", "doubted")}
@@ -91,14 +91,14 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
 def _of_files(effective: Effective, kind: str) -> dict[str, Any]:
     """Return what is recorded of values that are from a configuration file which is a whole document itself."""
     groups = effective.provenance.get(kind, {})
-    return {reason: values for reason, values in groups.items() if not reason.startswith(UNVOUCHED)}
+    return {reason: values for reason, values in groups.items() if not reason.startswith(UNCONFIRMED)}
 
 
 def _refusals(document: Document, verification: Verification, found: Checkpoint) -> list[Problem]:
     """Return what the weights would hold against `document`, the others of the folder included."""
     advice = "no document is written that its own weights refute"
     names = [field.name for field in document.family.public_fields]
-    problems = held(found, verification.weights, document, dict.fromkeys(names, advice))
+    problems = refused(found, verification.weights, document, dict.fromkeys(names, advice))
     return problems or list(_beside(document, verification, found))
 
 
@@ -111,7 +111,7 @@ def _beside(document: Document, verification: Verification, found: Checkpoint) -
         ours = evidence.dialect is not None and describes(family, evidence.dialect)
         if not ours or (evidence.layers is not None and not evidence.layers.value and evidence.rank is None):
             continue  # a base model, for one, is no checkpoint of its own
-        problems = held(found, weights, document, {})
+        problems = refused(found, weights, document, {})
         if keys := dict.fromkeys(one.key for one in problems if one.code == "contradiction"):
             message = f"is of another configuration ({', '.join(keys)}), and the folder can have one {DOCUMENT_NAME}"
             yield Problem("contradiction", f"{message}; move one of the two to a folder of its own", place=header.name)

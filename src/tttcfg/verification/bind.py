@@ -12,20 +12,19 @@ from typing import Any, NamedTuple
 from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
 from tttcfg.documents.differences import differences
 from tttcfg.documents.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, load_document, parse_document
-from tttcfg.documents.effective import Binding, Origin, Weights, digest
+from tttcfg.documents.effective import Binding, Weights, digest
 from tttcfg.documents.save import WEIGHTS, document_bytes, weights_record
-from tttcfg.errors import ContradictionError, InputError, Problem
+from tttcfg.errors import ContradictionError, InputError, Place, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import binder, is_its_own, read_as
 from tttcfg.files.storage import read_bytes, write_atomically
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.metadata import rewriting
-from tttcfg.schema.fields import plain
 from tttcfg.schema.paths import Tree
 from tttcfg.urls import is_url
 from tttcfg.verification.bindings import REPLACES, binding_of, contradiction, marked, records_of, strayed, unread_mark
 from tttcfg.verification.tags import EMBEDDED, KEY, embedded_bytes, embedded_document, fingerprint, mark_for, mark_of
-from tttcfg.verification.verify import verification, weights_of
+from tttcfg.verification.verify import GIVEN, contradictions, weights_of
 
 
 class _Standing(NamedTuple):
@@ -66,7 +65,7 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
         message = f"there is no {DOCUMENT_NAME}; give the configuration that the weights belong to"
         raise InputError(Problem("missing", message, place=found.folder))
     advice = "bind what resolving makes of the two: tttcfg.bind(path, tttcfg.resolve(path))"
-    problems = held(found, weights, document, dict.fromkeys(document.assumed, advice))
+    problems = refused(found, weights, document, dict.fromkeys(document.assumed, advice))
     if given is not None:
         problems = [problem for problem in problems if problem.code != "binding"]
     if problems:
@@ -217,31 +216,20 @@ def _metadata(header: Header, mark: Mapping[str, str]) -> dict[str, str]:
     return {**mark, **header.metadata, KEY: mark[KEY]}
 
 
-def held(found: Checkpoint, weights: Weights, document: Document, advice: Mapping[str, str]) -> list[Problem]:
-    """Return what contradicts a configuration of tensors, model and what they are bound to, as if it lay beside them.
+def refused(found: Checkpoint, weights: Weights, document: Document, advice: Mapping[str, str]) -> list[Problem]:
+    """Return where a document contradicts tensors, model and what they are bound to, as if it were beside them.
 
     Args:
         advice: What to do about a field, by its dotted path, where an override is nothing that could be given.
     """
-    family, training = document.family, document.training
     model = read_model_config(found.model_config) if found.model_config is not None else None
-    name = found.model_config or ""
-    derived = family.derive(training, model, name, weights.proved)
-    where, absent = document.path or "the configuration that was given", document.stories
-    origins = {
-        field.name: (Origin("checkpoint", plain(field.get(training)), absent.get(field.name, where)),)
-        for field in family.public_fields
-    } | {key: (Origin("derived", None, place),) for key, place in derived.origins.items()}
-    checked = verification(family, weights, training, derived, (model, name), document, origins)
-    problems = [problem for problem in derived.problems if problem.code == "contradiction"]
-    for one in checked.findings:
-        judged = checked.verdicts.get(one.key)
-        message = one.message
-        if one.code == "contradiction" and one.key in advice and judged is not None and not judged.where:
-            message = f"is {judged.said} ({origins[one.key][0].where}), but {judged.shown}; {advice[one.key]}"
-        if one.severity == "error":
-            problems.append(Problem(one.code, message, one.key))
-    return problems
+    named = (model, found.model_config or "")
+    place = Place(document.path) if document.path else GIVEN
+    own = {place, *document.provenance_notes.values()}  # and not the model's config.json
+    return [
+        one._replace(advice=advice[one.key]) if one.key in advice and one.place in own else one
+        for one in contradictions(document.family, weights, document.training, named, document, place=place)
+    ]
 
 
 class _Writer:

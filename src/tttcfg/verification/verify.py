@@ -8,8 +8,8 @@ from typing import Any
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document
-from tttcfg.documents.effective import Finding, Origin, Verification, Weights, finding
-from tttcfg.errors import Problem, quote
+from tttcfg.documents.effective import Origin, Verification, Weights
+from tttcfg.errors import Place, Problem, quote
 from tttcfg.evidence.evidence import gather
 from tttcfg.evidence.recognition import DIALECTS
 from tttcfg.evidence.verdicts import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Verdict
@@ -19,7 +19,9 @@ from tttcfg.safetensors.shards import is_index, is_index_of
 from tttcfg.schema.fields import Role, plain
 from tttcfg.verification.bindings import binding_of, contradiction, strayed
 
-_GRAVITY = ("unverifiable", "verified", "contradicted")
+GIVEN = "the configuration that was given"
+"""The place of values of which nothing else is known."""
+_GRAVITY = ("not_determined", "verified", "contradicted")
 
 
 def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
@@ -74,18 +76,49 @@ def verification(
     described = demanded or document is not None or _is_described(family, origins)
     found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
     found += [
-        Finding("info", "merged", name, f"is {quote(one.value)}: {one.tensor}")
+        Problem("merged", f"is {quote(one.value)}: {one.tensor}", name, severity="info")
         for name, one in weights.as_saved.items()
     ]
     found += _refuted(family, training, {name: one for name, one in origins.items() if name not in weights.as_saved})
     if binding.state == "contradicted":
-        found.append(finding("error", contradiction(binding, binder(family, weights.header.name))))
+        found.append(contradiction(binding, binder(family, weights.header.name)))
     elif binding.state == "unbound":
         severity = "warning" if document is not None and strayed(weights.header, document) else "info"
-        found.append(Finding(severity, "unbound", "", f"weights and configuration are not bound: {binding.reason}"))
-    found += [_unverifiable(name, one) for name, one in verdicts.items() if one.outcome == "unverifiable"]
+        message = f"weights and configuration are not bound: {binding.reason}"
+        found.append(Problem("unbound", message, severity=severity))
+    found += [_not_determined(name, one) for name, one in verdicts.items() if one.outcome == "not_determined"]
     stated = known.in_model_config(model[0] or {})
     return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
+
+
+def contradictions(
+    family: Family,
+    weights: Weights,
+    training: Any,
+    model: tuple[Mapping[str, Any] | None, str],
+    document: Document | None = None,
+    *,
+    origins: Mapping[str, tuple[Origin, ...]] | None = None,
+    place: Place | str = GIVEN,
+) -> list[Problem]:
+    """Return where a configuration contradicts the tensors, the model that they are for, or what binds them.
+
+    Args:
+        origins: Where each value comes from, if that is known; what an override decided may depart from what is stored.
+        place: Where all values come from otherwise.
+    """
+    derived = family.derive(training, *model, weights.proved)
+    if origins is None:
+        source = "checkpoint" if document is not None else "config"
+        absent = document.provenance_notes if document is not None else {}
+        origins = {
+            field.name: (Origin(source, plain(field.get(training)), absent.get(field.name, place)),)
+            for field in family.public_fields
+        }
+    origins = {**{key: (Origin("derived", None, place),) for key, place in derived.origins.items()}, **origins}
+    chosen = [key for key, given in origins.items() if given and given[0].source == "override"]
+    checked = verification(family, weights, training, derived, model, document, origins, chosen=chosen)
+    return [one for one in (*derived.problems, *checked.findings) if one.severity == "error"]
 
 
 def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
@@ -102,55 +135,47 @@ def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> 
     return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins[name])
 
 
-def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[Finding]:
+def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[Problem]:
     """Yield what is wrong with the weights themselves; `described` where a configuration claims to be theirs."""
     header, evidence = weights.header, weights.evidence
     if header.truncated is not None:
-        yield finding("error", header.truncated)
+        yield header.truncated
     for problem in evidence.problems:
         if family.tensors is None:
             break
         if problem.code != "dialect":
-            yield finding("error", problem)
+            yield problem
         elif not described:
-            yield finding("warning", problem)
+            yield problem._replace(severity="warning")
         else:
             message = f"{problem.message}; nothing of this configuration is in these weights"
-            yield finding("error", problem._replace(message=message))
-    yield from (finding("warning", note) for note in evidence.notes)
+            yield problem._replace(message=message)
+    yield from (note._replace(severity="warning") for note in evidence.notes)
     if family.tensors is not None and evidence.dialect is not None and not describes(family, evidence.dialect):
         message = f"are of {evidence.dialect.title}, which a configuration of {family.name} does not describe"
-        problem = Problem("dialect", f"the weights {message}", place=header.name)
-        yield finding("error" if described else "info", problem)
+        severity = "error" if described else "info"
+        yield Problem("dialect", f"the weights {message}", place=header.name, severity=severity)
     if weights.beside:
-        message = f"lies beside {header.name}, and was not read; give its path to hold the configuration against it"
-        yield Finding("warning", "weights", "", f"{', '.join(weights.beside)} {message}")
+        message = f"{', '.join(weights.beside)} beside {header.name} was not read"
+        advice = "give its path to check the configuration against it"
+        yield Problem("weights", message, advice=advice, severity="warning")
 
 
-def _contradictions(said: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
+def _contradictions(said: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
     for name, one in said:
-        if one.outcome != "contradicted" or not one.advice:
-            continue
-        origin = origins[name][0] if name in origins else None
-        where = one.where or (_place(origin) if origin is not None else "")
-        source = f" ({where})" if where else ""
-        yield finding("error", Problem("contradiction", f"is {one.said}{source}, but {one.shown}; {one.advice}", name))
+        if one.outcome == "contradicted" and one.advice:
+            place = one.where or (origins[name][0].place if name in origins else "")
+            yield Problem("contradiction", f"is {one.said}, but {one.shown}", name, place, advice=one.advice)
 
 
-def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Finding]:
-    """Name everything that a configuration file says and the tensors refute, where the tensors were believed."""
-    for name, (winner, *beaten) in origins.items():
-        said = next((one for one in beaten if one.source == "config"), None)
-        if winner.source == "weights" and said is not None and said.value != family.fields[name].get(training):
-            message = f"is {quote(winner.value)}, as {winner.where} proves, not {quote(plain(said.value))}"
-            yield Finding("warning", "restored", name, f"{message} ({said.where})")
+def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
+    """Yield everything in a configuration file that the tensors refute, where the tensors' value is used."""
+    for name, (used, *overridden) in origins.items():
+        given = next((one for one in overridden if one.source == "config"), None)
+        if used.source == "weights" and given is not None and given.value != family.fields[name].get(training):
+            message = f"is {quote(used.value)}, as {used.where} proves, not {quote(plain(given.value))}"
+            yield Problem("restored", message, name, given.place, severity="warning")
 
 
-def _unverifiable(name: str, one: Verdict) -> Finding:
-    if not one.advice:
-        return Finding("info", "unverifiable", name, one.shown)
-    return Finding("warning", "unverifiable", name, f"{one.shown}; {one.advice}")
-
-
-def _place(origin: Origin) -> str:
-    return origin.where if origin.where.startswith(origin.source) else f"{origin.source} {origin.where}"
+def _not_determined(name: str, one: Verdict) -> Problem:
+    return Problem("not_determined", one.shown, name, advice=one.advice, severity="warning" if one.advice else "info")

@@ -114,8 +114,9 @@ def test_a_configuration_of_unknown_origin_is_called_the_one_that_was_given(tmp_
     wrong = resolved(tmp_path, {**LORA, "lora.rank": 8})
     with pytest.raises(ContradictionError) as caught:
         load_checkpoint(fresh(wrong), folder, wrong.training)
-    said = [one.message for one in caught.value.problems if one.key == "lora.rank"]
-    assert any(one.startswith("is 8 (configuration that was given), but the weights have 4") for one in said)
+    found = [(str(one.place), one.message) for one in caught.value.problems if one.key == "lora.rank"]
+    place = "the configuration that was given"
+    assert any(one[0] == place and one[1].startswith("is 8, but the weights have 4") for one in found)
 
 
 def test_an_override_on_purpose_is_loaded_and_told(tmp_path: Path) -> None:

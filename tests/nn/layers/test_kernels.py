@@ -37,16 +37,17 @@ def test_torch_is_always_there_and_the_rest_only_where_it_is_registered() -> Non
     missing = "an implementation registered with tttcfg.nn (there is none)"
     config = ttt_config(LINEAR, mini_batch_size=16)
     assert str(choose_kernel(config)) == (
-        "auto takes torch, which runs on any device; thunderkittens needs an inner MLP of 2 layers (not TTT-Linear), "
-        "head_dim 64 (not 16), mini_batch_size 64 (not 16), dtype bfloat16 (not float32), inner_norm_eps 1e-06 (not "
-        "1e-08); triton needs inner_norm_eps 1e-06 (not 1e-08)"
+        "auto takes torch, which runs on any device; thunderkittens needs an inner MLP of 2 layers (not TTT-Linear); "
+        "thunderkittens needs head_dim 64 (not 16); thunderkittens needs mini_batch_size 64 (not 16); thunderkittens "
+        "needs dtype bfloat16 (not float32); thunderkittens needs inner_norm_eps 1e-06 (not 1e-08); triton needs "
+        "inner_norm_eps 1e-06 (not 1e-08)"
     )
     config = ttt_config(LINEAR, mini_batch_size=16, inner_norm_eps=1e-6)
     assert str(choose_kernel(config)).endswith(f"; triton needs {missing}")
     config = ttt_config(LINEAR, mini_batch_size=16, dtype="bfloat16", read_out="twice")
     assert str(choose_kernel(config)).endswith(
-        "triton needs inner_norm_eps 1e-06 (not 1e-08), read_out once (not twice), a scan in float32 (not bfloat16), "
-        "a state that stays float32 (not rounded to bfloat16)"
+        "triton needs inner_norm_eps 1e-06 (not 1e-08); triton needs read_out once (not twice); triton needs a scan in "
+        "float32 (not bfloat16); triton needs a state that stays float32 (not rounded to bfloat16)"
     )
 
 
@@ -85,7 +86,7 @@ def test_a_kernel_that_was_asked_for_is_never_replaced(registered: Register) -> 
     registered("triton", devices=("cuda",))
     with pytest.raises(ContradictionError, match=r"triton needs a cuda device \(not cpu\)"):
         TTTLayer(config)(tokens(1, 4))
-    assert choose_kernel(config).broken
+    assert choose_kernel(config).unmet
     with pytest.raises(ContradictionError, match="needs mini_batch_size a power of two of at least 16"):
         TTTLayer(ttt_config(LINEAR, kernel="triton"))
 

@@ -18,9 +18,8 @@ from tttcfg.family.family import Derived, Family
 from tttcfg.nn.layers.hybrid import HybridLayer, SequenceModelingBlock
 from tttcfg.nn.ranks.wrappers import inside
 from tttcfg.safetensors.header import Header
-from tttcfg.schema.fields import plain
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
-from tttcfg.verification.verify import verification
+from tttcfg.verification import verify
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -37,6 +36,8 @@ def contradictions(
 ) -> list[Problem]:
     """Return where a configuration contradicts the names, shapes and dtypes of `header`, all at once.
 
+    What is missing to derive what the layers read is an error here: a model is built of it.
+
     Args:
         model: The model's config.json, if there is one, and what it is called in messages.
         derived: What its layers read, if that is known already.
@@ -46,14 +47,8 @@ def contradictions(
     evidence = gather(header)
     weights = Weights(header, evidence, family.knowledge.proved(evidence))
     derived = derived or family.derive(training, *model, weights.proved)
-    if origins is None:
-        where = "configuration that was given"
-        origins = {one.name: (Origin("config", plain(one.get(training)), where),) for one in family.public_fields}
-    known = {**{key: (Origin("derived", None, place),) for key, place in derived.origins.items()}, **origins}
-    chosen = [key for key, given in known.items() if given and given[0].source == "override"]
-    checked = verification(family, weights, training, derived, model, document, known, chosen=chosen)
-    problems = [problem for problem in derived.problems if problem.code in ("contradiction", "model_config")]
-    return problems + [Problem(one.code, one.message, one.key) for one in checked.findings if one.severity == "error"]
+    needed = [one._replace(severity="error") for one in derived.problems if one.code == "model_config"]
+    return needed + verify.contradictions(family, weights, training, model, document, origins=origins)
 
 
 def departures(
@@ -64,7 +59,7 @@ def departures(
     Args:
         dtype: The type that the parameters may have on purpose, beside the configuration's `param_dtype`.
     """
-    if not derived.problems:  # else it builds nothing
+    if not any(one.severity != "info" for one in derived.problems):  # else it builds nothing
         yield from _of_layers(model, derived.config)  # type: ignore[arg-type]  # the only family has a TTTConfig
     yield from _of_adapters(model, training)
     wanted: torch.dtype = getattr(torch, training.param_dtype)

@@ -18,7 +18,7 @@ import torch
 from tttcfg.errors import ContradictionError, Problem, TttcfgError
 from tttcfg.nn.layers.inner import State
 from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
-from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, Violation, choose, declare, violations
+from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, choose, declare, needs, unmet_limits
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 
@@ -132,27 +132,26 @@ def candidates(config: TTTConfig) -> tuple[Kernel, ...]:
         ContradictionError: There is none.
     """
     names = KERNELS if config.kernel == "auto" else (config.kernel,)
-    found = {name: _broken(config, name) for name in names}
-    if not (fitting := tuple(_registered[name] for name, broken in found.items() if not broken)):
-        problems = [Problem("contradiction", str(one), one.key) for broken in found.values() for one in broken]
-        raise ContradictionError(problems)
+    found = {name: _unmet(config, name) for name in names}
+    if not (fitting := tuple(_registered[name] for name, unmet in found.items() if not unmet)):
+        raise ContradictionError(one for unmet in found.values() for one in unmet)
     return fitting
 
 
 def choose_kernel(config: TTTConfig, device: str | torch.device = "cpu") -> Choice:
     """Return which kernel runs the scan on a device, and why those before it were passed over.
 
-    One that the configuration names is never replaced; `broken` of the choice says what keeps it from running.
+    One that the configuration names is never replaced; `unmet` of the choice has what keeps it from running.
     """
     kind = torch.device(device).type
 
-    def unusable(name: str) -> list[Violation]:
+    def unusable(name: str) -> list[Problem]:
         return _missing(name) or _elsewhere(name, kind)
 
     if config.kernel == "auto":
         return choose(config, config.mini_batch_size, unusable)
-    broken = _broken(config, config.kernel) or unusable(config.kernel)
-    return Choice(config.kernel, {config.kernel: broken} if broken else {})
+    unmet = _unmet(config, config.kernel) or unusable(config.kernel)
+    return Choice(config.kernel, {config.kernel: unmet} if unmet else {})
 
 
 def running(kernels: tuple[Kernel, ...], device: torch.device) -> Kernel:
@@ -164,26 +163,25 @@ def running(kernels: tuple[Kernel, ...], device: torch.device) -> Kernel:
     for kernel in kernels:
         if not kernel.devices or device.type in kernel.devices:
             return kernel
-    broken = [one for kernel in kernels for one in _elsewhere(kernel.name, device.type)]
-    raise ContradictionError(Problem("contradiction", str(one), one.key) for one in broken)
+    raise ContradictionError(one for kernel in kernels for one in _elsewhere(kernel.name, device.type))
 
 
-def _broken(config: TTTConfig, name: str) -> list[Violation]:
+def _unmet(config: TTTConfig, name: str) -> list[Problem]:
     """Return what rules a kernel out wherever it runs: the layers fill up mini-batches, so every one is whole."""
-    return violations(name, config, config.mini_batch_size) or _missing(name)
+    return unmet_limits(name, config, config.mini_batch_size) or _missing(name)
 
 
-def _missing(name: str) -> list[Violation]:
+def _missing(name: str) -> list[Problem]:
     if name in _registered:
         return []
-    return [Violation(name, "ttt.kernel", "an implementation registered with tttcfg.nn (there is none)")]
+    return [needs(name, "an implementation registered with tttcfg.nn (there is none)")]
 
 
-def _elsewhere(name: str, kind: str) -> list[Violation]:
+def _elsewhere(name: str, kind: str) -> list[Problem]:
     kernel = _registered[name]
     if not kernel.devices or kind in kernel.devices:
         return []
-    return [Violation(name, "ttt.kernel", f"a {' or '.join(kernel.devices)} device (not {kind})")]
+    return [needs(name, f"a {' or '.join(kernel.devices)} device (not {kind})")]
 
 
 register(Kernel("torch", torch_scan))

@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from tttcfg.api import resolve
 from tttcfg.documents.document import parse_document
-from tttcfg.documents.effective import Effective, Finding, Origin, Origins, whole_digest
+from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
 from tttcfg.documents.save import canonical_bytes, document_tree
 from tttcfg.errors import Place, Problem, RankError, TttcfgError, quote
 from tttcfg.family.extension import path_of
@@ -211,16 +211,19 @@ def _raised(told: Tree, number: int) -> TttcfgError:
     if told["kind"] not in kinds:
         reason = told.get("message") or "; ".join(one["message"] for one in told["problems"][:_SHOWN])
         return RankError(Problem("ranks", f"rank {number} failed: {reason}"))
-    problems = [Problem(**{**one, "place": _place(one["place"])}) for one in told["problems"]]
-    return kinds[told["kind"]](problems)
+    return kinds[told["kind"]](map(_problem, told["problems"]))
 
 
 def _kinds(kind: type[TttcfgError]) -> list[type[TttcfgError]]:
     return [kind, *(found for below in kind.__subclasses__() for found in _kinds(below))]
 
 
-def _place(told: Any) -> Any:
-    return Place(*told) if isinstance(told, list) else told
+def _problem(fields: Tree) -> Problem:
+    return Problem(**{**fields, "place": _place(fields["place"])})
+
+
+def _place(place: Any) -> Place | str:
+    return Place(*place) if isinstance(place, list) else place
 
 
 def _text_of(effective: Effective) -> str:
@@ -229,10 +232,10 @@ def _text_of(effective: Effective) -> str:
         "document": canonical_bytes(document_tree(as_document(effective))).decode(),
         "ttt": None if effective.ttt is None else effective.ttt.model_dump(mode="json"),
         "origins": {
-            name: [[one.source, plain(one.value), one.where] for one in given]
+            name: [[one.source, plain(one.value), one.place] for one in given]
             for name, given in effective.origins.items()
         },
-        "findings": effective.findings,
+        "findings": [one._asdict() for one in effective.findings],
         "digest": effective.digest,
         "provenance": effective.provenance,
     }
@@ -246,8 +249,11 @@ def _understood(tree: Tree, given: Family | None) -> Effective:
     ttt = None
     if family.layers is not None and tree["ttt"] is not None:
         ttt = family.layers.model_validate_json(json.dumps(tree["ttt"]))
-    origins = {name: tuple(Origin(*one) for one in given) for name, given in tree["origins"].items()}
-    findings = tuple(Finding(*one) for one in tree["findings"])
+    origins = {
+        name: tuple(Origin(source, value, _place(place)) for source, value, place in given)
+        for name, given in tree["origins"].items()
+    }
+    findings = tuple(_problem(one) for one in tree["findings"])
     told = whole_digest(document.training, family, document.parts)
     effective = Effective(
         document.training,
