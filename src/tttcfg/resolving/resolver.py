@@ -16,7 +16,7 @@ from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
 from tttcfg.documents.save import carried
 from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, quote
-from tttcfg.family.extension import Extension, extensions_of, path_of, within
+from tttcfg.family.extension import extensions_of, path_of, within
 from tttcfg.family.family import Family, Layers, Model
 from tttcfg.resolving.config import as_field, given, not_installed, tree_of
 from tttcfg.resolving.findings import source_findings, unconfirmed, unconfirmed_reason
@@ -54,45 +54,43 @@ def resolve_family(
     if restore not in get_args(Restore):
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
-    sources = read_sources(family, checkpoint, config, overrides, model_config, restoring=restore != "none")
-    training, origins, chosen, sources = _merged(family, sources, restore)
-    proved = sources.weights.proved if sources.weights is not None else {}
-    derived = family.derive(training, sources.model, sources.model_name, proved)
-    for name, where in derived.origins.items():
+    given = read_sources(family, checkpoint, config, overrides, model_config, restoring=restore != "none")
+    own = _resolved(family, given, restore)
+    parts = {
+        name: within(name, _resolved, one, given.part(one), restore) for name, one in extensions_of(family).items()
+    }
+    training, sources, origins, findings = own.document.training, own.sources, own.origins, own.findings
+    model, weights = (sources.model, sources.model_name), sources.weights
+    derived = family.derive(training, *model, weights.proved if weights is not None else {})
+    for name, place in derived.origins.items():
         value = plain(getattr(derived.config, name.rpartition(".")[2]))
-        origins[name] = (Origin("derived", value, where), *origins.get(name, ()))
-    unknown = unconfirmed(family, sources, training)
-    findings = [*source_findings(family, sources, training, unknown, origins), *family.check(training)]
+        origins[name] = (Origin("derived", value, place), *origins.get(name, ()))
     findings += derived.problems
     checked = None
-    if sources.weights is not None:
-        model = (sources.model, sources.model_name)
+    if weights is not None:
         from tttcfg.verification.verify import verification  # only a checkpoint with weights needs it
 
         checked = verification(
-            *(family, sources.weights, training, derived, model, sources.document, origins),
-            chosen=chosen,
+            *(family, weights, training, derived, model, sources.document, origins),
+            chosen=own.overridden,
             demanded=require_weights,
         )
         findings += checked.findings
-    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), _files(sources, origins))
-    parts = {name: _part(one, sources.part(one), restore) for name, one in extensions_of(family).items()}
     for name, part in parts.items():
-        origins |= {f"{path_of(name)}{key}": given for key, given in part.origins.items()}
+        origins |= {f"{path_of(name)}{key}": ranked for key, ranked in part.origins.items()}
         findings += [one._replace(key=f"{path_of(name)}{one.key}".rstrip(".")) for one in part.findings]
-    documents = {name: part.document for name, part in parts.items()}
-    kept = sources.document.carried if sources.document is not None else {}
-    findings += [not_installed(name, sources.document.path) for name in kept if sources.document is not None]
+    unread = sources.document.carried if sources.document is not None else {}
+    findings += [not_installed(name, Place(sources.document.path)) for name in unread if sources.document is not None]
     if strict_extensions:
         _refuse_unread(findings)
-    findings.sort(key=lambda one: SEVERITIES.index(one.severity))
+    documents = {name: part.document for name, part in parts.items()}
     effective: Effective[Model, Layers] = Effective(
         training,
         cast("Layers | None", derived.config),
         Origins(origins),
-        tuple(findings),
+        tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity))),
         whole_digest(training, family, documents),
-        *(provenance, checked, documents, kept),
+        *(own.document.provenance, checked, documents, unread),
     )
     _demand(effective, family, require_ttt, require_training)
     if effective.is_contradicted:
@@ -100,28 +98,25 @@ def resolve_family(
     return effective
 
 
-class _Part(NamedTuple):
-    """What resolving gives of one extension; keys are as it has them."""
+class _Resolved(NamedTuple):
+    """What the sources give of a family or of one of its extensions, with keys as it has them."""
 
     document: Document
     origins: dict[str, tuple[Origin, ...]]
     findings: list[Problem]
+    overridden: Collection[str]
+    sources: Sources
 
 
-def _part(extension: Extension, sources: Sources, restore: Restore) -> _Part:
-    """Resolve the settings of one extension, by their own roles."""
-    training, origins, _, sources = within(extension.name, _merged, extension, sources, restore)
-    unknown = unconfirmed(extension, sources, training)
-    findings = [*source_findings(extension, sources, training, unknown, origins), *extension.check(training)]
-    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), _files(sources, origins))
-    return _Part(Document(training, extension, extension.head, provenance=provenance), origins, findings)
-
-
-def _files(sources: Sources, origins: Mapping[str, tuple[Origin, ...]]) -> dict[str, Document]:
-    """Return the fields whose value is that of a configuration file which is a whole document, each with it."""
-    return {
-        name: document for name, document in sources.config.documents.items() if origins[name][0].source == "config"
-    }
+def _resolved(family: Family, sources: Sources, restore: Restore) -> _Resolved:
+    """Merge the sources by the roles of the fields."""
+    training, origins, overridden, sources = _merged(family, sources, restore)
+    unknown = unconfirmed(family, sources, training)
+    findings = [*source_findings(family, sources, training, unknown, origins), *family.check(training)]
+    files = {name: one for name, one in sources.config.documents.items() if origins[name][0].source == "config"}
+    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), files)
+    document = Document(training, family, family.head, provenance=provenance)
+    return _Resolved(document, origins, findings, overridden, sources)
 
 
 def _merged(
