@@ -25,11 +25,11 @@ SEVERITIES = ("error", "warning", "info")
 MAX_PROBLEMS = 20
 MAX_QUOTED = 120
 
-# Every code a problem or a finding may carry, with what it means. docs/errors.md is generated from
-# this table, and a test holds every code used in the source against it.
+# Every code that a problem may have, with what it means. docs/errors.md is generated from this table,
+# and a test checks that every code used in the source is in it.
 CODES = {
     "alias_bomb": "Aliases or merge keys that expand beyond the cap.",
-    "assumed": "The checkpoint's document lacks a field of its own version; a source or a default stands in.",
+    "assumed": "The checkpoint's document lacks a field of its own version; another source or a default is used.",
     "binding": "Weights and a saved configuration that do not belong together.",
     "computation": "A restored model that does not compute what was saved.",
     "conflict": "Two spellings of one setting in the same source.",
@@ -46,42 +46,42 @@ CODES = {
     "extension": "Settings of an extension that is not installed.",
     "family": "A document of another family than it is read as.",
     "foreign": "A document of another program.",
-    "fragment": "A configuration file that could not start a training run by itself.",
+    "fragment": "A configuration file that could not start a training run alone.",
     "index": "A list index that does not exist.",
     "kernel": "Which implementation of the inner scan `auto` takes, and why not the others.",
-    "legacy": "A value that the old program did not record and nobody can know.",
+    "legacy": "A value that the old program did not record, and that is not known.",
     "loss": "A value that cannot come back in the older version.",
-    "merged": "Adapters that saving has merged into the weights, as the configuration said it would.",
-    "missing": "Something a training run needs and nobody gave.",
+    "merged": "Adapters that saving has merged into the weights, as configured.",
+    "missing": "Something that a training run needs and that is not given.",
     "model_config": "The model's dimensions are unknown or unusable.",
     "newer": "A document of a schema version newer than this tttcfg knows.",
     "not_a_mapping": "A document or section that is not a mapping of keys to values.",
     "not_determined": "A field that is not determined by the tensors, with the reason.",
     "not_finite": "NaN or infinity.",
     "not_found": "A file or checkpoint that is not there.",
-    "null": "Text that is most likely meant to be null.",
+    "null": "Text that most likely stands for null.",
     "number": "A number that readers of YAML 1.1 take for another one.",
     "override": "An override that is not KEY=VALUE.",
     "padding": "A sequence length that is padded to whole mini-batches.",
     "persistence": "Inner weights that go on while evaluating, so that results depend on order and batches.",
     "plugin": "A family or extension that is not there, cannot be imported, or is claimed twice.",
-    "ranks": "Ranks of one run that hold different configurations, or of which one failed.",
+    "ranks": "Ranks of one run that have different configurations, or of which one failed.",
     "rejected": "A value that the field does not accept.",
     "removed": "A setting that no longer exists; its value had no effect.",
     "renamed": "An old spelling that was read as the new one.",
-    "restored": "The checkpoint's value was kept although a configuration file says otherwise.",
+    "restored": "The checkpoint's value is used although a configuration file has another.",
     "safetensors": "A weights file that breaks a rule of the safetensors format.",
-    "schema": "A new version of a schema that lacks what only its author can say, or cannot be made.",
+    "schema": "A new version of a schema with missing statements, or one that cannot be made.",
     "secret": "A secret in a saved document, or a URL with a login or a query in a setting.",
     "shards": "A sharded checkpoint whose index and files disagree.",
     "syntax": "Text that is not valid YAML, JSON or TOML.",
-    "tag": "A YAML tag; configurations hold plain data only.",
+    "tag": "A YAML tag; configurations are plain data only.",
     "too_deep": "Nesting beyond the cap.",
     "too_large": "A file or value beyond the cap.",
     "training": "Settings that the trainer is known to refuse or to ignore together.",
     "truncated": "A weights file that ends before the data that its header promises.",
     "unbound": "Weights and a saved configuration of which neither names the other's digest.",
-    "unconfirmed": "A computation field of a checkpoint that carries no training_config.json.",
+    "unconfirmed": "A computation field of a checkpoint without training_config.json: its value cannot be confirmed.",
     "unknown_key": "A key that no version of the schema has.",
     "unreadable": "A path that cannot be read as a regular file.",
     "unwritable": "A path that cannot be written safely.",
@@ -91,7 +91,7 @@ CODES = {
 
 
 class Place(NamedTuple):
-    """Where in a text something stands; lines and columns count from 1, 0 means unknown."""
+    """A place in a text; lines and columns count from 1, 0 means unknown."""
 
     file: str
     line: int = 0
@@ -160,7 +160,7 @@ class Problem(NamedTuple):
 
 
 class TttcfgError(Exception):
-    """The base of everything tttcfg raises on purpose; `problems` holds all that is wrong, not the first."""
+    """The base of everything tttcfg raises on purpose; `problems` has everything that is wrong, not only the first."""
 
     exit_code = 2
 
@@ -193,18 +193,18 @@ class LossError(InputError):
 
 
 class WriteError(TttcfgError, OSError):
-    """A file that could not be written; what stood there before is untouched."""
+    """A file that could not be written; what was there before is untouched."""
 
     def __str__(self) -> str:
         return TttcfgError.__str__(self)
 
 
 class RankError(TttcfgError):
-    """Another rank of the run failed, or the ranks do not hold the same configuration."""
+    """Another rank of the run failed, or the ranks do not have the same configuration."""
 
 
 class ContradictionError(TttcfgError):
-    """The configuration is valid and cannot be true of this model; `effective` holds what was resolved."""
+    """The configuration is valid and contradicts the model; `effective` is what was resolved."""
 
     exit_code = 1
 

@@ -91,7 +91,7 @@ def test_explain_an_old_spelling() -> None:
     ("key", "said"),
     [
         ("ttt.bse_lr", "ttt.bse_lr: no setting has this name (did you mean ttt.base_lr?)"),
-        ("ttt.target_output_norm", "ttt.target_output_norm: no longer exists: nothing read it"),
+        ("ttt.target_output_norm", "ttt.target_output_norm: no longer exists: nothing used it"),
         ("wandb.key", "wandb.key: is a secret, and is never shown"),
     ],
 )

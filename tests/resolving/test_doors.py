@@ -193,7 +193,7 @@ def test_a_refused_value_that_decides_nothing_does_not_block_the_rest(field: Con
         tttcfg.resolve(folder)
     (problem,) = caught.value.problems
     assert problem.key.startswith(field.name)
-    assert "to go on, or leave the saved configuration out with --restore none" in problem.message
+    assert "to go on, or leave the saved configuration out with --restore none" in problem.advice
     value = plain(field.default)
     effective = resolved(folder, overrides={field.name: value})
     assert effective.training.ttt.mini_batch_size == 4
@@ -245,8 +245,7 @@ def test_a_value_that_both_versions_take_needs_its_version(timed: Family) -> Non
         (problem,) = caught.value.problems
         assert problem.key == "window"
         assert problem.message == (
-            "2.0 may be of before version 1, when it meant 2000.0, or of today; "
-            "give schema_version in the file that holds it"
+            "2.0 is ambiguous: before version 1 it meant 2000.0, and today's version takes it too"
         )
     for version, window in ((0, 2000.0), (1, 2.0)):
         found = tttcfg.resolve(family=timed, config={"schema_version": version, "window": 2.0})

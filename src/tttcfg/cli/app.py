@@ -112,7 +112,7 @@ def _version(wanted: bool) -> None:
 
 def root(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Say the version and exit."
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
     """Configurations of test-time-training checkpoints: resolve, verify, migrate, compare, explain."""
@@ -144,7 +144,7 @@ def _silence() -> None:
 
 
 def prepared(arguments: list[str]) -> list[str]:
-    """Give `--explain` its value, the key that follows it or everything; and `--set` the place where it stands."""
+    """Give `--explain` its value, the key that follows it or everything; and keep the position of each `--set`."""
     if arguments[:1] != ["resolve"]:
         return arguments
     result: list[str] = []
@@ -154,7 +154,7 @@ def prepared(arguments: list[str]) -> list[str]:
         if argument == "--explain":
             follows = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
             argument = f"--explain={rest.pop(0) if follows else '*'}"
-        elif argument == "--set" and rest and "=" in rest[0]:  # overrides apply in the order in which they stand
+        elif argument == "--set" and rest and "=" in rest[0]:  # overrides apply in the order in which they are given
             argument = rest.pop(0)
         elif argument.startswith("--set=") and argument.count("=") > 1:
             argument = argument.removeprefix("--set=")

@@ -26,7 +26,7 @@ def fields(
     family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
-    """Say what a field is: role, unit, default and history; without KEY list them all.
+    """Print what a field is: role, unit, default and history; without KEY, list all fields.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def _names(key: str | None, family: Family, fields: Mapping[str, ConfigField]) -
         now = family.chain.spellings.get(key)
         if now:
             return [now]
-        message = "no longer exists: nothing read it" if now == "" else "no setting has this name"
+        message = "no longer exists: nothing used it" if now == "" else "no setting has this name"
         raise InputError(
             Problem("unknown_key", message, key, suggestion="" if now == "" else nearest_key(key, list(fields)))
         )

@@ -20,7 +20,7 @@ def history(
     family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
-    """Tell the schema's versions and what each changed.
+    """List the schema's versions and what each changed.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from tttcfg.family.family import Family
 
 
 def override_texts(words: Sequence[str], family: Family, options: Sequence[str] = ()) -> list[str]:
-    """Return typed words as KEY=VALUE texts; `options` are names that a word may have been meant for.
+    """Return typed words as KEY=VALUE texts; `options` are names that a word may be a misspelling of.
 
     Raises:
         InputError: A word is neither; all of them at once.
@@ -20,8 +20,8 @@ def override_texts(words: Sequence[str], family: Family, options: Sequence[str] 
         places = "the checkpoint's path comes first, without an option, and files go after --config"
     while rest:
         word = rest.pop(0)
-        if meant := _meant_option(word, options, family):
-            problems.append(Problem("override", "is no option", word.partition("=")[0], suggestion=f"--{meant}"))
+        if option := _misspelled_option(word, options, family):
+            problems.append(Problem("override", "is no option", word.partition("=")[0], suggestion=f"--{option}"))
             rest = rest[1:] if "=" not in word and rest and not rest[0].startswith("--") else rest
         elif word.startswith("--") and "=" not in word:
             name = word[2:].replace("-", "_")
@@ -39,7 +39,7 @@ def override_texts(words: Sequence[str], family: Family, options: Sequence[str] 
     return texts
 
 
-def _meant_option(word: str, options: Sequence[str], family: Family) -> str:
+def _misspelled_option(word: str, options: Sequence[str], family: Family) -> str:
     """Return the option that a word like --restor is near to, unless it names a setting or is nearer to one."""
     name = word[2:].partition("=")[0]
     if not word.startswith("--") or "." in name or name.replace("-", "_") in family.fields:

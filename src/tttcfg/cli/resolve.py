@@ -81,7 +81,7 @@ def resolve(
       tttcfg resolve --config base.yaml --config mine.yaml ttt.layers=[28,29,30] --train
 
     \b
-    Values: KEY=VALUE, KEY=@FILE (the value that a YAML, JSON or TOML file holds), KEY.0=VALUE (an item
+    Values: KEY=VALUE, KEY=@FILE (the value in a YAML, JSON or TOML file), KEY.0=VALUE (an item
     of a list), KEY=null, KEY=!default, KEY=!config (take that source's value).
     """
     if explain is not None and output is Output.json:
@@ -158,7 +158,7 @@ def _names(effective: Effective, family: Family, key: str) -> list[str]:
         suggestion = nearest_key(key, list(effective.origins))
         raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
     if now not in effective.origins:
-        raise InputError(Problem("unknown_key", "no longer exists: nothing read it", key))
+        raise InputError(Problem("unknown_key", "no longer exists: nothing used it", key))
     return [now]
 
 

@@ -27,7 +27,7 @@ def ink(stream: TextIO) -> Ink:
 
 
 def say(text: str) -> None:
-    """Write lines to standard output; what its encoding lacks is escaped."""
+    """Write lines to standard output; what its encoding does not have is escaped."""
     _write(sys.stdout, text if text.endswith("\n") else f"{text}\n")
 
 
@@ -68,23 +68,23 @@ def _escape(character: str) -> str:
 
 
 def fail(error: TttcfgError) -> NoReturn:
-    """Say what is wrong on standard error and leave with the error's exit code."""
+    """Print what is wrong to standard error and exit with the error's code."""
     tell(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
     sys.exit(error.exit_code)
 
 
 def effective_of(error: ContradictionError) -> Effective:
-    """Return the result that a contradiction carries, or raise it where it carries none."""
+    """Return the result that a contradiction has, or raise it where it has none."""
     if not isinstance(error.effective, Effective):
         raise error
     return error.effective
 
 
 def answer(effective: Effective, output: Output, value: Any, text: str) -> None:
-    """Give a command's result in the form that was asked for: `value` as JSON, or `text` with what one must know."""
+    """Print a command's result in the form that was asked for: `value` as JSON, or `text` and the findings."""
     if output is Output.json:
         say_json(value)
         return
     say(text)
-    told = [one for one in effective.findings if one.severity != "info" or one.code in ("restored", "dialect")]
-    tell(findings_text(told, ink(sys.stderr)))
+    shown = [one for one in effective.findings if one.severity != "info" or one.code in ("restored", "dialect")]
+    tell(findings_text(shown, ink(sys.stderr)))

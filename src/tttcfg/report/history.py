@@ -1,4 +1,4 @@
-"""The history of a family's schema, told from its migrations."""
+"""The history of a family's schema, from its migrations."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _settings(effective: Effective) -> dict[str, Any]:
 
 
 def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
-    """Return the documented object of `resolve --output json`; of a contradicted result, what says why."""
+    """Return the documented object of `resolve --output json`; of a contradicted result, the reasons."""
     if effective.is_contradicted:
         nothing = {"training": None, "ttt": None}
         report = _origins_and_findings(effective.shown_origins, effective.findings)
@@ -243,13 +243,13 @@ def default_text(field: ConfigField) -> str:
     return str(field.follows) if field.follows is not None else value_text(field.default)
 
 
-def field_text(field: ConfigField, story: Sequence[str], ink: Ink) -> str:
+def field_text(field: ConfigField, history: Sequence[str], ink: Ink) -> str:
     """Return what one field is: its description, role, unit, default and history."""
     rows = [
         ("  role", field.role.value),
         ("  unit", field.unit),
         ("  default", default_text(field)),
-        *(("  history" if not index else "", line) for index, line in enumerate(story)),
+        *(("  history" if not index else "", line) for index, line in enumerate(history)),
     ]
     return f"{ink('bold', field.name)}\n  {field.description}\n" + table(rows, ink, ("dim",))
 
@@ -290,7 +290,7 @@ def weights_line(verification: Verification) -> str:
 
 
 def inspection_text(verification: Verification, family: Family, ink: Ink) -> str:
-    """Return what tensors, config.json and the saved configuration say, field by field, and whether they agree."""
+    """Return the values in tensors, config.json and the saved configuration, field by field, and whether they agree."""
     proved, model, document = verification.weights.proved, verification.model, verification.document
     shaping = [
         field.name
@@ -299,21 +299,23 @@ def inspection_text(verification: Verification, family: Family, ink: Ink) -> str
     ]
     rows = [("KEY", "TENSORS", "CONFIG.JSON", "DOCUMENT", "AGREE", "SHOWN BY")]
     for name in dict.fromkeys((*proved, *model, *shaping)):
-        told = [one.get(name, MISSING) for one in (verification.proved, model, document)]
-        judgement = verification.verdicts.get(name)
-        verdict, why = (judgement.outcome, judgement.shown) if judgement is not None else ("", "no tensor shows it")
-        agree = _agreement(verdict, [one for one in told if one is not MISSING])
-        tensors, configured, saved = ("-" if one is MISSING else value_text(one) for one in told)
+        values = [one.get(name, MISSING) for one in (verification.proved, model, document)]
+        verdict = verification.verdicts.get(name)
+        outcome, why = (
+            (verdict.outcome, verdict.shown) if verdict is not None else ("", "not determined by the tensors")
+        )
+        agree = _agreement(outcome, [one for one in values if one is not MISSING])
+        tensors, configured, saved = ("-" if one is MISSING else value_text(one) for one in values)
         shown = proved[name].tensor if name in proved else f"- ({why})"
         rows.append((name, tensors, configured, saved, agree, shown))
     binding = f"{verification.binding}: {printable(verification.binding_reason)}"
     return f"{weights_line(verification)}\n{table(rows, ink, ('cyan', 'bold'))}{binding}\n"
 
 
-def _agreement(verdict: str, said: Sequence[Any]) -> str:
-    """Return whether all who say something of a field agree; the verdict knows what means the same in other words."""
-    if verdict == "contradicted":
+def _agreement(outcome: str, values: Sequence[Any]) -> str:
+    """Return whether all values of a field agree; a verified one may be written in another form."""
+    if outcome == "contradicted":
         return "no"
-    if len(said) < 2:
+    if len(values) < 2:
         return "-"
-    return "yes" if verdict == "verified" or all(one == said[0] for one in said) else "no"
+    return "yes" if outcome == "verified" or all(one == values[0] for one in values) else "no"

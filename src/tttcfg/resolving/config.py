@@ -39,10 +39,10 @@ class Given:
 
     Attributes:
         values: By dotted field name.
-        places: Where each of them stands, and what is deferred.
+        places: The place of each, and of what is deferred.
         deferred: Values of an older form that mean what other sources decide, by dotted field name.
         documents: The whole document that a value is from, by dotted field name, where the source is one.
-        notes: What there is to know about the source, whatever counts in the end.
+        notes: What to report of the source, whichever values are used in the end.
         parts: The same of every extension, with names as the extension has them.
     """
 
@@ -58,15 +58,15 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
     """Read a configuration file of any format and any version of the family.
 
     Raises:
-        InputError: It cannot be read, or holds keys or values that no version has.
+        InputError: It cannot be read, or has keys or values that no version has.
     """
     return given(read_file(path), family)
 
 
 def given(tree: Tree, family: Family) -> Given:
-    """Return what a document gives: a whole one everything, as in a checkpoint; any other what stands there, renamed.
+    """Return the values of a document: all of a whole one, as in a checkpoint; of any other, its keys, renamed.
 
-    A `schema_version` counts. Without one, a key is read in whatever version has it.
+    A `schema_version` decides how keys are read. Without one, a key is read in whichever version has it.
     """
     found = _given(_with_texts(tree, family), family)
     return replace(found, notes=(*found.notes, *(note._replace(severity="info") for note in tree.notes)))
@@ -97,14 +97,14 @@ def _given(tree: Tree, family: Family) -> Given:
     for foreign in family.foreign_formats:
         if foreign.matches(tree.values):
             raise InputError(Problem("foreign", f"is {foreign.what}; {foreign.advice}", place=Place(tree.file)))
-    whole, lacking = _completed(tree, version, family)
+    whole, partly = _completed(tree, version, family)
     if whole is not None:
         document = document_of(whole.values, family, tree.file, whole)
         return _of_document(document, tree, sections_in(tree.values, tree))
     sections = sections_in(tree.values, tree)
     values = {key: value for key, value in tree.values.items() if key not in RESERVED}
     core = _partial(values, tree, version, family)
-    notes = (*core.notes, *lacking, *_not_installed(sections, tree, family))
+    notes = (*core.notes, *partly, *_not_installed(sections, tree, family))
     installed = extensions_of(family)
     parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
     return replace(core, parts=parts, notes=notes)
@@ -119,7 +119,7 @@ def whole_document(tree: Tree, family: Family) -> Document | None:
     """Return the document that a file of any format is as a whole, or None where it is a part of one.
 
     Raises:
-        InputError: What it holds is refused.
+        InputError: A key or value in it is refused.
     """
     tree = _with_texts(tree, family)
     whole, _ = _completed(tree, _stated(tree, family), family)
@@ -151,16 +151,16 @@ def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | 
         return None, []  # without having asked the history
     newest = family.chain.identify(tree.values).version if version is None else version
     if newest < 0 or (version is None and newest == family.head):
-        return None, []  # the current version has a number, so what has none is given by whoever wrote it
+        return None, []  # documents of the current version have a number, so this is a hand-written file
     missing: list[str] = []
     for one in range(newest, -1, -1):
         fields = family.chain.fields(one)
-        completed, lacking = _held_against(tree, fields)
-        if one == newest and len(lacking) * _NEARLY > len(fields):
+        completed, absent_here = _completed_by(tree, fields)
+        if one == newest and len(absent_here) * _NEARLY > len(fields):
             break
-        if not lacking:
+        if not absent_here:
             return completed, []
-        missing = missing or lacking
+        missing = missing or absent_here
     if not missing:
         return None, []
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -171,9 +171,9 @@ def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | 
     return None, [Problem("fragment", message, severity="warning")]
 
 
-def _held_against(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
-    """Return a document with what its format cannot write, and the names of the fields that it lacks."""
-    values, lacking = copied(tree.values), []
+def _completed_by(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
+    """Return a document with what its format cannot write, and the names of the fields that are missing from it."""
+    values, missing = copied(tree.values), []
     for name, shape in fields.items():
         path = split(name)
         if get_path(values, path, MISSING) is not MISSING or looks_secret(path[-1]):
@@ -181,13 +181,13 @@ def _held_against(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[s
         if tree.file.endswith(".toml") and _may_be_null(shape):
             set_path(values, path, None)  # which TOML has no word for
         else:
-            lacking.append(name)
-    return tree._replace(values=values), lacking
+            missing.append(name)
+    return tree._replace(values=values), missing
 
 
 @lru_cache(maxsize=8)
 def _lasting_fields(family: Family) -> tuple[Path, ...]:
-    """Return fields that every version has, as the first frozen schema and today's model tell."""
+    """Return fields that every version has, by the first frozen schema and today's model."""
     try:
         first = frozen_schema(family, 0)
     except OSError:
@@ -201,7 +201,7 @@ def _may_be_null(shape: Shape) -> bool:
 
 
 def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:
-    """Return what a whole document gives: every field, what it was filled with and what became of it included."""
+    """Return what a whole document gives: every field, with what was filled in and converted."""
     family, notes = document.family, document.provenance_notes
     written = {str(entry["value"]): old for old, entry in document.record.renamed.items()}
     values = {field.name: field.get(document.training) for field in family.public_fields}
@@ -210,14 +210,14 @@ def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -
     for field in family.secret_fields:
         if get_path(tree.values, field.path) is not None:
             set_path(secrets, field.path, get_path(tree.values, field.path))
-    held = _validated(secrets, tree, Record(), family) if secrets else Given({}, {})
+    given_secrets = _validated(secrets, tree, Record(), family) if secrets else Given({}, {})
     parts = {
         name: _of_document(document.part(one), sections.get(name, Tree({}, {}, tree.file)), {})
         for name, one in extensions_of(family).items()
     }
     return Given(
-        {**values, **held.values},
-        {**places, **held.places},
+        {**values, **given_secrets.values},
+        {**places, **given_secrets.places},
         documents=dict.fromkeys(values, document),
         notes=tuple(_not_installed(sections, tree, family)),
         parts=parts,
@@ -257,11 +257,10 @@ def _as_taken(family: Family, values: dict[str, Any]) -> Any:
 
 
 def _ambiguous(one: Ambiguity, tree: Tree) -> Problem:
-    message = (
-        f"{quote(one.value)} may be of before version {one.version}, when it meant {quote(one.then)}, or of today; "
-        "give schema_version in the file that holds it"
-    )
-    return Problem("version", message, one.path, tree.place(split(one.path)))
+    then = f"before version {one.version} it meant {quote(one.then)}"
+    message = f"{quote(one.value)} is ambiguous: {then}, and today's version takes it too"
+    advice = "set schema_version in the file"
+    return Problem("version", message, one.path, tree.place(split(one.path)), advice=advice)
 
 
 def _validated(
@@ -293,7 +292,7 @@ def _validated(
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether a text is most likely meant to be none: what Python and other programs write for null."""
+    """Whether a text most likely stands for null: what Python and other programs write for it."""
     return isinstance(value, str) and value.strip().lower() in ("none", "null")
 
 
@@ -341,15 +340,15 @@ def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
 
 
 def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:
-    """Say so where a file is a collection of sections for people to copy, not one configuration."""
-    alike = [key for key in values if key not in family.sections and _looks_like(values[key], family)]
-    if len(alike) > 1:
-        section = _looks_like(values[alike[0]], family)
+    """Report a file that is a collection of sections to copy from, not one configuration."""
+    sections = [key for key in values if key not in family.sections and _looks_like(values[key], family)]
+    if len(sections) > 1:
+        section = _looks_like(values[sections[0]], family)
         message = (
-            f"is a catalogue of {len(alike)} fragments ({', '.join(quote(key) for key in alike[:3])}, …), "
-            f"not one configuration; copy the one you want under {section}:"
+            f"is a catalogue of {len(sections)} fragments ({', '.join(quote(key) for key in sections[:3])}, …), "
+            "not one configuration"
         )
-        yield Problem("foreign", message, place=Place(tree.file))
+        yield Problem("foreign", message, place=Place(tree.file), advice=f"copy the one you want under {section}:")
 
 
 def _looks_like(value: Any, family: Family) -> str:
@@ -366,7 +365,7 @@ def _looks_like(value: Any, family: Family) -> str:
 
 
 def merged(sources: list[Given]) -> Given:
-    """Lay configuration files over each other, left to right: the later one wins, field by field."""
+    """Merge configuration files left to right, field by field: of two values, the later one is used."""
     if len(sources) == 1:
         return sources[0]
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Finding a family: by its name, or by what documents say in their `$schema`."""
+"""Finding a family: by its name, or by the `$schema` of documents."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def family_in(error: InputError) -> Family | None:
 def with_family(action: Callable[[Family], Result], family: Family[Any, Any] | None = None) -> Result:
     """Return what `action` returns for a family; without one for that of the documents, or else for the built-in one.
 
-    It is called again where the documents that it reads are of one other family, as their `$schema` says.
+    It is called again where the documents that it reads are of one other family, by their `$schema`.
 
     Raises:
         InputError: That family is not known here; or whatever `action` raises.
@@ -89,10 +89,10 @@ def with_family(action: Callable[[Family], Result], family: Family[Any, Any] | N
 
 
 def as_document(configuration: Any, family: Family[Any, Any] | None = None) -> Document:
-    """Return anything that holds a configuration as a document; `document_from` tells the rest.
+    """Return anything that holds a configuration as a document; see `document_from`.
 
     Args:
-        family: Left out, that of the model that is given, or that which a mapping names in its `$schema`, or else the
-            built-in one.
+        family: By default that of the model that is given, or that in the `$schema` of a mapping, or else the built-in
+            one.
     """
     return with_family(lambda own: document_from(configuration, own), family)

@@ -26,9 +26,9 @@ Overriding = Iterable[str] | Mapping[str, Any]
 
 
 class Override(NamedTuple):
-    """One field that is overridden: by a value, by an item at an index, or by what another source says.
+    """One field that is overridden: by a value, by an item at an index, or by another source's value.
 
-    `deferred` is a value of an older form, whose meaning depends on what all sources say together; `old` the name of an
+    `deferred` is a value of an older form, whose meaning depends on all sources together; `old` the name of an
     older version under which an item of a list was given.
     """
 
@@ -70,13 +70,13 @@ def read_overrides(overriding: Overriding, family: Family) -> Overrides:
             if key is None:
                 raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
             name = key.lstrip("-")
-            typed, told = not isinstance(overriding, Mapping), f"{where} ({name})"
+            typed, place = not isinstance(overriding, Mapping), f"{where} ({name})"
             part, below = _part_of(name, family)
             if part is None:
-                _read(name, value, typed, told, family, found)
+                _read(name, value, typed, place, family, found)
             else:
                 own = found.parts.setdefault(part.name, Overrides())
-                within(part.name, _read, below, value, typed, told, part, own)
+                within(part.name, _read, below, value, typed, place, part, own)
         except InputError as error:
             problems += [_placed(problem, key or "", where) for problem in error.problems]
     if problems:
@@ -126,10 +126,10 @@ def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: 
         try:
             _take(split(key), _parsed(value, field, key, found) if typed else value, where, family, found)
         except InputError:
-            meant = scalar(value.strip()) if typed and field.is_text and not field.is_free_text else ""
-            if isinstance(meant, str):
+            older = scalar(value.strip()) if typed and field.is_text and not field.is_free_text else ""
+            if isinstance(older, str):
                 raise
-            _take(split(key), meant, where, family, found)  # of before the field took words
+            _take(split(key), older, where, family, found)  # from before the field took words
     else:
         now = family.fields.get(family.chain.spellings.get(key, "")) if key not in family.sections else None
         text = now if now is not None and now.is_free_text else None
@@ -192,7 +192,7 @@ def _verbatim(text: str, field: ConfigField) -> str:
 
 
 def _from_file(name: str, key: str) -> tuple[Any, tuple[Problem, ...]]:
-    """Return the value that a file holds for `key`: a scalar, a list or a section."""
+    """Return the value in a file for `key`: a scalar, a list or a section."""
     if not name:
         raise InputError(Problem("override", "names no file after @", key))
     return read_value(name)

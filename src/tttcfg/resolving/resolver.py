@@ -1,6 +1,6 @@
-"""Merging the sources: one value and one winner per field, by the field's role, and every origin kept.
+"""Merging the sources: one value per field, by the field's role, and every origin kept.
 
-Migrate first, then merge, then override. A value counts because somebody gave it, never because it
+Migrate first, then merge, then override. A value is given where a source has it, never because it
 differs from a default.
 """
 
@@ -45,7 +45,7 @@ def resolve_family(
     require_weights: bool = True,
     strict_extensions: bool = False,
 ) -> Effective[Model, Layers]:
-    """Return the one effective configuration of `family`; `tttcfg.resolve` tells the rest.
+    """Return the one effective configuration of `family`; see `tttcfg.resolve`.
 
     Args:
         require_weights: Raise where the weights are none that a configuration of `family` describes, even where none
@@ -132,7 +132,7 @@ def _merged(
     if (weights := sources.weights) is not None:
         known = family.knowledge
         saved = known.as_saved(lambda name: _when_saved(origins[name]), weights.evidence)
-        saved = {name: one for name, one in saved.items() if _said_otherwise(origins[name], one.value)}
+        saved = {name: one for name, one in saved.items() if _differs_from(origins[name], one.value)}
         for name, one in saved.items():
             set_path(values, split(name), one.value)
             given = (origin for origin in origins[name] if origin.source != "weights")
@@ -145,21 +145,21 @@ def _merged(
         origins[field.name] = tuple(
             one._replace(value=default) if one.source == "default" else one for one in origins[field.name]
         )
-    for name in merge.overrides.keys() & origins.keys():  # the winner's value as the field has it
-        winner, *beaten = origins[name]
-        origins[name] = (winner._replace(value=family.fields[name].get(training)), *beaten)
+    for name in merge.overrides.keys() & origins.keys():  # the value that is used, as the field has it
+        used, *overridden = origins[name]
+        origins[name] = (used._replace(value=family.fields[name].get(training)), *overridden)
     return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
 
 
 def _when_saved(origins: Iterable[Origin]) -> Any:
-    """Return what a field was when weights were saved: what no override says, which is of this run."""
+    """Return what a field was when weights were saved: not an override, which is of this run."""
     return next(origin.value for origin in origins if origin.source != "override")
 
 
-def _said_otherwise(origins: Iterable[Origin], value: Any) -> bool:
-    """Whether a saved configuration or a file says something else than `value`, and no override decides."""
-    said = {origin.source: origin.value for origin in origins}
-    return "override" not in said and any(said.get(source, value) != value for source in ("checkpoint", "config"))
+def _differs_from(origins: Iterable[Origin], value: Any) -> bool:
+    """Whether a saved configuration or a file has another value than `value`, and there is no override."""
+    given = {origin.source: origin.value for origin in origins}
+    return "override" not in given and any(given.get(source, value) != value for source in ("checkpoint", "config"))
 
 
 def _refuse_unread(findings: Iterable[Problem]) -> None:
@@ -169,17 +169,17 @@ def _refuse_unread(findings: Iterable[Problem]) -> None:
 
 
 def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> Place | str:
-    """Return where the value of `name` stands, or that of a field below it which somebody gave most deliberately."""
-    winners = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
+    """Return the place of the value of `name`, or of the field below it from the most deliberate source."""
+    used = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
     for source in ("override", "checkpoint", "config"):
-        for winner in winners:
-            if winner.source == source:
-                return winner.place
+        for origin in used:
+            if origin.source == source:
+                return origin.place
     return ""
 
 
 class _Merge:
-    """Decides every field, and keeps what each source had to say."""
+    """Decides every field, and keeps the value of each source."""
 
     def __init__(self, family: Family, sources: Sources, restore: Restore) -> None:
         self.family, self.config, self.restore = family, sources.config, restore
@@ -194,7 +194,7 @@ class _Merge:
         self.defaults, self.from_document, self.from_weights = _defaults(family), self.saved(), self.shown()
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
-        self.settle()
+        self.convert_deferred()
         equivalent = self.equivalent() if self.from_weights else ()
         origins = {name: self.ranked(field, equivalent) for name, field in self.family.fields.items()}
         values = {name: ranked[0].value for name, ranked in origins.items()}
@@ -208,7 +208,7 @@ class _Merge:
         return nested(values, self.family.outline()), origins
 
     def ranked(self, field: ConfigField, equivalent: Collection[str] = ()) -> tuple[Origin, ...]:
-        """Return what every source says of a field, the winner first."""
+        """Return the value of every source for a field, the one that is used first."""
         name, values = field.name, self.config.values
         config = Origin("config", values[name], self.config.places[name]) if name in values else None
         checkpoint, default = self.from_document.get(name), self.defaults[name]
@@ -219,20 +219,20 @@ class _Merge:
             ranked = (config, *(one for one in ranked if one is not config))
         return self.overridden(field, ranked) if name in self.overrides else ranked
 
-    def settle(self) -> None:
-        """Bring values of an older form to today's, by what the fields say that decide their meaning."""
+    def convert_deferred(self) -> None:
+        """Bring values of an older form to today's, by the fields that decide their meaning."""
         values, notes = dict(self.config.values), list(self.config.notes)
         for name, deferred in self.config.deferred.items():
             where = self.config.places[name]
-            if (value := self.settled(name, deferred, where, notes)) is not UNSET:
+            if (value := self.converted(name, deferred, where, notes)) is not UNSET:
                 values[name] = value
         for name, overriding in self.overrides.items():
             for index, one in enumerate(overriding):
                 if one.deferred is not None:
-                    overriding[index] = one._replace(value=self.settled(name, one.deferred, one.where, notes))
+                    overriding[index] = one._replace(value=self.converted(name, one.deferred, one.where, notes))
         self.config = replace(self.config, values=values, notes=tuple(notes))
 
-    def said(self, name: str) -> Any:
+    def current(self, name: str) -> Any:
         """Return what a field is, or those of a section but for what is deferred itself; under any of its names."""
         name = self.family.chain.spellings.get(name, name)
         if name in self.family.fields:
@@ -245,10 +245,10 @@ class _Merge:
 
     def today(self, name: str, deferred: Deferred, where: Place | str) -> tuple[Any, Any]:
         """Return a value of an older form in today's, as plain values have it and as the field does."""
-        now = deferred.settled(self.said(deferred.conversion.beside))
+        now = deferred.settled(self.current(deferred.conversion.beside))
         return now, as_field(now, name, self.family, where)
 
-    def settled(self, name: str, deferred: Deferred, where: Place | str, notes: list[Problem]) -> Any:
+    def converted(self, name: str, deferred: Deferred, where: Place | str, notes: list[Problem]) -> Any:
         """Return a value of an older form as the field has it today; UNSET where that is refused."""
         try:
             now, value = self.today(name, deferred, where)
@@ -261,7 +261,7 @@ class _Merge:
         return value
 
     def saved(self) -> dict[str, Origin]:
-        """Return what the checkpoint says, secrets apart; and where, if a value did not come in as it is."""
+        """Return the checkpoint's values but for secrets, each with its place, or with how it came to be."""
         document = self.document
         if document is None:
             return {}
@@ -273,7 +273,7 @@ class _Merge:
         return found
 
     def shown(self) -> dict[str, Origin]:
-        """Return what the tensors prove of what the checkpoint's document does not say, if there is one."""
+        """Return what the tensors prove of the fields that the checkpoint's document lacks, or of all without one."""
         if self.weights is None or self.restore == "none":
             return {}
         file, silent = self.weights.header.name, self.family.fields if self.no_document else self.assumed
@@ -284,14 +284,14 @@ class _Merge:
         }
 
     def equivalent(self) -> Collection[str]:
-        """Return the fields that a configuration file says in other words than the tensors, and means the same by."""
+        """Return the fields that a configuration file writes in another form than tensors, with the same meaning."""
         if self.weights is None:
             return ()
         known = self.family.knowledge
         return set(known.equivalent(self.weights.proved, self.config.values, self.model))
 
     def overridden(self, field: ConfigField, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
-        """Return what every source says with the overrides of `field` applied in turn, the winner first."""
+        """Return the value of every source with the overrides of `field` applied in turn, the used one first."""
         for override in self.overrides[field.name]:
             if override.action == "set":
                 ranked = (Origin("override", override.value, override.where), *ranked)
@@ -320,8 +320,8 @@ class _Merge:
         """Return `ranked` with the value that `!default` or `!config` asks for put first."""
         for origin in ranked:
             if origin.source == override.action:
-                winner = origin._replace(place=f"{origin.where}, chosen by {override.where}")
-                return (winner, *(other for other in ranked if other is not origin))
+                used = origin._replace(place=f"{origin.where}, chosen by {override.where}")
+                return (used, *(other for other in ranked if other is not origin))
         if override.section and any(name.startswith(override.section) for name in self.config.values):
             return ranked  # of a section, !config takes what the file gives
         message = "no configuration file gives it, so !config has nothing to take"
@@ -340,7 +340,7 @@ def _defaults(family: Family) -> dict[str, Origin]:
 def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> None:
     problems = []
     if ttt and family.layers is None:
-        message = f"{family.name} derives none; its layers read the configuration as it stands"
+        message = f"{family.name} derives none; its layers read the configuration as it is"
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
     elif ttt and effective.ttt is None:
         reasons = [one for one in effective.findings if one.code in ("model_config", "contradiction")]

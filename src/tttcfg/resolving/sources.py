@@ -22,7 +22,7 @@ NOTHING = Given({}, {})
 
 
 class Sources(NamedTuple):
-    """Everything that was given, each source read, migrated and validated by itself."""
+    """Everything that was given, each source read, migrated and validated alone."""
 
     overrides: Overrides
     checkpoint: Checkpoint | None
@@ -34,7 +34,7 @@ class Sources(NamedTuple):
     weights: Weights | None = None
 
     def part(self, extension: Extension) -> Sources:
-        """Return what the sources say of an extension; what is wrong with the checkpoint itself is said elsewhere."""
+        """Return the sources of an extension; problems of the checkpoint itself are reported with the family."""
         checkpoint = None if self.checkpoint is None else self.checkpoint._replace(unread=(), passed_over=())
         document = None if self.document is None else self.document.part(extension)
         name = extension.name
@@ -54,7 +54,7 @@ def read_sources(
     """Read every source, or raise one InputError with the problems of all of them.
 
     Args:
-        restoring: Whether the checkpoint's saved configuration counts.
+        restoring: Whether the checkpoint's saved configuration is used.
     """
     problems: list[Problem] = []
 
@@ -74,8 +74,8 @@ def read_sources(
     problems += last
     model_file = address(model_config) if model_config is not None else found.model_config if found else None
     model = attempt(read_model_config, model_file) if model_file is not None else None
-    beaten = found.model_config if found and model_config is not None else None
-    own = attempt(read_model_config, beaten) if beaten is not None else None
+    replaced = found.model_config if found and model_config is not None else None
+    own = attempt(read_model_config, replaced) if replaced is not None else None
     weights = attempt(_weights_of, found.weights, family) if found and found.weights else None
     if found is not None and found.document is None and weights is not None:
         document = attempt(_embedded_in, weights, family)
@@ -89,7 +89,7 @@ _REFUSED_VALUES = ("rejected", "not_finite", "too_large", "encoding")
 
 
 def _saved(path: str, family: Family, overridden: Collection[str], restoring: bool) -> Document:
-    """Read a checkpoint's configuration, past refused values that decide nothing and that nobody asks for."""
+    """Read a checkpoint's configuration, skipping refused values that define nothing and are not used."""
     try:
         return load_document(path, family)
     except InputError as error:
@@ -103,7 +103,7 @@ def _saved(path: str, family: Family, overridden: Collection[str], restoring: bo
         elif fields:
             what = one.key if len(fields) == 1 else f"all of {one.key}"
             advice = f"override {what} to go on, or leave the saved configuration out with --restore none"
-            left.append(one._replace(message=f"{one.message}; {advice}"))
+            left.append(one._replace(advice=advice))
         else:
             left.append(one)
     if left:
@@ -112,17 +112,17 @@ def _saved(path: str, family: Family, overridden: Collection[str], restoring: bo
 
 
 def _harmless(key: str, family: Family) -> set[str]:
-    """Return the fields that a value at `key` is of, or those below it, if none of them decides what is computed."""
+    """Return the fields that a value at `key` is of, or those below it, if none of them is model-defining."""
     fields, key = all_fields(family), family.chain.spellings.get(key, key)
     while key:
         found = {name for name in fields if name == key or name.startswith(f"{key}.")}
         if found:
-            return found if all(fields[name].role not in _DECIDING for name in found) else set()
+            return found if all(fields[name].role not in _MODEL_DEFINING for name in found) else set()
         key = key.rpartition(".")[0]  # an item of a list
     return set()
 
 
-_DECIDING = (Role.ARCHITECTURE, Role.COMPUTATION)
+_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
 
 
 def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:
@@ -132,7 +132,7 @@ def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:
 
 
 def _embedded_in(weights: Weights, family: Family) -> Document | None:
-    """Return the configuration that weights carry themselves, if they carry one."""
+    """Return the configuration that is embedded in weights, if one is."""
     from tttcfg.verification.tags import embedded_document  # only weights that are tagged need it
 
     return embedded_document(weights.header, family)
