@@ -1,4 +1,4 @@
-"""What is doubtful or impossible about a configuration by itself, as the trainer would find out later."""
+"""What is doubtful or impossible in a configuration alone: what the trainer would find out later."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def sequence_tokens(training: TrainingArgs) -> int:
 
 
 def check(training: TrainingArgs) -> list[Problem]:
-    """Return what every rule has to say about `training`."""
+    """Return the problems that the rules find in `training`."""
     return [found for rule in _RULES if (found := rule(training))]
 
 
 def _full_and_lora(training: TrainingArgs) -> Problem | None:
     if training.full_finetuning and training.lora.enable:
-        return Problem("contradiction", "excludes lora.enable; switch one of them off", "full_finetuning")
+        return Problem("contradiction", "excludes lora.enable", "full_finetuning", advice="set one of them to false")
     return None
 
 
 def _lora_without_rank(training: TrainingArgs) -> Problem | None:
     if training.lora.enable and not training.lora.rank:
-        return Problem("contradiction", "is 0 with lora.enable; give a rank, or switch LoRA off", "lora.rank")
+        return Problem("contradiction", "is 0 with lora.enable", "lora.rank", advice="set a rank, or lora.enable=false")
     return None
 
 
@@ -76,9 +76,7 @@ def _lora_without_effect(training: TrainingArgs) -> Problem | None:
 def _two_layers(training: TrainingArgs) -> Problem | None:
     mlp = training.ttt.mlp
     if training.ttt.enable and mlp.layers == 2 and (mlp.expansion_factor != 4.0 or mlp.hidden_dims):
-        message = (
-            "the trainer before version 7 built two layers four times as wide, whatever was written; now this counts"
-        )
+        message = "the trainer before version 7 built two layers four times as wide, whatever was set"
         return Problem("training", message, "ttt.mlp", severity="warning")
     return None
 

@@ -24,7 +24,7 @@ DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_l
 KERNEL_DIMENSIONS = ("num_heads", "head_dim")
 CONTEXTS = ("ttt_layer_context", "non_ttt_layer_context")
 LARGEST = {"dim": 2**20, "num_heads": 2**20, "num_layers": 10_000, "context": 2**31}
-"""Far beyond every model; what is larger is a mistake, and would cost memory before anybody saw it."""
+"""Far beyond every model; a larger value is a mistake, and would cost memory before it is noticed."""
 
 
 def derive(
@@ -35,8 +35,8 @@ def derive(
     Args:
         model: The model's config.json: `dim`, `num_heads`, `num_layers`, and `context` where no context
             is set; None where there is none.
-        name: Where it stands, for origins and problems.
-        proved: What tensors prove, by dotted path: dimensions for the kernel where the model says none.
+        name: Its path, for origins and problems.
+        proved: What tensors prove, by dotted path: dimensions for the kernel where `model` has none.
     """
     if not training.ttt.enable or training.ttt.layers == "none":
         return Derived(None, {}, ())
@@ -111,16 +111,16 @@ def _build(training: TrainingArgs, dimensions: dict[str, int], name: str) -> Der
 
 
 def _known(training: TrainingArgs, model: Mapping[str, Any], proved: Mapping[str, Proof]) -> TTTConfig:
-    """Return what is known of the layers where not all is; what nobody knows is no attribute of it.
+    """Return what is known of the layers where not all is; what is not known is no attribute of it.
 
     Widths without a known head_dim are those of the one head_dim that the kernel which limits them takes.
     """
     ttt = training.ttt
-    said = {ours: model[theirs] for ours, theirs in DIMENSIONS.items() if unusable(model, theirs, "") is None}
-    if {"model_dim", "num_heads"} <= said.keys() and not said["model_dim"] % said["num_heads"]:
-        said["head_dim"] = said["model_dim"] // said["num_heads"]
+    given = {ours: model[theirs] for ours, theirs in DIMENSIONS.items() if unusable(model, theirs, "") is None}
+    if {"model_dim", "num_heads"} <= given.keys() and not given["model_dim"] % given["num_heads"]:
+        given["head_dim"] = given["model_dim"] // given["num_heads"]
     shown = {field: proved[f"ttt.{field}"].value for field in KERNEL_DIMENSIONS if f"ttt.{field}" in proved}
-    values = {field: getattr(ttt, field) for field in LayerSettings.model_fields} | shown | said
+    values = {field: getattr(ttt, field) for field in LayerSettings.model_fields} | shown | given
     sizes = inner_layer_sizes(ttt, values.get("head_dim", TILE))
     return TTTConfig.model_construct(None, **values, dtype=training.param_dtype, inner_layer_sizes=sizes)
 

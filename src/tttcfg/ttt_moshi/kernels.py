@@ -1,7 +1,7 @@
 """Which implementations of the inner scan can run a configuration, and which one `auto` takes.
 
-Only what a configuration decides is here. The hardware is not known when one is resolved, so each kernel says
-in words what it needs; `tttcfg.nn.layers.kernels` looks at what is there. `scan_checkpoint_group_size` is no limit:
+Only what a configuration decides is here. The hardware is not known when one is resolved, so each kernel
+names what it runs on; `tttcfg.nn.layers.kernels` checks what is there. `scan_checkpoint_group_size` is no limit:
 Video-DiT clamps it to what the kernels take, 0 included. Neither is causality: none of them masks a mini-batch.
 """
 
