@@ -97,6 +97,4 @@ def test_another_family_finds_no_checkpoint_there(step: Path) -> None:
 def test_its_own_layer_configuration_is_not_said_to_be_switched_off(step: Path) -> None:
     done = command("resolve", "--checkpoint", step, "--require-ttt")
     assert done.code == 2
-    assert (
-        "no layer configuration: ttt_video_dit derives none; its layers read the configuration as it stands" in done.err
-    )
+    assert "no layer configuration: ttt_video_dit derives none" in done.err
