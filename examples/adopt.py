@@ -82,7 +82,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     for finding in effective.findings:
         if finding.severity == "warning":
-            print(f"{finding.severity} [{finding.code}] {finding.key}: {finding.message}")
+            print(finding.labelled())
     print(f"batch size {effective.training.batch_size}")
     assert effective.ttt is not None  # require_ttt
     for name, value in effective.ttt:

@@ -90,7 +90,7 @@ def held_against_the_tensors() -> None:
             verification = tttcfg.verify(CHECKPOINT, CONFIG, restore="none" if alone else "auto")
         except tttcfg.ContradictionError as error:
             for problem in error.problems:
-                message = problem.message.partition(";")[0].replace(f"{EXAMPLES}/", "")
+                message = problem.message.replace(f"{EXAMPLES}/", "")
                 show(f"file alone: {problem.key} {message}", 6)
             continue
         counts = Counter(one.outcome for one in verification.verdicts.values())
@@ -106,7 +106,7 @@ def on_purpose() -> None:
     print(f"   ttt.mini_batch_size=16  ->  the layers read {effective.ttt.mini_batch_size}")
     for finding in effective.findings:
         if finding.code == "deviation":
-            print(f"   {finding.severity} [{finding.code}] {finding.key}: {finding.message.partition(' (')[0]}")
+            print(f"   {finding.severity} [{finding.code}] {finding.key}: {finding.message}")
 
 
 def migrating() -> None:

@@ -94,7 +94,7 @@ def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) ->
         if finding.code in ("not_determined", "kernel"):
             continue  # nearly all settings are; and the layers say which kernel they took
         level = logging.INFO if finding.severity == "info" else logging.WARNING
-        logger.log(level, "%s [%s] %s", finding.severity, finding.code, _sentence(finding.key, finding.message))
+        logger.log(level, "%s", finding.labelled())
 
 
 def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
@@ -112,7 +112,3 @@ def _instead(value: str, origins: Sequence[Origin]) -> str:
         return ""
     other = shown(before.value)
     return f", as without it ({before.source})" if other == value else f" instead of {other} ({before.source})"
-
-
-def _sentence(key: str, message: str) -> str:
-    return f"{key}: {message}" if key else message
