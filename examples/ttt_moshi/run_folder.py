@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tttcfg import InputError, Problem, TrainingArgs
 from tttcfg.documents.checkpoint import CONSOLIDATED
-from tttcfg.nn.checkpoints.folders import STEPS, is_ours, manifest, prune
+from tttcfg.nn.checkpoints.folders import STEPS, RunFolder, manifest
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME
+from tttcfg.nn.checkpoints.run_record import record_paths
 
 from .program import logger
 
@@ -61,7 +62,9 @@ def prepare(training: TrainingArgs) -> None:
     if training.resume_from is None and training.overwrite_run_dir and not _is_free(folder):
         logger.info("Deleting the earlier run in %s", folder)
         if (folder / STEPS).exists():
-            prune(folder / STEPS, sys.maxsize, keep=1)  # the one of the step named is the one that stays
+            RunFolder(folder / STEPS).prune(sys.maxsize, keep=1)  # the one of the step named is the one that stays
+        for record in record_paths(folder / STEPS):
+            record.unlink()
         for name in METRICS:
             (folder / name).unlink(missing_ok=True)
         for evaluation in filter(_is_evaluation, list(folder.iterdir())):
@@ -80,16 +83,17 @@ def _others(folder: Path, training: TrainingArgs) -> Iterator[Path]:
     """Yield everything that no run of this program wrote."""
     for path in sorted(folder.iterdir()):
         if path.name == STEPS and path.is_dir():
-            for checkpoint in sorted(path.iterdir()):
-                yield from _others_in_checkpoint(checkpoint)
+            own = RunFolder(path)
+            for checkpoint in sorted({*path.iterdir()} - {*record_paths(path)}):
+                yield from _others_in_checkpoint(own, checkpoint)
         elif _is_evaluation(path):
             yield from sorted(file for file in path.iterdir() if file.name not in _evaluation_files(training))
         elif path.name not in (*METRICS, _WANDB):
             yield path
 
 
-def _others_in_checkpoint(folder: Path) -> Iterator[Path]:
-    if not is_ours(folder):
+def _others_in_checkpoint(own: RunFolder, folder: Path) -> Iterator[Path]:
+    if not own.is_own(folder):
         yield folder
         return
     written = {CONSOLIDATED, *(f"{CONSOLIDATED}/{name}" for name in (MANIFEST_NAME, *manifest(folder)["files"]))}

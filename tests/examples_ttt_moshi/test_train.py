@@ -287,7 +287,7 @@ def test_what_a_run_wrote_is_deleted_for_another(here: Path, tmp_path: Path) -> 
     (run / "wandb" / "debug.log").touch()
     train.train(configs, [*common, "max_steps=1"])
     assert {path.name for path in run.iterdir()} == {"checkpoints", "metrics.train.jsonl", "wandb"}
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint_000001"]
+    assert [path.name for path in (run / "checkpoints").glob("checkpoint_*")] == ["checkpoint_000001"]
     assert (run / "wandb" / "debug.log").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from tests.builders import write_json
 from tests.nn.models import Skeleton
 from tttcfg.documents.effective import Effective
 from tttcfg.nn import Checkpointer, add_lora, add_ttt
+from tttcfg.nn.checkpoints.folders import STEPS
+from tttcfg.nn.checkpoints.run_record import record_paths
 
 MODEL: dict[str, Any] = {
     "dim": 64,
@@ -144,6 +147,11 @@ def values(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def steps(folder: Path) -> list[str]:
+    """Return what is in a run's folder of checkpoints beside the run's record."""
+    return sorted({*os.listdir(folder / STEPS)} - {path.name for path in record_paths(folder / STEPS)})
 
 
 def files(folder: Path) -> set[str]:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import tttcfg
-from tests.nn.language import LORA, MODEL, State, Training, build, equal, files, resolved, stirred, values
+from tests.nn.language import LORA, MODEL, State, Training, build, equal, files, resolved, steps, stirred, values
 from tttcfg.errors import ContradictionError, InputError, WriteError
 from tttcfg.nn import Checkpointer, adapter_state_dict, merged_state_dict
 from tttcfg.nn.checkpoints.folders import STEPS
@@ -40,7 +40,7 @@ def test_a_checkpoint_has_the_trainers_layout(tmp_path: Path) -> None:
     folder = Training(tmp_path, fingerprint=True).save(3)
     assert folder == tmp_path / "checkpoints" / "checkpoint_000003"
     assert files(folder) == {"lora.safetensors"} | SMALL
-    assert os.listdir(tmp_path / STEPS) == [folder.name]
+    assert steps(tmp_path) == [folder.name]
 
 
 def test_weights_and_configuration_are_bound_to_each_other(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_number_of_another_library_counts_checkpoints(tmp_path: Path) -> None:
     run = Training(tmp_path, num_ckpt_keep=np.int64(1))
     run.save()
     assert run.save().name == "checkpoint_000002"
-    assert os.listdir(tmp_path / STEPS) == ["checkpoint_000002"]
+    assert steps(tmp_path) == ["checkpoint_000002"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int32, torch.complex64])
@@ -257,7 +257,7 @@ def test_a_disk_that_does_not_take_it_leaves_what_was_there(size: int, tmp_path:
             run.save()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert os.listdir(tmp_path / STEPS) == ["checkpoint_000001"]
+    assert steps(tmp_path) == ["checkpoint_000001"]
     assert run.save().name == "checkpoint_000003"
 
 
@@ -266,23 +266,37 @@ def test_the_newest_stay_by_step_and_not_by_age(tmp_path: Path) -> None:
     for _ in range(4):
         folder = run.save()
         os.utime(folder, (1, 1))
-    assert sorted(os.listdir(tmp_path / STEPS)) == ["checkpoint_000003", "checkpoint_000004"]
+    assert steps(tmp_path) == ["checkpoint_000003", "checkpoint_000004"]
 
 
-def test_a_run_that_was_copied_saves_and_keeps_the_copies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = Training(tmp_path / "first", num_ckpt_keep=1)
-    before = {path.name: path.read_bytes() for path in (first.save(1) / "consolidated").iterdir()}
-    assert "copies" not in caplog.text
-    shutil.copytree(tmp_path / "first", tmp_path / "second")
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_run_that_was_copied_to_another_disk_prunes_what_it_brought(
+    resumes: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Training(tmp_path / "first", num_ckpt_keep=2)
+    for _ in range(2):
+        first.save()
+    shutil.copytree(tmp_path / "first", tmp_path / "second", copy_function=shutil.copyfile)  # other inodes and times
+    second = Training(tmp_path / "second", num_ckpt_keep=2)
+    if resumes:
+        assert second.checkpointer.resume(tmp_path / "second").step == 2
+    assert second.save(3 - second.state.step).name == "checkpoint_000003"
+    assert steps(tmp_path / "second") == ["checkpoint_000002", "checkpoint_000003"]
+    assert steps(tmp_path / "first") == ["checkpoint_000001", "checkpoint_000002"]
+    assert "not pruned" not in caplog.text
+
+
+def test_a_checkpoint_that_was_copied_from_another_run_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    copied = shutil.copytree(Training(tmp_path / "first").save(), tmp_path / "second" / STEPS / "checkpoint_000001")
+    before = {path.name: path.read_bytes() for path in (copied / "consolidated").iterdir()}
     second = Training(tmp_path / "second", num_ckpt_keep=1)
-    assert "checkpoint_000001 are copies, were changed or are another program's; they are not pruned" in caplog.text
+    warning = "not checkpoints of this run, or changed: checkpoint_000001; they are not pruned, and are renamed where"
+    assert warning in caplog.text
     folder = second.save(1)
-    saved, left = sorted(os.listdir(tmp_path / "second" / STEPS))
-    assert (folder.name, saved) == ("checkpoint_000001", "checkpoint_000001")
-    assert f"{folder} is a copy, was changed or is another program's; it is {folder.with_name(left)} now" in caplog.text
-    kept = folder.with_name(left) / "consolidated"
+    saved, leftover = steps(tmp_path / "second")
+    assert (folder.name, saved, leftover[:23]) == (saved, "checkpoint_000001", "checkpoint_000001.left-")
+    kept = folder.with_name(leftover) / "consolidated"
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
-    assert content(folder, "manifest.json")["inode"] != content(folder.with_name(left), "manifest.json")["inode"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "training_config.json", "lora.safetensors"])
@@ -293,7 +307,7 @@ def test_a_checkpoint_in_which_somebody_changed_a_file_stays_as_it_is(name: str,
     before = files(path.parent.parent)
     run.save()
     run.save()
-    assert sorted(os.listdir(tmp_path / STEPS)) == ["checkpoint_000001", "checkpoint_000003"]
+    assert steps(tmp_path) == ["checkpoint_000001", "checkpoint_000003"]
     assert files(path.parent.parent) == before
 
 
@@ -366,7 +380,7 @@ def test_a_run_that_diverges_removes_nothing_of_what_it_had(
         next(one for one in run.model.parameters() if one.requires_grad)[0] = torch.nan
     for _ in range(3):
         run.save(**options)
-    assert sorted(os.listdir(tmp_path / STEPS)) == [f"checkpoint_00000{step}" for step in (1, 2, 4, 5)]
+    assert steps(tmp_path) == [f"checkpoint_00000{step}" for step in (1, 2, 4, 5)]
     assert "had numbers that are not finite; num_ckpt_keep counts it apart" in caplog.text
 
 

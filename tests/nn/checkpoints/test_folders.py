@@ -16,21 +16,31 @@ import torch
 
 from tttcfg.errors import WriteError
 from tttcfg.files.storage import TEMPORARY_SUFFIX
-from tttcfg.nn.checkpoints.folders import foreign, is_ours, prune, sweep, write_file, write_json, writing
+from tttcfg.nn.checkpoints.folders import RunFolder, write_file, write_json
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
+from tttcfg.nn.checkpoints.run_record import record_paths
 from tttcfg.nn.checkpoints.tensor_file import write_tensors
 
 _NOBODY = 65534
 
 
 def written(parent: Path, step: int, content: bytes = b"tensors", wrong: str = "") -> Path:
-    with writing(parent, step) as (inside, put):
+    with RunFolder(parent).writing(step) as (inside, put):
         write_file(inside / "lora.safetensors", content)
         return put(wrong)
 
 
+def is_own(folder: Path) -> bool:
+    return RunFolder(folder.parent).is_own(folder)
+
+
+def prune(parent: Path, step: int, keep: int | None) -> None:
+    RunFolder(parent).prune(step, keep)
+
+
 def names(parent: Path) -> list[str]:
-    return sorted(os.listdir(parent))
+    """Return what is in a folder beside the run's record."""
+    return sorted({*os.listdir(parent)} - {path.name for path in record_paths(parent)})
 
 
 def aged(folder: Path) -> Path:
@@ -40,7 +50,7 @@ def aged(folder: Path) -> Path:
 
 
 def test_a_folder_is_there_once_it_is_put_in_its_place(tmp_path: Path) -> None:
-    with writing(tmp_path, 7) as (inside, put):
+    with RunFolder(tmp_path).writing(7) as (inside, put):
         write_file(inside / "lora.safetensors", b"tensors")
         assert not (tmp_path / "checkpoint_000007").exists()
         assert put() == tmp_path / "checkpoint_000007"
@@ -49,13 +59,16 @@ def test_a_folder_is_there_once_it_is_put_in_its_place(tmp_path: Path) -> None:
 
 
 def test_what_is_not_put_in_its_place_leaves_nothing(tmp_path: Path) -> None:
-    with writing(tmp_path, 7) as (inside, _):
+    with RunFolder(tmp_path).writing(7) as (inside, _):
         write_file(inside / "lora.safetensors", b"tens")
     assert names(tmp_path) == []
 
 
 def test_an_error_of_the_disk_says_where(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="checkpoint_000007: cannot be written"), writing(tmp_path, 7) as (inside, _):
+    with (
+        pytest.raises(WriteError, match="checkpoint_000007: cannot be written"),
+        RunFolder(tmp_path).writing(7) as (inside, _),
+    ):
         write_file(inside / "no" / "such", b"")
 
 
@@ -64,7 +77,7 @@ def test_a_checkpoint_of_ours_is_replaced_by_one_of_the_same_step(tmp_path: Path
     folder = written(tmp_path, 7, b"later")
     assert (folder / "consolidated" / "lora.safetensors").read_bytes() == b"later"
     assert names(tmp_path) == ["checkpoint_000007"]
-    assert is_ours(folder)
+    assert is_own(folder)
 
 
 @pytest.mark.parametrize("kind", ["empty", "copy", "link", "file"])
@@ -84,11 +97,12 @@ def test_what_somebody_else_put_there_is_kept_under_another_name(
     weights = Path("consolidated", "lora.safetensors")
     before = (target / weights).read_bytes() if kind in ("copy", "link") else None
     assert written(tmp_path, 7, b"trained") == target
-    assert is_ours(target)
+    assert is_own(target)
     assert (target / weights).read_bytes() == b"trained"
     made, left, _ = names(tmp_path)
     assert (made, left[:23]) == ("checkpoint_000007", "checkpoint_000007.left-")
-    assert f"{target} is a copy, was changed or is another program's; it is {tmp_path / left} now" in caplog.text
+    reason = "is not a checkpoint of this run, or was changed"
+    assert f"{target} {reason}; it was renamed to {tmp_path / left}" in caplog.text
     if before is not None:
         assert (tmp_path / left / weights).read_bytes() == before
     assert (tmp_path / left).is_symlink() == (kind == "link")
@@ -96,7 +110,7 @@ def test_what_somebody_else_put_there_is_kept_under_another_name(
 
 def test_what_was_not_written_whole_leaves_what_somebody_else_put_there(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_000007").mkdir()
-    with pytest.raises(WriteError), writing(tmp_path, 7) as (inside, _):
+    with pytest.raises(WriteError), RunFolder(tmp_path).writing(7) as (inside, _):
         write_file(inside / "no" / "such", b"")
     assert names(tmp_path) == ["checkpoint_000007"]
 
@@ -105,8 +119,8 @@ def test_copies_that_a_run_may_come_to_are_known(tmp_path: Path) -> None:
     first = written(tmp_path, 1)
     for step in (2, 10, 9):
         shutil.copytree(first, tmp_path / f"checkpoint_{step:06d}")
-    assert foreign(tmp_path, 9) == ["checkpoint_000009", "checkpoint_000010"]
-    assert foreign(tmp_path, 0) == ["checkpoint_000002", "checkpoint_000009", "checkpoint_000010"]
+    assert RunFolder(tmp_path).foreign(9) == ["checkpoint_000009", "checkpoint_000010"]
+    assert RunFolder(tmp_path).foreign(0) == ["checkpoint_000002", "checkpoint_000009", "checkpoint_000010"]
 
 
 def test_the_newest_by_step_stay(tmp_path: Path) -> None:
@@ -147,7 +161,7 @@ def test_only_what_was_written_here_is_pruned(tmp_path: Path) -> None:
 def test_a_run_that_was_moved_is_still_ours(tmp_path: Path) -> None:
     written(tmp_path / "run", 1)
     moved = (tmp_path / "run").rename(tmp_path / "moved")
-    assert is_ours(moved / "checkpoint_000001")
+    assert is_own(moved / "checkpoint_000001")
 
 
 def test_what_others_put_into_a_checkpoint_stays(tmp_path: Path) -> None:
@@ -158,7 +172,7 @@ def test_what_others_put_into_a_checkpoint_stays(tmp_path: Path) -> None:
     prune(tmp_path, 2, 1)
     assert names(tmp_path) == ["checkpoint_000001", "checkpoint_000002"]
     assert os.listdir(results.parent) == ["results.json"]
-    assert not is_ours(tmp_path / "checkpoint_000001")
+    assert not is_own(tmp_path / "checkpoint_000001")
 
 
 def test_what_others_put_into_a_checkpoint_that_is_replaced_stays_beside_it(tmp_path: Path) -> None:
@@ -182,8 +196,8 @@ def test_a_checkpoint_in_which_a_file_was_changed_is_not_pruned(how: str, tmp_pa
     else:
         weights.write_bytes(b"TENSORS" if how == "as long" else b"more tensors")
     before = weights.read_bytes()
-    assert not is_ours(folder)
-    assert foreign(tmp_path, 1) == ["checkpoint_000001"]
+    assert not is_own(folder)
+    assert RunFolder(tmp_path).foreign(1) == ["checkpoint_000001"]
     for step in (2, 3):
         written(tmp_path, step)
     prune(tmp_path, 3, 1)
@@ -199,13 +213,14 @@ def test_a_checkpoint_in_which_a_file_was_changed_is_renamed_where_its_step_is_s
     assert (tmp_path / left / "consolidated" / "lora.safetensors").read_bytes() == b"merged"
 
 
-def test_a_checkpoint_of_which_a_file_is_gone_is_pruned(tmp_path: Path) -> None:
+def test_a_checkpoint_of_which_a_file_is_gone_is_not_pruned(tmp_path: Path) -> None:
+    """Without its training state, say, it is smaller, and what somebody wants to keep."""
     folder = written(tmp_path, 1)
     (folder / "consolidated" / "lora.safetensors").unlink()
-    assert is_ours(folder)
+    assert not is_own(folder)
     written(tmp_path, 2)
     prune(tmp_path, 2, 1)
-    assert names(tmp_path) == ["checkpoint_000002"]
+    assert names(tmp_path) == ["checkpoint_000001", "checkpoint_000002"]
 
 
 def test_what_a_dead_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
@@ -215,7 +230,7 @@ def test_what_a_dead_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
         (folder / "consolidated").mkdir(parents=True)
         (folder / "consolidated" / "lora.safetensors").write_bytes(b"ten")
     aged(stale)
-    sweep(tmp_path)
+    RunFolder(tmp_path).sweep()
     assert names(tmp_path) == [fresh.name]
 
 
@@ -226,7 +241,7 @@ def test_a_folder_whose_files_still_grow_is_not_swept(tmp_path: Path) -> None:
     (folder / "consolidated" / "lora.safetensors").write_bytes(b"ten")
     for path in (folder, folder / "consolidated"):
         os.utime(path, (1, 1))
-    sweep(tmp_path)
+    RunFolder(tmp_path).sweep()
     assert names(tmp_path) == [folder.name]
 
 
@@ -244,7 +259,7 @@ def test_a_folder_whose_files_still_grow_is_not_swept(tmp_path: Path) -> None:
 def test_nothing_else_is_ever_swept(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     aged(tmp_path / name)
-    sweep(tmp_path)
+    RunFolder(tmp_path).sweep()
     assert names(tmp_path) == [name]
 
 
@@ -254,7 +269,7 @@ def test_a_link_with_our_name_is_not_swept(tmp_path: Path) -> None:
     (precious / "weights").write_bytes(b"mine")
     (tmp_path / f".checkpoint_000001.1.a{TEMPORARY_SUFFIX}").symlink_to(precious)
     aged(precious)
-    sweep(tmp_path)
+    RunFolder(tmp_path).sweep()
     assert len(names(tmp_path)) == 2
     assert (precious / "weights").exists()
 
@@ -276,13 +291,13 @@ def test_what_has_a_defect_is_counted_apart(tmp_path: Path) -> None:
     assert names(tmp_path) == [f"checkpoint_00000{step}" for step in (6, 7, 8, 9)]
 
 
-@pytest.mark.parametrize("kind", ["wrong", "odd"])
+@pytest.mark.parametrize("kind", ["defect", "doubt"])
 def test_what_has_a_defect_never_takes_the_place_of_what_is_sound(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sound = (written(tmp_path, 7) / "consolidated" / "lora.safetensors").read_bytes()
     for content in (b"NaN", b"NaN again"):
-        with writing(tmp_path, 7) as (inside, put):
+        with RunFolder(tmp_path).writing(7) as (inside, put):
             write_file(inside / "lora.safetensors", content)
             put(**{kind: "its numbers are not finite"})
     made, left = names(tmp_path)
@@ -290,30 +305,19 @@ def test_what_has_a_defect_never_takes_the_place_of_what_is_sound(
     assert (inside / "lora.safetensors").read_bytes() == b"NaN again"
     assert (kept / "lora.safetensors").read_bytes() == sound
     assert (defect(inside) or doubt(inside), defect(kept) or doubt(kept)) == ("its numbers are not finite", "")
-    assert f"{tmp_path / made} is sound, and what takes its place is not; it is {tmp_path / left} now" in caplog.text
+    reason = "is sound, and the checkpoint that replaces it is not"
+    assert f"{tmp_path / made} {reason}; it was renamed to {tmp_path / left}" in caplog.text
     assert written(tmp_path, 7, b"trained").name == made
     assert names(tmp_path) == [made, left]
 
 
-@pytest.mark.parametrize("unit", [100, 1_000, 1_000_000_000, 2_000_000_000])
-def test_times_that_lost_digits_are_those_that_were_written(unit: int, tmp_path: Path) -> None:
-    """As on a share, or where a run was moved to another file system."""
-    folder = written(tmp_path, 1)
-    for path in (folder / "consolidated").iterdir():
-        found = path.stat().st_mtime_ns
-        os.utime(path, ns=(found, found // unit * unit))
-    assert is_ours(folder)
-    os.utime(folder / "consolidated" / "lora.safetensors", ns=(0, 12_345_678_900))
-    assert not is_ours(folder)
-
-
-def test_what_is_not_pruned_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_pruned_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (written(tmp_path, 1) / "consolidated" / "lora.safetensors").write_bytes(b"merged")
     for step in (2, 3, 4):
         written(tmp_path, step)
         prune(tmp_path, step, 1)
-    said = f"{tmp_path}: not pruned, being copies, changed or another program's: checkpoint_000001"
-    assert caplog.messages.count(said) == 1
+    warning = f"{tmp_path}: not pruned, as they are not checkpoints of this run, or were changed: checkpoint_000001"
+    assert caplog.messages.count(warning) == 1
 
 
 def test_all_of_ours_go_where_none_stays(tmp_path: Path) -> None:
@@ -363,7 +367,7 @@ def test_what_is_write_protected_makes_room_under_another_name(
     kept, left = names(unprivileged)
     assert (kept, left[:23]) == ("checkpoint_000001", "checkpoint_000001.left-")
     assert names(unprivileged / left / "consolidated") == ["lora.safetensors", MANIFEST_NAME]
-    assert "checkpoint_000001 is write-protected; it is " in caplog.text
+    assert "checkpoint_000001 is write-protected; it was renamed to " in caplog.text
 
 
 def test_what_cannot_be_removed_is_put_back(
@@ -396,7 +400,7 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkey
         seen.append((target.exists(), Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
 
     monkeypatch.setattr(os, "fsync", recorded)
-    with writing(tmp_path, 1) as (inside, put):
+    with RunFolder(tmp_path).writing(1) as (inside, put):
         write_tensors(str(inside / "lora.safetensors"), {"a": torch.ones(3)}, {})
         write_json(inside / "config.json", {})
         put()

@@ -1,4 +1,4 @@
-"""The manifest: what was written, told from what was changed."""
+"""The manifest: which files are as they were written, and which were changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tttcfg.nn.checkpoints.folders import is_ours, write_file, writing
+from tttcfg.nn.checkpoints.folders import RunFolder, write_file
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, is_edited
 
 CONFIG = {"dim": 64, "scale": 1.0, "rate": 1e-5, "name": "Käfer", "delays": [0, 0, 1]}
@@ -16,16 +16,16 @@ CONFIG = {"dim": 64, "scale": 1.0, "rate": 1e-5, "name": "Käfer", "delays": [0,
 
 def written(parent: Path) -> Path:
     """Return a file of a checkpoint."""
-    with writing(parent, 1) as (inside, put):
+    with RunFolder(parent).writing(1) as (inside, put):
         write_file(inside / "a.json", json.dumps(CONFIG, indent=2).encode() + b"\n")
         return put() / "consolidated" / "a.json"
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b'{"files": ["a.json"]}', b'{"files": {"a.json": 1}}', b"[" * 100_000])
-def test_a_manifest_that_is_none_claims_nothing(said: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"files": ["a.json"]}', b'{"files": {"a.json": 1}}', b"[" * 100_000])
+def test_a_manifest_that_is_none_claims_nothing(data: bytes, tmp_path: Path) -> None:
     file = written(tmp_path)
-    file.with_name(MANIFEST_NAME).write_bytes(said)
-    assert not is_ours(file.parent.parent)
+    file.with_name(MANIFEST_NAME).write_bytes(data)
+    assert not RunFolder(tmp_path).is_own(file.parent.parent)
     assert not is_edited(file)
 
 
@@ -46,7 +46,7 @@ def test_a_file_in_another_layout_is_not_edited(data: bytes, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("data", [json.dumps({**CONFIG, "dim": 65}).encode(), b"[]", b"{", b"\xff", b"[" * 100_000])
-def test_an_edited_file_is_told_in_copies_too(data: bytes, tmp_path: Path) -> None:
+def test_an_edited_file_is_noticed_in_copies_too(data: bytes, tmp_path: Path) -> None:
     file = written(tmp_path)
     copy = Path(shutil.copytree(file.parent, tmp_path / "copy")) / file.name
     assert not is_edited(copy)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -122,7 +123,7 @@ def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     run = Run(folder, wrap)
     untrained = run.checkpointer.save_checkpoint(save_only_lora=False) / "consolidated"
     if rank() == 0:
-        (untrained / "consolidated.safetensors").rename(folder / "untrained.safetensors")
+        shutil.copyfile(untrained / "consolidated.safetensors", folder / "untrained.safetensors")
     run.train(2)
     first = run.checkpointer.save_checkpoint(dtype=torch.bfloat16)  # the training state holds what is rounded
     drawn = random.random()

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tests.builders import document_file, trained
 from tests.extensions import install_extension, write_extension
 from tests.nn.checkpoints.test_checkpointer import SMALL
+from tests.nn.language import steps
 from tests.nn.ranks.launched import run_rank
 
 pytestmark = pytest.mark.program
@@ -77,7 +78,7 @@ def test_the_files_are_those_of_one_process(what: str, size: int, one_process: P
         close = {key: here[key] for key in here if (here[key] - there[key]).abs().max() < 1e-4}
         assert close.keys() == here.keys()
     assert (ours / "config.json").read_bytes() == (alone / "config.json").read_bytes()
-    assert os.listdir(ours.parent.parent) == ["checkpoint_000004"]
+    assert steps(tmp_path / "run" / "run") == ["checkpoint_000004"]
 
 
 @pytest.mark.parametrize("size", [2, 3])

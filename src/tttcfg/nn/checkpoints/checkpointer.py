@@ -18,7 +18,7 @@ from tttcfg.documents.save import recording, save_document
 from tttcfg.errors import InputError, Problem, quote
 from tttcfg.nn.checkpoints.arguments import configuration_of, kept, plain_config
 from tttcfg.nn.checkpoints.contents import Contents, selected, settle_contents
-from tttcfg.nn.checkpoints.folders import STEPS, foreign, prune, sweep, write_json, writing
+from tttcfg.nn.checkpoints.folders import STEPS, RunFolder, write_json
 from tttcfg.nn.checkpoints.resume import Resumed, resume
 from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, write_tensors
 from tttcfg.nn.checkpoints.training_state import (
@@ -48,14 +48,15 @@ _PATIENCE_SECONDS = 60.0
 class Checkpointer:
     """Saves a run's checkpoints, each with everything that is needed to use it and to go on with it.
 
+        run_dir/checkpoints/run_….json                     the starts of this run, whose checkpoints it may prune
         run_dir/checkpoints/checkpoint_001000/consolidated/
             lora.safetensors or consolidated.safetensors   what was trained, or the whole model with adapters merged
             config.json                                    the model's
             training_config.json                           the effective configuration; bound to the weights both ways
             fingerprint.json                               what the model says of a fixed input
             training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
-            manifest.json                                  what was written, by which pruning knows it: a checkpoint
-                                                           in which a file was changed since stays
+            manifest.json                                  the run, and size and digest of every file: a checkpoint
+                                                           in which a file was changed since is not pruned
 
     Constructing one tries a save of everything but tensors, so that none fails after hours for what could be known
     before. Under torchrun every rank constructs it, once the model is wrapped or sharded, and every rank saves.
@@ -97,7 +98,7 @@ class Checkpointer:
         extensions: Iterable[Section] = (),
     ) -> None:
         self.run = Run(unwrapped(model), state, optimizer, scheduler)
-        self.folder = Path(run_dir) / STEPS
+        self.folder = RunFolder(Path(run_dir) / STEPS)
         self.model_config = together(lambda: plain_config(config))
         self.keep, self.fingerprinting = together(lambda: kept(num_ckpt_keep)), fingerprint
         self.configuration = training_args
@@ -202,14 +203,12 @@ class Checkpointer:
         return {**found, "weights": contents.header.digest}
 
     def _write_settings(self, contents: Contents, marks: Tree | None, values: Tree) -> str:
-        sweep(self.folder)
-        with writing(self.folder, self.run.state.step) as (inside, _):
+        self.folder.sweep()
+        with self.folder.writing(self.run.state.step) as (inside, _):
             self._write_small(inside, contents, marks, values)
-        if copies := foreign(self.folder, self.run.state.step):
-            message = (
-                "%s: %s are copies, were changed or are another program's; they are not pruned, and are renamed %s"
-            )
-            logger.warning(message, self.folder, ", ".join(copies), "where this run saves the same step")
+        if foreign := self.folder.foreign(self.run.state.step):
+            message = "%s: not checkpoints of this run, or changed: %s; they are not pruned, and are renamed %s"
+            logger.warning(message, self.folder.path, ", ".join(foreign), "where this run saves the same step")
         return ""
 
     def _write_small(
@@ -230,7 +229,7 @@ class Checkpointer:
         values: Tree,
     ) -> Path:
         step = self.run.state.step
-        with writing(self.folder, step) as (inside, put):
+        with self.folder.writing(step) as (inside, put):
             mark = mark_for(contents.document)
             chosen = selected(self.run.model, weights, contents.adapters)
             wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
@@ -242,8 +241,8 @@ class Checkpointer:
             target = put(wrong, odd)
         if wrong or odd:
             logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong or odd)
-        prune(self.folder, step, self.keep)
-        sweep(self.folder)
+        self.folder.prune(step, self.keep)
+        self.folder.sweep()
         return target
 
 

@@ -1,9 +1,10 @@
 """Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
 
-Each holds a manifest of what was written, and of the number that the file system gave the folder. Whatever was copied,
-renamed, changed or made by somebody else is thereby told from what was written here, and stays; under another name,
-where a checkpoint takes its place. One file that was written anew is enough, by tttcfg as well: after `tttcfg migrate`
-or `bind` a checkpoint is its owner's.
+A run removes only what it can show to be its own: the manifest names one of the run's starts (`run_record.py`) and the
+step in the folder's name, and every file of the manifest is there, with its size and sampled bytes (`manifests.py`).
+Everything else stays: another run's checkpoints, a copy or a renamed folder, one in which a file was changed or is
+gone, by tttcfg as well (`tttcfg migrate`, `bind`), and those of versions whose manifests name no run. What stays, and
+has the name of a checkpoint that is saved, is renamed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,18 @@ from typing import Any
 from tttcfg.documents.checkpoint import CONSOLIDATED
 from tttcfg.errors import TttcfgError
 from tttcfg.files.durable import new_file, sync_folder, write_all
-from tttcfg.files.storage import TEMPORARY_SUFFIX, unwritable
-from tttcfg.nn.checkpoints.manifests import DEFECT, DOUBT, MANIFEST_NAME, defect, doubt, is_as_written, told, written_in
+from tttcfg.files.storage import TEMPORARY_SUFFIX, unwritable, write_atomically
+from tttcfg.nn.checkpoints.manifests import (
+    DEFECT,
+    DOUBT,
+    MANIFEST_NAME,
+    defect,
+    doubt,
+    file_entry,
+    is_unchanged,
+    read_manifest,
+)
+from tttcfg.nn.checkpoints.run_record import identity_in, remove_continued
 from tttcfg.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -38,35 +49,135 @@ _STALE_SECONDS = 3600.0
 _AT_HERE, _EXCHANGE = -100, 2
 
 
+class RunFolder:
+    """The folder of a run's checkpoints, as one start of the run has it.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.identity = path, identity_in(path)
+
+    @contextlib.contextmanager
+    def writing(self, step: int) -> Iterator[tuple[Path, Callable[..., Path]]]:
+        """Make the folder of a checkpoint beside its place; yield where its files go, and what puts it in its place.
+
+        That may be called with what is wrong with the model that was saved, or odd about it: `defect` and `doubt`
+        return it then. What is not put in its place is removed. A checkpoint of the same step is replaced if it is this
+        run's own; anything else in its place, a copy say, is renamed with a warning, as is one that is sound where the
+        new one is not: training is never lost over it.
+
+        Raises:
+            WriteError: It could not be written; what was in its place is untouched.
+        """
+        target = self.path / checkpoint_name(step)
+        temporary = _beside(target)
+        try:
+            inside = temporary / CONSOLIDATED
+            _make(inside)
+            yield inside, lambda defect="", doubt="": self._put(temporary, step, defect, doubt)
+        except TttcfgError:
+            raise
+        except OSError as error:
+            raise unwritable(str(target), error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                _discard(temporary)
+
+    def _put(self, temporary: Path, step: int, defect: str, doubt: str) -> Path:
+        """Rename a finished folder to its place, and remove or rename what was there."""
+        target, inside = self.path / checkpoint_name(step), temporary / CONSOLIDATED
+        files = {path.name: file_entry(path) for path in sorted(inside.iterdir())}
+        values = {"written_by": f"tttcfg {__version__}", "step": step, "run": self.identity.identity, "files": files}
+        values |= {key: text for key, text in ((DEFECT, defect), (DOUBT, doubt)) if text}
+        write_json(inside / MANIFEST_NAME, values)
+        sync_folder(inside)
+        sync_folder(temporary)
+        self._record()
+        if os.path.lexists(target) and (reason := self._why_kept(target, is_suspect(temporary))):
+            leftover = _leftover(target)
+            os.rename(target, leftover)
+            logger.warning("%s %s; it was renamed to %s", target, reason, leftover)
+        if not os.path.lexists(target):
+            os.rename(temporary, target)
+        elif not _exchanged(temporary, target):
+            aside = _beside(target)
+            os.rename(target, aside)
+            os.rename(temporary, target)
+            os.rename(aside, temporary)
+        sync_folder(self.path)
+        return target
+
+    def _record(self) -> None:
+        """Write this start's record, where it is not there yet."""
+        path = self.path / self.identity.name
+        if not path.exists():
+            write_atomically(path, json.dumps(self.identity.values, indent=2).encode() + b"\n")
+            remove_continued(self.path, self.identity)
+
+    def _why_kept(self, target: Path, by_suspect: bool) -> str:
+        """Return why what is in the place of a checkpoint is not to be replaced by it; empty where it may be."""
+        if not self.is_own(target):
+            return "is not a checkpoint of this run, or was changed"
+        if not _is_removable(target):
+            return "is write-protected"
+        return "is sound, and the checkpoint that replaces it is not" if by_suspect and not is_suspect(target) else ""
+
+    def is_own(self, folder: Path) -> bool:
+        """Whether a checkpoint's folder was saved by this run, has its own name, and no file of it was changed."""
+        step = _STEP.fullmatch(folder.name)
+        if step is None or folder.is_symlink():
+            return False
+        values, inside = manifest(folder), folder / CONSOLIDATED
+        if values.get("step") != int(step.group(1)) or str(values.get("run")) not in self.identity.owned:
+            return False
+        return all(is_unchanged(inside / os.path.basename(name), entry) for name, entry in values["files"].items())
+
+    def foreign(self, step: int) -> list[str]:
+        """Return the names of checkpoints from `step` on that are not this run's own, by step."""
+        return [name for number, name in self._by_step() if number >= step and not self.is_own(self.path / name)]
+
+    def _by_step(self) -> list[tuple[int, str]]:
+        names = os.listdir(self.path)
+        return sorted((int(step.group(1)), name) for name in names if (step := _STEP.fullmatch(name)))
+
+    def prune(self, step: int, keep: int | None) -> None:
+        """Remove the run's own checkpoints before the one of `step`, but the newest: `keep` stay with that one.
+
+        Checkpoints with a defect or a doubt are counted apart, so that a run which diverges removes none that is sound.
+        Those of later steps, which an earlier attempt left, stay until this run comes to them. What cannot be removed
+        stays, with a warning, and so does what is not this run's own.
+        """
+        if keep is None:
+            return
+        try:
+            before = [name for number, name in self._by_step() if number < step]
+            earlier = [self.path / name for name in before if self.is_own(self.path / name)]
+            _warn_of_foreign(self.path, ", ".join(name for name in before if self.path / name not in earlier))
+            newest = self.path / checkpoint_name(step)
+            for broken in (False, True):
+                these = [folder for folder in earlier if is_suspect(folder) is broken]
+                apart = newest.exists() and is_suspect(newest) is not broken
+                for folder in these[: max(0, len(these) + (not apart) - keep)]:
+                    _remove(folder)
+        except OSError as error:
+            logger.warning("%s: nothing more is pruned: %s", self.path, error.strerror)
+
+    def sweep(self) -> None:
+        """Remove folders that a run which died left half-written over an hour ago, and nothing else."""
+        oldest = time.time() - _STALE_SECONDS
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.path):
+                folder = self.path / name
+                if _TEMPORARY.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
+                    with contextlib.suppress(OSError):
+                        if max(path.lstat().st_mtime for path in (folder, *folder.rglob("*"))) < oldest:
+                            _discard(folder)
+
+
 def checkpoint_name(step: int) -> str:
     return f"checkpoint_{step:06d}"
-
-
-@contextlib.contextmanager
-def writing(parent: Path, step: int) -> Iterator[tuple[Path, Callable[..., Path]]]:
-    """Make the folder of a checkpoint beside its place, and yield where its files go, and what puts it in its place.
-
-    That may be called with what is wrong with the model that was saved, or odd about it, as `defect` and `doubt` are
-    then going to return it. What is not put in its place is removed. A checkpoint of the same step takes the place of
-    one that was written here; anything else that stands there, a copy say, is renamed, and a warning tells how, as is
-    one that is sound where the new one is not: training is never lost over it.
-
-    Raises:
-        WriteError: It could not be written; what stood in its place is untouched.
-    """
-    target = parent / checkpoint_name(step)
-    temporary = _beside(target)
-    try:
-        inside = temporary / CONSOLIDATED
-        _make(inside)
-        yield inside, lambda wrong="", odd="": _put(temporary, target, step, wrong, odd)
-    except TttcfgError:
-        raise
-    except OSError as error:
-        raise unwritable(str(target), error) from None
-    finally:
-        with contextlib.suppress(OSError):
-            _discard(temporary)
 
 
 def _make(folder: Path) -> None:
@@ -81,8 +192,8 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
 
 
-def _left(folder: Path) -> Path:
-    """Return the name under which what is not ours stays beside a checkpoint that has its name."""
+def _leftover(folder: Path) -> Path:
+    """Return the name under which a checkpoint that is not the run's own stays beside one that gets its name."""
     return folder.with_name(f"{folder.name}.left-{time.time_ns():x}")
 
 
@@ -96,38 +207,6 @@ def write_json(path: Path, values: object, indent: int | None = 2) -> None:
     write_file(path, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
 
 
-def _put(temporary: Path, target: Path, step: int, wrong: str, odd: str) -> Path:
-    """Let a finished folder take its place, and what stood there go."""
-    files = {path.name: told(path) for path in sorted((temporary / CONSOLIDATED).iterdir())}
-    made = {"written_by": f"tttcfg {__version__}", "step": step, "inode": temporary.stat().st_ino, "files": files}
-    made |= {key: said for key, said in ((DEFECT, wrong), (DOUBT, odd)) if said}
-    write_json(temporary / CONSOLIDATED / MANIFEST_NAME, made)
-    sync_folder(temporary / CONSOLIDATED)
-    sync_folder(temporary)
-    if os.path.lexists(target) and (reason := _why_kept(target, is_suspect(temporary))):
-        left = _left(target)
-        os.rename(target, left)
-        logger.warning("%s %s; it is %s now", target, reason, left)
-    if not os.path.lexists(target):
-        os.rename(temporary, target)
-    elif not _exchanged(temporary, target):
-        aside = _beside(target)
-        os.rename(target, aside)
-        os.rename(temporary, target)
-        os.rename(aside, temporary)
-    sync_folder(target.parent)
-    return target
-
-
-def _why_kept(target: Path, by_suspect: bool) -> str:
-    """Return why what stands in the place of a checkpoint is not to be replaced by it; empty where it may be."""
-    if not is_ours(target):
-        return "is a copy, was changed or is another program's"
-    if not _is_removable(target):
-        return "is write-protected"
-    return "is sound, and what takes its place is not" if by_suspect and not is_suspect(target) else ""
-
-
 def _exchanged(one: Path, other: Path) -> bool:
     """Let two folders change places at once; return whether this system can."""
     exchange = getattr(ctypes.CDLL(None), "renameat2", None)
@@ -135,24 +214,8 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """Return what was written in a checkpoint's folder, as its manifest says it; empty where there is none."""
-    return written_in(folder / CONSOLIDATED)
-
-
-def is_ours(folder: Path) -> bool:
-    """Whether a checkpoint's folder was written here, is neither a copy nor renamed, and no file of it was changed.
-
-    A file of it that is gone, the optimiser's state say, leaves nothing of anybody's to be lost.
-    """
-    named = _STEP.fullmatch(folder.name)
-    if named is None or folder.is_symlink():
-        return False
-    made = manifest(folder)
-    if made.get("step") != int(named.group(1)) or made.get("inode") != folder.stat().st_ino:
-        return False
-    return all(
-        is_as_written(folder / CONSOLIDATED / os.path.basename(name), said) for name, said in made["files"].items()
-    )
+    """Return the manifest of a checkpoint's folder; empty where there is none."""
+    return read_manifest(folder / CONSOLIDATED)
 
 
 def is_suspect(folder: Path) -> bool:
@@ -160,46 +223,14 @@ def is_suspect(folder: Path) -> bool:
     return bool(defect(folder / CONSOLIDATED) or doubt(folder / CONSOLIDATED))
 
 
-def foreign(parent: Path, step: int) -> list[str]:
-    """Return the names of checkpoints from `step` on that were not written here, or were changed since, by step."""
-    return [name for number, name in _by_step(parent) if number >= step and not is_ours(parent / name)]
-
-
-def _by_step(parent: Path) -> list[tuple[int, str]]:
-    return sorted((int(named.group(1)), name) for name in os.listdir(parent) if (named := _STEP.fullmatch(name)))
-
-
-def prune(parent: Path, step: int, keep: int | None) -> None:
-    """Remove what was written here before the checkpoint of `step`, but the newest: `keep` stay with that one.
-
-    Checkpoints with a defect or a doubt are counted apart, so that a run which diverges removes none that is sound.
-    Those of later steps, which an earlier attempt left, stay until this run comes to them. What cannot be removed
-    stays, with a warning, and so does what was not written here.
-    """
-    if keep is None:
-        return
-    try:
-        before = [name for number, name in _by_step(parent) if number < step]
-        earlier = [parent / name for name in before if is_ours(parent / name)]
-        _warn_of_foreign(parent, ", ".join(name for name in before if parent / name not in earlier))
-        newest = parent / checkpoint_name(step)
-        for broken in (False, True):
-            these = [folder for folder in earlier if is_suspect(folder) is broken]
-            apart = newest.exists() and is_suspect(newest) is not broken
-            for folder in these[: max(0, len(these) + (not apart) - keep)]:
-                _remove(folder)
-    except OSError as error:
-        logger.warning("%s: nothing more is pruned: %s", parent, error.strerror)
-
-
-@lru_cache(maxsize=64)  # a run that saves often tells it once
+@lru_cache(maxsize=64)  # once for a run that saves often
 def _warn_of_foreign(parent: Path, names: str) -> None:
     if names:
-        logger.warning("%s: not pruned, being copies, changed or another program's: %s", parent, names)
+        logger.warning("%s: not pruned, as they are not checkpoints of this run, or were changed: %s", parent, names)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint of ours; where that fails, it stays as it was, or what is left of it is swept up later."""
+    """Remove a checkpoint of this run; where that fails, it stays as it was, or its rest is swept up later."""
     temporary = _beside(folder)
     try:
         if not _is_removable(folder):
@@ -220,25 +251,13 @@ def _is_removable(folder: Path) -> bool:
     return all(os.access(one, os.W_OK | os.X_OK, **by) for one in (folder, folder / CONSOLIDATED))
 
 
-def sweep(parent: Path) -> None:
-    """Remove folders that a run which died left half-written over an hour ago, and nothing else."""
-    oldest = time.time() - _STALE_SECONDS
-    with contextlib.suppress(OSError):
-        for name in os.listdir(parent):
-            folder = parent / name
-            if _TEMPORARY.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
-                with contextlib.suppress(OSError):
-                    if max(path.lstat().st_mtime for path in (folder, *folder.rglob("*"))) < oldest:
-                        _discard(folder)
-
-
 def _discard(temporary: Path) -> None:
-    """Remove a folder of ours; of one that was finished, what others put there stays, in a folder without weights.
+    """Remove a temporary folder; of a finished checkpoint, files that were added stay, in a folder without weights.
 
-    Its name is that of the checkpoint, or another one where that is taken.
+    That gets the name of the checkpoint, or another one where that is taken.
     """
     files = manifest(temporary).get("files")
-    if files is None:  # it was never finished, so that nobody else has seen it
+    if files is None:  # it was never finished, and never had its name
         if temporary.exists():
             shutil.rmtree(temporary)
         return
@@ -252,6 +271,6 @@ def _discard(temporary: Path) -> None:
         return
     named = _TEMPORARY.fullmatch(temporary.name)
     home = temporary.with_name(named.group(1) if named else temporary.name)
-    free = home if not os.path.lexists(home) else _left(home)
+    free = home if not os.path.lexists(home) else _leftover(home)
     os.rename(temporary, free)
     os.unlink(free / CONSOLIDATED / MANIFEST_NAME)

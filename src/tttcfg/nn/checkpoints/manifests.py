@@ -1,6 +1,7 @@
-"""The manifest of a checkpoint: what was written in its folder, by which changes since are seen, and what was wrong.
+"""The manifest of a checkpoint: which start of which run saved it, its files, and what was wrong with the model.
 
-It tells size and time of each file, and of JSON files a digest of what they say: weights are too large for one.
+Of every file it has the size and a digest of a sample of its bytes, as weights are too large to be read whole; of JSON
+files a digest of their values as well, which another layout of the same values leaves as it is.
 """
 
 from __future__ import annotations
@@ -8,22 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from tttcfg.files.storage import read_bytes
+from tttcfg.safetensors.header import HEADER_CAP, LENGTH_BYTES
 
 MANIFEST_NAME = "manifest.json"
 DEFECT, DOUBT = "defect", "doubt"
 """The keys of what was wrong with the model's parameters, and of what was odd beside them."""
 _CAP = 1 << 20
-_TIME_UNITS = (1, 100, 1_000, 1_000_000_000, 2_000_000_000)
-"""Nanoseconds between the times that a file system tells apart, here or where a folder was moved to."""
+START_BYTES, BLOCKS, BLOCK_BYTES = 1 << 20, 64, 1 << 14
+"""What is compared of a file: its first MiB and the header of safetensors; beyond, blocks of 16 KiB spread evenly."""
 
 
-def written_in(inside: Path) -> dict[str, Any]:
-    """Return what the manifest in a folder says; empty where there is none."""
+def read_manifest(inside: Path) -> dict[str, Any]:
+    """Return the manifest in a folder; empty where there is none."""
     try:
         found = json.loads(read_bytes(inside / MANIFEST_NAME, _CAP))
     except (ValueError, RecursionError):
@@ -33,56 +35,71 @@ def written_in(inside: Path) -> dict[str, Any]:
 
 def defect(inside: Path) -> str:
     """Return what was wrong with the parameters when the checkpoint in `inside` was saved; empty if nothing was."""
-    return _said(inside, DEFECT)
+    return _text(inside, DEFECT)
 
 
 def doubt(inside: Path) -> str:
     """Return what was odd about a model whose parameters were sound, and may have been meant; empty if nothing was."""
-    return _said(inside, DOUBT)
+    return _text(inside, DOUBT)
 
 
-def _said(inside: Path, key: str) -> str:
-    said = written_in(inside).get(key, "")
-    return said if isinstance(said, str) else ""
+def _text(inside: Path, key: str) -> str:
+    found = read_manifest(inside).get(key, "")
+    return found if isinstance(found, str) else ""
 
 
-def told(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of a file."""
-    found = path.lstat()
-    known: dict[str, Any] = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-    return {**known, "sha256": _digest(path)} if path.suffix == ".json" else known
+def file_entry(path: Path) -> dict[str, Any]:
+    """Return what a manifest records of a file."""
+    entry: dict[str, Any] = {"size": path.lstat().st_size, "sample": _sample_digest(path)}
+    return {**entry, "sha256": _values_digest(path)} if path.suffix == ".json" else entry
 
 
-def is_as_written(path: Path, said: object) -> bool:
-    """Whether a file has the size and time that a manifest says, or is gone.
+def is_unchanged(path: Path, entry: object) -> bool:
+    """Whether a file is there with the size and the sampled bytes that a manifest records of it.
 
-    The time may have lost digits: some file systems keep fewer of them than the memory of the machine that wrote it.
+    A change of the same size between the sampled blocks of a file above a MiB is not noticed. When a file was written,
+    and by whom, does not count.
     """
-    if not os.path.lexists(path):
-        return True
-    found = path.lstat()
-    if not isinstance(said, dict) or said.get("size") != found.st_size or type(said.get("mtime_ns")) is not int:
+    try:
+        found = path.lstat()
+        if not isinstance(entry, dict) or not stat.S_ISREG(found.st_mode) or entry.get("size") != found.st_size:
+            return False
+        return bool(entry.get("sample") == _sample_digest(path))
+    except FileNotFoundError:
         return False
-    return found.st_mtime_ns in {said["mtime_ns"] // unit * unit for unit in _TIME_UNITS}
 
 
 def is_edited(path: Path) -> bool:
-    """Whether a JSON file of a checkpoint, or of a copy of one, says what was not saved; no manifest, no telling.
+    """Whether a JSON file of a checkpoint, or of a copy of one, has other values than were saved.
 
-    Written anew in another layout it says the same.
+    Another layout of the same values is no edit. Without a manifest nothing is known, and it is not edited.
     """
-    said = written_in(path.parent).get("files", {}).get(path.name)
-    return isinstance(said, dict) and said.get("sha256") != _digest(path)
+    entry = read_manifest(path.parent).get("files", {}).get(path.name)
+    return isinstance(entry, dict) and entry.get("sha256") != _values_digest(path)
 
 
-def _digest(path: Path) -> str:
+def _sample_digest(path: Path) -> str:
+    digest, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+        digest.update(start)
+        if path.suffix == ".safetensors":
+            header = LENGTH_BYTES + min(int.from_bytes(start[:LENGTH_BYTES], "little"), HEADER_CAP)
+            digest.update(file.read(max(0, header - START_BYTES)))
+        for number in range(BLOCKS) if size > START_BYTES else ():
+            file.seek(max(0, START_BYTES + (size - START_BYTES - BLOCK_BYTES) * number // (BLOCKS - 1)))
+            digest.update(file.read(BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+def _values_digest(path: Path) -> str:
     data = path.read_bytes()
-    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is as it stands
+    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON counts byte for byte
         data = json.dumps(json.loads(data, parse_float=_number), sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()
 
 
 def _number(text: str) -> float:
-    """Return a number so that 1.0 is what 1 is: programs that write JSON anew take one for the other."""
+    """Return a number so that 1.0 is what 1 is: programs that write JSON anew replace one by the other."""
     value = float(text)
     return int(value) if value.is_integer() else value
