@@ -16,7 +16,7 @@ pytestmark = pytest.mark.program
 
 def after_kills(kind: str, folder: Path) -> dict[str, int]:
     command = [sys.executable, "-m", "tests.nn.checkpoints.killed", kind, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1000, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -313,10 +313,18 @@ def absent(folder: Path, _: object = None, *, warm: bool = False) -> Said:
 def renewed(folder: Path, limit: timedelta) -> int:
     """Join another group of all ranks, in which a collective may take no longer than this; return the own rank."""
     number, size = rank(), world_size()
-    dist.destroy_process_group()
+    leave_group()
     store = f"file://{folder}/renewed"
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=size, timeout=limit)
     return number
+
+
+def failing(_folder: Path, _: object) -> Said:
+    """Be gone on the last rank, in whatever way, while the others wait for it."""
+    if rank():
+        raise RuntimeError("on purpose")
+    dist.barrier()
+    return {}
 
 
 def patient(folder: Path, _: object) -> Said:
@@ -333,7 +341,7 @@ def patient(folder: Path, _: object) -> Said:
 def leaving(folder: Path, _: object) -> Said:
     """Drop a model after its group of processes, right after a collective, as programs do at their end."""
     number, size = rank(), world_size()
-    dist.destroy_process_group()
+    leave_group()
     times = 20  # once, it hung in one time of three to six
     for turn in range(times):
         dist.init_process_group("gloo", init_method=f"file://{folder}/store{turn}", rank=number, world_size=size)
@@ -358,6 +366,7 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=size)
     scenarios = {
         "errors": errors,
+        "failing": failing,
         "resolving": resolving,
         "extended": extended,
         "leaving": leaving,
@@ -374,6 +383,11 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
     said = scenario(folder, WRAPPED.get(wrapping, alone))
     (own / "said.json").write_text(json.dumps(said), "utf-8")
     if dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()
+        leave_group()
     os._exit(0)
+
+
+def leave_group() -> None:
+    """Leave the group once every rank is connected: one that is still connecting fails where a peer is gone."""
+    dist.barrier()
+    dist.destroy_process_group()

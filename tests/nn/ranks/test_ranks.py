@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +32,38 @@ FORKS.set_forkserver_preload(["tests.nn.ranks.launched"])  # torch is imported o
 def launch(what: str, folder: Path, size: int) -> list[dict[str, Any]]:
     """Run a scenario of `tests.nn.ranks.launched` and return what each rank said."""
     folder.mkdir(parents=True, exist_ok=True)
-    ranks = [FORKS.Process(target=run_rank, args=(what, folder, number, size)) for number in range(size)]
-    for process in ranks:
-        process.start()
-    try:
-        for number, process in enumerate(ranks):
-            process.join()
-            assert process.exitcode == 0, (folder / f"rank{number}" / "stderr").read_text("utf-8")
-    finally:
-        for process in ranks:
-            process.kill()
-            process.join()
+    with contextlib.ExitStack() as started:
+        ranks = []
+        for number in range(size):
+            process = FORKS.Process(target=run_rank, args=(what, folder, number, size))
+            process.start()
+            started.callback(end, process)
+            ranks.append(process)
+        while any(process.exitcode is None for process in ranks) and not any(process.exitcode for process in ranks):
+            wait([process.sentinel for process in ranks if process.exitcode is None])
+        failed = [f"rank{number}" for number, process in enumerate(ranks) if process.exitcode]
+        assert not failed, "\n".join((folder / name / "stderr").read_text("utf-8") for name in failed)
     return [json.loads((folder / f"rank{number}" / "said.json").read_bytes()) for number in range(size)]
+
+
+def end(process: BaseProcess) -> None:
+    """Leave nothing of a rank behind, whatever it does: no process, and no open file."""
+    process.kill()
+    process.join()
+    process.close()
+
+
+def open_files() -> list[str]:
+    return sorted(os.readlink(path) for path in Path("/proc/self/fd").iterdir() if os.path.lexists(path))
+
+
+def test_a_failed_launch_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The other rank waits for one that is gone: the launch ends, with no process and no file left open."""
+    launch("alone", tmp_path / "first", 1)  # which starts the server that forks
+    before = open_files()
+    with pytest.raises(AssertionError, match="RuntimeError: on purpose"):
+        launch("failing", tmp_path / "failed", 2)
+    assert (active_children(), open_files()) == ([], before)
 
 
 @pytest.fixture(scope="module")
