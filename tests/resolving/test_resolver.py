@@ -399,3 +399,11 @@ def test_defaults_that_follow_from_the_depth_say_so() -> None:
         (origin,) = effective.origins[f"ttt.{name}"]
         assert (origin.source, origin.value) == ("default", value)
         assert origin.where.startswith("default: ")
+
+
+def test_a_value_that_is_derived_instead_is_restored_too(tmp_path: Path) -> None:
+    """The checkpoint leaves the context to the model's config.json, and the file gives one."""
+    folder = trained(tmp_path / "run", {**TTT_ON, "ttt.ttt_layer_context": None})
+    effective = tttcfg.resolve(folder, config={"ttt": {"ttt_layer_context": 50}})
+    assert [(one.key, str(one.place)) for one in found(effective, "restored")] == [("ttt.ttt_layer_context", "config")]
+    assert effective.origins["ttt.ttt_layer_context"][0].source == "derived"
