@@ -9,7 +9,7 @@ from tttcfg.migration.operations import Add
 from tttcfg.migration.record import LEGACY
 from tttcfg.schema.fragments import boolean, either, number
 
-UNRECORDED = "the layers may have applied rotary positions unasked; nobody recorded it"
+UNRECORDED = "the layers may have applied rotary positions without the setting; it was not recorded"
 
 migration = Migration(
     version=5,

@@ -158,7 +158,7 @@ migration = Migration(
         Withhold("wandb.key", "secrets do not travel with checkpoints"),
         Convert("ckpt_freq", steps, "below 1 it saved the last step only", integer(0, minimum=0)),
         Convert("eval_freq", steps, "below 1 it never evaluated", integer(0, minimum=0)),
-        Convert("world_size", ranks, "-1 stood for a run without a launcher", nullable(integer(None, minimum=1))),
+        Convert("world_size", ranks, "-1 meant a run without a launcher", nullable(integer(None, minimum=1))),
         Add("optim.betas", BETAS, [0.9, 0.95], HARD_CODED),
         Add("optim.eps", number(1e-8, exclusiveMinimum=0), 1e-8, HARD_CODED),
         Convert("ttt.layers", layers, ONE_FORM, either("middle", choice("", *WORDS), INDICES), layers_text),
@@ -170,7 +170,7 @@ migration = Migration(
         Rename("ttt.ttt_mlp_expansion_factor", "ttt.mlp.expansion_factor", "the inner MLP has a section of its own"),
         Convert("ttt.mlp.hidden_dims", built(None), FOUR_TIMES, beside=LAYERS),
         Convert("ttt.mlp.expansion_factor", built(4.0), FOUR_TIMES, beside=LAYERS),
-        Rename("ttt.use_rope", "ttt.rope_mode", "a third answer is needed: nobody knows"),
+        Rename("ttt.use_rope", "ttt.rope_mode", "a third value is needed: not known"),
         Convert(
             "ttt.rope_mode", rope_mode, "a mode, not a switch", choice("off", "off", "mini_batch", LEGACY), use_rope
         ),

@@ -122,3 +122,9 @@ def test_what_is_edited_means_something_else() -> None:
     commented = source.replace("migration = ", "# by hand\nmigration = ")
     assert source_digest(commented, "step.py") == source_digest(source, "step.py")
     assert source_digest(commented, "step.py", prose=True) != source_digest(source, "step.py", prose=True)
+
+
+@pytest.mark.parametrize("migration", TTT_MOSHI.chain.migrations, ids=lambda one: f"v{one.version}")
+def test_of_a_step_that_was_written_by_hand_there_is_a_source_to_compare(migration: Migration) -> None:
+    """With whatever operations: `schema new --amend` tells by it that the step was edited."""
+    compile(migration_source(migration), "step.py", "exec")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
+from tttcfg.migration.operations import Add, By, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
 from tttcfg.schema import fragments as shapes
 from tttcfg.schema.fragments import Shape
 from tttcfg.schema.paths import MISSING
@@ -73,7 +73,7 @@ def _operation(operation: Operation) -> str:
     path = _literal(operation.path)
     if isinstance(operation, Declare):
         return f"Declare({path}, {shape_source(operation.shape)})"
-    if isinstance(operation, Add):
+    if isinstance(operation, Add) and not isinstance(operation.fill, By):
         return f"Add({path}, {shape_source(operation.shape)}, {_value(operation.fill)}, {_literal(operation.why)})"
     if isinstance(operation, (Remove, Withhold)):
         return f"{type(operation).__name__}({path}, {_literal(operation.why)})"
