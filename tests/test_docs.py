@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tttcfg.documents.document import DOCUMENT_CAP
-from tttcfg.files.limits import CONFIGURATION_CAP
+from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.formats.endings import YAML_CAP
 from tttcfg.safetensors.header import HEADER_CAP
 

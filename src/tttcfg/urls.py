@@ -1,4 +1,4 @@
-"""URLs: what may be shown of one, and the type that keeps the rest out of everything that is shown or saved."""
+"""URLs: the part that may be shown, and a type that keeps the rest out of what is shown or saved."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MARK = "://"
-# Patterns are compiled when the first URL comes along: hardly a run has one.
+# Patterns are compiled when the first URL is used: few runs have one.
 _LOCAL = r"(?i:file|local)://(?:localhost)?(/[^?]*)"
 _LOGIN = r"(?s)^(?:[^/?#]*@|[^/?#]*:(?![0-9]*(?:[/?#]|$)).*@)"
 """User and password; one with a bare slash in it ends at the last @."""
 _START = r"(:/+)"
-"""One slash is what is left of a URL that was taken for a path."""
+"""One slash remains of a URL that was normalised as a path."""
 _IN_TEXT = r"[A-Za-z][A-Za-z0-9+.:\-]+:/\S+?(?=['\"),;:.\]]*(?:\s|$))"
 
 
 class Url(str):
-    """What may be shown of a URL: no message, file or pickle made of it holds a user, password or query.
+    """The part of a URL that may be shown: no message, file or pickle made of it holds a user, password or query.
 
     Attributes:
-        whole: The URL itself, for nobody but who reads it.
+        whole: The complete URL, only for the code that opens it.
     """
 
     __slots__ = ("whole",)

@@ -151,7 +151,7 @@ def test_a_file_that_changed_meanwhile_is_left_alone(meanwhile: bytes | None, tm
     path = tmp_path / "file"
     if meanwhile is not None:
         path.write_bytes(meanwhile)
-    with pytest.raises(WriteError, match="somebody else changed it meanwhile"):
+    with pytest.raises(WriteError, match="was changed by another program meanwhile"):
         write_atomically(path, NEW, expected=OLD, backup=f"{path}.bak")
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([meanwhile] if meanwhile else [])
 
@@ -184,7 +184,7 @@ def test_a_writer_between_the_backup_and_the_last_look_is_seen(
 
     monkeypatch.setattr(os, "link", linked)
     monkeypatch.setattr(os, "replace", renamed)
-    with pytest.raises(WriteError, match="somebody else changed it meanwhile"):
+    with pytest.raises(WriteError, match="was changed by another program meanwhile"):
         write_atomically(path, NEW, expected=OLD, backup=f"{path}.bak")
     assert path.read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["file"]

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tttcfg.errors import InputError
-from tttcfg.files.limits import CONFIGURATION_CAP
-from tttcfg.files.storage import read_bytes
+from tttcfg.files.storage import CONFIGURATION_CAP, read_bytes
 from tttcfg.formats.endings import YAML_CAP, parse_value, read_file, read_value
 
 

@@ -110,27 +110,27 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "list": ("[]", "the header must begin with '{' and begins with '['"),
     "spaces first": (f' {{"a":{F32}}}', "must begin with '{' and begins with ' '"),
     "byte-order mark": (b"\xef\xbb\xbf{}", "must begin with '{'"),
-    "no end": ('{"a":', "the header is no JSON: EOF while parsing"),
-    "comma": (f'{{"a":{F32},}}', "the header is no JSON: trailing comma"),
-    "trailing text": (f'{{"a":{F32}}}x', "the header is no JSON: trailing characters"),
-    "NUL padding": (f'{{"a":{F32}}}\0', "the header is no JSON: trailing characters"),
-    "not UTF-8": (b'{"\xff":' + F32.encode() + b"}", "the header is no JSON: invalid unicode"),
-    "lone surrogate": (f'{{"\\ud800":{F32}}}', "the header is no JSON: unexpected end of hex escape"),
-    "control character": (f'{{"a\x1b":{F32}}}', "the header is no JSON: control character"),
-    "NaN": (entry(shape="[NaN]"), "the header is no JSON"),
-    "deep": ('{"a":' + "[" * 1000 + "]" * 1000 + "}", "is nested far deeper than the three levels"),
-    "name twice": (f'{{"a":{F32},"a":{F32}}}', "the name 'a' stands twice"),
-    "name twice, once escaped": (f'{{"a":{F32},"\\u0061":{F32}}}', "the name 'a' stands twice"),
-    "field twice": ('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "'dtype' stands twice"),
-    "metadata twice": (f'{{"__metadata__":{{}},"__metadata__":{{}},"a":{F32}}}', "'__metadata__' stands twice"),
-    "note twice": (f'{{"__metadata__":{{"k":"1","k":"1"}},"a":{F32}}}', "'k' stands twice in '__metadata__'"),
+    "no end": ('{"a":', "the header is not valid JSON at line 1"),
+    "comma": (f'{{"a":{F32},}}', "the header is not valid JSON at line 1"),
+    "trailing text": (f'{{"a":{F32}}}x', "the header is not valid JSON at line 1"),
+    "NUL padding": (f'{{"a":{F32}}}\0', "the header is not valid JSON at line 1"),
+    "not UTF-8": (b'{"\xff":' + F32.encode() + b"}", "the header is not valid JSON at line 1"),
+    "lone surrogate": (f'{{"\\ud800":{F32}}}', "the header is not valid JSON at line 1"),
+    "control character": (f'{{"a\x1b":{F32}}}', "the header is not valid JSON at line 1"),
+    "NaN": (entry(shape="[NaN]"), "the header is not valid JSON at line 1"),
+    "deep": ('{"a":' + "[" * 1000 + "]" * 1000 + "}", "is nested deeper than the three levels"),
+    "name twice": (f'{{"a":{F32},"a":{F32}}}', "duplicate name 'a'"),
+    "name twice, once escaped": (f'{{"a":{F32},"\\u0061":{F32}}}', "duplicate name 'a'"),
+    "field twice": ('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "duplicate name 'dtype'"),
+    "metadata twice": (f'{{"__metadata__":{{}},"__metadata__":{{}},"a":{F32}}}', "duplicate name '__metadata__'"),
+    "note twice": (f'{{"__metadata__":{{"k":"1","k":"1"}},"a":{F32}}}', "duplicate name 'k' in '__metadata__'"),
     "null metadata": (f'{{"__metadata__":null,"a":{F32}}}', "__metadata__ must map text to text and is null"),
     "number in metadata": (f'{{"__metadata__":{{"k":1}},"a":{F32}}}', "__metadata__ must map text to text; 'k' is 1"),
     "entry is a list": ('{"a":["F32",[1],[0,4]]}', "tensor 'a' must be described by an object and is a list"),
     "no dtype": ('{"a":{"shape":[1],"data_offsets":[0,4]}}', "tensor 'a' lacks its dtype"),
     "no shape": ('{"a":{"dtype":"F32","data_offsets":[0,4]}}', "tensor 'a' lacks its shape"),
     "no offsets": ('{"a":{"dtype":"F32","shape":[1]}}', "tensor 'a' lacks its data_offsets"),
-    "another field": (entry(offsets='[0,4],"x":1'), "tensor 'a' has 'x', which is no field of the format"),
+    "another field": (entry(offsets='[0,4],"x":1'), "tensor 'a' has 'x', which is not a field of the format"),
     "unknown dtype": (entry('"F23"'), "tensor 'a' has the dtype 'F23', which the format does not know"),
     "dtype is a number": (entry("1"), "tensor 'a' has the dtype 1, which the format does not know"),
     "negative dimension": (entry(shape="[-1]"), "tensor 'a' has the shape [-1]; it must be a list of whole numbers"),
@@ -152,8 +152,8 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         f'{{"a":{F32},"b":{{"dtype":"U8","shape":[0],"data_offsets":[2,2]}}}}',
         "tensor 'b' begins at byte 2, before the end of tensor 'a' at 4",
     ),
-    "bytes behind": (entry('"U8"', "[3]", "[0,3]"), "has 1 bytes behind its last tensor that belong to none"),
-    "no tensor, but bytes": ("{}", "has 4 bytes behind its last tensor that belong to none"),
+    "bytes behind": (entry('"U8"', "[3]", "[0,3]"), "has 1 bytes after its last tensor that belong to none"),
+    "no tensor, but bytes": ("{}", "has 4 bytes after its last tensor that belong to none"),
 }  # fmt: skip
 CODES = {"name twice": "duplicate_key", "field twice": "duplicate_key", "deep": "too_deep"}
 
@@ -179,14 +179,14 @@ def test_all_violations_come_at_once() -> None:
     )
     problems = refused(text, 8).problems
     assert [problem.code for problem in problems] == ["duplicate_key"] + ["safetensors"] * 5
-    for part in ("'c' stands", "'k' is 1", "dtype 'F3'", "shape [-1]", "tensor 'b' must", "takes 8 bytes"):
+    for part in ("duplicate name 'c'", "'k' is 1", "dtype 'F3'", "shape [-1]", "tensor 'b' must", "takes 8 bytes"):
         assert any(part in problem.message for problem in problems), part
 
 
 def test_violations_beyond_a_thousand_are_not_kept() -> None:
     error = refused(compact({str(number): None for number in range(5000)}))
     assert len(error.problems) == 1001
-    assert error.problems[-1].message == "has more that is wrong; the first 1,000 violations are listed"
+    assert error.problems[-1].message == "has further violations; the first 1,000 are listed"
 
 
 def test_names_are_quoted_and_never_raw() -> None:
@@ -239,7 +239,7 @@ def test_a_file_that_ends_before_its_header_does_is_truncated(data: bytes, messa
 def test_a_header_beyond_the_cap_is_not_read(tmp_path: Path) -> None:
     error = cut(tmp_path / "x", b"versions of files\n")
     assert error.problems[0].code == "too_large"
-    assert "says that its header has 8,317,708,060,499,010,934 bytes; at most 16,777,216 are read" in str(error)
+    assert "declares a header of 8,317,708,060,499,010,934 bytes; at most 16,777,216 are read" in str(error)
     assert "too_large" in {problem.code for problem in refused(b"{" + b" " * HEADER_CAP).problems}
 
 

@@ -34,12 +34,12 @@ class Difference(NamedTuple):
 DIFFERENCES = {
     "names twice": Difference(
         f'{{"a":{F32},"a":{F32}}}',
-        "stands twice",
+        "duplicate name",
         "the format forbids it; the library takes the last and drops the others",
     ),
     "further fields": Difference(
         '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"scale":2}}',
-        "which is no field of the format",
+        "which is not a field of the format",
         "the library drops them; what they say of the tensor would be lost without a word",
     ),
     "entry as a list": Difference(

@@ -178,7 +178,7 @@ def test_what_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = file_of(tmp_path / "w")
     with rewriting.rewriting(path, NOTES) as put:
         path.write_bytes(b"theirs")
-        with pytest.raises(WriteError, match="somebody else changed it"):
+        with pytest.raises(WriteError, match="was changed by another program"):
             put()
     assert path.read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["w"]
@@ -202,7 +202,7 @@ def test_a_copy_that_is_not_the_original_is_refused(tmp_path: Path, monkeypatch:
         real(out, bytes([data[0] ^ 1]) + bytes(data[1:]) if isinstance(data, memoryview) else data)
 
     monkeypatch.setattr(rewriting, "write_all", faulty)
-    with pytest.raises(WriteError, match="was not copied as it is"):
+    with pytest.raises(WriteError, match="was not copied correctly"):
         rewrite(path, NOTES)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["w"]
@@ -211,7 +211,7 @@ def test_a_copy_that_is_not_the_original_is_refused(tmp_path: Path, monkeypatch:
 def test_a_full_disk_is_seen_before_anything_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file_of(tmp_path / "w")
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=100, f_blocks=9))
-    with pytest.raises(WriteError, match=r"takes [0-9]+ bytes for a while, and the disk has 100$"):
+    with pytest.raises(WriteError, match=r"takes [0-9]+ bytes, and the disk has 100 free$"):
         rewrite(path, NOTES)
     assert os.listdir(tmp_path) == ["w"]
 

@@ -114,15 +114,15 @@ def test_a_broken_header_is_refused_as_a_local_one_is(files: dict[str, bytes]) -
     [
         ("counted://nothing", "not_found", "there is no such file"),
         ("counted://refusing", "unreadable", "cannot be read: no access to counted://refusing for you"),
-        ("counted://unsized", "unreadable", "its server does not say how long the file is"),
+        ("counted://unsized", "unreadable", "its server does not report the file"),
         ("counted://folder", "unreadable", "is a directory; give a file"),
-        ("file://host/x", "unreadable", "file:// takes an absolute path and nothing else"),
-        ("local:///x?sig=1", "unreadable", "local:///x: local:// takes an absolute path and nothing else"),
-        ("counted://forbidden", "unreadable", "could not be read: access is refused"),
+        ("file://host/x", "unreadable", "file:// takes only an absolute path"),
+        ("local:///x?sig=1", "unreadable", "local:///x: local:// takes only an absolute path"),
+        ("counted://forbidden", "unreadable", "cannot be read: access is refused"),
         ("counted://telling?sig=hunter2", "unreadable", "cannot be read: RuntimeError"),
         ("nobody://x", "unreadable", "cannot be read: Protocol not known: nobody"),
-        ("reference://x.json", "unreadable", "reference:// runs templates out of what it reads"),
-        ("Reference://x.json", "unreadable", "reference:// runs templates out of what it reads"),
+        ("reference://x.json", "unreadable", "reference:// runs templates that it reads"),
+        ("Reference://x.json", "unreadable", "reference:// runs templates that it reads"),
         ("simplecache::counted://x", "unreadable", "chains protocols, which can run code"),
         ("counted://x::reference://y", "unreadable", "chains protocols, which can run code"),
     ],
@@ -144,7 +144,7 @@ def test_bytes_that_do_not_come_are_no_verdict_on_the_file(
     files["x.safetensors"] = framed(compact(laid_out(TENSORS)), 24 + 8)
     monkeypatch.setattr(CountedFile, "_fetch_range", lambda *_: files["x.safetensors"][:length])
     error = refused("counted://x.safetensors")
-    assert (error.problems[0].code, "were asked for" in str(error)) == ("unreadable", True)
+    assert (error.problems[0].code, "were requested" in str(error)) == ("unreadable", True)
 
 
 def test_a_shard_that_is_missing_is_named(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_neighbour_that_is_refused_is_not_called_missing(files: dict[str, byte
     files["forbidden/x.safetensors?sig=1"] = framed(compact(laid_out(shapes)), room_for(shapes))
     findings = tttcfg.resolve("counted://forbidden/x.safetensors?sig=1").findings
     told = [one.message for one in findings if one.code == "unreadable"]
-    assert [said.partition(":")[0] for said in told] == ["could not be read", "could not be read"]
+    assert [said.partition(":")[0] for said in told] == ["cannot be read", "cannot be read"]
     unvouched = next(one.message for one in findings if one.code == "unconfirmed")
     assert unvouched.endswith("training_config.json in counted://forbidden could not be read")
 
@@ -226,7 +226,7 @@ def test_without_fsspec_a_url_says_what_to_install() -> None:
         "except ValueError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert 'needs fsspec: pip install "tttcfg[remote]"' in done.stdout
+    assert 'needs fsspec; run: pip install "tttcfg[remote]"' in done.stdout
     assert "hunter2" not in done.stdout
 
 

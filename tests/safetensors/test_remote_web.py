@@ -112,9 +112,9 @@ def test_a_server_without_ranges_will_do(web: str, declining: bool) -> None:
 def test_fewer_bytes_than_promised_are_no_verdict_on_the_file(web: str) -> None:
     Web.files["x.safetensors"] = WHOLE[:20]
     Web.lies["x.safetensors"] = len(WHOLE)
-    assert "were asked for" in refused(f"{web}/x.safetensors")
+    assert "were requested" in refused(f"{web}/x.safetensors")
     Web.files["x.safetensors"] = WHOLE[:5]
-    assert "8 bytes were asked for and 5 came" in refused(f"{web}/x.safetensors")
+    assert "8 bytes were requested and 5 received" in refused(f"{web}/x.safetensors")
 
 
 def test_a_length_that_is_too_small_is_a_file_that_ends_too_soon(web: str) -> None:

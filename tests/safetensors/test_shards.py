@@ -71,7 +71,7 @@ def test_every_disagreement_is_told_at_once(tmp_path: Path) -> None:
     assert f"{tmp_path / ONE}: lacks tensor 'e', which the index puts there" in said
     assert f"{tmp_path / ONE}: holds tensor 'b', which the index puts in '{TWO}'" in said
     assert f"{tmp_path / TWO}: holds tensor 'a', and so does {tmp_path / ONE}" in said
-    assert f"{tmp_path / TWO}: holds tensor 'd', which the index does not name" in said
+    assert f"{tmp_path / TWO}: holds tensor 'd', which the index does not list" in said
     assert len(error.problems) == 5
 
 
@@ -102,7 +102,7 @@ def test_a_file_name_that_leads_elsewhere_is_refused(file: str, tmp_path: Path) 
     (tmp_path / "sub").mkdir()
     error = refused(index_file(tmp_path / "sub", {"a": file}))
     assert [problem.code for problem in error.problems] == ["shards"]
-    assert "a file of a checkpoint lies beside its index" in str(error)
+    assert "a file of a checkpoint is beside its index" in str(error)
 
 
 def test_links_are_followed_as_they_were_made(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_an_index_in_the_working_folder_can_be_read(tmp_path: Path, monkeypatch:
 
 INDICES: dict[str, tuple[str, str, str]] = {
     "list": ("[]", "shards", "the index must begin with '{' and begins with '['"),
-    "no JSON": ("{", "shards", "the index is no JSON: EOF"),
-    "no map": ("{}", "shards", "weight_map is missing; it must say in which file each tensor is"),
-    "map is a list": ('{"weight_map":[]}', "shards", "weight_map is []; it must say"),
-    "empty map": ('{"weight_map":{}}', "shards", "weight_map is a mapping of 0 keys; it must say"),
-    "file is a number": ('{"weight_map":{"a":1}}', "shards", "puts tensor 'a' in 1, which is no file name"),
-    "tensor twice": ('{"weight_map":{"a":"x","a":"y"}}', "duplicate_key", "the name 'a' stands twice in 'weight_map'"),
-    "deep": ('{"weight_map":' + "[" * 1000, "too_deep", "is nested far deeper"),
+    "no JSON": ("{", "shards", "the index is not valid JSON at line 1"),
+    "no map": ("{}", "shards", "weight_map is missing; it must map each tensor to its file"),
+    "map is a list": ('{"weight_map":[]}', "shards", "weight_map is []; it must map"),
+    "empty map": ('{"weight_map":{}}', "shards", "weight_map is a mapping of 0 keys; it must map"),
+    "file is a number": ('{"weight_map":{"a":1}}', "shards", "puts tensor 'a' in 1, which is not a file name"),
+    "tensor twice": ('{"weight_map":{"a":"x","a":"y"}}', "duplicate_key", "duplicate name 'a' in 'weight_map'"),
+    "deep": ('{"weight_map":' + "[" * 1000, "too_deep", "is nested deeper"),
 }
 
 

@@ -116,10 +116,10 @@ def _in_remote_folder(folder: Url, names: Names, weights: Url | None = None) -> 
     """Return what is there of a checkpoint's files, by the query of the URL that was given; nothing is listed."""
     here = remote(folder)
     document, model_config = (folder.beside(name) for name in (DOCUMENT_NAME, MODEL_CONFIG_NAME))
-    found, unread = here.those_there((document, model_config))
+    found, unread = here.existing((document, model_config))
     tensors = (weights,) if weights else ()
     if weights is None:
-        known, refused = here.those_there(folder.beside(name) for name in names)
+        known, refused = here.existing(folder.beside(name) for name in names)
         tensors = tuple(known.values())
         unread += [] if tensors else refused
     return Checkpoint(folder.removesuffix("/"), found.get(document), found.get(model_config), tensors, tuple(unread))

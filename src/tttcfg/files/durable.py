@@ -1,4 +1,4 @@
-"""What is on the disk once it is said to be: new files, and the names in a folder."""
+"""Durable writes: new files, and the names in a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def new_file(path: str | os.PathLike[str], mode: int = 0o666, fsync: bool = True) -> Iterator[int]:
-    """Make a file that is not there yet and yield its descriptor; afterwards it is durable, or gone if that failed."""
+    """Create a file and yield its descriptor; on leaving it is made durable, or removed if anything failed."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         yield descriptor
@@ -30,7 +30,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make the names in a folder durable, where its file system can."""
+    """Make the names in a folder durable, where its file system supports that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

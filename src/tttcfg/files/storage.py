@@ -8,13 +8,13 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from io import FileIO
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
 from tttcfg.files.durable import new_file, sync_folder, write_all
-from tttcfg.files.limits import CONFIGURATION_CAP, too_large
 from tttcfg.urls import Url
 
 TEMPORARY_SUFFIX = ".tttcfg-tmp"
@@ -23,30 +23,44 @@ _TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
+CONFIGURATION_CAP = 1 << 16
+"""Most bytes a configuration may have; real ones have about 4,000."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
 def read_bytes(path: str | os.PathLike[str], cap: int = CONFIGURATION_CAP) -> bytes:
-    """Read a regular file of at most `cap` bytes, without ever blocking on anything else; or what a `Url` leads to.
+    """Read a whole file of at most `cap` bytes; see `opened` for what is read.
 
     Raises:
-        InputError: The path is missing, no regular file, unreadable or too large.
+        InputError: It cannot be read, or is larger.
+    """
+    name = os.fspath(path)
+    with opened(name) as (file, size):
+        data = read_exactly(file, size, name) if size <= cap else b""
+        data += read_up_to(file, cap + 1 - size)  # files may grow, and those of /proc have no size
+    if max(size, len(data)) > cap:
+        message = f"has {max(size, len(data)):,} bytes; a configuration may have {cap:,}"
+        raise InputError(Problem("too_large", message, place=Place(name)))
+    return data
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, int]]:
+    """Open a regular file, or what a `Url` leads to, and yield it with its size in bytes; nothing is read ahead.
+
+    Raises:
+        InputError: The path is missing, is not a regular file, or cannot be read.
     """
     name = os.fspath(path)
     if isinstance(name, Url):
-        fetched: bytes = remote(name).fetch(name, cap)
-        return fetched
-    descriptor, status = open_regular(name)
-    try:
-        if status.st_size > cap:
-            raise InputError(too_large(name, status.st_size, cap))
-        data = os.read(descriptor, status.st_size + 1)
-        while len(data) != status.st_size and len(data) <= cap and (more := os.read(descriptor, cap + 1 - len(data))):
-            data += more
-    except OSError as error:
-        raise InputError(unreadable(name, error)) from None
-    finally:
-        os.close(descriptor)
-    if len(data) > cap:
-        raise InputError(too_large(name, len(data), cap))
-    return data
+        with remote(name).opened(name) as found:
+            yield found
+        return
+    with open_regular(name) as (file, status):
+        try:
+            yield file, status.st_size
+        except OSError as error:
+            raise InputError(unreadable(name, error)) from None
 
 
 def remote(url: Url) -> Any:
@@ -56,16 +70,17 @@ def remote(url: Url) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "fsspec":
             raise
-        message = 'is a URL, which needs fsspec: pip install "tttcfg[remote]"'
-        raise InputError(Problem("unreadable", message, place=Place(url))) from None
+        message, advice = "is a URL, which needs fsspec", 'run: pip install "tttcfg[remote]"'
+        raise InputError(Problem("unreadable", message, place=Place(url), advice=advice)) from None
     return module
 
 
-def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
-    """Open a regular file for reading, without ever blocking on anything else; the descriptor is the caller's to close.
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[tuple[FileIO, os.stat_result]]:
+    """Open a regular file for reading, without ever blocking on anything else, and yield it with its status.
 
     Raises:
-        InputError: The path is missing, no regular file, or unreadable.
+        InputError: The path is missing, is not a regular file, or cannot be opened.
     """
     name = os.fspath(path)
     try:
@@ -77,23 +92,36 @@ def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(Problem("unreadable", f"is {kind}; give a file", place=Place(name)))
-    except (OSError, InputError) as error:
+        yield FileIO(descriptor, closefd=False), status
+    finally:
         os.close(descriptor)
-        raise error if isinstance(error, InputError) else InputError(unreadable(name, error)) from None
-    return descriptor, status
 
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+def read_up_to(file: Any, size: int) -> bytes:
+    """Return the next `size` bytes of a file, or all that are left where there are fewer."""
+    data: bytes = file.read(size) if size > 0 else b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
+def read_exactly(file: Any, size: int, name: str) -> bytes:
+    """Return the next `size` bytes of a file, or raise an InputError where it ends before."""
+    data = read_up_to(file, size)
+    if len(data) != size:
+        message = f"cannot be read: {size:,} bytes were requested and {len(data):,} received"
+        raise InputError(Problem("unreadable", message, place=Place(name)))
+    return data
 
 
 def lfs_pointer(name: str) -> Problem:
-    """Return the problem of a file that Git LFS has not fetched, and that says only where it is."""
-    message = "is a git-lfs pointer and not the file itself; fetch that: git lfs pull"
-    return Problem("unreadable", message, place=Place(name))
+    """Return the problem of a file that Git LFS has not fetched: it names the content and does not hold it."""
+    message = "is a git-lfs pointer and not the file itself"
+    return Problem("unreadable", message, place=Place(name), advice="run: git lfs pull")
 
 
 def unreadable(name: str, error: Exception) -> Problem:
-    """Return what an error of the file system means to whoever gave the path `name`."""
+    """Return an error of the file system as a problem of reading `name`."""
     if isinstance(error, FileNotFoundError):
         return Problem("not_found", "there is no such file", place=Place(name))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -110,34 +138,41 @@ def write_atomically(
 ) -> None:
     """Put `data` at `path`, whole or not at all, and durably; the mode and, if permitted, the owner stay.
 
-    A symbolic link is followed: the file it points to is replaced, the link stays. Hard links part.
+    A symbolic link is followed: the file it points to is replaced, the link stays. Other hard links keep the old file.
 
     Args:
-        expected: Fail, changing nothing, unless these bytes still stand there. Who writes between the last look and
-            the rename, some microseconds, is not seen: what was written into the file is in the backup, if there is
-            one; a file that was put in its place is lost.
-        backup: Where the bytes that stood there are kept; a name that is taken gets a number.
+        expected: Fail, changing nothing, unless the file has these bytes. Another writer is not noticed in the
+            microseconds between the last check and the rename: what it writes into the file is in the backup, if there
+            is one; a file that it puts in its place is lost.
+        backup: Where the bytes that are replaced are kept; a name that is taken gets a number.
 
     Raises:
-        WriteError: The file is read-only, changed meanwhile, or the disk would not take it.
+        WriteError: The file is read-only, changed meanwhile, or the disk is full or failed.
     """
     target = os.fspath(path)
-    try:
-        target, found = standing(target)
-        if found is None and expected is not None:
-            raise changed(target)
-        temporary = write_temporary(target, partial(write_all, data=data), found, fsync)
+    with write_errors(target):
+        target, replaced = writable_target(target)
+        if replaced is None and expected is not None:
+            raise changed_meanwhile(target)
+        temporary = write_temporary(target, partial(write_all, data=data), replaced, fsync)
         try:
-            if backup is not None and found is not None:
-                before = read_bytes(target, found.st_size) if expected is None else expected
-                _keep(target, found, backup, before, fsync)
-            elif expected is not None and not _holds(target, expected):
-                raise changed(target)
+            if backup is not None and replaced is not None:
+                before = read_bytes(target, replaced.st_size) if expected is None else expected
+                _back_up(target, replaced, backup, before, fsync)
+            elif expected is not None and not _has_content(target, expected):
+                raise changed_meanwhile(target)
             put_in_place(temporary, target, fsync)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+@contextlib.contextmanager
+def write_errors(target: str) -> Iterator[None]:
+    """Raise what the file system raises as a WriteError about `target`."""
+    try:
+        yield
     except TttcfgError:
         raise
     except (OSError, ValueError) as error:
@@ -145,17 +180,22 @@ def write_atomically(
 
 
 def unwritable(target: str, error: Exception) -> WriteError:
-    """Return what an error of the file system means to whoever wants to write at `target`."""
+    """Return an error of the file system as one of writing at `target`."""
     reason = getattr(error, "strerror", None) or str(error)
     return WriteError(Problem("unwritable", f"cannot be written: {reason}", place=Place(target)))
 
 
-def changed(target: str) -> WriteError:
-    return WriteError(Problem("unwritable", "somebody else changed it meanwhile; run again", place=Place(target)))
+def changed_meanwhile(target: str) -> WriteError:
+    message = "was changed by another program meanwhile"
+    return WriteError(Problem("unwritable", message, place=Place(target), advice="run again"))
 
 
-def standing(target: str) -> tuple[str, os.stat_result | None]:
-    """Return where a symbolic link leads, and what stands there, if anything."""
+def writable_target(target: str) -> tuple[str, os.stat_result | None]:
+    """Return the path that a symbolic link leads to, and the status of the file there; None where there is none.
+
+    Raises:
+        WriteError: It is not a regular file, or is read-only.
+    """
     try:
         status = os.lstat(target)
         if stat.S_ISLNK(status.st_mode):
@@ -172,25 +212,25 @@ def standing(target: str) -> tuple[str, os.stat_result | None]:
 
 
 def write_temporary(
-    target: str, write: Callable[[int], object], standing: os.stat_result | None, fsync: bool = True
+    target: str, write: Callable[[int], object], replaced: os.stat_result | None, fsync: bool = True
 ) -> str:
-    """Make a file beside `target`, durably, with the owner and mode of what stands there; return its path.
+    """Make a file beside `target`, durably, with the owner and mode of the file it will replace; return its path.
 
     Args:
-        write: Writes what the file is to hold through the descriptor it is given.
+        write: Writes the content through the descriptor that it is given.
     """
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
-    with new_file(temporary, 0o666 if standing is None else 0o600, fsync) as descriptor:
+    with new_file(temporary, 0o666 if replaced is None else 0o600, fsync) as descriptor:
         write(descriptor)
-        if standing is not None:
-            _give(descriptor, standing.st_uid, standing.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(standing.st_mode))
+        if replaced is not None:
+            _set_owner(descriptor, replaced.st_uid, replaced.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(replaced.st_mode))
     return temporary
 
 
 def put_in_place(temporary: str, target: str, fsync: bool = True) -> None:
-    """Let what `write_temporary` made take the place of what stands at `target`, and sweep the folder."""
+    """Move what `write_temporary` made to `target`, replacing the file there, and sweep the folder."""
     os.replace(temporary, target)
     folder = os.path.dirname(target) or os.curdir
     if fsync:
@@ -198,8 +238,8 @@ def put_in_place(temporary: str, target: str, fsync: bool = True) -> None:
     sweep(folder)
 
 
-def _give(descriptor: int, owner: int, group: int) -> None:
-    """Give a new file its owner and group, or the group alone, as far as that is permitted."""
+def _set_owner(descriptor: int, owner: int, group: int) -> None:
+    """Set a new file's owner and group, or the group alone, as far as that is permitted."""
     made = os.fstat(descriptor)
     if (made.st_uid, made.st_gid) == (owner, group):
         return
@@ -210,34 +250,34 @@ def _give(descriptor: int, owner: int, group: int) -> None:
             os.fchown(descriptor, -1, group)
 
 
-def _holds(path: str, data: bytes) -> bool:
+def _has_content(path: str, data: bytes) -> bool:
     try:
         return read_bytes(path, len(data)) == data
     except InputError:
         return False
 
 
-def _keep(target: str, standing: os.stat_result, backup: str, before: bytes, fsync: bool) -> None:
-    """Keep `before` under a second name that nothing has yet, having seen that it is what stands at `target`.
+def _back_up(target: str, status: os.stat_result, backup: str, before: bytes, fsync: bool) -> None:
+    """Keep `before` under a second name that is not taken, after checking that it is the content of `target`.
 
-    The second name is a hard link; or a copy where there are none, or where the file has other names already, which
-    whoever writes through them would change together with the backup.
+    The second name is a hard link; or a copy where the file system has none, or where the file has other names
+    already: writing through those would change the backup too.
     """
-    linking = standing.st_nlink == 1
+    linking = status.st_nlink == 1
     stem, suffix = os.path.splitext(backup)
     for name in (f"{stem}.{number}{suffix}" if number else backup for number in range(1000)):
         if os.path.lexists(name):
-            if not _holds(name, before):
+            if not _has_content(name, before):
                 continue
-            if not _holds(target, before):
-                raise changed(target)
+            if not _has_content(target, before):
+                raise changed_meanwhile(target)
             return
         linking = linking and _link(target, name)
         if not linking:
-            os.replace(write_temporary(name, partial(write_all, data=before), standing, fsync), name)
-        if not (_holds(name, before) and _same_file(target, name) if linking else _holds(target, before)):
+            os.replace(write_temporary(name, partial(write_all, data=before), status, fsync), name)
+        if not (_has_content(name, before) and _same_file(target, name) if linking else _has_content(target, before)):
             os.unlink(name)
-            raise changed(target)
+            raise changed_meanwhile(target)
         if fsync and os.path.dirname(name) != os.path.dirname(target):
             sync_folder(os.path.dirname(name) or os.curdir)
         return
@@ -245,7 +285,7 @@ def _keep(target: str, standing: os.stat_result, backup: str, before: bytes, fsy
 
 
 def _link(target: str, name: str) -> bool:
-    """Make a hard link; return whether there are such things here."""
+    """Make a hard link; return False where the file system has none."""
     try:
         os.link(target, name)
     except OSError as error:
@@ -263,7 +303,7 @@ def _same_file(one: str, other: str) -> bool:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files that an earlier write of ours left behind over an hour ago, and nothing else."""
+    """Remove leftover temporary files of writes that tttcfg began over an hour ago, and nothing else."""
     oldest = time.time() - _STALE_SECONDS
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.files.limits import CONFIGURATION_CAP
-from tttcfg.files.storage import read_bytes
+from tttcfg.files.storage import CONFIGURATION_CAP, read_bytes
 from tttcfg.formats.text import Tree, decode
 from tttcfg.urls import address
 

@@ -1,20 +1,21 @@
 """The header of a safetensors file: names, shapes, dtypes and metadata, every rule of the format checked.
 
-Nothing but the header is read. Where this reader and the format's own library, 0.8, judge a file differently:
+Nothing but the header is read. Differences between this reader and the format's own library, 0.8:
 
-- A name that stands twice, in the header, an entry or the metadata: refused; the library takes the last tensor.
-- Further fields in a tensor's entry: refused; the library drops them, and with them what they were to say.
+- A duplicate name in the header, an entry or the metadata: refused; the library takes the last tensor.
+- Further fields in a tensor's entry: refused; the library drops them, and what they hold is lost.
 - An entry that is a list: refused; an accident of the library's parser.
 - A dtype that is an object: refused; likewise.
 - `"__metadata__": null`: refused; the format says that it maps text to text.
 - Spaces before the first brace: refused; the format says that a header begins with it.
 - More than 16 MiB of header: refused; the library takes 100 MB.
 - More than 200,000 tensors or 2,000,000 values: refused; the library takes any number.
-- A file that ends before its data does: read, with `truncated` saying so; the library refuses it.
+- A file that ends before its data does: read, and reported by `truncated`; the library refuses it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.files.storage import LFS_POINTER, lfs_pointer, open_regular, unreadable
+from tttcfg.files.storage import LFS_POINTER, lfs_pointer, opened, read_exactly
 from tttcfg.safetensors.violations import DTYPE_BITS as DTYPE_BITS
 from tttcfg.safetensors.violations import MAX_TENSORS as MAX_TENSORS
 from tttcfg.safetensors.violations import METADATA_KEY, Entries, Tensor, bits_of, has_too_much, read_entries
@@ -46,17 +47,17 @@ _ENTRY = re.compile(r'"([^"]*)":\{"dtype":"([^"]*","shape":\[[^]"]*)\],"data_off
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What the header of a weights file says of its tensors; of several files, what their headers say together.
+    """The tensors that the header of a weights file describes; of several files, those of all their headers together.
 
     Attributes:
         name: The path or URL, for messages.
-        metadata: The file's own notes, text by text; empty where it has none.
+        metadata: The `__metadata__` of the file, text by text; empty where it has none.
         data_start: Where the data begins, in bytes; 0 for several files.
         size: The bytes of the whole file, or of all files, as the headers promise.
-        truncated: What to say where the file ends before its data does; else None.
+        truncated: The problem of a file that ends before its data does; else None.
         entries: dtype and shape by tensor; to be read only.
         parts: Of several files, the header of each.
-        save: What tells this save from every other, of a file that no mark can be written into; empty of safetensors.
+        save: Identifies this save, for a format into which no binding tag can be written; empty for safetensors.
     """
 
     name: str
@@ -92,33 +93,22 @@ class Header:
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read the header of the safetensors file at `path`, and nothing else of it.
+    """Read the header of the safetensors file at a path or `Url`, and nothing else of it: first its length, then it.
 
     Raises:
         InputError: It cannot be read, ends inside its header, or breaks a rule of the format.
     """
     name = os.fspath(path)
-    descriptor, status = open_regular(name)
-    try:
-        length = header_length(read_exactly(descriptor, LENGTH_BYTES), name, status.st_size)
-        data = read_exactly(descriptor, length)
-    except OSError as error:
-        raise InputError(unreadable(name, error)) from None
-    finally:
-        os.close(descriptor)
-    return parse_header(data, name, status.st_size)
-
-
-def read_exactly(descriptor: int, size: int) -> bytes:
-    """Return the next `size` bytes of a file, or those that it has."""
-    data = os.read(descriptor, size)
-    while len(data) < size and (more := os.read(descriptor, size - len(data))):
-        data += more
-    return data
+    with opened(name) as (file, size):
+        length = header_length(read_exactly(file, min(LENGTH_BYTES, size), name), name, size)
+        with contextlib.suppress(ValueError):  # of a stream; a server without ranges sends a file from its beginning
+            file.seek(0)
+        data = read_exactly(file, LENGTH_BYTES + length - file.tell(), name)
+    return parse_header(data[len(data) - length :], str(name), size)
 
 
 def header_length(start: bytes, name: str, file_size: int) -> int:
-    """Return the length of a header, as the first eight bytes of its file say it.
+    """Return the length of a header, which the first eight bytes of its file give.
 
     Raises:
         InputError: It is beyond the cap or the end of the file.
@@ -130,7 +120,7 @@ def header_length(start: bytes, name: str, file_size: int) -> int:
         raise InputError(lfs_pointer(name))
     length = int.from_bytes(start, "little")
     if length > HEADER_CAP:
-        message = f"says that its header has {length:,} bytes; at most {HEADER_CAP:,} are read (is it safetensors?)"
+        message = f"declares a header of {length:,} bytes; at most {HEADER_CAP:,} are read (is it safetensors?)"
         raise InputError(Problem("too_large", message, place=Place(name)))
     if LENGTH_BYTES + length > file_size:
         raise InputError(_cut(name, f"ends inside its header, which has {length:,} bytes, after {file_size:,}"))
@@ -162,10 +152,10 @@ def _cut(name: str, message: str) -> Problem:
 
 
 def _read_plain(data: bytes) -> Entries | None:
-    """Read a header fast that is laid out as the format's own library does it; None is no verdict.
+    """Read a header fast that is laid out as the format's own library writes it; None where this is not certain.
 
-    Every rule is tried, over all tensors at once, and what many tensors have in common, dtype and shape, is looked at
-    once. Work by tensor would cost too much, and so would objects that the garbage collector counts: texts are none.
+    Every rule is checked, over all tensors at once, and what many tensors have in common, dtype and shape, is checked
+    once. Work by tensor would cost too much, and so would objects that the garbage collector tracks: texts are none.
     """
     try:
         if len(data) > _SMALL and has_too_much(data):
@@ -174,7 +164,7 @@ def _read_plain(data: bytes) -> Entries | None:
         parts = _ENTRY.split(rest[1:-1] + ",")
         names, kinds, begins, ends = (parts[column::5] for column in range(1, 5))
         if any(parts[::5]) or not 0 < len(names) <= MAX_TENSORS or not _is_plain("".join(names)):
-            return None  # something stands between the entries, or in a name
+            return None  # something is between the entries, or escaped in a name
         tensors, sizes = {}, {}
         for kind in set(kinds):
             tensors[kind], sizes[kind] = _described(kind)
@@ -183,7 +173,7 @@ def _read_plain(data: bytes) -> Entries | None:
         if starts != [0, *stops[:-1]]:
             starts, stops = _in_order(starts, stops)
         entries = dict(zip(names, map(tensors.__getitem__, kinds), strict=True))
-    except (ValueError, KeyError, RecursionError):  # whichever rule it was, the slow reading names it
+    except (ValueError, KeyError, RecursionError):  # `read_entries` finds out which rule it was
         return None
     if not fitting or starts != [0, *stops[:-1]] or len(entries) != len(names) or METADATA_KEY in entries:
         return None
@@ -191,7 +181,7 @@ def _read_plain(data: bytes) -> Entries | None:
 
 
 def _in_order(starts: list[int], stops: list[int]) -> tuple[list[int], list[int]]:
-    """Return spans as they follow each other; their middles decide, in which only equal empty ones agree."""
+    """Return spans in the order of their data: sorted by their middles, which only equal empty spans share."""
     middles = list(map(add, starts, stops))
     order = sorted(range(len(starts)), key=middles.__getitem__)
     return [starts[place] for place in order], [stops[place] for place in order]

@@ -11,20 +11,22 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from io import FileIO
 
-from tttcfg.errors import InputError, Place, Problem, TttcfgError, WriteError
+from tttcfg.errors import InputError, Place, Problem, WriteError
 from tttcfg.files.durable import write_all
 from tttcfg.files.storage import (
-    changed,
+    changed_meanwhile,
     open_regular,
     put_in_place,
-    standing,
+    read_exactly,
+    read_up_to,
     sweep,
-    unwritable,
+    writable_target,
+    write_errors,
     write_temporary,
 )
-from tttcfg.safetensors.header import LENGTH_BYTES, header_length, parse_header, read_exactly, read_header
+from tttcfg.safetensors.header import LENGTH_BYTES, header_length, parse_header, read_header
 from tttcfg.safetensors.violations import METADATA_KEY
 
 CHUNK = 4 << 20
@@ -32,65 +34,60 @@ CHUNK = 4 << 20
 _ALIGNMENT = 8
 
 
-class _Copy(NamedTuple):
-    """A finished copy: where it lies, what it is to replace, and what that was when it was read."""
-
-    temporary: str
-    target: str
-    source: os.stat_result
-
-
 @contextlib.contextmanager
 def rewriting(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Iterator[Callable[[], None]]:
-    """Copy the weights at `path` into a file with `metadata`, and yield what puts that file in their place.
+    """Copy the weights at `path` into a file with `metadata`, and yield a function that puts it in their place.
 
-    Until then nothing has changed, and what could fail, has; afterwards the file has the metadata, durably. Mode and,
-    if permitted, owner stay; a symbolic link is followed. Memory is constant.
+    Before it is called nothing has changed, and all that can fail has been tried, except the rename; afterwards the
+    file has the metadata, durably. Mode and, if permitted, owner stay; a symbolic link is followed. Memory is constant.
 
     Raises:
         InputError: The file cannot be read, breaks the format, or is truncated.
-        WriteError: It is read-only, changed meanwhile, or the disk would not take the copy.
+        WriteError: It is read-only, changed meanwhile, or the disk is full or failed.
     """
-    copy = _copy(os.fspath(path), metadata)
+    name = os.fspath(path)
+    with write_errors(name):
+        target, replaced = writable_target(name)
+        with open_regular(target) as (source, status):
+            start, size = _start(source, target, status.st_size, metadata)
+            sweep(os.path.dirname(target) or os.curdir)
+            _check_free_space(target, len(start) + size)
+            digest = b""
+
+            def write(out: int) -> None:
+                nonlocal digest
+                write_all(out, start)
+                digest = _digest(source, size, lambda block: write_all(out, block))
+                if not digest:
+                    raise changed_meanwhile(target)
+
+            temporary = write_temporary(target, write, replaced)
     try:
-        yield lambda: _put(copy)
+        _check_copy(temporary, len(start), size, digest, target)
+        yield lambda: _put(temporary, target, status)
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(copy.temporary)
+            os.unlink(temporary)
 
 
 def rewrite(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
-    """Give the weights at `path` other metadata; `rewriting` tells the rest."""
+    """Replace the metadata of the weights at `path`, as `rewriting` does."""
     with rewriting(path, metadata) as put:
         put()
 
 
 def canonicalize_header(path: str | os.PathLike[str]) -> None:
-    """Bring the header of a file into its one form; `tttcfg.canonicalize_header` tells the rest."""
+    """Bring the header of a file into its one form; see `tttcfg.canonicalize_header`."""
     name = os.fspath(path)
     metadata = read_header(name).metadata
-    source, status = open_regular(name)
-    try:
+    with write_errors(name), open_regular(name) as (source, status):
         start, _ = _start(source, name, status.st_size, metadata)
-        if os.lseek(source, 0, os.SEEK_CUR) != len(start):
+        if source.tell() != len(start):
             rewrite(name, metadata)
-        elif os.pread(source, len(start), 0) != start:
-            _overwrite(name, start)
-    except TttcfgError:
-        raise
-    except OSError as error:
-        raise unwritable(name, error) from None
-    finally:
-        os.close(source)
-
-
-def _overwrite(name: str, start: bytes) -> None:
-    out = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        write_all(out, start)
-        os.fsync(out)
-    finally:
-        os.close(out)
+        elif os.pread(source.fileno(), len(start), 0) != start:
+            with open(name, "r+b", buffering=0) as out:
+                write_all(out.fileno(), start)
+                os.fsync(out)
 
 
 def header_bytes(raw: bytes, metadata: Mapping[str, str]) -> bytes:
@@ -108,107 +105,62 @@ def header_bytes(raw: bytes, metadata: Mapping[str, str]) -> bytes:
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
-def _copy(name: str, metadata: Mapping[str, str]) -> _Copy:
-    target = name
-    try:
-        target, found = standing(name)
-        source, status = open_regular(target)
-        try:
-            start, size = _start(source, target, status.st_size, metadata)
-            sweep(os.path.dirname(target) or os.curdir)
-            _demand_room(target, len(start) + size)
-            reading = _Reading(source, target, size)
-            temporary = write_temporary(target, lambda out: reading.into(out, start), found)
-            try:
-                _check(temporary, len(start), reading)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        finally:
-            os.close(source)
-    except TttcfgError:
-        raise
-    except (OSError, ValueError) as error:
-        raise unwritable(target, error) from None
-    return _Copy(temporary, target, status)
-
-
-def _start(source: int, name: str, file_size: int, metadata: Mapping[str, str]) -> tuple[bytes, int]:
-    """Return what the new file begins with, and how many bytes of data follow; `source` then stands at the data."""
-    raw = read_exactly(source, header_length(read_exactly(source, LENGTH_BYTES), name, file_size))
+def _start(source: FileIO, name: str, file_size: int, metadata: Mapping[str, str]) -> tuple[bytes, int]:
+    """Return the start of the new file, and how many bytes of data follow; `source` is then at its data."""
+    length = header_length(read_up_to(source, LENGTH_BYTES), name, file_size)
+    raw = read_exactly(source, length, name)
     header = parse_header(raw, name, file_size)
     if header.truncated is not None:
         raise InputError(header.truncated)
     start, size = header_bytes(raw, metadata), header.size - header.data_start
     again = parse_header(start[LENGTH_BYTES:], name, len(start) + size)
     if again.entries != header.entries or again.metadata != metadata:
-        raise InputError(Problem("safetensors", "the new header does not come back as it was; this is a bug of tttcfg"))
+        message = "the new header is not read back as it was written; this is a bug of tttcfg"
+        raise InputError(Problem("safetensors", message, place=Place(name)))
     return start, size
 
 
-def _demand_room(target: str, needed: int) -> None:
-    """Refuse what cannot fit, before an hour of copying; file systems that do not tell are tried."""
+def _check_free_space(target: str, needed: int) -> None:
+    """Refuse a copy that does not fit before an hour of writing; where the file system does not report, it is tried."""
     system = os.statvfs(os.path.dirname(target) or os.curdir)
     room = system.f_bavail * system.f_frsize
     if system.f_blocks and room < needed:
-        message = f"cannot be written: the copy takes {needed:,} bytes for a while, and the disk has {room:,}"
+        message = f"cannot be written: the temporary copy takes {needed:,} bytes, and the disk has {room:,} free"
         raise WriteError(Problem("unwritable", message, place=Place(target)))
 
 
-class _Reading:
-    """The data of a file, as it is copied: its digest is what every later reading is held against."""
-
-    def __init__(self, source: int, name: str, size: int) -> None:
-        self.source, self.name, self.size = source, name, size
-        self.digest = b""
-
-    def into(self, out: int, start: bytes) -> None:
-        write_all(out, start)
-        self.digest = _digest(self.source, self.size, lambda block: write_all(out, block))
-        if not self.digest:
-            raise changed(self.name)
-
-
-def _digest(source: int, size: int, see: Callable[[memoryview], None] = lambda _: None) -> bytes:
-    """Return the SHA-256 of the next `size` bytes of a file, each block shown to `see`; empty where it ends early."""
+def _digest(source: FileIO, size: int, write: Callable[[memoryview], None] = lambda _: None) -> bytes:
+    """Return the SHA-256 of the next `size` bytes of a file, each block given to `write`; empty where it ends early."""
     total, left = hashlib.sha256(), size
     buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
     while left:
-        got = os.readv(source, [buffer[:left]])
+        got = os.readv(source.fileno(), [buffer[:left]])
         if not got:
             return b""
         total.update(buffer[:got])
-        see(buffer[:got])
+        write(buffer[:got])
         left -= got
     return total.digest()
 
 
-def _check(temporary: str, data_start: int, reading: _Reading) -> None:
-    """Read the copy again, from the disk where the system lets us, and hold it against what was read of the file."""
-    copy, status = open_regular(temporary)
-    try:
+def _check_copy(temporary: str, data_start: int, size: int, digest: bytes, target: str) -> None:
+    """Read the copy again, from the disk where the system allows it, and compare its data with those of the source."""
+    with write_errors(target), open_regular(temporary) as (copy, status):
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(copy, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.lseek(copy, data_start, os.SEEK_SET)
-        if status.st_size != data_start + reading.size or _digest(copy, reading.size) != reading.digest:
-            message = "was not copied as it is: disk or memory has changed its tensors' bytes; nothing was written"
-            raise WriteError(Problem("unwritable", message, place=Place(reading.name)))
-    finally:
-        os.close(copy)
+            os.posix_fadvise(copy.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        copy.seek(data_start)
+        if status.st_size != data_start + size or _digest(copy, size) != digest:
+            message = "was not copied correctly: disk or memory changed its tensors' bytes; nothing was written"
+            raise WriteError(Problem("unwritable", message, place=Place(target)))
 
 
-def _put(copy: _Copy) -> None:
-    try:
-        now = os.stat(copy.target)
-        if _seen(now) != _seen(copy.source):
-            raise changed(copy.target)
-        put_in_place(copy.temporary, copy.target)
-    except TttcfgError:
-        raise
-    except OSError as error:
-        raise unwritable(copy.target, error) from None
+def _put(temporary: str, target: str, source: os.stat_result) -> None:
+    with write_errors(target):
+        if _identity(os.stat(target)) != _identity(source):
+            raise changed_meanwhile(target)
+        put_in_place(temporary, target)
 
 
-def _seen(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what changes when somebody else writes a file."""
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what changes when another program writes a file."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

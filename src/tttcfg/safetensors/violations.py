@@ -1,4 +1,4 @@
-"""Every rule of the safetensors format that a header breaks, named: the slow reading, for what the fast one refuses."""
+"""Every rule of the safetensors format that a header breaks: the slow reader, for what the fast one does not take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_VALUES = 10 * MAX_TENSORS
 """Most values that a header or an index may hold, by its commas; each takes up to a hundred bytes of memory."""
 
 MAX_VIOLATIONS = 1_000
-"""Most violations that are told of one header."""
+"""Most violations that are reported of one header."""
 
 _MOST = 1 << 64
 _FIELDS = ("dtype", "shape", "data_offsets")
@@ -57,10 +57,10 @@ Entries = tuple[dict[str, Tensor], dict[str, str], int]
 
 
 def read_object(data: bytes, name: str, kind: str, code: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Read a JSON object that came from anywhere, and name what stands twice in it.
+    """Read a JSON object that came from anywhere, and report duplicate names in it.
 
     Raises:
-        InputError: It is no JSON object, or is too deep or holds too much to be read at all.
+        InputError: It is not a JSON object, or is too deep or too large to be read.
     """
 
     def fail(code: str, message: str) -> InputError:
@@ -78,19 +78,20 @@ def read_object(data: bytes, name: str, kind: str, code: str) -> tuple[dict[str,
         values = json.loads(data.decode(), object_pairs_hook=lambda pairs: _object(pairs, repeats), parse_int=_integer)
     except ValueError as error:
         if "recursion limit" in str(error):
-            raise fail("too_deep", "is nested far deeper than the three levels that it may have") from None
-        raise fail(code, f"is no JSON: {error}") from None
+            raise fail("too_deep", "is nested deeper than the three levels that it may have") from None
+        _, at, where = str(error).rpartition(" at ")
+        raise fail(code, "is not valid JSON" + at + where * bool(at)) from None
     owners = {id(value): key for key, value in values.items()}
     for inside, names in repeats:
         where = "" if inside is values else f" in {quote(owners[id(inside)])}" if id(inside) in owners else " in one"
         problems += [
-            Problem("duplicate_key", f"the name {quote(each)} stands twice{where}", place=Place(name)) for each in names
+            Problem("duplicate_key", f"duplicate name {quote(each)}{where}", place=Place(name)) for each in names
         ]
     return values, problems[:MAX_VIOLATIONS]
 
 
 def has_too_much(data: bytes) -> bool:
-    """Tell, before parsing, what would take many times its bytes once parsed; signs inside texts count as well."""
+    """Whether a JSON text would take too much memory once parsed; characters inside its texts count as well."""
     return data.count(b",") > MAX_VALUES or data.count(b"{") + data.count(b"[") > 3 * MAX_TENSORS + 3
 
 
@@ -103,25 +104,25 @@ def _object(pairs: list[tuple[str, Any]], repeats: list[tuple[dict[str, Any], li
 
 
 def _integer(text: str) -> int | float:
-    return -0.0 if text == "-0" else int(text)  # the format's own parser says that -0 is no whole number
+    return -0.0 if text == "-0" else int(text)  # the format's own parser takes -0 for no whole number
 
 
 class _Violations:
-    """The violations of one header; more than people could read are not kept."""
+    """The violations of one header, up to `MAX_VIOLATIONS`."""
 
     def __init__(self, name: str, problems: list[Problem]) -> None:
         self.name, self.problems = name, problems
 
-    def say(self, message: str, tensor: str | None = None, code: str = "safetensors") -> None:
+    def add(self, message: str, tensor: str | None = None, code: str = "safetensors") -> None:
         subject = "" if tensor is None else f"tensor {quote(tensor)} "
         self.problems.append(Problem(code, subject + message, place=Place(self.name)))
         if len(self.problems) >= MAX_VIOLATIONS:
-            message = f"has more that is wrong; the first {MAX_VIOLATIONS:,} violations are listed"
+            message = f"has further violations; the first {MAX_VIOLATIONS:,} are listed"
             raise InputError([*self.problems, Problem(code, message, place=Place(self.name))])
 
 
 def read_entries(data: bytes, name: str, file_size: int) -> Entries:
-    """Read a header of any layout, trying every rule one by one.
+    """Read a header of any layout, checking every rule one by one.
 
     Raises:
         InputError: With one problem for each violation.
@@ -131,7 +132,7 @@ def read_entries(data: bytes, name: str, file_size: int) -> Entries:
     metadata = values.pop(METADATA_KEY, {})
     _check_metadata(metadata, found)
     if len(values) > MAX_TENSORS:
-        found.say(f"the header names {len(values):,} tensors; at most {MAX_TENSORS:,} are read", code="too_large")
+        found.add(f"the header names {len(values):,} tensors; at most {MAX_TENSORS:,} are read", code="too_large")
     spans = []
     for tensor, entry in values.items():
         if span := _check_entry(tensor, entry, found):
@@ -145,37 +146,37 @@ def read_entries(data: bytes, name: str, file_size: int) -> Entries:
 
 def _check_metadata(metadata: Any, found: _Violations) -> None:
     if not isinstance(metadata, dict):
-        found.say(f"{METADATA_KEY} must map text to text and is {quote(metadata)}")
+        found.add(f"{METADATA_KEY} must map text to text and is {quote(metadata)}")
         return
     for key, value in metadata.items():
         if not isinstance(value, str):
-            found.say(f"{METADATA_KEY} must map text to text; {quote(key)} is {quote(value)}")
+            found.add(f"{METADATA_KEY} must map text to text; {quote(key)} is {quote(value)}")
 
 
 def _check_entry(tensor: str, entry: Any, found: _Violations) -> tuple[int, int] | None:
-    """Name what is wrong with one entry by itself; return its span where it has one."""
+    """Add the violations of one entry alone; return its span where it has one."""
     if not isinstance(entry, dict):
-        found.say(f"must be described by an object and is {quote(entry)}", tensor)
+        found.add(f"must be described by an object and is {quote(entry)}", tensor)
         return None
     for field in _FIELDS:
         if field not in entry:
-            found.say(f"lacks its {field}", tensor)
+            found.add(f"lacks its {field}", tensor)
     for field in entry:
         if field not in _FIELDS:
-            found.say(f"has {quote(field)}, which is no field of the format", tensor)
+            found.add(f"has {quote(field)}, which is not a field of the format", tensor)
     fields: list[Any] = [entry.get(field) for field in _FIELDS]
     dtype, shape, span = fields
     sized = isinstance(dtype, str) and dtype in DTYPE_BITS and "shape" in entry
     if "dtype" in entry and not (isinstance(dtype, str) and dtype in DTYPE_BITS):
-        found.say(f"has the dtype {quote(dtype)}, which the format does not know", tensor)
+        found.add(f"has the dtype {quote(dtype)}, which the format does not know", tensor)
     if "shape" in entry and not _is_counts(shape):
-        found.say(f"has the shape {quote(shape)}; it must be a list of whole numbers from 0 to 2^64 - 1", tensor)
+        found.add(f"has the shape {quote(shape)}; it must be a list of whole numbers from 0 to 2^64 - 1", tensor)
         sized = False
     if "data_offsets" not in entry:
         return None
     if not (_is_counts(span) and len(span) == 2 and span[0] <= span[1]):
         message = f"has the data_offsets {quote(span)}; they must be two whole numbers, the first not the larger"
-        found.say(message, tensor)
+        found.add(message, tensor)
         return None
     if sized:
         _check_span(tensor, dtype, shape, span, found)
@@ -188,12 +189,12 @@ def _check_span(tensor: str, dtype: str, shape: list[int], span: list[int], foun
         return
     described = f"is {dtype} of shape {quote(shape)}, which"
     if bits is None:
-        found.say(f"{described} is more than 2^64 bits", tensor)
+        found.add(f"{described} is more than 2^64 bits", tensor)
     elif bits % 8:
-        found.say(f"{described} takes {bits:,} bits and so no whole number of bytes", tensor)
+        found.add(f"{described} takes {bits:,} bits and so no whole number of bytes", tensor)
     else:
         taken = f"its data_offsets {quote(span)} span {span[1] - span[0]:,}"
-        found.say(f"{described} takes {bits // 8:,} bytes; {taken}", tensor)
+        found.add(f"{described} takes {bits // 8:,} bytes; {taken}", tensor)
 
 
 def _is_counts(value: Any) -> bool:
@@ -203,7 +204,7 @@ def _is_counts(value: Any) -> bool:
 def bits_of(shape: list[int], bits: int) -> int | None:
     """Return the bits of a tensor, or None where the product, dimension by dimension, leaves 64 bits.
 
-    A zero behind the dimensions that are too many does not save them: the format's own library stops there.
+    A zero after the dimension that leaves 64 bits changes nothing: the format's own library stops there.
     """
     product = 1
     for count in (*shape, bits):
@@ -214,14 +215,14 @@ def bits_of(shape: list[int], bits: int) -> int | None:
 
 
 def _check_layout(spans: list[tuple[int, int, str]], complete: bool, room: int, found: _Violations) -> None:
-    """Name holes and overlaps between the data of tensors, and bytes behind the last where all spans are known."""
+    """Add holes and overlaps between the data of tensors, and bytes after the last where all spans are known."""
     reached, before = 0, ""
     for begin, end, tensor in spans:
         if begin > reached and complete:
-            found.say(f"begins at byte {begin:,}; the {begin - reached:,} before it belong to no tensor", tensor)
+            found.add(f"begins at byte {begin:,}; the {begin - reached:,} before it belong to no tensor", tensor)
         elif begin < reached:
-            found.say(f"begins at byte {begin:,}, before the end of tensor {quote(before)} at {reached:,}", tensor)
+            found.add(f"begins at byte {begin:,}, before the end of tensor {quote(before)} at {reached:,}", tensor)
         if end >= reached:
             reached, before = end, tensor
     if complete and room > reached:
-        found.say(f"has {room - reached:,} bytes behind its last tensor that belong to none")
+        found.add(f"has {room - reached:,} bytes after its last tensor that belong to none")

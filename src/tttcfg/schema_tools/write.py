@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tttcfg.errors import TttcfgError, WriteError
 from tttcfg.files.durable import write_all
-from tttcfg.files.storage import TEMPORARY_SUFFIX, put_in_place, standing, unwritable, write_temporary
+from tttcfg.files.storage import TEMPORARY_SUFFIX, put_in_place, unwritable, writable_target, write_temporary
 from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.layout import Sources, shown
 
@@ -32,7 +32,7 @@ def write_together(files: Mapping[Path, bytes]) -> list[Path]:
     try:
         for path, data in wanted.items():
             folders += _made_folders(path.parent)
-            target, found = standing(str(path))
+            target, found = writable_target(str(path))
             temporaries[path] = write_temporary(target, partial(write_all, data=data), found)
         for path, temporary in temporaries.items():
             put_in_place(temporary, os.path.realpath(path))
