@@ -1,4 +1,4 @@
-"""Generate what the code already knows: four pages, and every command's output that a page shows.
+"""Generate what the code already knows: five pages, and every command's output that a page shows.
 
     python -m docs.generate            write them (`make docs`)
     python -m docs.generate --check    name those that are not current, and leave with 1
@@ -33,6 +33,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
+from docs.reference import api_page
 from tttcfg import errors
 from tttcfg.cli.app import COMMANDS
 from tttcfg.documents.document import DOCUMENT_CAP
@@ -59,6 +60,7 @@ BLOCK = re.compile(
 def pages() -> dict[str, str]:
     """Return every generated page by its name in docs/."""
     return {
+        "api.md": GENERATED + api_page(),
         "cli.md": GENERATED + cli_page(),
         "errors.md": GENERATED + errors_page(),
         "fields.md": GENERATED + fields_page(),

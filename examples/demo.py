@@ -1,4 +1,4 @@
-"""The main job on the bundled checkpoint: any config file, and still what the weights were trained with.
+"""The main job on the bundled checkpoint: with any config file, the values that the weights were trained with.
 
 Run by `make demo`. Reads examples/, writes only to a temporary folder.
 """
@@ -15,7 +15,6 @@ from typing import cast
 
 import tttcfg
 from tttcfg import Effective, Role
-from tttcfg.report.render import Ink, findings_text
 
 EXAMPLES = Path(__file__).parent
 CHECKPOINT = EXAMPLES / "checkpoint"
@@ -27,7 +26,7 @@ OLD_SCRIPT = ("ttt.enable", "ttt.layers", "ttt.base_lr", "ttt.mini_batch_size", 
 
 FATE = {
     Role.ARCHITECTURE: "the weights do not load, or only some of them",
-    Role.COMPUTATION: "loads without a word, computes something else",
+    Role.COMPUTATION: "loads silently, computes something else",
 }
 
 
@@ -51,7 +50,7 @@ def layers_read_the_same(key: str, one: Effective, other: Effective) -> bool:
 
 
 def file_alone() -> Effective:
-    """Return what the config file means by itself, although the weights contradict it."""
+    """Return what the config file means alone, although the weights contradict it."""
     try:
         return tttcfg.resolve(CHECKPOINT, CONFIG, restore="none")
     except tttcfg.ContradictionError as error:
@@ -73,18 +72,21 @@ def what_would_have_gone_wrong() -> Effective:
 
 
 def where_values_come_from(effective: Effective) -> None:
-    heading("2. Every value knows where it comes from, and what it beat")
+    heading("2. Where values come from, and what they override")
     for key in ("ttt.mini_batch_size", "ttt.weight_lr_multiplier", "log_freq", "ttt.head_dim"):
         for rank, origin in enumerate(effective.origins[key]):
             where = origin.where.replace(f"{EXAMPLES}/", "").replace(str(DOCUMENT.parent.relative_to(EXAMPLES)), "…")
             print(f"   {key if rank == 0 else '':<26}{text(origin.value):<6}{origin.source:<12}{where}")
-    warnings = (finding for finding in effective.findings if finding.severity == "warning")
-    for line in findings_text(warnings, Ink(False)).splitlines():
-        show(line, 6)
+    warnings: dict[str, list[str]] = {}
+    for finding in effective.findings:
+        if finding.severity == "warning":
+            warnings.setdefault(finding.message, []).append(finding.key)
+    for message, keys in warnings.items():
+        show(f"warning: {', '.join(keys)}: {message}", 6)
 
 
-def held_against_the_tensors() -> None:
-    heading("3. The same two, held against the names and shapes of the tensors; none is loaded")
+def checked_against_the_tensors() -> None:
+    heading("3. The same two, checked against the names and shapes of the tensors; none is loaded")
     for alone in (True, False):
         try:
             verification = tttcfg.verify(CHECKPOINT, CONFIG, restore="none" if alone else "auto")
@@ -96,11 +98,11 @@ def held_against_the_tensors() -> None:
         counts = Counter(one.outcome for one in verification.verdicts.values())
         show(f"resolved: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
         silent = [name for name, one in verification.verdicts.items() if one.shown == "no tensor depends on it"]
-        show(f"only the saved configuration knows: {', '.join(silent)}", 6)
+        show(f"only in the saved configuration: {', '.join(silent)}", 6)
 
 
 def on_purpose() -> None:
-    heading("4. Otherwise on purpose: allowed, and told")
+    heading("4. Another value on purpose: allowed, and reported")
     effective = tttcfg.resolve(CHECKPOINT, CONFIG, ["ttt.mini_batch_size=16"])
     assert effective.ttt is not None  # TTT is on in this checkpoint
     print(f"   ttt.mini_batch_size=16  ->  the layers read {effective.ttt.mini_batch_size}")
@@ -136,7 +138,7 @@ def main() -> None:
     print("A checkpoint of one experiment, evaluated with the config file of another.")
     effective = what_would_have_gone_wrong()
     where_values_come_from(effective)
-    held_against_the_tensors()
+    checked_against_the_tensors()
     on_purpose()
     migrating()
     heading(f"Nothing in {EXAMPLES.name}/ was changed: {DOCUMENT.read_bytes() == before}")

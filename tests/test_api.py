@@ -284,6 +284,63 @@ def test_secret_does_not_survive_saving(tmp_path: Path) -> None:
     assert "key" not in json.loads(path.read_text())["wandb"]
 
 
+def test_settings_of_a_result_are_json_values_by_role() -> None:
+    effective = tttcfg.resolve(overrides={"ttt.layers": [1, 2], "wandb.key": SECRET})
+    architecture = effective.settings(Role.ARCHITECTURE)
+    assert architecture["ttt.layers"] == [1, 2]
+    assert "ttt.base_lr" not in architecture
+    assert {"ttt.base_lr", "seed", "run_dir"} < effective.settings().keys()
+    assert "wandb.key" not in effective.settings()
+    assert effective.family is TTT_MOSHI
+
+
+def test_to_dict_is_what_a_saved_document_holds(tmp_path: Path) -> None:
+    effective = tttcfg.resolve(overrides={"seed": 3, "wandb.key": SECRET})
+    saved = json.loads(tttcfg.save_document(tmp_path / "saved.json", effective, written_at=NOON).read_text())
+    own = {"written_by", "written_at"}
+    saved["provenance"] = {key: value for key, value in saved["provenance"].items() if key not in own}
+    assert tttcfg.to_dict(effective) == saved
+
+
+def test_to_yaml_is_read_as_the_same_settings(tmp_path: Path) -> None:
+    training = TrainingArgs.from_any({"seed": 3, "ttt": {"layers": [1, 2]}, "wandb": {"key": SECRET}})
+    text = tttcfg.to_yaml(training)
+    (tmp_path / "own.yaml").write_text(text)
+    assert tttcfg.diff(tttcfg.resolve(config=tmp_path / "own.yaml"), training) == ()
+    assert SECRET not in text
+
+
+def test_explain_lists_the_sources_of_a_setting() -> None:
+    effective = tttcfg.resolve(config={"seed": 3}, overrides=["seed=4"])
+    lines = tttcfg.explain(effective, "seed").splitlines()
+    assert lines[0] == "seed = 4"
+    assert [line.split()[1:3] for line in lines[-3:]] == [["override", "4"], ["config", "3"], ["default", "0"]]
+
+
+def test_explain_without_a_key_has_a_line_for_every_setting() -> None:
+    effective = tttcfg.resolve()
+    assert len(tttcfg.explain(effective).splitlines()) == 1 + len(effective.origins)
+
+
+def test_explain_knows_old_names_and_suggests_near_ones() -> None:
+    assert tttcfg.explain(tttcfg.resolve(), "ttt.use_rope").startswith("ttt.rope_mode = ")
+    with pytest.raises(InputError) as caught:
+        tttcfg.explain(tttcfg.resolve(), "ttt.base_lrr")
+    assert [(one.code, one.suggestion) for one in caught.value.problems] == [("unknown_key", "ttt.base_lr")]
+
+
+def test_override_texts_are_what_resolve_takes() -> None:
+    texts = tttcfg.override_texts(["seed=3", "--ttt.base-lr", "2", "--batch_size=4"])
+    training = tttcfg.resolve(overrides=texts).training
+    assert (training.seed, training.ttt.base_lr, training.batch_size) == (3, 2.0, 4)
+
+
+def test_override_texts_suggest_the_programs_own_options() -> None:
+    with pytest.raises(InputError) as caught:
+        tttcfg.override_texts(["--checkpont_dir", "runs"], ["checkpoint_dir"])
+    assert [one.suggestion for one in caught.value.problems] == ["--checkpoint_dir"]
+
+
 def test_every_public_name_is_importable_and_listed() -> None:
     for name in tttcfg.__all__:
         assert getattr(tttcfg, name) is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from docs.reference import exported, public_names
 from tttcfg.documents.document import DOCUMENT_CAP
 from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.formats.endings import YAML_CAP
@@ -18,6 +20,7 @@ from tttcfg.safetensors.header import HEADER_CAP
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = ROOT / "src" / "tttcfg"
+PROGRAMS = [*PAGES, *(path for path in sorted((ROOT / "examples").rglob("*.py")) if "runs" not in path.parts)]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -49,6 +52,33 @@ def commands() -> list[Any]:
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+IMPORT = re.compile(r"^[ +]*(?:from (tttcfg[\w.]*) import ([^#\n(]+|\([^)]+\))|import (tttcfg[\w.]*))", re.MULTILINE)
+
+
+def imports(text: str) -> Iterator[tuple[str, str]]:
+    """Yield every name of tttcfg that is imported, with its module; a module alone has an empty name."""
+    for module, names, alone in IMPORT.findall(text):
+        if alone:
+            yield alone, ""
+        yield from ((module, one.split()[0]) for one in names.strip("()\n ").split(",") if one.strip())
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_and_pages_import_public_names_only(path: Path) -> None:
+    public = public_names()
+    public["tttcfg"] |= {"nn", "testing", "__version__"}
+    for module, name in imports(path.read_text("utf-8")):
+        assert name in public.get(module, ()) or (not name and module in ("tttcfg", "tttcfg.testing"))
+
+
+def test_every_exported_name_is_documented() -> None:
+    public = public_names()
+    elsewhere = {"RankError"}  # in tttcfg.nn as well as in tttcfg
+    assert exported("tttcfg.api") | exported("tttcfg.errors") == public["tttcfg"]
+    assert exported("tttcfg.nn") - elsewhere == public["tttcfg.nn"]
+    assert exported("tttcfg.testing") == public["tttcfg.testing"]
 
 
 def test_generated_pages_and_shown_output_are_current(generate: Any) -> None:

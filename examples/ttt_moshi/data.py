@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tttcfg import InputError, Place, Problem, TrainingArgs
-from tttcfg.documents.effective import Origin
+from tttcfg import InputError, Origin, Place, Problem, TrainingArgs
 
 from .evaluation.audio import length_of, read_audio
 from .evaluation.identity import digest_in_order

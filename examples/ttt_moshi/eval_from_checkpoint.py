@@ -24,9 +24,8 @@ from ttt_moshi.model import TinyMoshi, build
 from ttt_moshi.moshi_model import base_weights
 from ttt_moshi.program import deterministic, logger, overrides_of, run, say_findings, say_overrides, ttt_lines
 from ttt_moshi.tokenizer import audio_tokenizer
-from tttcfg import InputError, Problem
+from tttcfg import InputError, Problem, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
-from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
 

@@ -47,9 +47,8 @@ from ttt_moshi.old_way import OldModel, old_model, restored_settings
 from ttt_moshi.program import logger, overrides_of, run
 from ttt_moshi.recall import Scores, paired, score
 from ttt_moshi.wrong_settings import Wrong, wrong_settings
-from tttcfg import ContradictionError
+from tttcfg import ContradictionError, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
-from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 EXPERIMENT_VERSION = 1
 CONFIGS = Path(__file__).resolve().parent / "configs"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tttcfg import Place, Problem
-from tttcfg.documents.effective import Origin
+from tttcfg import Origin, Place, Problem
 
 
 def not_found(path: str, key: str, reason: str, given: Sequence[Origin] = ()) -> Problem:

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import tttcfg
+from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
-from tttcfg.errors import InputError, Problem
 
 from .moshi_model import build_moshi, is_moshi, lora_linear
 from .transformer import RMSNorm, Transformer, streaming

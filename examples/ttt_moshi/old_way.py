@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import tttcfg
-from tttcfg import ContradictionError
+from tttcfg import ContradictionError, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
-from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
 
 from .model import TinyMoshi, build
 

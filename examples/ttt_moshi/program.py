@@ -12,14 +12,9 @@ from typing import Any
 import torch
 
 import tttcfg
-from tttcfg import Effective, InputError, Problem, TttcfgError
-from tttcfg.cli.overrides import override_texts
-from tttcfg.documents.effective import Origin
-from tttcfg.family.family import family_of
-from tttcfg.schema.fields import Role, plain
+from tttcfg import Effective, InputError, Origin, Problem, Role, TttcfgError
 
 logger = logging.getLogger("ttt_moshi")
-_TOLD = (Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING)
 
 
 def run(main: Callable[[list[str]], int]) -> None:
@@ -41,7 +36,7 @@ def run(main: Callable[[list[str]], int]) -> None:
 def overrides_of(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Return words such as `ttt.base_lr=2` and `--ttt.base_lr 2`, which `parser` left over, as overrides."""
     options = [name.lstrip("-") for action in parser._actions for name in action.option_strings]  # noqa: SLF001
-    return override_texts(words, family_of(tttcfg.TrainingArgs), options)
+    return tttcfg.override_texts(words, options)
 
 
 def all_at_once(*actions: Callable[[], None]) -> None:
@@ -76,16 +71,14 @@ def deterministic() -> torch.device:
 
 def ttt_lines(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
     """Yield every setting of the `ttt` section that decides what the layers are and compute; none without TTT."""
-    for field in family_of(type(effective.training)).model_defining_fields:
-        section, _, rest = field.name.partition(".")
-        if section == "ttt" and effective.training.ttt.enable:
-            yield rest, shown(field.get(effective.training))
+    for name, value in effective.settings(Role.ARCHITECTURE, Role.COMPUTATION).items():
+        if name.startswith("ttt.") and effective.training.ttt.enable:
+            yield name.removeprefix("ttt."), shown(value)
 
 
 def shown(value: Any) -> str:
     """Return a value as the programs print it: layers as 28,29,30."""
-    value = plain(value)
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
@@ -99,11 +92,10 @@ def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) ->
 
 def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
     """Log every setting that was overridden, and the value that it had otherwise."""
-    family = family_of(type(effective.training))
-    for name, origins in effective.origins.items():
-        if origins[0].source == "override" and family.fields[name].role in _TOLD:
-            value = shown(family.fields[name].get(effective.training))
-            logger.info("🔧 Overridden: %s: %s%s", name, value, _instead(value, origins))
+    for name, value in effective.settings(Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING).items():
+        origins = effective.origins[name]
+        if origins[0].source == "override":
+            logger.info("🔧 Overridden: %s: %s%s", name, shown(value), _instead(shown(value), origins))
 
 
 def _instead(value: str, origins: Sequence[Origin]) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tttcfg import InputError, Problem, TrainingArgs
-from tttcfg.documents.checkpoint import CONSOLIDATED
-from tttcfg.nn.checkpoints.folders import STEPS, RunFolder, manifest
-from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME
-from tttcfg.nn.checkpoints.run_record import record_paths
+from tttcfg.nn import delete_checkpoints, foreign_files
 
 from .program import logger
 
+CHECKPOINTS = "checkpoints"
 METRICS = ("metrics.train.jsonl", "metrics.eval.jsonl")
 RESULTS_NAME = "results.json"
 _WANDB = "wandb"  # Weights & Biases keeps every run there in a folder of its own
@@ -61,10 +58,7 @@ def prepare(training: TrainingArgs) -> None:
     folder = Path(training.run_dir or "")
     if training.resume_from is None and training.overwrite_run_dir and not _is_free(folder):
         logger.info("Deleting the earlier run in %s", folder)
-        if (folder / STEPS).exists():
-            RunFolder(folder / STEPS).prune(sys.maxsize, keep=1)  # the one of the step named is the one that stays
-        for record in record_paths(folder / STEPS):
-            record.unlink()
+        delete_checkpoints(folder)
         for name in METRICS:
             (folder / name).unlink(missing_ok=True)
         for evaluation in filter(_is_evaluation, list(folder.iterdir())):
@@ -82,22 +76,12 @@ def _is_free(folder: Path) -> bool:
 def _others(folder: Path, training: TrainingArgs) -> Iterator[Path]:
     """Yield everything that no run of this program wrote."""
     for path in sorted(folder.iterdir()):
-        if path.name == STEPS and path.is_dir():
-            own = RunFolder(path)
-            for checkpoint in sorted({*path.iterdir()} - {*record_paths(path)}):
-                yield from _others_in_checkpoint(own, checkpoint)
+        if path.name == CHECKPOINTS and path.is_dir():
+            yield from foreign_files(folder)
         elif _is_evaluation(path):
             yield from sorted(file for file in path.iterdir() if file.name not in _evaluation_files(training))
         elif path.name not in (*METRICS, _WANDB):
             yield path
-
-
-def _others_in_checkpoint(own: RunFolder, folder: Path) -> Iterator[Path]:
-    if not own.is_own(folder):
-        yield folder
-        return
-    written = {CONSOLIDATED, *(f"{CONSOLIDATED}/{name}" for name in (MANIFEST_NAME, *manifest(folder)["files"]))}
-    yield from sorted(path for path in folder.rglob("*") if path.relative_to(folder).as_posix() not in written)
 
 
 def _is_evaluation(path: Path) -> bool:

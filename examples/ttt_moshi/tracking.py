@@ -10,8 +10,6 @@ from typing import Any
 
 import tttcfg
 from tttcfg import InputError, Problem
-from tttcfg.documents.save import document_tree
-from tttcfg.resolving.families import as_document
 
 
 def require_wandb(training: tttcfg.TrainingArgs) -> None:
@@ -37,9 +35,9 @@ class Tracking:
         if settings.key is not None:
             wandb.login(key=settings.key.get_secret_value())
         mode = "offline" if settings.offline else "online"
-        configuration = document_tree(as_document(effective))  # without secrets
+        config = tttcfg.to_dict(effective)  # without secrets
         self.run = wandb.init(
-            project=settings.project, name=settings.run_name, mode=mode, dir=str(folder), config=configuration
+            project=settings.project, name=settings.run_name, mode=mode, dir=str(folder), config=config
         )
 
     def write(self, kind: str, step: int, figures: dict[str, Any]) -> None:

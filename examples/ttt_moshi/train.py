@@ -26,10 +26,8 @@ import torch.distributed as dist
 
 from ttt_moshi.program import deterministic, overrides_of, run, say_findings, say_overrides
 from ttt_moshi.training import Run
-from tttcfg import InputError, Problem
+from tttcfg import InputError, Problem, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
-from tttcfg.documents.checkpoint import find_checkpoint, read_model_config
-from tttcfg.nn.ranks.ranks import rank
 
 CONFIG_PATH = "moshi_paths.config_path"
 
@@ -59,7 +57,7 @@ def train(config: Sequence[str], overrides: Sequence[str]) -> int:
     try:
         effective, model_config = configured(config, overrides, ranks)
         training = effective.training
-        if rank() == 0:
+        if tttnn.rank() == 0:
             say_overrides(effective)
             say_findings(effective)
         one = Run(effective, model_config, device)

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from tttcfg import InputError, Problem, TrainingArgs
-from tttcfg.ttt_moshi.layer_spec import concrete_layers
+from tttcfg import InputError, Problem, TrainingArgs, concrete_layers
 
 from .model import TinyMoshi
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 import tttcfg
 from tttcfg import InputError, Problem
 from tttcfg import nn as tttnn
-from tttcfg.nn.ranks.ranks import on_first, rank, together, world_size
+from tttcfg.nn import on_first, rank, together, world_size
 
 from . import evaluation, standard
 from .data import Batch, Dataset, open_dataset

@@ -1,13 +1,13 @@
 """The public functions; `tttcfg` exports them by name.
 
-Each takes the `family` of what it reads. Left out, it is that of a model that is given, or that which documents name in
-their `$schema`, or else the built-in one.
+Each takes the `family` of what it reads. By default it is that of a given model, or that which a document names in its
+`$schema`, or else the built-in one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from tttcfg.documents import document as documents
 from tttcfg.documents import save as saving
-from tttcfg.documents.checkpoint import find_checkpoint, weight_names
+from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
 from tttcfg.documents.convert import extended
 from tttcfg.documents.differences import Difference, document_differences
 from tttcfg.documents.document import Document
@@ -24,43 +24,56 @@ from tttcfg.documents.effective import Binding, Effective, Origin, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import Carried, Extension, register
-from tttcfg.family.family import Family, family_of
-from tttcfg.resolving.families import as_document, with_family
+from tttcfg.family.family import Derived, Family, ForeignFormat
+from tttcfg.resolving.families import as_document, chosen_family, with_family
 from tttcfg.resolving.overrides import Overriding
 from tttcfg.resolving.resolver import Restore, resolve_family
 from tttcfg.resolving.sources import Config
-from tttcfg.schema.fields import Role, Section, setting
+from tttcfg.schema.fields import Role, Section, Text, Whole, setting
 from tttcfg.schema.paths import Tree
 from tttcfg.ttt_moshi.family import TrainingArgs, TTTConfig
+from tttcfg.ttt_moshi.layer_spec import concrete_layers
 
 Model = TypeVar("Model", bound=Section, default=TrainingArgs)
 Layers = TypeVar("Layers", default=TTTConfig)
 
 __all__ = [
     "Binding",
+    "Checkpoint",
+    "Derived",
     "Difference",
     "Document",
     "Effective",
     "Extension",
     "Family",
+    "ForeignFormat",
     "Origin",
     "Role",
     "Section",
     "TTTConfig",
+    "Text",
     "TrainingArgs",
     "Verification",
+    "Whole",
     "adopt",
     "bind",
     "canonicalize_header",
+    "concrete_layers",
     "diff",
+    "explain",
+    "find_checkpoint",
     "inspect_weights",
     "load_document",
     "mark_for",
     "migrate_document",
+    "override_texts",
+    "read_model_config",
     "register",
     "resolve",
     "save_document",
     "setting",
+    "to_dict",
+    "to_yaml",
     "verify",
 ]
 
@@ -77,27 +90,28 @@ def resolve(
     strict_extensions: bool = False,
     family: Family[Model, Layers] | None = None,
 ) -> Effective[Model, Layers]:
-    """Merge everything that was given into one validated effective configuration.
+    """Merge all sources into one validated effective configuration.
 
-    For architecture, computation and training fields an override beats the checkpoint, the checkpoint
-    beats the configuration files, and those beat the default; for run fields (paths, frequencies) the
-    configuration files beat the checkpoint.
+    For architecture, computation and training fields the precedence is: override, checkpoint, configuration files,
+    default. For run fields (paths, frequencies) it is: override, configuration files, checkpoint, default. Where the
+    checkpoint has weights, the result is checked against the names, shapes and dtypes of its tensors.
 
     Args:
-        checkpoint: Any path into a checkpoint; a run folder means its newest one.
-        config: Configuration files (YAML, JSON, TOML) or mappings, merged left to right.
+        checkpoint: Any path into a checkpoint, or a URL; of a run folder, the newest checkpoint is taken.
+        config: Configuration files (YAML, JSON, TOML) or mappings; later ones take precedence.
         overrides: `KEY=VALUE` texts, or a mapping from dotted key to value.
-        restore: `auto` as above; `all` lets the checkpoint beat the files for every field; `none`
-            leaves the checkpoint's configuration out.
-        model_config: The model's config.json, where the checkpoint has none.
-        require_ttt: Raise where the layers' configuration cannot be derived.
-        require_training: Raise where something is missing that a training run needs.
-        strict_extensions: Raise where a source has settings of an extension that is not installed, which are carried
-            along otherwise, with a warning.
+        restore: `auto` as above; with `all` the checkpoint precedes the files for run fields too; with `none` the
+            checkpoint's configuration is ignored.
+        model_config: The model's config.json, if the checkpoint has none.
+        require_ttt: Raise if the layers' configuration cannot be derived.
+        require_training: Raise if a setting is missing that a training run needs.
+        strict_extensions: Raise if a source has settings of an extension that is not installed; by default they are
+            passed through, with a warning.
 
     Raises:
-        InputError: Something that was given cannot be used; all problems of all sources at once.
-        ContradictionError: Everything is valid, and cannot be true together; `effective` holds the result.
+        InputError: A source cannot be used; all problems of all sources at once.
+        ContradictionError: Every source is valid, but the result contradicts the model or the tensors; the exception's
+            `effective` holds the result.
     """
     return with_family(
         lambda own: resolve_family(
@@ -125,15 +139,15 @@ def verify(
     strict_extensions: bool = False,
     family: Family[Any, Any] | None = None,
 ) -> Verification:
-    """Hold what `resolve` would give against the checkpoint's tensors, before anything is loaded.
+    """Check what `resolve` returns against the checkpoint's tensors; none is loaded.
 
-    Arguments are those of `resolve`; the result has a verdict for every architecture and computation field. Where the
-    checkpoint has no configuration of its own, what its tensors prove stands before what a file says; `restore="none"`
-    holds the files by themselves against the tensors.
+    The arguments are those of `resolve`. The result has a verdict for every architecture and computation field. If the
+    checkpoint has no configuration of its own, what its tensors prove precedes the files; `restore="none"` checks the
+    files alone against the tensors.
 
     Raises:
-        InputError: Something that was given cannot be used, or the checkpoint holds no weights that can be read.
-        ContradictionError: The weights are not of this configuration; all contradictions at once.
+        InputError: A source cannot be used, or the checkpoint has no readable weights.
+        ContradictionError: The weights contradict the configuration; all contradictions at once.
     """
     effective = resolve(
         checkpoint,
@@ -148,12 +162,12 @@ def verify(
 
 
 def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family[Any, Any] | None = None) -> Verification:
-    """Return what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
+    """Return what a checkpoint's tensors prove, and whether config.json and the saved configuration agree with it.
 
-    Contradictions are among the findings.
+    Contradictions are reported among the findings.
 
     Raises:
-        InputError: A file cannot be read, or the checkpoint holds no weights.
+        InputError: A file cannot be read, or the checkpoint has no weights.
     """
     try:
         return verified(resolved_without_demands(checkpoint, family=family), checkpoint)
@@ -169,7 +183,7 @@ def resolved_without_demands(
     *,
     family: Family[Any, Any] | None = None,
 ) -> Effective:
-    """Return what `resolve` does, where weights that no configuration describes are no error."""
+    """Return what `resolve` returns; weights without a configuration are not an error."""
     return with_family(
         lambda own: resolve_family(own, checkpoint=checkpoint, config=config, require_weights=False), family
     )
@@ -182,19 +196,19 @@ def adopt(
     written_at: datetime | None = None,
     family: Family[Any, Any] | None = None,
 ) -> Path:
-    """Give a checkpoint without training_config.json one, from what its tensors prove and `config`.
+    """Write the training_config.json of a checkpoint that has none, from what its tensors prove and from `config`.
 
-    Whoever calls it vouches for the configuration files. The document records what the tensors proved, what was
-    vouched for, and which architecture and computation fields are neither: those stay doubted.
+    You assert by it that the checkpoint was trained with the values in `config`. The document records which fields the
+    tensors prove, which are asserted, and which architecture and computation fields are neither, and so unconfirmed.
 
     Returns:
         The file that was written.
 
     Raises:
-        InputError: There is nothing to adopt, something cannot be used, or neither tensors nor `config` tell which
-            layers have TTT; nothing was written.
-        ContradictionError: The tensors contradict the configuration, or refute what a file says, or would refute the
-            document; all of it at once, and nothing was written.
+        InputError: There is nothing to adopt, a source cannot be used, or neither the tensors nor `config` determine
+            which layers have TTT; nothing was written.
+        ContradictionError: The tensors contradict `config` or the resulting document; all contradictions at once, and
+            nothing was written.
     """
     effective = resolved_without_demands(checkpoint, config, family=family)
     return adopt_resolved(effective, checkpoint, written_at=written_at)
@@ -203,31 +217,34 @@ def adopt(
 def adopt_resolved(
     effective: Effective, checkpoint: str | os.PathLike[str], *, written_at: datetime | None = None
 ) -> Path:
-    """Do what `adopt` does with what it resolves."""
+    """Adopt a checkpoint with a configuration that was resolved before."""
     from tttcfg.verification.adopt import adopted  # and what writes beside weights
 
-    verification, family = verified(effective, checkpoint), family_of(type(effective.training))
+    verification, family = verified(effective, checkpoint), effective.family
     found = find_checkpoint(checkpoint, weight_names(family))
     document = adopted(effective, verification, found, family)
     return saving.save_document(document.path, document, written_at=written_at)
 
 
 def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
-    """Return what the tensors say of a result, or raise an InputError where the checkpoint has none."""
+    """Return the verification of a result, or raise an InputError if the checkpoint has no weights."""
     if effective.verification is None:
-        names = weight_names(family_of(type(effective.training)))
+        names = weight_names(effective.family)
         message = f"holds no weights: none of {', '.join(names)}"
         raise InputError(Problem("not_found", message, place=os.fspath(checkpoint)))
     return effective.verification
 
 
 def load_document(path: str | os.PathLike[str], *, family: Family[Model, Any] | None = None) -> Document[Model]:
-    """Read the saved configuration at `path`, of any version, upgraded and validated.
+    """Read a saved configuration of any version, upgrade it to the current one and validate it.
+
+    Args:
+        path: The file, or the folder of its training_config.json.
 
     Raises:
-        NewerVersionError: A later tttcfg wrote it; the message says what to install.
-        ForeignDocumentError: Another program did.
-        InputError: It cannot be read, or its values are refused.
+        NewerVersionError: A newer tttcfg wrote it; the message names what to install.
+        ForeignDocumentError: Another program wrote it.
+        InputError: It cannot be read, or a value is not valid.
     """
     return with_family(lambda own: documents.load_document(path, own), family)
 
@@ -237,57 +254,62 @@ def save_document(
     configuration: Any,
     *,
     extensions: Iterable[Section] = (),
+    weights: Iterable[Any] = (),
     written_at: datetime | None = None,
     family: Family[Any, Any] | None = None,
 ) -> Path:
-    """Write a configuration at `path` (a folder takes training_config.json), atomically and durably.
+    """Write a configuration, atomically and durably.
 
-    A training_config.json says which weights it belongs to: of every weights file beside it that carries the mark of
-    this configuration (`mark_for`), it records the header's digest. Weights without a mark stay unbound.
+    A training_config.json records which weights it belongs to: the header's digest of each weights file in the same
+    folder that has the binding tag of this configuration (`mark_for`). Weights without a tag stay unbound.
 
     Args:
+        path: The file; in a folder, training_config.json.
         configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
-        extensions: The settings of extensions, which take the place of those that `configuration` has.
-        written_at: The time that goes into the document; now where it is left out.
+        extensions: The settings of extensions, which replace those that `configuration` has.
+        weights: Each a `Header` of weights in the same folder whose format holds no metadata, as the family's
+            `TensorKnowledge.read` returns it; the document records them too.
+        written_at: The time that is recorded in the document; by default now.
 
     Returns:
         The file that was written.
 
     Raises:
-        InputError: It would not come back as it is; nothing was written.
-        ContradictionError: Weights beside it carry the mark of another configuration; nothing was written. To bind
-            them to this one on purpose, use `bind`. The mark of a newer tttcfg is an InputError.
-        WriteError: The file could not be written; what stood there is untouched.
+        InputError: The document would not read back equal, or weights have the tag of a newer tttcfg; nothing was
+            written.
+        ContradictionError: Weights in the same folder have the tag of another configuration; nothing was written. To
+            bind them to this one on purpose, use `bind`.
+        WriteError: The file could not be written; an existing one is unchanged.
     """
     target = saving.target_of(path)
     document = extended(as_document(configuration, family), extensions)
-    return saving.save_document(target, placed(document, target), written_at=written_at)
+    return saving.save_document(target, placed(document, target, *weights), written_at=written_at)
 
 
-def placed(document: Document, target: Path) -> Document:
-    """Return `document` as it is saved at `target`: as a training_config.json, with a record of the weights there.
+def placed(document: Document, target: Path, *weights: Any) -> Document:
+    """Return `document` as it is saved at `target`: as training_config.json, with a record of the weights there.
 
-    What it records of weights elsewhere is left out. Raises what `save_document` does.
+    Records of weights elsewhere are left out. Raises what `save_document` raises.
     """
-    if not saving.is_beside_weights(document, target):
+    if not weights and not saving.is_beside_weights(document, target):
         return document
     from tttcfg.verification.bind import recorded  # and what reads tensors
 
-    return recorded(document, str(target))
+    return recorded(document, str(target), *weights)
 
 
 def mark_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any] | None = None) -> dict[str, str]:
-    """Return the metadata that binds weights to a configuration: `save_file` of safetensors takes it as `metadata`.
+    """Return the binding tag: metadata that binds weights to a configuration, for `safetensors.torch.save_file`.
 
-    It holds the digest of the architecture and computation fields, and `format: pt`. The library writes metadata in an
-    order that changes; `canonicalize_header` gives the saved file the one order: equal weights are equal bytes.
+    The tag is the digest of the architecture and computation fields; `format: pt` is in the metadata too. The
+    safetensors library writes metadata in a varying order; after `canonicalize_header`, equal weights are equal bytes.
 
     Args:
         configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
-        embed: Put the whole configuration in as well, secrets apart, so that the file can be shared alone.
+        embed: Include the whole configuration without secrets, so that the file can be shared alone.
 
     Raises:
-        InputError: It is no configuration, or too long to be embedded.
+        InputError: It is not a configuration, or too long to be embedded.
     """
     from tttcfg.verification import tags  # and what reads tensors
 
@@ -295,14 +317,14 @@ def mark_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any
 
 
 def canonicalize_header(path: str | os.PathLike[str]) -> None:
-    """Bring the header of a file that was just saved into its one form: the format's library shuffles the metadata.
+    """Rewrite the header of a safetensors file with its metadata in a fixed order, in place.
 
-    Only for a file that has not been put in its place yet: the header is overwritten where it stands, which costs
-    nothing, and a program that dies meanwhile leaves it torn.
+    Only for a file that was just saved and is not in its final place yet: a program that dies meanwhile leaves the
+    header damaged. The tensors are not read.
 
     Raises:
-        InputError: The file cannot be read, breaks the format, or is truncated.
-        WriteError: The disk would not take it.
+        InputError: The file cannot be read, is not a valid safetensors file, or is truncated.
+        WriteError: The file cannot be written.
     """
     from tttcfg.safetensors import metadata  # and what reads and writes tensors
 
@@ -316,28 +338,26 @@ def bind(
     embed: bool | None = None,
     family: Family[Any, Any] | None = None,
 ) -> Binding:
-    """Bind weights and configuration that exist to each other, so that neither is ever taken for another's.
+    """Bind existing weights and a configuration to each other, so that neither can be mistaken for another's.
 
-    The weights file gets the digest of the architecture and computation fields into its metadata, the document beside
-    it the digest of the weights' header. The file is copied in constant memory, its tensors' bytes untouched and
-    checked, and needs its own size of free disk for a while. What breaks off in between leaves the two unbound, and
-    binding again goes on from there. What stood in the document and is no longer in it is kept beside it, as
-    training_config.json.bak, and so is a configuration that the weights themselves carried and no longer do, as
-    training_config.json.embedded-….bak.
+    The weights get the binding tag in their metadata, the document the digest of the weights' header. The weights file
+    is copied in constant memory, its tensors unchanged and verified, which needs its own size of free disk space. If it
+    is interrupted, the two are unbound, and calling it again completes it. A document that is replaced is kept as
+    training_config.json.bak, an embedded configuration as training_config.json.embedded-….bak.
 
     Args:
-        path: Any path into a checkpoint, or a weights file; of a sharded checkpoint, each file is marked.
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values, which takes the
-            place of whatever the weights were bound to; left out, the training_config.json that lies there.
-        embed: Put the whole configuration into the weights as well, secrets apart, so that the file can be shared
-            alone; left out, weights that carry one keep one.
+        path: Any path into a checkpoint, or a weights file; of a sharded checkpoint, each file gets the tag.
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values, which replaces
+            whatever the weights were bound to; by default the training_config.json in the same folder.
+        embed: Embed the whole configuration in the weights, without secrets, so that the file can be shared alone; by
+            default, only if they have an embedded one already.
 
     Raises:
-        InputError: Something cannot be used, or there are no weights; or no configuration was given, and the weights
-            carry a mark that this tttcfg cannot read. Nothing was written.
+        InputError: A file cannot be used, or there are no weights; or no configuration was given, and the weights have
+            a tag that this tttcfg cannot read. Nothing was written.
         ContradictionError: The tensors contradict the configuration; or none was given, and weights and document are
             bound to others than each other. Nothing was written.
-        WriteError: A file could not be written, or changed meanwhile; the weights are as they were.
+        WriteError: A file could not be written, or changed meanwhile; the weights are unchanged.
     """
     document = None if configuration is None else as_document(configuration, family)
     from tttcfg.verification import bind as binding  # and what reads and writes tensors
@@ -353,11 +373,16 @@ def migrate_document(
     allow_loss: bool = False,
     family: Family[Any, Any] | None = None,
 ) -> Tree:
-    """Return a saved document as version `to` has it (the current one); the argument stays as it is.
+    """Return a saved document in another version; the argument is not changed.
+
+    Args:
+        document: The document as plain values, in any version.
+        to: The version to return; by default the current one.
+        allow_loss: Drop values that an older version cannot hold.
 
     Raises:
-        LossError: An older version cannot hold a value and nothing would bring it back.
-        InputError: The document cannot be read.
+        LossError: An older version cannot hold a value, and upgrading again would not restore it.
+        InputError: The document cannot be read, or there is no such version.
     """
     from tttcfg.documents.downgrade import migrate_tree  # and all operations, which a current document needs none of
 
@@ -368,5 +393,78 @@ def migrate_document(
 
 
 def diff(left: Any, right: Any, *, family: Family[Any, Any] | None = None) -> tuple[Difference, ...]:
-    """Return where two configurations differ; each may be a `TrainingArgs`, an `Effective` or a `Document`."""
+    """Return the fields in which two configurations differ, architecture first and run last; secrets are left out.
+
+    Args:
+        left: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        right: Likewise.
+
+    Raises:
+        InputError: One is not a configuration, or they are of different families.
+    """
     return document_differences(as_document(left, family), as_document(right, family))
+
+
+def to_dict(configuration: Any, *, family: Family[Any, Any] | None = None) -> Tree:
+    """Return a configuration as `save_document` writes it: nested dicts, lists, texts, numbers, booleans and None.
+
+    Secrets are not in it.
+
+    Args:
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+
+    Raises:
+        InputError: It is no configuration, or a value of it is refused.
+    """
+    return saving.document_tree(as_document(configuration, family))
+
+
+def to_yaml(configuration: Any, *, family: Family[Any, Any] | None = None) -> str:
+    """Return a configuration as the text of a YAML file, from which `resolve` reads equal settings.
+
+    Secrets are not in it, and neither are schema version and provenance.
+
+    Args:
+        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+
+    Raises:
+        InputError: It is no configuration, or a value of it is refused.
+    """
+    from tttcfg.report.render import settings_of, yaml_text  # and what else people read
+
+    return yaml_text(settings_of(as_document(configuration, family)))
+
+
+def explain(effective: Effective, key: str = "") -> str:
+    """Return where values come from, as `tttcfg resolve --explain [KEY]` prints it.
+
+    Args:
+        key: The dotted path of a setting or a section, or a setting's old name. Its sources are listed, the one that
+            is used first. Left out, there is one line for each setting.
+
+    Raises:
+        InputError: No setting has this name, or its value is a secret or not known.
+    """
+    from tttcfg.report.explain import explanation, fields_named  # and what else people read
+    from tttcfg.report.render import Ink, origins_table
+
+    if key:
+        return explanation(effective, fields_named(effective, key), Ink(False))
+    return origins_table(effective.shown_origins, Ink(False))
+
+
+def override_texts(
+    arguments: Sequence[str], options: Sequence[str] = (), *, family: Family[Any, Any] | None = None
+) -> list[str]:
+    """Return command-line arguments (`KEY=VALUE`, `--KEY=VALUE`, `--KEY VALUE`) as overrides for `resolve`.
+
+    Args:
+        arguments: Those that an argument parser left over, for example the second result of `parse_known_args`.
+        options: The parser's own options without hyphens: a misspelled one is then not taken for a setting.
+
+    Raises:
+        InputError: An argument is not an override; all problems at once.
+    """
+    from tttcfg.resolving import arguments as typed  # only command lines need it
+
+    return typed.override_texts(arguments, family or chosen_family(None), options)

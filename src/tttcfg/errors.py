@@ -19,6 +19,7 @@ __all__ = [
     "RankError",
     "TttcfgError",
     "WriteError",
+    "quote",
 ]
 SEVERITIES = ("error", "warning", "info")
 """How bad a problem is, the gravest first."""

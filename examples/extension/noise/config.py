@@ -1,7 +1,6 @@
 """What this trainer adds: dropout of the TTT layers, and stopping early."""
 
-from tttcfg import Extension, Role, Section, setting
-from tttcfg.schema.fields import Text, Whole
+from tttcfg import Extension, Role, Section, Text, Whole, setting
 
 
 class Noise(Section):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from moshi_in_place_config.training_args import TrainArgs
-from tttcfg.errors import Problem
+from tttcfg import Problem
 
 
 def check(training: TrainArgs) -> list[Problem]:

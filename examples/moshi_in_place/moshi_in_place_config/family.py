@@ -4,7 +4,7 @@ from moshi_in_place_config.checks import check
 from moshi_in_place_config.model_config import derive
 from moshi_in_place_config.training_args import TrainArgs
 from moshi_in_place_config.weights import InPlaceTensors
-from tttcfg.family.family import Family, ForeignFormat
+from tttcfg import Family, ForeignFormat
 
 FAMILY = Family(
     name="moshi_in_place",

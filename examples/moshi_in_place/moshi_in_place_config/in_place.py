@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tttcfg.schema.fields import Role, Section, Whole, setting
+from tttcfg import Role, Section, Whole, setting
 
 
 class TTTArgs(Section):

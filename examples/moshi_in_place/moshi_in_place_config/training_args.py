@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from moshi_in_place_config.in_place import TTTArgs, YaRNArgs
-from tttcfg.schema.fields import Role, Section, Text, Whole, setting
+from tttcfg import Role, Section, Text, Whole, setting
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

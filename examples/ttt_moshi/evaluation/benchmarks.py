@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from tttcfg import Effective, InputError, Problem, TttcfgError
-from tttcfg.errors import MAX_PROBLEMS
 from tttcfg.ttt_moshi.evaluation import EvaluationArgs, Streaming
 
 from .accuracy import accuracy
@@ -28,6 +27,8 @@ from .streams import Model, Streams, Tokenizer, streams_of
 
 logger = logging.getLogger(__name__)
 
+MAX_PROBLEMS = 20
+"""Most problems that an entry lists."""
 FAILURES = (TttcfgError, RuntimeError, OSError)
 """What an evaluation may raise without there being a mistake in the program."""
 DONE, NOT_RUN, ERROR = "done", "not run", "error"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tttcfg import InputError, Problem
-from tttcfg.nn.layers.hybrid import SequenceModelingBlock
+from tttcfg.nn import SequenceModelingBlock
 from tttcfg.ttt_moshi.evaluation import Streaming
 
 from .figure import draw

@@ -31,10 +31,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tttcfg import Effective, InputError, Place, Problem, __version__
-from tttcfg.documents.checkpoint import find_checkpoint
-from tttcfg.family.family import family_of
-from tttcfg.schema.fields import plain
+from tttcfg import Effective, InputError, Place, Problem, Role, __version__, find_checkpoint
 
 from .benchmarks import DONE, ERROR, NOT_RUN
 
@@ -50,12 +47,12 @@ def assemble(
     paper_metrics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the results of one evaluation as they are written."""
-    family = family_of(type(effective.training))
-    fields = {field.name: plain(field.get(effective.training)) for field in family.model_defining_fields}
+    fields = effective.settings(Role.ARCHITECTURE, Role.COMPUTATION)
+    version = effective.family.head
     return {
         "results_version": RESULTS_VERSION,
         "tttcfg": __version__,
-        "configuration": {"digest": effective.digest, "schema_version": family.head, "fields": fields},
+        "configuration": {"digest": effective.digest, "schema_version": version, "fields": fields},
         "checkpoint": None if checkpoint is None else _checkpoint(effective, os.fspath(checkpoint)),
         "standard": None if standard is None else dict(standard),
         "paper_metrics": None if paper_metrics is None else dict(paper_metrics),

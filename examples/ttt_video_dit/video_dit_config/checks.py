@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tttcfg.errors import Problem
+from tttcfg import Problem
 from video_dit_config.job_config import JobConfig
 
 KERNEL_TILE = 64

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg import InputError, Place, Problem, quote
 from tttcfg.files.storage import read_bytes
 from tttcfg.safetensors.header import Header
-from tttcfg.safetensors.violations import Tensor
-from tttcfg.urls import is_url
 
+Tensor = tuple[str, tuple[int, ...]]
+"""The dtype of a tensor and its shape."""
 METADATA_NAME = ".metadata"
 METADATA_CAP = 32 << 20
 """Most bytes of a `.metadata` file; that of 5 B parameters in 8 shards, optimiser included, has 8 MB."""
@@ -73,7 +73,7 @@ def read(path: str, /) -> Header:
     data = read_bytes(path, METADATA_CAP)
     entries, ends = _told(data, path)
     save = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    return Header(path, {}, 0, len(data), None if is_url(path) else _missing(ends, path), entries, save=save)
+    return Header(path, {}, 0, len(data), None if "://" in path else _missing(ends, path), entries, save=save)
 
 
 @lru_cache(maxsize=1)  # saving a document reads the same file several times, and a large one takes seconds

@@ -1,6 +1,6 @@
 """The family's declaration."""
 
-from tttcfg.family.family import Family, ForeignFormat
+from tttcfg import Family, ForeignFormat
 from video_dit_config.checks import check
 from video_dit_config.job_config import JobConfig
 from video_dit_config.weights import DistributedTensors

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from tttcfg.schema.fields import Role, Section, Text, Whole, setting
+from tttcfg import Role, Section, Text, Whole, setting
 from video_dit_config.model_settings import ModelConfig
 from video_dit_config.sampling import DenoiserConfig, DiscretizationConfig, EvalConfig, GuiderConfig
 

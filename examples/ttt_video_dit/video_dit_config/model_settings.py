@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tttcfg.schema.fields import Role, Section, Whole, setting
+from tttcfg import Role, Section, Whole, setting
 
 Length = Literal["3sec", "9sec", "18sec", "30sec", "63sec"]
 

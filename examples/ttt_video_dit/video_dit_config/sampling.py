@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from tttcfg.schema.fields import Role, Section, Text, Whole, setting
+from tttcfg import Role, Section, Text, Whole, setting
 
 
 def _run(default: object, unit: str, description: str, **constraints: Any) -> Any:

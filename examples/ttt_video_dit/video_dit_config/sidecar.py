@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tttcfg
-from tttcfg.documents.save import WEIGHTS, weights_record
 from video_dit_config.distributed import METADATA_NAME, read
 from video_dit_config.family import FAMILY
 from video_dit_config.job_config import JobConfig
@@ -22,7 +20,7 @@ def sidecar(folder: str | os.PathLike[str], configuration: Any) -> Path:
     """Write the document of a checkpoint that `torch.distributed.checkpoint.save` has just written into `folder`.
 
     One rank calls it, after all have saved. The document names the digest of the `.metadata` file, so that it is never
-    taken for another checkpoint's. What breaks off in between leaves one that names no weights.
+    taken for another checkpoint's.
 
     Args:
         configuration: A `JobConfig`, an `Effective`, or a `Document`.
@@ -43,9 +41,7 @@ def sidecar(folder: str | os.PathLike[str], configuration: Any) -> Path:
         problems = [one for one in error.problems if one.code != "binding"]  # of a document that is replaced
         if problems:
             raise tttcfg.ContradictionError(problems, error.effective) from None
-    document = tttcfg.load_document(tttcfg.save_document(folder, configuration, family=FAMILY), family=FAMILY)
-    provenance = {**document.provenance, WEIGHTS: [weights_record(header)]}
-    return tttcfg.save_document(folder, replace(document, provenance=provenance), family=FAMILY)
+    return tttcfg.save_document(folder, configuration, weights=[header], family=FAMILY)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tttcfg.errors import quote
+from tttcfg import quote
 from tttcfg.evidence.evidence import Evidence
 from tttcfg.evidence.knowledge import TensorKnowledge
 from tttcfg.evidence.readings import Proof

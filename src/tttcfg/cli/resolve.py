@@ -11,17 +11,16 @@ import typer
 from tttcfg.api import placed
 from tttcfg.api import resolve as resolve_api
 from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
-from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
 from tttcfg.documents.effective import Effective
 from tttcfg.documents.save import document_bytes
-from tttcfg.errors import ContradictionError, InputError, Problem, nearest_key
-from tttcfg.family.extension import all_fields
+from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.files.storage import write_atomically
 from tttcfg.report import render
+from tttcfg.report.explain import explanation, fields_named
+from tttcfg.resolving.arguments import override_texts
 from tttcfg.resolving.families import as_document, chosen_family
-from tttcfg.schema.fields import Role
 from tttcfg.urls import address
 from tttcfg.version import __version__
 
@@ -134,32 +133,10 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     elif explain == "*":
         say(render.origins_table(effective.shown_origins, colours))
     else:
-        fields, names = all_fields(family), _names(effective, family, explain)
-        for name in names:
-            say(render.origins_text(fields.get(name), name, effective.origins[name], colours))
+        names = fields_named(effective, explain)
+        say(explanation(effective, names, colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
     tell(render.findings_text(findings, ink(sys.stderr)))
-
-
-def _names(effective: Effective, family: Family, key: str) -> list[str]:
-    """Return the fields that `key` means: one, those of a section, or what an old spelling is called now."""
-    names = [name for name in effective.origins if name == key or name.startswith(f"{key}.")]
-    if names:
-        return names
-    derived = family.layers.model_fields if family.layers is not None else {}
-    if key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
-        reasons = [one.sentence for one in effective.findings if one.code in ("model_config", "contradiction")]
-        raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
-    field = all_fields(family).get(key)
-    if field is not None and field.role is Role.SECRET:
-        raise InputError(Problem("unknown_key", "is a secret, and is never shown", key))
-    now = family.chain.spellings.get(key)
-    if now is None:
-        suggestion = nearest_key(key, list(effective.origins))
-        raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
-    if now not in effective.origins:
-        raise InputError(Problem("unknown_key", "no longer exists: nothing used it", key))
-    return [now]
 
 
 def _file_bytes(effective: Effective, family: Family, path: Path, header: list[str]) -> bytes:

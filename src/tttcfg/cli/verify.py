@@ -17,10 +17,10 @@ from tttcfg.cli.options import (
     STRICT_EXTENSIONS,
     Restore,
 )
-from tttcfg.cli.overrides import override_texts
 from tttcfg.cli.terminal import Output, answer, effective_of, ink
 from tttcfg.errors import ContradictionError
 from tttcfg.report import render
+from tttcfg.resolving.arguments import override_texts
 from tttcfg.resolving.families import chosen_family
 from tttcfg.resolving.resolver import resolve_family
 

@@ -33,11 +33,15 @@ _STEP = re.compile(r"(?:(?:checkpoint|step|iter)[_-]|epoch=\d+-step=)(\d+)")
 
 
 class Checkpoint(NamedTuple):
-    """The folder that holds a checkpoint's files, and those of them that tttcfg reads, where they are.
+    """The files of a checkpoint that tttcfg reads, as paths or URLs.
 
-    `weights` are the files with tensors, the one that is read first; a file that was given is the only one. Of a URL,
-    `unread` says which files nobody may read, so that it is not known whether they are there; `passed_over` which newer
-    steps hold no checkpoint.
+    Attributes:
+        folder: The folder that holds them.
+        document: training_config.json; None if there is none.
+        model_config: config.json; None if there is none.
+        weights: The files with tensors, the one that is read first; only the given one if a file was given.
+        unread: At a URL, the files that may not be read, so that it is not known whether they exist.
+        passed_over: Newer steps that hold no checkpoint.
     """
 
     folder: str
@@ -57,19 +61,18 @@ def weight_names(family: Family) -> Names:
 
 
 def find_checkpoint(path: str | os.PathLike[str], names: Names = WEIGHT_NAMES) -> Checkpoint:
-    """Return the checkpoint that `path` leads into.
+    """Return the files of the checkpoint that a path leads to.
 
-    A run folder (or its `checkpoints`) means its newest checkpoint, by step: a step that has neither weights nor a
-    training_config.json is none. A checkpoint folder means its `consolidated`; a file the folder it lies in. A
-    config.json alone makes a checkpoint of a folder only where nothing in it is one, and it is no step's: run folders
-    hold such files too. A URL means weights, or a checkpoint folder;
-    no folder is listed there, so a run folder's newest checkpoint is not found.
+    A run folder (or its `checkpoints`) leads to its newest checkpoint, by step; a step that has neither weights nor a
+    training_config.json is passed over. A checkpoint folder leads to its `consolidated`, a file to its folder. A
+    config.json alone makes a folder a checkpoint only if there is no other in it and it is not a step's folder. A URL
+    leads to weights or to a checkpoint folder; folders cannot be listed there, so a run folder's URL is not enough.
 
     Args:
-        names: What files with tensors are called.
+        names: The names of files with tensors, the preferred one first.
 
     Raises:
-        InputError: There is no checkpoint; the problem says what was looked for.
+        InputError: There is no checkpoint; the problem lists what was looked for.
     """
     given = address(path)
     if not given:
@@ -228,9 +231,12 @@ class _Lenient(dict[str, Any]):
 
 
 def read_model_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Return a model's config.json, which may be at a URL.
+    """Return a model's config.json, from a path or a URL.
 
-    It is another program's file: what is wrong in it is an error where it is asked for, and only there.
+    It is another program's file, so a bad value in it raises only when it is read from the mapping that is returned.
+
+    Raises:
+        InputError: The file cannot be read, or is not a JSON object.
     """
     name = address(path)
     data = read_bytes(name)

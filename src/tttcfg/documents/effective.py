@@ -15,7 +15,7 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import SEVERITIES, InputError, Place, Problem, printable
 from tttcfg.family.extension import Carried
 from tttcfg.family.family import Family, Layers, Model, family_of
-from tttcfg.schema.fields import Section, plain
+from tttcfg.schema.fields import Role, Section, plain
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
     from tttcfg.evidence.evidence import Evidence
@@ -175,7 +175,7 @@ class Effective(Generic[Model, Layers]):
 
     @property
     def _title(self) -> str:
-        return f"Effective configuration of {family_of(type(self.training)).name}"
+        return f"Effective configuration of {self.family.name}"
 
     @property
     def _summary(self) -> list[str]:
@@ -194,6 +194,16 @@ class Effective(Generic[Model, Layers]):
         counted = [f"{severities[one]} {one}{'s' * (severities[one] > 1)}" for one in SEVERITIES if one in severities]
         lines.append(f"findings  {', '.join(counted) or 'none'}")
         return lines
+
+    @property
+    def family(self) -> Family[Model, Layers]:
+        """The family whose model `training` is."""
+        return family_of(type(self.training))
+
+    def settings(self, *roles: Role) -> dict[str, Any]:
+        """Return the settings of `roles` by dotted path, as JSON holds them; without `roles` all, secrets excepted."""
+        fields = self.family.public_fields
+        return {one.name: plain(one.get(self.training)) for one in fields if not roles or one.role in roles}
 
     @property
     def is_contradicted(self) -> bool:

@@ -29,6 +29,7 @@ def unverifiable(reason: str) -> Verdict:
 
 
 VERIFIED = Verdict("verified")
+"""The tensors prove the value."""
 TAKEN = Verdict("verified", shown="taken from the tensors themselves")
 """Said of a field that no configuration decided."""
 UNDISPUTED = Verdict("verified", shown="the tensors show it, and nothing says otherwise")

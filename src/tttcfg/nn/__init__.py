@@ -7,12 +7,13 @@ except ImportError as error:
 
 from tttcfg.errors import RankError
 from tttcfg.nn.checkpoints.checkpointer import Checkpointer
+from tttcfg.nn.checkpoints.folders import delete_checkpoints, foreign_files
 from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
 from tttcfg.nn.checkpoints.restore import Restored, restore
 from tttcfg.nn.checkpoints.resume import Resumed
 from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation, fingerprint
 from tttcfg.nn.layers.blocks import SplitLayer
-from tttcfg.nn.layers.hybrid import HybridLayer, add_ttt, carrying_states, reset_states
+from tttcfg.nn.layers.hybrid import HybridLayer, SequenceModelingBlock, add_ttt, carrying_states, reset_states
 from tttcfg.nn.layers.kernel_check import check_kernel
 from tttcfg.nn.layers.kernels import Kernel, WrongKernelError, choose_kernel, register, unregister
 from tttcfg.nn.layers.layer import TTTLayer
@@ -20,6 +21,7 @@ from tttcfg.nn.layers.lora import LoRALinear, adapter_state_dict, add_lora, merg
 from tttcfg.nn.layers.reference import reference_layer, reference_scan
 from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
 from tttcfg.nn.ranks.ranks import agree, on_first, rank, resolve_together, together, world_size
+from tttcfg.ttt_moshi.kernels import Limit
 
 del _torch
 
@@ -28,6 +30,7 @@ __all__ = [
     "Computation",
     "HybridLayer",
     "Kernel",
+    "Limit",
     "LoRALinear",
     "Loaded",
     "RankError",
@@ -35,6 +38,7 @@ __all__ = [
     "Resumed",
     "ScanInputs",
     "ScanOptions",
+    "SequenceModelingBlock",
     "SplitLayer",
     "TTTLayer",
     "WrongKernelError",
@@ -46,7 +50,9 @@ __all__ = [
     "check_computation",
     "check_kernel",
     "choose_kernel",
+    "delete_checkpoints",
     "fingerprint",
+    "foreign_files",
     "load_checkpoint",
     "merged_state_dict",
     "on_first",

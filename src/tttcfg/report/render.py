@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.documents.differences import Difference
+from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Effective, Origin, Verification
 from tttcfg.errors import Problem, printable
 from tttcfg.family.extension import KEY as EXTENSIONS
@@ -172,13 +173,13 @@ def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: b
         lines.append("the TTT layers read:")
         lines += [f"  {name}: {value_text(value)}" for name, value in effective.ttt.model_dump(mode="json").items()]
     comments = "".join(f"# {printable(part)}\n" for line in lines for part in line.split("\n"))
-    return comments + yaml_text(_settings(effective), ascii_only=ascii_only)
+    return comments + yaml_text(settings_of(effective), ascii_only=ascii_only)
 
 
-def _settings(effective: Effective) -> dict[str, Any]:
-    """Return all settings as plain values, those of extensions in their sections."""
-    settings: dict[str, Any] = effective.training.model_dump(mode="json")
-    parts = {name: part.training.model_dump(mode="json") for name, part in effective.parts.items()}
+def settings_of(configuration: Effective | Document) -> dict[str, Any]:
+    """Return all settings as plain values, those of extensions in their sections; secrets are not among them."""
+    settings: dict[str, Any] = configuration.training.model_dump(mode="json")
+    parts = {name: part.training.model_dump(mode="json") for name, part in configuration.parts.items()}
     return {**settings, EXTENSIONS: parts} if parts else settings
 
 
@@ -191,7 +192,7 @@ def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
     return {
         "schema_version": family.head,
         "training": effective.training.model_dump(mode="json"),
-        **({EXTENSIONS: _settings(effective)[EXTENSIONS]} if effective.parts else {}),
+        **({EXTENSIONS: settings_of(effective)[EXTENSIONS]} if effective.parts else {}),
         "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
         **_origins_and_findings(effective.origins, effective.findings),
         "digest": effective.digest,

@@ -9,6 +9,7 @@ from typing import Any
 from tttcfg.schema.paths import MISSING, Path, Tree
 
 Shape = dict[str, Any]
+"""A JSON Schema of a field or a section."""
 
 RESERVED = ("$schema", "schema_version", "provenance", "extensions")
 """Keys of a saved document that are none of the family's settings."""
@@ -16,45 +17,54 @@ _ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
 
 
 def boolean(default: bool) -> Shape:
+    """Return the schema of a `bool` field."""
     return {"default": default, "type": "boolean"}
 
 
 def integer(default: int | None, **bounds: Any) -> Shape:
+    """Return the schema of a `Whole` field; bounds are keywords of JSON Schema (`minimum`, `exclusiveMaximum`, …)."""
     return {"default": default, "type": "integer", "maximum": 2**53, **bounds}
 
 
 def number(default: float, **bounds: Any) -> Shape:
+    """Return the schema of a `float` field; bounds are keywords of JSON Schema."""
     return {"default": default, "type": "number", **bounds}
 
 
 def text(default: str | None, **bounds: Any) -> Shape:
+    """Return the schema of a `Text` field; bounds are keywords of JSON Schema (`pattern`, `minLength`, …)."""
     return {"default": default, "type": "string", "maxLength": 4096, **bounds}
 
 
 def choice(default: str, *words: str) -> Shape:
+    """Return the schema of a `Literal` field with these values."""
     return {"default": default, "enum": list(words), "type": "string"}
 
 
 def nullable(shape: Shape) -> Shape:
+    """Return the schema of a field that may also be null; the default stays."""
     inner = {key: value for key, value in shape.items() if key != "default"}
     return {"default": shape["default"], "anyOf": [inner, {"type": "null"}]}
 
 
 def either(default: Any, *shapes: Shape) -> Shape:
+    """Return the schema of a field with one of several types; defaults of `shapes` are ignored."""
     inner = [{key: value for key, value in shape.items() if key != "default"} for shape in shapes]
     return {"default": default, "anyOf": inner}
 
 
 def follows(default: str, shape: Shape) -> Shape:
-    """Return a shape whose default other fields of its section decide, as `default` says."""
+    """Return the schema of a field whose default depends on other fields of its section; `default` describes how."""
     return {"x-default": default, **{key: value for key, value in shape.items() if key != "default"}}
 
 
 def free_form() -> Shape:
+    """Return the schema of a mapping with any keys and values, empty by default."""
     return {"default": {}, "type": "object", "additionalProperties": True}
 
 
 def section(properties: dict[str, Shape] | None = None) -> Shape:
+    """Return the schema of a section that has these fields and no others."""
     return {"additionalProperties": False, "properties": properties or {}, "type": "object"}
 
 

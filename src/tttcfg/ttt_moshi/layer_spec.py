@@ -42,9 +42,12 @@ LayerSpec = Annotated[
 
 
 def concrete_layers(spec: Word | tuple[int, ...], num_layers: int) -> tuple[int, ...]:
-    """Return the layer indices that `spec` means in a model of `num_layers` layers.
+    """Return the indices, ascending from 0, of the layers that a setting such as `ttt.layers` selects.
 
-    `middle` is [n // 4, 3 n // 4), as in the trainer's parse_layer_specification.
+    Args:
+        spec: `all`, `none`, `middle`, which is [n // 4, 3 n // 4) as in the trainer's parse_layer_specification, or
+            indices.
+        num_layers: The model's transformer layers, n.
     """
     if spec == "all":
         return tuple(range(num_layers))

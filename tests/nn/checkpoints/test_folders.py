@@ -16,7 +16,7 @@ import torch
 
 from tttcfg.errors import WriteError
 from tttcfg.files.storage import TEMPORARY_SUFFIX
-from tttcfg.nn.checkpoints.folders import RunFolder, write_file, write_json
+from tttcfg.nn.checkpoints.folders import RunFolder, delete_checkpoints, foreign_files, write_file, write_json
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
 from tttcfg.nn.checkpoints.run_record import record_paths
 from tttcfg.nn.checkpoints.tensor_file import write_tensors
@@ -407,3 +407,24 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkey
     before = {path for there, path in seen if not there}
     assert {inside / name for name in os.listdir(target / "consolidated")} | {inside, inside.parent} <= before
     assert seen[-1] == (True, tmp_path)
+
+
+def test_foreign_files_of_a_run_are_what_no_save_wrote(tmp_path: Path) -> None:
+    parent = tmp_path / "checkpoints"
+    parent.mkdir()
+    folder = written(parent, 7)
+    copy = shutil.copytree(folder, parent / "checkpoint_000008")
+    notes = folder / "consolidated" / "notes.txt"
+    assert foreign_files(tmp_path) == [copy]
+    notes.write_text("mine")
+    assert foreign_files(tmp_path) == [notes, copy]
+    assert foreign_files(tmp_path / "no_run") == []
+
+
+def test_deleting_the_checkpoints_of_a_run_leaves_what_no_save_wrote(tmp_path: Path) -> None:
+    parent = tmp_path / "checkpoints"
+    parent.mkdir()
+    shutil.copytree(written(parent, 7), parent / "checkpoint_000008")
+    delete_checkpoints(tmp_path)
+    assert names(parent) == ["checkpoint_000008"]
+    delete_checkpoints(tmp_path / "no_run")

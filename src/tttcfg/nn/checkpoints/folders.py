@@ -17,6 +17,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -37,7 +38,7 @@ from tttcfg.nn.checkpoints.manifests import (
     is_unchanged,
     read_manifest,
 )
-from tttcfg.nn.checkpoints.run_record import identity_in, remove_continued
+from tttcfg.nn.checkpoints.run_record import identity_in, record_paths, remove_continued
 from tttcfg.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -221,6 +222,35 @@ def manifest(folder: Path) -> dict[str, Any]:
 def is_suspect(folder: Path) -> bool:
     """Whether something was wrong with the model that a checkpoint's folder holds, or odd about it."""
     return bool(defect(folder / CONSOLIDATED) or doubt(folder / CONSOLIDATED))
+
+
+def foreign_files(run_dir: str | os.PathLike[str]) -> list[Path]:
+    """Return, sorted, what in a run's `checkpoints` folder was not written by this run, or was changed since.
+
+    A checkpoint that was copied, renamed or edited is returned as a folder. Empty where the run has no checkpoints.
+    """
+    own = RunFolder(Path(run_dir, STEPS))
+    found: list[Path] = []
+    for checkpoint in sorted({*own.path.glob("*")} - {*record_paths(own.path)}):
+        if own.is_own(checkpoint):
+            inside = checkpoint / CONSOLIDATED
+            written = {inside, *(inside / name for name in (MANIFEST_NAME, *manifest(checkpoint)["files"]))}
+            found += sorted(path for path in checkpoint.rglob("*") if path not in written)
+        else:
+            found.append(checkpoint)
+    return found
+
+
+def delete_checkpoints(run_dir: str | os.PathLike[str]) -> None:
+    """Delete the checkpoints that this run wrote, and the record that they are its own.
+
+    Other checkpoints, and those that were changed since, stay, with a warning; so does one that cannot be deleted.
+    """
+    own = RunFolder(Path(run_dir, STEPS))
+    if own.path.is_dir():
+        own.prune(sys.maxsize, keep=1)  # the one of the step that is named counts as kept
+        for record in record_paths(own.path):
+            record.unlink()
 
 
 @lru_cache(maxsize=64)  # once for a run that saves often
