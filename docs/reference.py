@@ -43,6 +43,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Several ranks": {"tttcfg.nn": "resolve_together agree together on_first rank world_size"},
     "Declare a family or an extension": {
         "tttcfg": "Family Extension register Section setting Role Text Whole ForeignFormat Derived",
+        "tttcfg.nn": "TrainingSide",
         "tttcfg.ttt_moshi.evaluation": "EvaluationArgs PairsWithGold Pairs Streaming LibriLight LongContext",
     },
     "Write a migration": {

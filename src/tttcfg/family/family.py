@@ -96,6 +96,9 @@ class Family(Generic[Model, Layers]):
         check: What is doubtful or impossible about a configuration by itself.
         tensors: Returns what the family knows of tensors; called where there are weights, so that it may import what
             only they need. None where it declares nothing about tensors.
+        training_side: Returns what the family knows of its live models and of what a save of one holds, a class below
+            `tttcfg.nn.TrainingSide`; called where models are saved or loaded, so that it may import torch. None for the
+            defaults: the whole state dict, in the model's types.
         weight_names: What files are called that hold the names and shapes of its tensors and are no safetensors; its
             `tensors` read them. They come before safetensors of the same folder.
         unambiguous: Whether no conversion under a name that stayed changes a value that today's version takes. It saves
@@ -112,6 +115,7 @@ class Family(Generic[Model, Layers]):
     derive: Derive = nothing_derived
     check: Callable[[Any], list[Problem]] = nothing_doubtful
     tensors: Callable[[], TensorKnowledge] | None = None
+    training_side: Callable[[], Any] | None = None
     weight_names: tuple[str, ...] = ()
     unambiguous: bool = False
 

@@ -11,6 +11,7 @@ from tttcfg.nn.checkpoints.folders import delete_checkpoints, foreign_files
 from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
 from tttcfg.nn.checkpoints.restore import Restored, restore
 from tttcfg.nn.checkpoints.resume import Resumed
+from tttcfg.nn.checkpoints.training_side import TrainingSide
 from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation, fingerprint
 from tttcfg.nn.layers.blocks import SplitLayer
 from tttcfg.nn.layers.hybrid import HybridLayer, SequenceModelingBlock, add_ttt, carrying_states, reset_states
@@ -41,6 +42,7 @@ __all__ = [
     "SequenceModelingBlock",
     "SplitLayer",
     "TTTLayer",
+    "TrainingSide",
     "WrongKernelError",
     "adapter_state_dict",
     "add_lora",

@@ -189,7 +189,7 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str, tmp_pa
 def test_a_config_json_of_other_adapters_is_refused(tmp_path: Path) -> None:
     effective = resolved(tmp_path, LORA)
     config = {**MODEL, "lora": True, "lora_rank": 8, "lora_scaling": 2.0}
-    with pytest.raises(ContradictionError, match=r"lora_rank: is 8 in config\.json, but the configuration says 4"):
+    with pytest.raises(ContradictionError, match=r"lora_rank: is 8 in config\.json, but the configuration has 4"):
         Checkpointer(build(MODEL, effective), State(), tmp_path, config, training_args=effective)
 
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import tttcfg
+from tests.nn import other_family
 from tests.nn.language import LORA, MODEL, State, build, loss, resolved, stirred
+from tttcfg import Family
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.nn import (
     Checkpointer,
@@ -280,6 +283,39 @@ def extended(folder: Path, _: object) -> Said:
     return {"settings": settings, "carried": carried, "digest": effective.digest}
 
 
+def families(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+    """Resolve, save, resume and restore with other families, with layers and without."""
+    said = {family.name: other(folder, wrap, family) for family in (other_family.PLAIN, other_family.LAYERED)}
+    undeclared = replace(other_family.LAYERED, layers=None)
+    path = folder / "layered.json"
+    return {**said, "undeclared": caught(lambda: resolve_together(model_config=path, family=undeclared))}
+
+
+def other(folder: Path, wrap: Callable[[nn.Module], nn.Module], family: Family[Any, Any]) -> Said:
+    path = folder / f"{family.name}.json"
+    if rank() == 0:
+        path.write_text(json.dumps(other_family.MODEL))
+    given = path if rank() == 0 else folder / "absent"
+    effective = resolve_together(model_config=given, overrides={"lr": 0.5}, family=family)
+    torch.manual_seed(3)
+    own = folder / family.name
+    run = other_family.Training(own / f"rank{rank()}", family, wrap, run_dir=own / "run")
+    saved = run.save(2, save_only_lora=False)
+    run.train(2)
+    again = other_family.Training(own / f"rank{rank()}", family, wrap, run_dir=own / "run")
+    resumed = again.checkpointer.resume(saved)
+    again.train(2)
+    training = effective.training.model_copy(update={"slope": 0.1} if rank() else {})
+    return {
+        "ttt": None if effective.ttt is None else effective.ttt.model_dump(mode="json"),
+        "lr": effective.training.lr,
+        "resumed": [resumed.step, resumed.optimizer, resumed.random],
+        "equal": whole(again.model) == whole(run.model),
+        "kept": restore(saved, {"slope": 0.75}, build=other_family.build).loaded.kept,
+        "differs": caught(lambda: agree(training)),
+    }
+
+
 def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     """Count how often a rank opens the weights when a run goes on."""
     run = Run(folder, wrap)
@@ -369,6 +405,7 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
         "failing": failing,
         "resolving": resolving,
         "extended": extended,
+        "families": families,
         "leaving": leaving,
         "patient": patient,
         "absent": absent,

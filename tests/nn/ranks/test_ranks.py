@@ -104,6 +104,17 @@ def test_the_files_are_those_of_one_process(what: str, size: int, one_process: P
     assert steps(tmp_path / "run" / "run") == ["checkpoint_000004"]
 
 
+@pytest.mark.parametrize("wrap", ["ddp", "fsdp"])
+def test_other_families_are_resolved_saved_and_resumed(wrap: str, tmp_path: Path) -> None:
+    said = launch(f"families:{wrap}", tmp_path, 2)
+    same = {"lr": 0.5, "resumed": [2, True, True], "equal": True, "kept": 0}
+    differs = "RankError: slope: is 0.5 on rank 0 and 0.1 on rank 1"
+    for one in said:
+        assert one["plain"] == {**same, "ttt": None, "differs": differs}
+        assert one["layered"] == {**same, "ttt": {"widths": [8, 8], "slope": 0.5}, "differs": differs}
+        assert one["undeclared"].startswith("InputError: layered: derives Layers for its layers and does not declare")
+
+
 @pytest.mark.parametrize("size", [2, 3])
 def test_an_error_on_one_rank_reaches_all(size: int, tmp_path: Path) -> None:
     said = launch("errors", tmp_path, size)

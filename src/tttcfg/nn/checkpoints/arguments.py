@@ -9,6 +9,7 @@ from typing import Any
 
 from tttcfg.documents.document import Document
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.nn.checkpoints.agreement import configured, training_side
 from tttcfg.resolving.families import as_document
 
 
@@ -17,7 +18,7 @@ def configuration_of(training_args: Any, full_finetuning: bool) -> Document:
 
     Raises:
         InputError: There is none, or it is no configuration.
-        ContradictionError: It does not say that the whole model is trained, where that was told.
+        ContradictionError: In it not the whole model is trained, and `full_finetuning` was given.
     """
     if training_args is None:
         message = (
@@ -25,9 +26,10 @@ def configuration_of(training_args: Any, full_finetuning: bool) -> Document:
         )
         raise InputError(Problem("missing", message, "training_args"))
     document = as_document(training_args)
-    if full_finetuning and not document.training.full_finetuning:
-        message = "is false in the configuration, but Checkpointer was told that the whole model is trained"
-        raise ContradictionError([Problem("contradiction", message, "full_finetuning")])
+    key = training_side(document.family).full_finetuning
+    if full_finetuning and configured(document.family, document.training, key) is False:
+        message = "is false in the configuration, but Checkpointer was given full_finetuning=True"
+        raise ContradictionError([Problem("contradiction", message, key)])
     return document
 
 

@@ -16,8 +16,9 @@ from tttcfg.documents.checkpoint import MODEL_CONFIG_NAME
 from tttcfg.documents.convert import extended
 from tttcfg.documents.save import recording, save_document
 from tttcfg.errors import InputError, Problem, quote
+from tttcfg.nn.checkpoints.agreement import training_side
 from tttcfg.nn.checkpoints.arguments import configuration_of, kept, plain_config
-from tttcfg.nn.checkpoints.contents import Contents, selected, settle_contents
+from tttcfg.nn.checkpoints.contents import Contents, contents_of_save
 from tttcfg.nn.checkpoints.folders import STEPS, RunFolder, write_json
 from tttcfg.nn.checkpoints.resume import Resumed, resume
 from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, write_tensors
@@ -69,8 +70,9 @@ class Checkpointer:
         optimizer: What trains it; without one, the checkpoint holds no optimiser's state.
         num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with numbers that are not
             finite count by themselves: a run that diverges removes none from before.
-        full_finetuning: Whether the whole model is trained; the configuration may say so as well.
-        training_args: What `tttcfg.resolve` returned; or a `Document`, a `TrainingArgs`, or the trainer's own.
+        full_finetuning: Whether the whole model is trained; an error where the configuration has it otherwise.
+        training_args: What `tttcfg.resolve` returned, of any family; or a `Document`, a model of a family, or the
+            trainer's own dataclass, namespace or mapping.
         scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
         fingerprint: Whether checkpoints keep what the model says of a fixed input.
         extensions: The settings of extensions, where `training_args` does not hold them already.
@@ -111,8 +113,10 @@ class Checkpointer:
 
         Args:
             save_only_lora: Save what was trained and not the base model; False saves everything, adapters merged; None
-                takes the configuration's `save_adapters`, unless the whole model is trained.
-            dtype: The type of the weights in the file; None takes the configuration's `param_dtype`.
+                takes the configuration's `save_adapters`, unless the whole model is trained; of a family without a
+                `training_side`, everything.
+            dtype: The type of the weights in the file; None takes the configuration's `param_dtype`, or, where the
+                family has no such field, the model's own types.
 
         Returns:
             The checkpoint's folder, which every rank then sees.
@@ -130,13 +134,16 @@ class Checkpointer:
         values = state_values(self.run)
         written = on_first(lambda: str(self._write(contents, weights, marks, state, values)))
         together(lambda: _wait_for(Path(written)))
-        log_once(logger, logging.INFO, "saved %s: %d tensors in %s", written, len(contents.header), contents.dtype)
+        log_once(
+            logger, logging.INFO, "saved %s: %d tensors in %s", written, len(contents.header), _named(contents.dtype)
+        )
         return Path(written)
 
     def resume(self, path: str | os.PathLike[str]) -> Resumed:
         """Load weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
 
-        The configuration's `reset_optimizer` leaves optimiser and schedule as they are, `reset_step` starts at step 0.
+        The configuration's `reset_optimizer` leaves optimiser and schedule as they are, `reset_step` starts at step 0;
+        another family's `TrainingSide` names its own fields.
         Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
 
         Raises:
@@ -150,7 +157,7 @@ class Checkpointer:
         step = self.run.state.step
         if type(step) is not int or step < 0:
             raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
-        return settle_contents(self.run.model, self.document, self.model_config, save_only_lora, dtype)
+        return contents_of_save(self.run.model, self.document, self.model_config, save_only_lora, dtype)
 
     def _agreed(
         self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None
@@ -168,8 +175,8 @@ class Checkpointer:
         values: Tree = {
             "state.step": self.run.state.step,
             "num_ckpt_keep": self.keep,
-            "save_only_lora": contents.adapters,
-            "dtype": str(contents.dtype),
+            "save_only_lora": contents.trained_only,
+            "dtype": _named(contents.dtype),
             "fingerprint": self.fingerprinting,
             "optimizer": _kind(self.run.optimizer),
             "scheduler": _kind(self.run.scheduler),
@@ -231,7 +238,8 @@ class Checkpointer:
         step = self.run.state.step
         with self.folder.writing(step) as (inside, put):
             mark = mark_for(contents.document)
-            chosen = selected(self.run.model, weights, contents.adapters)
+            side = training_side(contents.document.family)
+            chosen = side.tensors(self.run.model, weights, contents.trained_only)
             wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
             wild_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
             digests = digest_of_sample(chosen.items(), contents.dtype), digest_of_sample(state.items())
@@ -263,6 +271,10 @@ def _defects(model: nn.Module, wild: list[str], wild_state: list[str], marks: Tr
 def _not_finite(names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more} had numbers that are not finite" if names else ""
+
+
+def _named(dtype: torch.dtype | None) -> str:
+    return "the types of the model" if dtype is None else str(dtype)
 
 
 def _kind(one: object) -> str | None:

@@ -1,4 +1,4 @@
-"""What a save of a model holds, settled and held against the model before anything is written."""
+"""What a save of a model holds, decided and checked against the model before anything is written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import nn
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document
-from tttcfg.errors import ContradictionError, InputError, Problem, quote
-from tttcfg.nn.checkpoints.agreement import contradictions, departures
+from tttcfg.errors import ContradictionError, InputError, Problem
+from tttcfg.nn.checkpoints.agreement import configured, contradictions, departures, parameters_dtype, training_side
 from tttcfg.nn.checkpoints.tensor_file import DTYPES, header_of
-from tttcfg.nn.layers.lora import adapter_state_dict, merged_state_dict
 from tttcfg.nn.ranks.gather import tensors_of
 from tttcfg.safetensors.header import Header
+from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -30,18 +30,18 @@ class Contents:
     """What one save holds.
 
     Attributes:
-        adapters: Whether only what was trained is saved, not the base model.
-        dtype: The type of floating-point tensors in the file.
+        trained_only: Whether only what was trained is saved, not the base model.
+        dtype: The type of floating-point tensors in the file; None where each has the model's.
         document: The configuration that the saved weights have, which training may have had otherwise.
         model_config: The model's config.json.
-        ttt: What the model's TTT layers read; None without TTT.
+        ttt: What the model's TTT layers read; None without TTT, and for other families.
         header: The header that the weights file is going to have.
         sources: The names of the model's tensors that it is made of.
-        merged: Whether adapters are folded in, so that the file does not hold them.
+        merged: Whether something of the model is merged, as adapters are, so that the file does not hold it.
     """
 
-    adapters: bool
-    dtype: torch.dtype
+    trained_only: bool
+    dtype: torch.dtype | None
     document: Document
     model_config: Mapping[str, Any]
     ttt: TTTConfig | None
@@ -51,20 +51,20 @@ class Contents:
 
     @property
     def weights_name(self) -> str:
-        return ADAPTERS_NAME if self.adapters else WHOLE_NAME
+        return ADAPTERS_NAME if self.trained_only else WHOLE_NAME
 
 
-def settle_contents(
+def contents_of_save(
     model: nn.Module,
     document: Document,
     model_config: Mapping[str, Any],
-    adapters: bool | None,
+    trained_only: bool | None,
     dtype: torch.dtype | None,
 ) -> Contents:
     """Return what a save holds.
 
     Args:
-        adapters: None takes what the configuration says.
+        trained_only: None takes what the configuration has.
         dtype: None takes the configuration's.
 
     Raises:
@@ -74,81 +74,52 @@ def settle_contents(
     if dtype is not None and not (dtype in DTYPES and dtype.is_floating_point):
         raise InputError(Problem("rejected", f"is {dtype}, in which no weights are written", "dtype"))
     training, family = document.training, document.family
-    trained = training.lora.enable or training.ttt.enable
-    if adapters is None:
-        adapters = bool(training.save_adapters and trained and not training.full_finetuning)
+    side = training_side(family)
+    if trained_only is None:
+        trained_only = side.saves_trained_only(training)
     live = tensors_of(model)
-    tensors = selected(model, live, adapters, plan=True)
-    if unsaved := sorted({str(one.dtype) for one in tensors.values()} - {str(one) for one in DTYPES}):
-        raise InputError(Problem("rejected", f"has tensors of {', '.join(unsaved)}, which are not written", "model"))
-    if not tensors or (adapters and training.full_finetuning):
-        message = "trains no parameter that an adapter file would hold" if not tensors else "is trained in full"
-        raise InputError(Problem("rejected", f"the model {message}; save with save_only_lora=False", "save_adapters"))
-    given, dtype = dtype, dtype or getattr(torch, training.param_dtype)
-    header = header_of(ADAPTERS_NAME if adapters else WHOLE_NAME, tensors, dtype)
-    saved = _as_saved(document, adapters, dtype)
-    config = _model_config(model_config, saved.training)
+    plan = {name: torch.empty(one.shape, dtype=one.dtype, device="meta") for name, one in live.items()}
+    tensors = side.tensors(model, plan, trained_only)
+    _check_savable(tensors, trained_only, configured(family, training, side.full_finetuning))
+    given, dtype = dtype, dtype or parameters_dtype(family, training)
+    header = header_of(ADAPTERS_NAME if trained_only else WHOLE_NAME, tensors, dtype)
+    merged = {} if trained_only else side.merged(training)
+    saved = _as_saved(document, merged, dtype)
+    config = side.model_config(model_config, saved.training)
     derived = family.derive(training, model_config, "config.json")
-    problems = [*_given(model_config, training)]
-    problems += departures(model, training, derived, given)
+    problems = [*side.config_departures(model_config, training)]
+    problems += departures(model, family, training, derived, given)
     problems += contradictions(saved.training, family, header, (config, "config.json"))
     if problems:
         raise ContradictionError(dict.fromkeys(problems))
-    sources = tuple(name for name in live if not adapters or name in header)
-    merged = training.lora.enable and not adapters
+    sources = tuple(name for name in live if not trained_only or name in header)
     ttt = derived.config if isinstance(derived.config, TTTConfig) else None
-    return Contents(adapters, dtype, saved, config, ttt, header, sources, merged)
+    return Contents(trained_only, dtype, saved, config, ttt, header, sources, bool(merged))
 
 
-def selected(
-    model: nn.Module, tensors: Mapping[str, torch.Tensor], adapters: bool, *, plan: bool = False
-) -> dict[str, torch.Tensor]:
-    """Return what a weights file holds of a model's tensors: what was trained, or everything with adapters folded in.
-
-    Args:
-        plan: Return tensors without data, of the shapes and types that the others would have.
-    """
-    if plan:
-        tensors = {name: torch.empty(one.shape, dtype=one.dtype, device="meta") for name, one in tensors.items()}
-    if adapters:
-        return {name: tensors[name] for name in adapter_state_dict(model)}
-    return merged_state_dict(model, tensors)
+def _check_savable(tensors: Mapping[str, torch.Tensor], trained_only: bool, full_finetuning: object) -> None:
+    if unsaved := sorted({str(one.dtype) for one in tensors.values()} - {str(one) for one in DTYPES}):
+        raise InputError(Problem("rejected", f"has tensors of {', '.join(unsaved)}, which are not written", "model"))
+    if not tensors and not trained_only:
+        raise InputError(Problem("rejected", "has no tensors to save", "model"))
+    if not tensors or (trained_only and full_finetuning):
+        message = "is trained in full" if tensors else "trains no parameter that an adapter file would hold"
+        advice = "save with save_only_lora=False"
+        raise InputError(Problem("rejected", f"the model {message}; {advice}", "save_only_lora"))
 
 
-def _as_saved(document: Document, adapters: bool, dtype: torch.dtype) -> Document:
-    """Return the configuration that describes the saved weights: merged ones have no adapters any more."""
-    training, name = document.training, str(dtype).removeprefix("torch.")
-    changes: dict[str, Any] = {}
-    if name != training.param_dtype:
-        changes["param_dtype"] = name
-    if training.lora.enable and not adapters:
-        changes["lora"] = {**training.lora.model_dump(), "enable": False}
+def _as_saved(document: Document, merged: Mapping[str, Any], dtype: torch.dtype | None) -> Document:
+    """Return the configuration that describes the saved weights, in their type and without what was merged."""
+    training, family = document.training, document.family
+    changes, key = dict(merged), training_side(family).dtype
+    if key and dtype != parameters_dtype(family, training):
+        changes[key] = str(dtype).removeprefix("torch.")
     if not changes:
         return document
-    values = {key: getattr(training, key) for key in type(training).model_fields}
-    saved = validate(type(training), {**values, **changes}, lambda _: "save_checkpoint")
-    fields = document.family.public_fields
+    values = training.model_dump()
+    for name, value in changes.items():
+        set_path(values, split(name), value)
+    saved = validate(type(training), values, lambda _: "save_checkpoint")
+    fields = family.public_fields
     before = {field.name: field.get(training) for field in fields if field.get(training) != field.get(saved)}
     return replace(document, source=saved, provenance={**document.provenance, CHANGED: before})
-
-
-def _model_config(given: Mapping[str, Any], training: Any) -> dict[str, Any]:
-    """Return config.json as the trainer writes it: the base model's, and the adapters that the file has."""
-    lora = training.lora
-    return {**given, "lora": lora.enable, "lora_rank": lora.rank, "lora_scaling": lora.scaling}
-
-
-def _given(model_config: Mapping[str, Any], training: Any) -> list[Problem]:
-    """Say where the config.json that was given tells of other adapters than the configuration does."""
-    if not model_config.get("lora"):
-        return []
-    wanted = _model_config({}, training)
-    return [
-        Problem(
-            "contradiction",
-            f"is {quote(model_config[key])} in config.json, but the configuration says {quote(one)}",
-            key,
-        )
-        for key, one in wanted.items()
-        if key in model_config and model_config[key] != one
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
 from tttcfg.evidence.evidence import gather
 from tttcfg.evidence.readings import Proof
 from tttcfg.family.family import Derived
-from tttcfg.nn.checkpoints.agreement import contradictions, departures
+from tttcfg.nn.checkpoints.agreement import contradictions, departures, torch_dtype, training_side
 from tttcfg.nn.checkpoints.contents import CHANGED
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt, is_edited
 from tttcfg.nn.checkpoints.tensor_file import reading
+from tttcfg.nn.checkpoints.training_side import BASE
 from tttcfg.nn.ranks.gather import put, tensors_of, unwrapped
 from tttcfg.nn.ranks.ranks import log_once, together
 from tttcfg.resolving.families import as_document
@@ -45,7 +46,7 @@ class Loaded:
         path: The weights file, or the index of several.
         adapters: Whether the file holds only what was trained, so that the base model stayed as it was built.
         tensors: How many tensors were loaded.
-        groups: The same by what they belong to: ttt, lora, base.
+        groups: The same by what they belong to: ttt, lora, base; the family names the groups.
         kept: How many tensors of the model are not in the file.
         dtype: What floating-point tensors are stored in; None where they differ.
         deviations: Settings that somebody changed on purpose, and that decide what the model computes.
@@ -107,7 +108,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
     plan = together(lambda: _planned(model, found, effective))
     tensors = tensors_of(model)
     done = together(lambda: _filled(tensors, plan.header))
-    groups = Counter(group_of(name) for name in plan.header.names)
+    groups = Counter(map(training_side(as_document(effective).family).group_of, plan.header.names))
     kept = len({id(one) for one in tensors.values()} - done)
     name = plan.header.name
     loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
@@ -129,19 +130,13 @@ def _filled(tensors: Mapping[str, torch.Tensor], header: Header) -> set[int]:
     return done
 
 
-def group_of(name: str) -> str:
-    """Return what a tensor belongs to: `lora`, `ttt`, or the `base` model."""
-    if ".lora_A." in name or ".lora_B." in name:
-        return "lora"
-    return "ttt" if "seq_modeling_block." in name and ".original_layer." not in name else "base"
-
-
 def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
     header = _header(found)
     evidence = gather(header)
-    adapters = os.path.basename(header.name) == ADAPTERS_NAME if evidence.dialect is None else not evidence.whole
     given = as_document(effective)
     training, family = given.training, given.family
+    named_by_file = evidence.dialect is None or family.tensors is None
+    adapters = os.path.basename(header.name) == ADAPTERS_NAME if named_by_file else not evidence.whole
     saved = load_document(found.document, family) if found.document else embedded_document(header, family)
     origins = effective.origins if isinstance(effective, Effective) else None
     config = read_model_config(found.model_config) if found.model_config is not None else None
@@ -156,8 +151,9 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
         message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"
         problems.append(Problem("binding", message, place=Place(found.model_config)))
     problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
-    problems += departures(model, training, derived or family.derive(training, *named), _trained_in(saved))
-    problems += _names(header, tensors_of(model), adapters)
+    built = derived or family.derive(training, *named)
+    problems += departures(model, family, training, built, _trained_in(saved))
+    problems += _names(header, tensors_of(model), adapters, training_side(family).group_of)
     if problems:
         raise ContradictionError(dict.fromkeys(problems), effective)
     dtype = evidence.dtype.value if evidence.dtype is not None else None
@@ -168,8 +164,7 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
 def _trained_in(saved: Document | None) -> torch.dtype | None:
     """Return the type that the weights had in training, where they were saved in another one."""
     changed = saved.provenance.get(CHANGED) if saved is not None else None
-    found = getattr(torch, str(changed.get("param_dtype")), None) if isinstance(changed, dict) else None
-    return found if isinstance(found, torch.dtype) and found.is_floating_point else None
+    return torch_dtype(changed.get(training_side(saved.family).dtype)) if saved and isinstance(changed, dict) else None
 
 
 def _header(found: Checkpoint) -> Header:
@@ -209,14 +204,16 @@ def _changed(
     return problems, deviations
 
 
-def _names(header: Header, tensors: Mapping[str, torch.Tensor], adapters: bool) -> Iterator[Problem]:
+def _names(
+    header: Header, tensors: Mapping[str, torch.Tensor], adapters: bool, group_of: Callable[[str], str]
+) -> Iterator[Problem]:
     """Yield where the tensors of a file are not those that the model is to get."""
     if adapters:
         first: dict[int, str] = {}
         for name, tensor in tensors.items():
             first.setdefault(id(tensor), name)
         known = {name: tensors[name] for name in first.values()}
-        wanted: Collection[str] = {name: one for name, one in known.items() if group_of(name) != "base"}
+        wanted: Collection[str] = {name: one for name, one in known.items() if group_of(name) != BASE}
     else:
         known, wanted = dict(tensors), tensors
     for names, said in (

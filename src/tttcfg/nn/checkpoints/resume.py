@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint
-from tttcfg.documents.document import DOCUMENT_NAME, load_document
+from tttcfg.documents.document import DOCUMENT_NAME, Document, load_document
 from tttcfg.documents.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError, quote
 from tttcfg.files.storage import read_bytes
+from tttcfg.nn.checkpoints.agreement import configured, training_side
 from tttcfg.nn.checkpoints.contents import CHANGED
 from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
@@ -60,38 +61,55 @@ class Resumed(NamedTuple):
     random: bool
 
 
+class Resets(NamedTuple):
+    """What a configuration leaves as it is when a run resumes, and how to leave the optimiser so."""
+
+    optimizer: bool
+    step: bool
+    advice: str
+
+
+def resets_of(document: Document) -> Resets:
+    """Return what a configuration leaves as it is when a run resumes, by the fields that its family has for that."""
+    family, side = document.family, training_side(document.family)
+    optimizer, step = (configured(family, document.training, key) for key in (side.reset_optimizer, side.reset_step))
+    afresh = f"{side.reset_optimizer}=true starts afresh" if side.reset_optimizer else ""
+    return Resets(bool(optimizer), bool(step), afresh or "give the Checkpointer none to resume without")
+
+
 def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
     """Bring a run to where it was when a checkpoint was saved; `Checkpointer.resume` tells the rest."""
-    training = as_document(configuration).training
+    document = as_document(configuration)
+    resets = resets_of(document)
     found = together(lambda: find_checkpoint(path))
     folder = Path(found.folder)
-    saved = together(lambda: _checked(run, training, found))
+    saved = together(lambda: _checked(run, resets, found))
     merged, configuration = together(lambda: _as_saved(configuration, folder))
     loaded = None if merged else load_checkpoint(run.model, path, configuration)
     for problem in found.passed_over if merged else ():  # of others load_checkpoint tells
         log_once(logger, logging.WARNING, "%s", problem)
     if merged and (odd := doubt(folder)):
         log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
-    optimizer, known = together(lambda: _restored(run, training, saved, str(folder / STATE_TENSORS_NAME)))
+    optimizer, known = together(lambda: _restored(run, resets, saved, str(folder / STATE_TENSORS_NAME)))
     if len(saved["random"]) != world_size():
         message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
         log_once(logger, logging.WARNING, message, len(saved["random"]), world_size())
-    run.state.step = 0 if training.reset_step else saved["step"]
+    run.state.step = 0 if resets.step else saved["step"]
     log_once(logger, logging.INFO, "resumed from %s at step %d", folder, run.state.step)
     return Resumed(run.state.step, loaded, optimizer, known)
 
 
-def _restored(run: Run, training: Any, saved: Tree, tensors: str) -> tuple[bool, bool]:
+def _restored(run: Run, resets: Resets, saved: Tree, tensors: str) -> tuple[bool, bool]:
     """Restore everything but weights and step; return whether the optimiser, and the random generators, go on."""
     targets = tensors_of(run.model)
-    optimizer = run.optimizer is not None and not training.reset_optimizer
+    optimizer = run.optimizer is not None and not resets.optimizer
     with reading(tensors) as tensor_of:
         names = read_header(tensors).names
         for name in (name for name in names if name.startswith(PARAMETERS)):
             put(targets[name.removeprefix(PARAMETERS)], tensor_of(name))
         if optimizer and run.optimizer is not None:
             restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, tensor_of)
-    if run.scheduler is not None and not training.reset_optimizer:
+    if run.scheduler is not None and not resets.optimizer:
         run.scheduler.load_state_dict(saved["scheduler"])
     known = rank() < len(saved["random"])
     if known:
@@ -99,7 +117,7 @@ def _restored(run: Run, training: Any, saved: Tree, tensors: str) -> tuple[bool,
     return optimizer, known
 
 
-def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
+def _checked(run: Run, resets: Resets, found: Checkpoint) -> Tree:
     """Return the training state of a checkpoint, having seen that all of it can be restored."""
     folder = Path(found.folder)
     name = folder / STATE_NAME
@@ -121,7 +139,7 @@ def _checked(run: Run, training: Any, found: Checkpoint) -> Tree:
         raise InputError(Problem("version", f"{message}; {advice}", place=Place(str(name))))
     try:
         _check_form(saved)
-        problems = list(_misfits(run, training, saved))
+        problems = list(_misfits(run, resets, saved))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, TttcfgError):
             raise
@@ -175,15 +193,15 @@ def _check_form(saved: Tree) -> None:
             restore_random_state(now)
 
 
-def _misfits(run: Run, training: Any, saved: Tree) -> Iterator[Problem]:
+def _misfits(run: Run, resets: Resets, saved: Tree) -> Iterator[Problem]:
     """Yield where the optimiser and schedule of a run cannot go on from what was saved."""
-    if run.optimizer is not None and not training.reset_optimizer:
+    if run.optimizer is not None and not resets.optimizer:
         if saved["optimizer"] is None:
-            yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "optimizer")
+            yield Problem("missing", f"none was saved; {resets.advice}", "optimizer")
         else:
             yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
-    if run.scheduler is not None and saved["scheduler"] is None and not training.reset_optimizer:
-        yield Problem("missing", "none was saved; reset_optimizer=true starts afresh", "scheduler")
+    if run.scheduler is not None and saved["scheduler"] is None and not resets.optimizer:
+        yield Problem("missing", f"none was saved; {resets.advice}", "scheduler")
 
 
 def _mismatched(run: Run, header: Header) -> Iterator[Problem]:
@@ -205,8 +223,9 @@ def _as_saved(configuration: Any, folder: Path) -> tuple[bool, Any]:
     if not changed:
         return False, configuration
     document = as_document(configuration)
+    merged = any(name != training_side(document.family).dtype for name in changed)
     sections = {name.partition(".")[0] for name in changed}
     training = document.training.model_copy(update={name: getattr(saved.training, name) for name in sections})
     if isinstance(configuration, Effective):
-        return "lora.enable" in changed, replace(configuration, training=training)
-    return "lora.enable" in changed, replace(document, source=training)
+        return merged, replace(configuration, training=training)
+    return merged, replace(document, source=training)

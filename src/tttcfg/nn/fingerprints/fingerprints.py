@@ -16,6 +16,7 @@ from torch import nn
 
 from tttcfg.documents.checkpoint import find_checkpoint
 from tttcfg.errors import ContradictionError, InputError, Place, Problem
+from tttcfg.family.family import Family
 from tttcfg.files.storage import read_bytes
 from tttcfg.nn.fingerprints.probe import (
     SHORT_EPS,
@@ -135,7 +136,11 @@ def unavailable(reason: str) -> Tree:
 
 
 def check_computation(
-    model: nn.Module, path: str | os.PathLike[str], *, deviations: Collection[str] = ()
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    deviations: Collection[str] = (),
+    family: Family[Any, Any] = TTT_MOSHI,
 ) -> Computation:
     """Show by one look that `model` computes what the model of a checkpoint did when it was saved.
 
@@ -146,6 +151,7 @@ def check_computation(
         path: Any path into the checkpoint.
         deviations: Settings that were changed on purpose. If architecture or computation is among them, a difference is
             no error; others decide nothing of what is computed, and excuse none.
+        family: Whose settings these are.
 
     Raises:
         InputError: The fingerprint cannot be read.
@@ -161,7 +167,7 @@ def check_computation(
     reading = _finest(model, lambda: read(model, shape)) if was_widened else read(model, shape)
     if _eps(reading.dtype) > _eps(computed_in):
         tolerance = max(tolerance, _tolerance(model, shape, reading))
-    model_defining = {field.name for field in TTT_MOSHI.model_defining_fields}
+    model_defining = {field.name for field in family.model_defining_fields}
     found = _compared(saved, reading, tolerance, [name for name in deviations if name in model_defining])
     if found.agrees is False and not found.reason:
         raise ContradictionError([Problem("computation", str(found), place=Place(os.fspath(path)))])

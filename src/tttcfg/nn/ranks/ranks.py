@@ -21,9 +21,9 @@ from tttcfg.api import resolve
 from tttcfg.documents.document import parse_document
 from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
 from tttcfg.documents.save import canonical_bytes, document_tree
-from tttcfg.errors import Place, Problem, RankError, TttcfgError, quote
+from tttcfg.errors import InputError, Place, Problem, RankError, TttcfgError, quote
 from tttcfg.family.extension import path_of
-from tttcfg.family.family import Family, family_of
+from tttcfg.family.family import Family, Layers, Model, family_of
 from tttcfg.resolving.families import as_document, family_named
 from tttcfg.schema.fields import plain
 from tttcfg.schema.paths import Tree
@@ -135,26 +135,37 @@ def _waiting_group() -> Any:
     return group
 
 
-def resolve_together(*arguments: Any, family: Family[Any, Any] | None = None, **options: Any) -> Effective[Any, Any]:
+def resolve_together(
+    *arguments: Any, family: Family[Model, Layers] | None = None, **options: Any
+) -> Effective[Model, Layers]:
     """Return what `tttcfg.resolve` returns for the same arguments on rank 0, on every rank.
 
     Rank 0 reads the files; its result travels as canonical text, and every rank holds the digest of what it understood
     against rank 0's. Secrets and the tensors' verification stay on rank 0.
 
     Raises:
-        InputError, ContradictionError: As `tttcfg.resolve`, on every rank.
+        InputError, ContradictionError: As `tttcfg.resolve`, on every rank; or the family derives what its layers read
+            and does not declare the class, `Family(layers=…)`, so that other ranks could not read it.
         RankError: A rank understood something else.
     """
-    own: list[Effective] = []
+    own: list[Effective[Model, Layers]] = []
 
     def resolved() -> str:
         own.append(resolve(*arguments, family=family, **options))
+        _check_layers(own[0])
         return _text_of(own[0])
 
     text = on_first(resolved)
     effective = together(lambda: own[0] if own else _understood(json.loads(text), family))
     agree(effective)
     return effective
+
+
+def _check_layers(effective: Effective) -> None:
+    family, made = family_of(type(effective.training)), type(effective.ttt)
+    if effective.ttt is not None and family.layers is not made:
+        message = f"derives {made.__name__} for its layers and does not declare it; give Family(layers={made.__name__})"
+        raise InputError(Problem("plugin", message, family.name))
 
 
 def agree(configuration: Any) -> None:
