@@ -195,7 +195,7 @@ def test_a_config_json_of_other_adapters_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [torch.nan, Path("/x"), np.float32(1), {(1, 2): 3}], ids=repr)
 def test_a_config_json_that_is_none_is_refused_at_once(value: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"config\.extra: is .*, which JSON does not hold"):
+    with pytest.raises(InputError, match=r"config\.extra: is .*, which JSON does not have"):
         Checkpointer(
             build(MODEL, effective := resolved(tmp_path)),
             State(),

@@ -18,7 +18,7 @@ from tttcfg.errors import ContradictionError, InputError
 from tttcfg.nn import check_computation, fingerprint
 from tttcfg.nn.fingerprints import probe
 from tttcfg.nn.fingerprints.fingerprints import FINGERPRINT_NAME
-from tttcfg.nn.fingerprints.probe import LONGEST, SHORTEST, closed, codes, shape_of, unseen
+from tttcfg.nn.fingerprints.probe import LONGEST, SHORTEST, closed, codes, probe_input, unseen
 
 SILENT: dict[str, dict[str, Any]] = {
     "mini_batch_size 8 to 16": {"ttt.mini_batch_size": 16},
@@ -359,7 +359,7 @@ def test_a_fingerprint_of_the_layers_before_is_not_compared(saved: tuple[nn.Modu
 
 def test_types_that_a_probe_in_float32_cannot_see_are_named(tmp_path: Path) -> None:
     ttt = resolved(tmp_path, {"param_dtype": "bfloat16"}).ttt
-    shape = shape_of(MODEL, ttt)
+    shape = probe_input(MODEL, ttt)
     assert shape is not None
     assert [one.partition(":")[0] for one in unseen(shape, ttt, torch.float32)] == ["ttt.scan_dtype", "ttt.state_dtype"]
     assert unseen(shape, ttt, torch.bfloat16) == []
@@ -367,7 +367,7 @@ def test_types_that_a_probe_in_float32_cannot_see_are_named(tmp_path: Path) -> N
 
 def test_the_input_is_long_enough_for_mini_batches_and_contexts_up_to_a_bound(tmp_path: Path) -> None:
     def length(**changes: Any) -> int:
-        shape = shape_of(MODEL, resolved(tmp_path, {f"ttt.{name}": value for name, value in changes.items()}).ttt)
+        shape = probe_input(MODEL, resolved(tmp_path, {f"ttt.{name}": value for name, value in changes.items()}).ttt)
         assert shape is not None
         return shape.tokens
 
@@ -379,7 +379,7 @@ def test_the_input_is_long_enough_for_mini_batches_and_contexts_up_to_a_bound(tm
 
 def test_what_the_input_is_too_short_for_is_said(tmp_path: Path) -> None:
     ttt = resolved(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512}).ttt
-    shape = shape_of(MODEL, ttt)
+    shape = probe_input(MODEL, ttt)
     assert shape is not None
     context, mini_batch = unseen(shape, ttt, torch.float32)
     assert context.startswith("ttt.ttt_layer_context: any of 256 tokens and more")
@@ -388,7 +388,7 @@ def test_what_the_input_is_too_short_for_is_said(tmp_path: Path) -> None:
 
 def test_the_input_is_the_same_everywhere(tmp_path: Path) -> None:
     """The recipe is part of the format: other numbers would make all fingerprints worthless."""
-    shape = shape_of(MODEL, resolved(tmp_path).ttt)
+    shape = probe_input(MODEL, resolved(tmp_path).ttt)
     assert shape is not None
     found = codes(shape, torch.device("cpu"))
     assert found.shape == (1, 5, 40)

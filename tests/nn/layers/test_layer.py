@@ -181,7 +181,7 @@ def test_a_state_of_other_sequences_is_refused() -> None:
 
 
 def test_legacy_rotary_positions_are_refused_with_what_to_do() -> None:
-    with pytest.raises(ContradictionError, match="nobody recorded what the code did then; override it with") as caught:
+    with pytest.raises(ContradictionError, match="what the code did then was not recorded; override it with") as caught:
         TTTLayer(ttt_config(rope_mode="legacy"))
     assert [(one.code, one.key) for one in caught.value.problems] == [("legacy", "ttt.rope_mode")]
 

@@ -1,4 +1,4 @@
-"""What a `Checkpointer` is given, seen to be what can be saved."""
+"""What a `Checkpointer` is given, checked to be what can be saved."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's config.json as it was given.
 
     Raises:
-        InputError: It says what JSON does not hold; all of it is named.
+        InputError: It has values that JSON does not have; all of them are named.
     """
-    strange = [name for name, value in config.items() if not _is_json({name: value})]
-    if strange:
+    unknown = [name for name, value in config.items() if not _is_json({name: value})]
+    if unknown:
         raise InputError(
-            Problem("rejected", f"is {quote(repr(config[name]))}, which JSON does not hold", f"config.{name}")
-            for name in strange
+            Problem("rejected", f"is {quote(repr(config[name]))}, which JSON does not have", f"config.{name}")
+            for name in unknown
         )
     return dict(config)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from tttcfg.nn.checkpoints.training_state import (
     STATE_TENSORS_NAME,
     TENSORS,
     WEIGHTS,
-    Run,
     Stepped,
+    TrainingRun,
     state_tensors,
     state_values,
 )
@@ -54,7 +55,7 @@ class Checkpointer:
             lora.safetensors or consolidated.safetensors   what was trained, or the whole model with adapters merged
             config.json                                    the model's
             training_config.json                           the effective configuration; bound to the weights both ways
-            fingerprint.json                               what the model says of a fixed input
+            fingerprint.json                               what the model returns for a fixed input
             training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
             manifest.json                                  the run, and size and digest of every file: a checkpoint
                                                            in which a file was changed since is not pruned
@@ -68,13 +69,13 @@ class Checkpointer:
         run_dir: The folder of the run.
         config: The model's config.json; it is not changed.
         optimizer: What trains it; without one, the checkpoint holds no optimiser's state.
-        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with numbers that are not
-            finite count by themselves: a run that diverges removes none from before.
+        num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with non-finite
+            numbers are counted apart: a run that diverges removes none from before.
         full_finetuning: Whether the whole model is trained; an error where the configuration has it otherwise.
         training_args: What `tttcfg.resolve` returned, of any family; or a `Document`, a model of a family, or the
             trainer's own dataclass, namespace or mapping.
         scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
-        fingerprint: Whether checkpoints keep what the model says of a fixed input.
+        fingerprint: Whether checkpoints keep what the model returns for a fixed input.
         extensions: The settings of extensions, where `training_args` does not hold them already.
 
     Raises:
@@ -99,10 +100,10 @@ class Checkpointer:
         fingerprint: bool = True,
         extensions: Iterable[Section] = (),
     ) -> None:
-        self.run = Run(unwrapped(model), state, optimizer, scheduler)
+        self.run = TrainingRun(unwrapped(model), state, optimizer, scheduler)
         self.folder = RunFolder(Path(run_dir) / STEPS)
         self.model_config = together(lambda: plain_config(config))
-        self.keep, self.fingerprinting = together(lambda: kept(num_ckpt_keep)), fingerprint
+        self.keep, self.has_fingerprint = together(lambda: kept(num_ckpt_keep)), fingerprint
         self.configuration = training_args
         self.document = together(lambda: extended(configuration_of(training_args, full_finetuning), extensions))
         agree(self.document)
@@ -126,18 +127,15 @@ class Checkpointer:
             RankError: The ranks do not save the same; nothing was written.
             WriteError: The disk would not take it; nothing was changed.
         """
-        contents, own = self._agreed(save_only_lora, dtype)
-        marks = self._marks(contents)
+        save, own = self._agreed(save_only_lora, dtype)
         tensors = tensors_of(self.run.model)
-        weights = gathered({name: tensors[name] for name in contents.sources})
+        weights = gathered({name: tensors[name] for name in save.contents.sources})
         state = gathered(own)
-        values = state_values(self.run)
-        written = on_first(lambda: str(self._write(contents, weights, marks, state, values)))
-        together(lambda: _wait_for(Path(written)))
-        log_once(
-            logger, logging.INFO, "saved %s: %d tensors in %s", written, len(contents.header), _named(contents.dtype)
-        )
-        return Path(written)
+        folder = Path(on_first(lambda: str(self._write(save, weights, state))))
+        together(lambda: _wait_for(folder))
+        count, dtype_name = len(save.contents.header), _dtype_name(save.contents.dtype)
+        log_once(logger, logging.INFO, "saved %s: %d tensors in %s", folder, count, dtype_name)
+        return folder
 
     def resume(self, path: str | os.PathLike[str]) -> Resumed:
         """Load weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
@@ -153,7 +151,7 @@ class Checkpointer:
         """
         return resume(self.run, self.configuration, path)
 
-    def _settled(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Contents:
+    def _contents(self, save_only_lora: bool | None, dtype: torch.dtype | None) -> Contents:
         step = self.run.state.step
         if type(step) is not int or step < 0:
             raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
@@ -161,45 +159,43 @@ class Checkpointer:
 
     def _agreed(
         self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None
-    ) -> tuple[Contents, dict[str, torch.Tensor]]:
-        """Return what a save holds, and the tensors of the training state, of which all ranks have the same.
+    ) -> tuple[_Save, dict[str, torch.Tensor]]:
+        """Return a save, and the tensors of its training state, of which all ranks have the same. A collective.
 
-        What they have otherwise is found here: in what follows they would wait for each other, or mix up tensors.
+        Any difference is found here: in what follows ranks would wait for each other, or mix up tensors.
         """
 
-        def settled() -> tuple[Contents, dict[str, torch.Tensor]]:
-            contents = self._settled(save_only_lora, dtype)
+        def own() -> tuple[Contents, dict[str, torch.Tensor]]:
+            contents = self._contents(save_only_lora, dtype)
             return contents, state_tensors(self.run, contents)
 
-        contents, state = together(settled)
+        contents, state = together(own)
         values: Tree = {
             "state.step": self.run.state.step,
             "num_ckpt_keep": self.keep,
             "save_only_lora": contents.trained_only,
-            "dtype": _named(contents.dtype),
-            "fingerprint": self.fingerprinting,
+            "dtype": _dtype_name(contents.dtype),
+            "fingerprint": self.has_fingerprint,
             "optimizer": _kind(self.run.optimizer),
             "scheduler": _kind(self.run.scheduler),
             "weights": contents.header.digest,
         }
         values |= {f"{MODEL_CONFIG_NAME}: {name}": value for name, value in contents.model_config.items()}
         same({**values, **{name: list(tensor.shape) for name, tensor in state.items()}})
-        return contents, state
+        return _Save(self.run.state.step, contents, self._fingerprint(contents), state_values(self.run)), state
 
     def _try(self) -> None:
         """Do everything of a save but the tensors, on a folder that is removed again."""
-        contents, _ = self._agreed()
-        marks = self._marks(contents)
-        values = state_values(self.run)
-        on_first(lambda: self._write_settings(contents, marks, values))
+        save, _ = self._agreed()
+        on_first(lambda: self._write_trial(save))
 
-    def _marks(self, contents: Contents) -> Tree | None:
+    def _fingerprint(self, contents: Contents) -> Tree | None:
         """Return the fingerprint; one that cannot be made on any rank costs no checkpoint.
 
         A sharded model whose forward pass fails on some ranks only does: the others wait for them in the middle of it,
         until the group of processes gives up.
         """
-        if not self.fingerprinting:
+        if not self.has_fingerprint:
             return None
         try:
             found = fingerprint(self.run.model, contents.model_config, contents.ttt, dtype=contents.dtype)
@@ -209,63 +205,69 @@ class Checkpointer:
             log_once(logger, logging.WARNING, "checkpoints have no fingerprint: %s", found["unavailable"])
         return {**found, "weights": contents.header.digest}
 
-    def _write_settings(self, contents: Contents, marks: Tree | None, values: Tree) -> str:
+    def _write_trial(self, save: _Save) -> str:
         self.folder.sweep()
-        with self.folder.writing(self.run.state.step) as (inside, _):
-            self._write_small(inside, contents, marks, values)
-        if foreign := self.folder.foreign(self.run.state.step):
+        with self.folder.writing(save.step) as (inside, _):
+            save.write_json_files(inside)
+        if foreign := self.folder.foreign(save.step):
             message = "%s: not checkpoints of this run, or changed: %s; they are not pruned, and are renamed %s"
             logger.warning(message, self.folder.path, ", ".join(foreign), "where this run saves the same step")
         return ""
 
-    def _write_small(
-        self, inside: Path, contents: Contents, marks: Tree | None, values: Tree, *headers: Header
-    ) -> None:
-        write_json(inside / MODEL_CONFIG_NAME, contents.model_config)
-        save_document(inside, recording(contents.document, *headers))
-        write_json(inside / STATE_NAME, values, indent=None)
-        if marks is not None:
-            write_json(inside / FINGERPRINT_NAME, marks)
-
-    def _write(
-        self,
-        contents: Contents,
-        weights: dict[str, torch.Tensor],
-        marks: Tree | None,
-        state: dict[str, torch.Tensor],
-        values: Tree,
-    ) -> Path:
-        step = self.run.state.step
-        with self.folder.writing(step) as (inside, put):
-            mark = mark_for(contents.document)
-            side = training_side(contents.document.family)
+    def _write(self, save: _Save, weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> Path:
+        contents = save.contents
+        with self.folder.writing(save.step) as (inside, put):
+            side, tag = training_side(contents.document.family), mark_for(contents.document)
             chosen = side.tensors(self.run.model, weights, contents.trained_only)
-            wild = write_tensors(str(inside / contents.weights_name), chosen, mark, contents.dtype)
-            wild_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
-            digests = digest_of_sample(chosen.items(), contents.dtype), digest_of_sample(state.items())
-            values = {**values, WEIGHTS: digests[0], TENSORS: digests[1]}
-            self._write_small(inside, contents, marks, values, contents.header)
-            wrong, odd = _defects(self.run.model, wild, wild_state, marks)
-            target = put(wrong, odd)
-        if wrong or odd:
-            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, wrong or odd)
-        self.folder.prune(step, self.keep)
+            non_finite = write_tensors(str(inside / contents.weights_name), chosen, tag, contents.dtype)
+            non_finite_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
+            save.values[WEIGHTS] = digest_of_sample(chosen.items(), contents.dtype)
+            save.values[TENSORS] = digest_of_sample(state.items())
+            save.write_json_files(inside, contents.header)
+            defect, doubt = _defects(self.run.model, non_finite, non_finite_state, save.fingerprint)
+            target = put(defect, doubt)
+        if defect or doubt:
+            logger.warning("%s: %s; num_ckpt_keep counts it apart", target, defect or doubt)
+        self.folder.prune(save.step, self.keep)
         self.folder.sweep()
         return target
 
 
-def _defects(model: nn.Module, wild: list[str], wild_state: list[str], marks: Tree | None) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Save:
+    """One save: the step, what it holds, its fingerprint if there is one, and the JSON values of the training state."""
+
+    step: int
+    contents: Contents
+    fingerprint: Tree | None
+    values: Tree
+
+    def write_json_files(self, inside: Path, *headers: Header) -> None:
+        """Write everything but tensors; the document names the weights of `headers`."""
+        write_json(inside / MODEL_CONFIG_NAME, self.contents.model_config)
+        save_document(inside, recording(self.contents.document, *headers))
+        write_json(inside / STATE_NAME, self.values, indent=None)
+        if self.fingerprint is not None:
+            write_json(inside / FINGERPRINT_NAME, self.fingerprint)
+
+
+def _defects(
+    model: nn.Module, non_finite: list[str], non_finite_state: list[str], found: Tree | None
+) -> tuple[str, str]:
     """Return what is wrong with the parameters that were saved, and what is odd beside them; empty if nothing is.
 
-    Buffers may be infinite on purpose, as masks are. So may logits of words that are never said, and what an optimiser
-    keeps: training can go on from those.
+    Buffers may be infinite on purpose, as masks are. So may logits of tokens that never occur, and what an optimiser
+    keeps: training can be resumed from those.
+
+    Args:
+        found: The fingerprint.
     """
     buffers = {plain_name(name) for name, _ in model.named_buffers(remove_duplicate=False)}
-    own = [name.removeprefix(PARAMETERS) for name in wild_state if name.startswith(PARAMETERS)]
-    wrong = _not_finite([name for name in (*wild, *own) if name not in buffers])
-    odd = _not_finite([name for name in wild_state if not name.startswith(PARAMETERS)])
-    overflows = marks is not None and marks.get("unavailable") == NOT_FINITE
-    return wrong, odd or (NOT_FINITE if overflows else "")
+    own = [name.removeprefix(PARAMETERS) for name in non_finite_state if name.startswith(PARAMETERS)]
+    defect = _not_finite([name for name in (*non_finite, *own) if name not in buffers])
+    doubt = _not_finite([name for name in non_finite_state if not name.startswith(PARAMETERS)])
+    overflows = found is not None and found.get("unavailable") == NOT_FINITE
+    return defect, doubt or (NOT_FINITE if overflows else "")
 
 
 def _not_finite(names: list[str]) -> str:
@@ -273,7 +275,7 @@ def _not_finite(names: list[str]) -> str:
     return f"{names[0]}{more} had numbers that are not finite" if names else ""
 
 
-def _named(dtype: torch.dtype | None) -> str:
+def _dtype_name(dtype: torch.dtype | None) -> str:
     return "the types of the model" if dtype is None else str(dtype)
 
 

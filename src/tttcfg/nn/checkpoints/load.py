@@ -49,7 +49,7 @@ class Loaded:
         groups: The same by what they belong to: ttt, lora, base; the family names the groups.
         kept: How many tensors of the model are not in the file.
         dtype: What floating-point tensors are stored in; None where they differ.
-        deviations: Settings that somebody changed on purpose, and that decide what the model computes.
+        deviations: Settings that were changed on purpose, and that decide what the model computes.
     """
 
     path: str
@@ -79,16 +79,17 @@ class _Plan:
 def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: Any) -> Loaded:
     """Load the tensors of a checkpoint into a model that was built of a configuration.
 
-    Before a tensor is read, the configuration is held against the tensors, against what the checkpoint was saved with,
-    and against the model; and the model's tensors against the file's. A file with the whole model must hold exactly the
-    tensors of the model; one of adapters all adapters and all of TTT, and nothing that the model has not.
+    Before a tensor is read, the configuration is checked against the tensors, against what the checkpoint was saved
+    with, and against the model; and the model's tensors against the file's. A file with the whole model must hold
+    exactly the tensors of the model; one of adapters all adapters and all of TTT, and nothing that the model has not.
 
     Under adapters the base model stays as it was built. Of it is checked only that the file's tensors fit by name and
     shape, and not what its own tensors hold: adapters load onto any base model of the same shapes. `check_computation`,
     which `restore` calls, shows whether it is the one that they were trained on.
 
-    config.json must be what was saved, where the checkpoint's manifest.json tells: what it says of delays, say, no
-    tensor shows. Where another one is meant, delete manifest.json; the checkpoint is then not pruned either.
+    config.json must have the values that the checkpoint's manifest.json records, if there is one: the delays, say, are
+    not determined by the tensors. Where other values are meant, delete manifest.json; the checkpoint is then not pruned
+    either.
 
     Args:
         path: Any path into a checkpoint.
@@ -119,7 +120,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
 
 
 def _filled(tensors: Mapping[str, torch.Tensor], header: Header) -> set[int]:
-    """Read what a header tells of into a model's tensors, each once; return their identities."""
+    """Read the tensors of a header into a model's tensors, each once; return their identities."""
     done = set[int]()
     for part in header.parts or (header,):
         with reading(part.name) as tensor_of:
@@ -185,7 +186,7 @@ def _changed(
     """Return where a configuration is not what the weights were saved with: by mistake, and on purpose.
 
     Args:
-        merged: What saving has changed, as the saved configuration says it would.
+        merged: What saving has changed, as the saved configuration has it.
     """
     problems: list[Problem] = []
     deviations: list[str] = []
@@ -216,14 +217,14 @@ def _names(
         wanted: Collection[str] = {name: one for name, one in known.items() if group_of(name) != BASE}
     else:
         known, wanted = dict(tensors), tensors
-    for names, said in (
+    for names, reason in (
         ([name for name in wanted if name not in header], "the model has tensors that the file lacks"),
         ([name for name in header.names if name not in known], "the file has tensors that the model lacks"),
         ([name for name, one in known.items() if one.is_meta and name in wanted], "the model has tensors without data"),
     ):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            message = f"{said}: {', '.join(names[:_SHOWN])}{more}"
+            message = f"{reason}: {', '.join(names[:_SHOWN])}{more}"
             yield Problem("contradiction", message, place=Place(header.name))
     for name in header.names:
         if name in known and tuple(known[name].shape) != header.shape(name):

@@ -46,8 +46,8 @@ def restore(
 
     Args:
         path: Any path into the checkpoint.
-        config: Configuration files; for what decides the computation, the checkpoint beats them.
-        overrides: What is changed on purpose. Where that decides the computation, a difference is no error, but told.
+        config: Configuration files; for what decides the computation, the checkpoint overrides them.
+        overrides: What is changed on purpose. Where that decides the computation, a difference is only reported.
         build: From the model's config.json and the effective configuration to the model, with TTT and adapters in it
             and, for a checkpoint of adapters only, with the weights of the base model.
         model_config: The model's config.json, where the checkpoint has none.

@@ -28,7 +28,7 @@ from tttcfg.nn.checkpoints.training_state import (
     STATE_TENSORS_NAME,
     TENSORS,
     WEIGHTS,
-    Run,
+    TrainingRun,
     check_optimizer,
     random_state,
     restore_optimizer,
@@ -77,8 +77,8 @@ def resets_of(document: Document) -> Resets:
     return Resets(bool(optimizer), bool(step), afresh or "give the Checkpointer none to resume without")
 
 
-def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
-    """Bring a run to where it was when a checkpoint was saved; `Checkpointer.resume` tells the rest."""
+def resume(run: TrainingRun, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
+    """Bring a run to where it was when a checkpoint was saved; see `Checkpointer.resume`."""
     document = as_document(configuration)
     resets = resets_of(document)
     found = together(lambda: find_checkpoint(path))
@@ -86,20 +86,20 @@ def resume(run: Run, configuration: Any, path: str | os.PathLike[str]) -> Resume
     saved = together(lambda: _checked(run, resets, found))
     merged, configuration = together(lambda: _as_saved(configuration, folder))
     loaded = None if merged else load_checkpoint(run.model, path, configuration)
-    for problem in found.passed_over if merged else ():  # of others load_checkpoint tells
+    for problem in found.passed_over if merged else ():  # load_checkpoint warns of others
         log_once(logger, logging.WARNING, "%s", problem)
     if merged and (odd := doubt(folder)):
         log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
     optimizer, known = together(lambda: _restored(run, resets, saved, str(folder / STATE_TENSORS_NAME)))
     if len(saved["random"]) != world_size():
-        message = "was saved by %d ranks and goes on with %d: random numbers are not those of a run without a stop"
+        message = "was saved by %d ranks and is resumed by %d: random numbers are not those of a run without a stop"
         log_once(logger, logging.WARNING, message, len(saved["random"]), world_size())
     run.state.step = 0 if resets.step else saved["step"]
     log_once(logger, logging.INFO, "resumed from %s at step %d", folder, run.state.step)
     return Resumed(run.state.step, loaded, optimizer, known)
 
 
-def _restored(run: Run, resets: Resets, saved: Tree, tensors: str) -> tuple[bool, bool]:
+def _restored(run: TrainingRun, resets: Resets, saved: Tree, tensors: str) -> tuple[bool, bool]:
     """Restore everything but weights and step; return whether the optimiser, and the random generators, go on."""
     targets = tensors_of(run.model)
     optimizer = run.optimizer is not None and not resets.optimizer
@@ -117,7 +117,7 @@ def _restored(run: Run, resets: Resets, saved: Tree, tensors: str) -> tuple[bool
     return optimizer, known
 
 
-def _checked(run: Run, resets: Resets, found: Checkpoint) -> Tree:
+def _checked(run: TrainingRun, resets: Resets, found: Checkpoint) -> Tree:
     """Return the training state of a checkpoint, having seen that all of it can be restored."""
     folder = Path(found.folder)
     name = folder / STATE_NAME
@@ -193,7 +193,7 @@ def _check_form(saved: Tree) -> None:
             restore_random_state(now)
 
 
-def _misfits(run: Run, resets: Resets, saved: Tree) -> Iterator[Problem]:
+def _misfits(run: TrainingRun, resets: Resets, saved: Tree) -> Iterator[Problem]:
     """Yield where the optimiser and schedule of a run cannot go on from what was saved."""
     if run.optimizer is not None and not resets.optimizer:
         if saved["optimizer"] is None:
@@ -204,7 +204,7 @@ def _misfits(run: Run, resets: Resets, saved: Tree) -> Iterator[Problem]:
         yield Problem("missing", f"none was saved; {resets.advice}", "scheduler")
 
 
-def _mismatched(run: Run, header: Header) -> Iterator[Problem]:
+def _mismatched(run: TrainingRun, header: Header) -> Iterator[Problem]:
     """Yield what was saved unrounded and is no tensor of the model."""
     targets = tensors_of(run.model)
     for name in (name for name in header.names if name.startswith(PARAMETERS)):

@@ -61,7 +61,7 @@ def write_tensors(
     Returns:
         The names of tensors that hold, as they were written, numbers which are not finite.
     """
-    wild = []
+    non_finite = []
     start, _ = _start(tensors, dtype, metadata)
     with new_file(path) as descriptor:
         write_all(descriptor, start)
@@ -71,8 +71,8 @@ def write_tensors(
             if plain.nbytes:
                 write_all(descriptor, memoryview((ctypes.c_ubyte * plain.nbytes).from_address(plain.data_ptr())))
                 if plain.is_floating_point() and not all(map(math.isfinite, map(float, torch.aminmax(plain)))):
-                    wild.append(name)
-    return wild
+                    non_finite.append(name)
+    return non_finite
 
 
 def digest_of_sample(tensors: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype | None = None) -> str:

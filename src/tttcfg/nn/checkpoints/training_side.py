@@ -20,14 +20,14 @@ class TrainingSide:
     """What a family knows of its live models; its declaration gives a class of this kind as `Family.training_side`.
 
     As it is, it serves a family that declares none: a save holds the whole state dict, in the types of the model;
-    nothing is compared but tensors; and resuming restores everything. A class below it says what is otherwise.
+    nothing is compared but tensors; and resuming restores everything. A class below it has what is otherwise.
 
     Attributes:
         dtype: The dotted path of the field with the type of the parameters, by torch's name. Weights are saved in it,
             and a model that rounds it is refused. Empty where no field has it, as for those below.
-        full_finetuning: That of the field which says whether the whole model is trained.
-        reset_optimizer: That of the field which says whether resuming leaves optimiser and schedule as they are.
-        reset_step: That of the field which says whether resuming starts at step 0.
+        full_finetuning: That of the field with whether the whole model is trained.
+        reset_optimizer: That of the field with whether resuming leaves optimiser and schedule as they are.
+        reset_step: That of the field with whether resuming starts at step 0.
     """
 
     dtype: ClassVar[str] = ""
@@ -42,7 +42,7 @@ class TrainingSide:
             raise TypeError(f"{cls.__name__} has {', '.join(unknown)}; a training side has {', '.join(known)}")
 
     def saves_trained_only(self, training: Any) -> bool:
-        """Return whether a save holds only what was trained, where `save_checkpoint` is not told."""
+        """Return whether a save holds only what was trained, where `save_only_lora` is None."""
         del training
         return False
 

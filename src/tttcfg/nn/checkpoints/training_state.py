@@ -3,8 +3,8 @@
 Tensors go into a safetensors file, everything else into JSON; nothing is pickled. Names are those of the parameters,
 not the optimiser's numbers, so that another order of building the groups cannot mix them up.
 
-It also holds a digest of a sample of the weights beside it and of its own tensors, by which files of two saves are told
-apart whatever their shapes. A whole folder may be copied or renamed, and weights be bound, sharded or written anew with
+It also holds a digest of a sample of the weights beside it and of its own tensors, by which files of two saves differ
+whatever their shapes. A whole folder may be copied or renamed, and weights be bound, sharded or written anew with
 the same numbers. Numbers that were changed between those of the sample go unseen.
 """
 
@@ -46,8 +46,8 @@ class Stepped(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
-    """What is trained, and by what: the model unwrapped, the optimiser and schedule where there are any."""
+class TrainingRun:
+    """What a run trains, and by what: the model unwrapped, the optimiser and schedule where there are any."""
 
     model: nn.Module
     state: Stepped
@@ -55,7 +55,7 @@ class Run:
     scheduler: Any = None
 
 
-def state_tensors(run: Run, contents: Contents) -> dict[str, torch.Tensor]:
+def state_tensors(run: TrainingRun, contents: Contents) -> dict[str, torch.Tensor]:
     """Return the tensors that going on needs beside the weights file, sharded as they are.
 
     Those are the optimiser's, and whatever the weights file holds rounded, or has merged; on every rank in one order.
@@ -77,7 +77,7 @@ def state_tensors(run: Run, contents: Contents) -> dict[str, torch.Tensor]:
     return dict(sorted(found.items()))
 
 
-def state_values(run: Run) -> Tree:
+def state_values(run: TrainingRun) -> Tree:
     """Return everything else that going on needs, as JSON values; of every rank its random generators. A collective.
 
     Raises:
@@ -100,9 +100,9 @@ def names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, st
     """
     names = {id(parameter): plain_name(name) for name, parameter in at_rest(model).named_parameters()}
     groups = enumerate(optimizer.param_groups)
-    strange = [number for number, group in groups if any(id(one) not in names for one in group["params"])]
-    if strange:
-        message = f"groups {strange} have parameters that are not the model's; build it after TTT and LoRA are in"
+    foreign = [number for number, group in groups if any(id(one) not in names for one in group["params"])]
+    if foreign:
+        message = f"groups {foreign} have parameters that are not the model's; build it after TTT and LoRA are in"
         raise ContradictionError([Problem("contradiction", message, "optimizer")])
     return names
 
@@ -155,10 +155,10 @@ def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: T
         return
     for number, (group, values) in enumerate(zip(optimizer.param_groups, saved["groups"], strict=True)):
         now, then = {names[id(one)] for one in group["params"]}, set(values["params"])
-        for these, said in ((then - now, "lacks"), (now - then, "has, unlike what was saved,")):
+        for these, verb in ((then - now, "lacks"), (now - then, "has, unlike what was saved,")):
             if these:
                 more = f" and {len(these) - _SHOWN} more" if len(these) > _SHOWN else ""
-                message = f"group {number} {said} {', '.join(sorted(these)[:_SHOWN])}{more}"
+                message = f"group {number} {verb} {', '.join(sorted(these)[:_SHOWN])}{more}"
                 yield Problem("contradiction", message, "optimizer")
 
 

@@ -67,7 +67,7 @@ class MoshiTrainingSide(TrainingSide):
 
 def _of_layers(model: nn.Module, config: TTTConfig | None) -> Iterator[Problem]:
     hybrids = {module.index: module for module in model.modules() if isinstance(module, HybridLayer)}
-    if not hybrids:  # a trainer's own layers, of which only the tensors tell
+    if not hybrids:  # a trainer's own layers, of which only the tensors are known
         return
     wanted = config.layer_indices if config is not None else ()
     if tuple(sorted(hybrids)) != tuple(wanted):
@@ -120,8 +120,8 @@ def _of_adapters(model: nn.Module, training: Any) -> Iterator[Problem]:
     """Yield where adapters, tttcfg's or moshi's own, are not those of the configuration."""
     adapters = [one for one in model.modules() if hasattr(one, "lora_A") and hasattr(one, "lora_B")]
     if bool(adapters) != training.lora.enable:
-        said = "true, but the model has no adapters" if training.lora.enable else "false, but the model has adapters"
-        yield Problem("contradiction", f"is {said}", "lora.enable")
+        found = "true, but the model has no adapters" if training.lora.enable else "false, but the model has adapters"
+        yield Problem("contradiction", f"is {found}", "lora.enable")
     elif adapters:
         scalings = sorted({float(one.scaling) for one in adapters})  # type: ignore[arg-type]
         if scalings != [training.lora.scaling]:

@@ -1,4 +1,4 @@
-"""A checkpoint's fingerprint: what its model said of a fixed input, to be compared with what a restored model says."""
+"""A checkpoint's fingerprint: what its model returned for a fixed input, to be compared with a restored model."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tttcfg.family.family import Family
 from tttcfg.files.storage import read_bytes
 from tttcfg.nn.fingerprints.probe import (
     SHORT_EPS,
+    ProbeInput,
     Reading,
-    Shape,
     can_be_widened,
     closed,
     is_short,
     jittered,
+    probe_input,
     read,
     rounded,
-    shape_of,
     unseen,
     widened,
 )
@@ -99,32 +99,32 @@ def fingerprint(
     it is.
 
     In bfloat16 rounding hides most settings of TTT. So a model of up to `WIDENED_BYTES` of parameters in 16 bits that
-    is not sharded is read with float32 copies of them, where it runs so, and `computed_in` says float32. Of others
-    `unseen` says how large a change goes unseen, and whether all that TTT computes is as small.
+    is not sharded is read with float32 copies of them, where it runs so, and `computed_in` is float32. Of others
+    `unseen` has how large a change goes unseen, and whether all that TTT computes is as small.
 
     Args:
         model: Takes codes [B, 1 + n_q, T] and returns `text_logits` [B, 1, T, text_card] and `logits` [B, K, T, card];
-            `text_mask` and `mask`, if there are any, say which positions are valid. B is 1, and 2 where there is TTT.
-        model_config: Its config.json; `n_q`, `card` and `text_card` say what the input is made of.
+            `text_mask` and `mask`, if there are any, have which positions are valid. B is 1, and 2 where there is TTT.
+        model_config: Its config.json; `n_q`, `card` and `text_card` decide what the input is made of.
         ttt: What its TTT layers read, so that the input is long enough for their mini-batches and contexts.
         dtype: The type that the weights are saved in; they are rounded to it meanwhile.
     """
-    shape = shape_of(model_config, ttt)
-    if shape is None:
+    probe = probe_input(model_config, ttt)
+    if probe is None:
         return unavailable("the model's config.json has no n_q, card and text_card")
     model = unwrapped(model)
     with rounded(model, dtype or torch.float64):
-        reading, tolerance, hidden = _finest(model, lambda: _measured(model, shape))
+        reading, tolerance, hidden = _finest(model, lambda: _measured(model, probe))
     if not all(map(math.isfinite, [*reading.numbers, tolerance])):
         return unavailable(NOT_FINITE)
     return {
         "format": FORMAT,
-        "input": shape._asdict(),
+        "input": probe._asdict(),
         "numbers": reading.numbers,
         "tolerance": tolerance,
         "computed_in": _named(reading.dtype),
         "parameters_in": _named(_coarsest(model, dtype)),
-        "unseen": [*unseen(shape, ttt, reading.dtype), *hidden],
+        "unseen": [*unseen(probe, ttt, reading.dtype), *hidden],
         "torch": torch.__version__,
         "device": next(model.parameters()).device.type,
     }
@@ -160,13 +160,13 @@ def check_computation(
     saved = together(lambda: _saved(path))
     if saved is None or "unavailable" in saved:
         return Computation(None, reason=saved["unavailable"] if saved else "the checkpoint has no fingerprint")
-    model, shape = unwrapped(model), Shape(**saved["input"])
+    model, probe = unwrapped(model), ProbeInput(**saved["input"])
     computed_in, tolerance = getattr(torch, saved["computed_in"]), saved["tolerance"]
     parameters_in = getattr(torch, saved["parameters_in"])
     was_widened = is_short(parameters_in) and not is_short(computed_in)
-    reading = _finest(model, lambda: read(model, shape)) if was_widened else read(model, shape)
+    reading = _finest(model, lambda: read(model, probe)) if was_widened else read(model, probe)
     if _eps(reading.dtype) > _eps(computed_in):
-        tolerance = max(tolerance, _tolerance(model, shape, reading))
+        tolerance = max(tolerance, _tolerance(model, probe, reading))
     model_defining = {field.name for field in family.model_defining_fields}
     found = _compared(saved, reading, tolerance, [name for name in deviations if name in model_defining])
     if found.agrees is False and not found.reason:
@@ -199,7 +199,7 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
         if saved["format"] != FORMAT:
             raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
         if "unavailable" not in saved:
-            Shape(**saved["input"])
+            ProbeInput(**saved["input"])
             [getattr(torch, one) for one in (saved["computed_in"], saved["parameters_in"])]
             [float(one) for one in (saved["tolerance"], *saved["numbers"])]
             [str.strip(one) for one in saved["unseen"]]
@@ -225,12 +225,12 @@ def _finest(model: nn.Module, measured: Callable[[], T]) -> T:
     return measured()
 
 
-def _measured(model: nn.Module, shape: Shape) -> tuple[Reading, float, list[str]]:
+def _measured(model: nn.Module, probe: ProbeInput) -> tuple[Reading, float, list[str]]:
     """Return a reading, its tolerance, and what hides behind the tolerance."""
-    reading = read(model, shape)
-    tolerance = _tolerance(model, shape, reading)
+    reading = read(model, probe)
+    tolerance = _tolerance(model, probe, reading)
     with closed(model) as gates:
-        without = read(model, shape).numbers if gates else []
+        without = read(model, probe).numbers if gates else []
     most = max((abs(one - other) for one, other in zip(reading.numbers, without, strict=bool(gates))), default=0.0)
     hidden = []
     if is_short(reading.dtype):
@@ -242,11 +242,11 @@ def _measured(model: nn.Module, shape: Shape) -> tuple[Reading, float, list[str]
     return reading, tolerance, hidden
 
 
-def _tolerance(model: nn.Module, shape: Shape, reading: Reading) -> float:
+def _tolerance(model: nn.Module, probe: ProbeInput, reading: Reading) -> float:
     """Return what other arithmetic of the same dtype may make of a reading, from what its last digit makes of it."""
     eps = _eps(reading.dtype)
     with jittered(model, eps):
-        moved = read(model, shape).numbers
+        moved = read(model, probe).numbers
     most = max(abs(one - other) for one, other in zip(reading.numbers, moved, strict=True))
     factor = SHORT_FACTOR if eps > SHORT_EPS else FACTOR
     least = 0.0 if is_short(reading.dtype) else LEAST * eps * max(map(abs, reading.numbers))

@@ -1,4 +1,4 @@
-"""Numbers that tell what a model computes: log-probabilities of a fixed input, and how far arithmetic moves them."""
+"""Numbers that show what a model computes: log-probabilities of a fixed input, and how far arithmetic moves them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GATE = "forward_ssm_gating"
 _MULTIPLIER, _INCREMENT, _MODULUS = 1103515245, 12345, 1 << 31
 
 
-class Shape(NamedTuple):
+class ProbeInput(NamedTuple):
     """The input of a probe: streams of `tokens` tokens each, text first, with so many different ones."""
 
     tokens: int
@@ -36,7 +36,7 @@ class Shape(NamedTuple):
     audio_streams: int
 
 
-def shape_of(model_config: Mapping[str, Any], ttt: TTTConfig | None) -> Shape | None:
+def probe_input(model_config: Mapping[str, Any], ttt: TTTConfig | None) -> ProbeInput | None:
     """Return the input for a model; None where its config.json has no n_q, card and text_card.
 
     It is long enough to see two and a half mini-batches and past every attention context, up to a bound.
@@ -48,54 +48,54 @@ def shape_of(model_config: Mapping[str, Any], ttt: TTTConfig | None) -> Shape | 
     if ttt is not None:
         wanted = [SHORTEST, 5 * ttt.mini_batch_size // 2, ttt.ttt_layer_context + 8, ttt.non_ttt_layer_context + 8]
         wanted = [one for one in wanted if one <= LONGEST] + [LONGEST] * any(one > LONGEST for one in wanted[1:2])
-    return Shape(max(wanted), *counts)  # type: ignore[arg-type]  # whole numbers, as was just seen
+    return ProbeInput(max(wanted), *counts)  # type: ignore[arg-type]  # whole numbers, as was just seen
 
 
-def unseen(shape: Shape, ttt: TTTConfig | None, computed_in: torch.dtype) -> list[str]:
+def unseen(probe: ProbeInput, ttt: TTTConfig | None, computed_in: torch.dtype) -> list[str]:
     """Return what a probe of this length, computed in a type, cannot see of a model."""
     if ttt is None:
         return []
     types = ("scan_dtype", "state_dtype") if computed_in == torch.float32 and ttt.dtype != "float32" else ()
-    said = [f"ttt.{name}: the probe computes in float32, where every choice is the same" for name in types]
-    said += [
-        f"ttt.{name}: any of {shape.tokens} tokens and more, the length of the probe, computes the same"
+    found = [f"ttt.{name}: the probe computes in float32, where every choice is the same" for name in types]
+    found += [
+        f"ttt.{name}: any of {probe.tokens} tokens and more, the length of the probe, computes the same"
         for name in ("ttt_layer_context", "non_ttt_layer_context")
-        if getattr(ttt, name) >= shape.tokens
+        if getattr(ttt, name) >= probe.tokens
     ]
-    if ttt.mini_batch_size >= shape.tokens:
-        said.append(
+    if ttt.mini_batch_size >= probe.tokens:
+        found.append(
             f"what an inner mini-batch of {ttt.mini_batch_size} tokens passes to the next: the probe is shorter"
         )
-    return said
+    return found
 
 
-def codes(shape: Shape, device: torch.device) -> torch.Tensor:
+def codes(probe: ProbeInput, device: torch.device) -> torch.Tensor:
     """Return the input [1, 1 + audio streams, tokens]: the upper half of x -> (1103515245 x + 12345) mod 2^31.
 
     x starts at 1 and goes on token by token, stream by stream; each is taken modulo the tokens of its stream.
     """
     x, rows = 1, []
-    for stream in range(1 + shape.audio_streams):
+    for stream in range(1 + probe.audio_streams):
         row = []
-        for _ in range(shape.tokens):
+        for _ in range(probe.tokens):
             x = (_MULTIPLIER * x + _INCREMENT) % _MODULUS
-            row.append((x >> 16) % (shape.card if stream else shape.text_card))
+            row.append((x >> 16) % (probe.card if stream else probe.text_card))
         rows.append(row)
     return torch.tensor([rows], device=device)
 
 
 class Reading(NamedTuple):
-    """What a model said: log-probabilities, of the whole input and then of it in pieces, and the coarsest dtype."""
+    """What a model returned: log-probabilities, of the whole input and then of it in pieces, and the coarsest dtype."""
 
     numbers: list[float]
     dtype: torch.dtype
 
 
-def read(model: nn.Module, shape: Shape) -> Reading:
+def read(model: nn.Module, probe: ProbeInput) -> Reading:
     """Run a model on the input, whole and in pieces, as it is when it is evaluated; nothing of it changes."""
     parameters = list(model.parameters())
     device = parameters[0].device
-    given = codes(shape, device)
+    given = codes(probe, device)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # else every hook would compile it anew
@@ -199,7 +199,7 @@ def can_be_widened(model: nn.Module) -> bool:
 def widened(model: nn.Module) -> Iterator[None]:
     """Inside it, a model has float32 copies of its tensors of short types, and computes in float32.
 
-    Other objects stand in their places: what optimizers and wrappers hold of the parameters stays as it is.
+    Other objects are in their places: what optimizers and wrappers hold of the parameters stays as it is.
     """
     wide: dict[torch.Tensor, torch.Tensor] = {}
     before: list[tuple[nn.Module, str, torch.Tensor]] = []

@@ -53,7 +53,7 @@ def around(layer: nn.Module) -> str:
     if inside(layer) is not layer:
         return f"is wrapped ({type(layer).__name__})"
     if is_sharded_module(layer):
-        return "is sharded by itself"
+        return "is sharded alone"
     if "forward" in vars(layer):
         return "has a forward that was put in the place of its class's"
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

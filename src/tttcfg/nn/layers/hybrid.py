@@ -1,4 +1,4 @@
-"""TTT inside the layers of a model that exists: the hybrid layer, putting it in, and carrying its state."""
+"""TTT inside the layers of an existing model: the hybrid layer, adding it, and carrying its state."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _cannot_be_split(layer: nn.Module, index: int) -> str:
 def carrying_states(model: nn.Module) -> Iterator[int]:
     """Inside it, consecutive forwards of `model` are pieces of one batch of sequences; outside, each starts anew.
 
-    `persistent_states` says what goes on from piece to piece in every TTT layer: `never`, every piece starts from the
+    `persistent_states` decides what goes on from piece to piece in a TTT layer: `never`, every piece starts from the
     learned weights; `each_sequence`, every sequence from its own; `first_sequence`, while evaluating, all from those
     of the first sequence of the piece before, whatever its batch: once a warning is logged, since results then depend
     on the order and the batches. States are plain tensors outside parameters and state dict, and gradients end between

@@ -46,7 +46,7 @@ def inner_shapes(heads: int, sizes: tuple[int, ...]) -> list[tuple[int, int, int
 class Slope(NamedTuple):
     """What one mini-batch's gradient of one inner layer is made of: what the layer got, and the gradient of its result.
 
-    `given` is [B, H, K, in] and `gradient` [B, H, K, out], of every token by itself, before its learning rate.
+    `given` is [B, H, K, in] and `gradient` [B, H, K, out], of every token alone, before its learning rate.
     """
 
     given: torch.Tensor

@@ -48,7 +48,7 @@ class _Pass(NamedTuple):
 
     mini_batches: int
     group_size: int
-    carried: bool
+    continues: bool
 
 
 _PASSES = (_Pass(1, 0, False), _Pass(3, 2, True), _Pass(9, 4, False))
@@ -124,12 +124,12 @@ TRIALS = tuple(
 def check_kernel(
     kernel: Kernel, device: str | torch.device = "cpu", trials: Iterable[TTTConfig] = TRIALS
 ) -> tuple[Measured, ...]:
-    """Hold a kernel against the float64 reference and return the figures; it need not be registered.
+    """Compare a kernel with the float64 reference and return the figures; it need not be registered.
 
     Its tensors come out of a `TTTLayer`, with that layer's strides. Outputs, last states, and the gradients by
     everything it is given are compared, for one mini-batch and for several, with and without activation checkpoints,
-    from the learned state and from a carried one; outputs and last states under `torch.no_grad` too. Trials that
-    break a limit of the kernel are left out.
+    from the learned state and from one of an earlier piece; outputs and last states under `torch.no_grad` too.
+    Trials that break a limit of the kernel are left out.
 
     Raises:
         WrongKernelError: Something is further off than `LARGEST_ERROR` allows, or has another dtype or shape.
@@ -197,8 +197,8 @@ def _handed_over(config: TTTConfig, one: _Pass, device: str | torch.device) -> t
             spread = 0.25 if parameter.ndim == 1 or "norm" in name else parameter.shape[-1] ** -0.5
             parameter.copy_(float(name == "ttt_norm_weight") + spread * normal(*parameter.shape))
         tokens = normal(2, one.mini_batches * config.mini_batch_size, config.model_dim).to(device)
-        carried = tuple((normal(2, *shape) / shape[1] ** 0.5).to(device, layer.state_dtype) for shape in shapes)
-        layer(tokens, carried if one.carried else None)
+        earlier = tuple((normal(2, *shape) / shape[1] ** 0.5).to(device, layer.state_dtype) for shape in shapes)
+        layer(tokens, earlier if one.continues else None)
     return seen[0]
 
 

@@ -22,7 +22,7 @@ from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, cho
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 
-class Run(Protocol):
+class ScanFunction(Protocol):
     """The signature of a kernel: what `torch_scan` computes, differentiable by every tensor it is given.
 
     Inputs have the dtype of the model's parameters, the state has its own; whatever the kernel computes in
@@ -42,18 +42,18 @@ class Kernel:
         name: One of those that `ttt.kernel` takes; under another name only `auto` finds it.
         devices: Types of device it runs on ("cuda"); none for every one.
         limits: What it needs of a configuration, where `name` is not declared in `tttcfg.ttt_moshi.kernels`.
-        runs_on: The same in words, for `auto` to say.
+        runs_on: The same in words, for the choice of `auto` to name.
     """
 
     name: str
-    run: Run
+    run: ScanFunction
     devices: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     runs_on: str = "any device"
 
 
 class WrongKernelError(TttcfgError):
-    """A kernel that returns something else than `Run` says, or does not compute what the reference does.
+    """A kernel that returns something else than `ScanFunction` asks for, or does not compute what the reference does.
 
     `measured` holds all figures, where `check_kernel` has found any.
     """
@@ -64,10 +64,10 @@ class WrongKernelError(TttcfgError):
 
 
 def scan(kernel: Kernel, state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[torch.Tensor, State]:
-    """Return what a kernel does, having seen that it has the form that `Run` says.
+    """Return what a kernel does, having checked that it has the form of a `ScanFunction`.
 
     Raises:
-        WrongKernelError: It has not; the message says what was returned, and what has to be.
+        WrongKernelError: It has not; the message has what was returned, and what has to be.
     """
     found: Any = kernel.run(state, inputs, options)
     if wrong := list(_misfits(found, state, inputs.queries)):

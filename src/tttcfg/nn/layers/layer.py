@@ -209,7 +209,7 @@ def _check(config: TTTConfig) -> None:
         )
     problems = [Problem("contradiction", message, key) for key, message in found]
     if config.rope_mode == "legacy":
-        message = "is legacy: nobody recorded what the code did then; override it with off or mini_batch"
+        message = "is legacy: what the code did then was not recorded; override it with off or mini_batch"
         problems.append(Problem("legacy", message, "ttt.rope_mode"))
     if problems:
         raise ContradictionError(problems)

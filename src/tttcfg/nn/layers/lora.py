@@ -95,5 +95,5 @@ def merged_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor] | None
 
 
 def _has_adapter(module: nn.Module) -> bool:
-    """Whether it is a linear module with an adapter, of ours or of moshi's."""
+    """Whether it is a linear module with an adapter, tttcfg's or moshi's."""
     return hasattr(module, "lora_A") and hasattr(module, "frozen_W")

@@ -59,16 +59,16 @@ def torch_scan(state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[
 def _scanned(state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[torch.Tensor, State]:
     count, size = inputs.queries.shape[1], options.group_size
     if not size or not torch.is_grad_enabled():
-        outputs, *carried = _mini_batches(inputs, options, 0, count, *state)
-        return outputs, tuple(carried)
+        outputs, *stepped = _mini_batches(inputs, options, 0, count, *state)
+        return outputs, tuple(stepped)
     groups = []
     for start in range(0, count, size):
         stop = min(start + size, count)
-        outputs, *carried = checkpoint(
+        outputs, *stepped = checkpoint(
             _mini_batches, inputs, options, start, stop, *state, use_reentrant=False, preserve_rng_state=False
         )
         groups.append(outputs)
-        state = tuple(carried)
+        state = tuple(stepped)
     return torch.cat(groups, dim=1), state
 
 

@@ -60,7 +60,7 @@ def at_rest(model: nn.Module) -> nn.Module:
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state dict of a model as it is, without wrappers in names: what stands under two is one object."""
+    """Return the state dict of a model as it is, without wrappers in names: a tensor under two names is one object."""
     return {plain_name(name): one for name, one in at_rest(model).state_dict(keep_vars=True).items()}
 
 

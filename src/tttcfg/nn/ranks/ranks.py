@@ -72,10 +72,10 @@ def _gathered(values: list[int], dtype: torch.dtype) -> list[list[int]]:
     parts = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(parts, own)
     found = [part.tolist() for part in parts]
-    held = [weakref.ref(tensor) for tensor in (own, *parts)]
+    alive = [weakref.ref(tensor) for tensor in (own, *parts)]
     del own, parts
     end = time.monotonic() + _PATIENCE_SECONDS
-    while device.type == "cpu" and any(tensor() is not None for tensor in held) and time.monotonic() < end:
+    while device.type == "cpu" and any(tensor() is not None for tensor in alive) and time.monotonic() < end:
         time.sleep(0)  # lets the thread have the interpreter
     return found
 
@@ -91,10 +91,10 @@ def together(action: Callable[[], Result]) -> Result:
         result = action()
     except Exception as caught:
         error = caught
-    said = gather_texts(_told(error))
+    given = gather_texts(_error_text(error))
     if error is not None:
         raise error
-    for number, text in enumerate(said):
+    for number, text in enumerate(given):
         if text:
             raise _raised(json.loads(text), number)
     return result  # type: ignore[return-value]  # without an error there is a result
@@ -104,7 +104,7 @@ def on_first(action: Callable[[], str]) -> str:
     """Run `action` on rank 0 alone and return its text on every rank, once it is done; its error reaches all.
 
     Once all ranks have come here, which may take as long as any of the run's collectives, the others wait for rank 0 in
-    a group of processes of their own, whose timeout is a day: ten minutes, as nccl has by itself, would end a run over
+    a group of processes of their own, whose timeout is a day: ten minutes, nccl's default, would end a run over
     a long evaluation or a slow disk.
 
     Raises:
@@ -124,7 +124,7 @@ def on_first(action: Callable[[], str]) -> str:
 
 
 def _waiting_group() -> Any:
-    """Return the group in which ranks wait for rank 0, made where there is none yet; None where nobody waits."""
+    """Return the group in which ranks wait for rank 0, made where there is none yet; None where no rank waits."""
     if world_size() == 1 or not dist.is_gloo_available():
         return None
     world: Any = dist.group.WORLD
@@ -140,8 +140,8 @@ def resolve_together(
 ) -> Effective[Model, Layers]:
     """Return what `tttcfg.resolve` returns for the same arguments on rank 0, on every rank.
 
-    Rank 0 reads the files; its result travels as canonical text, and every rank holds the digest of what it understood
-    against rank 0's. Secrets and the tensors' verification stay on rank 0.
+    Rank 0 reads the files; its result travels as canonical text, and every rank compares the digest of what it read
+    from that with rank 0's. Secrets and the tensors' verification stay on rank 0.
 
     Raises:
         InputError, ContradictionError: As `tttcfg.resolve`, on every rank; or the family derives what its layers read
@@ -169,7 +169,7 @@ def _check_layers(effective: Effective) -> None:
 
 
 def agree(configuration: Any) -> None:
-    """Make sure that every rank holds the same configuration: an `Effective`, a `Document` or a `TrainingArgs`.
+    """Make sure that every rank has the same configuration: an `Effective`, a `Document` or a `TrainingArgs`.
 
     Raises:
         RankError: They differ; the problems name the settings and the ranks.
@@ -188,12 +188,12 @@ def same(values: Mapping[str, Any]) -> None:
     Raises:
         RankError: They differ; the problems name the values and the ranks, the first of many.
     """
-    said = [json.loads(text) for text in gather_texts(json.dumps(values))]
+    first, *others = [json.loads(text) for text in gather_texts(json.dumps(values))]
     problems = [
-        Problem("ranks", f"is {quote(said[0].get(name))} on rank 0 and {quote(other.get(name))} on rank {number}", name)
-        for number, other in enumerate(said)
-        for name in said[0] | other
-        if other.get(name) != said[0].get(name)
+        Problem("ranks", f"is {quote(first.get(name))} on rank 0 and {quote(other.get(name))} on rank {number}", name)
+        for number, other in enumerate(others, 1)
+        for name in first | other
+        if other.get(name) != first.get(name)
     ]
     if problems:
         more = len(problems) - _MOST
@@ -207,7 +207,7 @@ def log_once(logger: logging.Logger, level: int, message: str, *values: object) 
         logger.log(level, message, *values, stacklevel=2)
 
 
-def _told(error: Exception | None) -> str:
+def _error_text(error: Exception | None) -> str:
     if error is None:
         return ""
     if not isinstance(error, TttcfgError):
@@ -216,13 +216,13 @@ def _told(error: Exception | None) -> str:
     return json.dumps({"kind": type(error).__name__, "problems": problems})
 
 
-def _raised(told: Tree, number: int) -> TttcfgError:
+def _raised(values: Tree, number: int) -> TttcfgError:
     """Return the error of another rank."""
     kinds: dict[str, type[TttcfgError]] = {kind.__name__: kind for kind in _kinds(TttcfgError)}
-    if told["kind"] not in kinds:
-        reason = told.get("message") or "; ".join(one["message"] for one in told["problems"][:_SHOWN])
+    if values["kind"] not in kinds:
+        reason = values.get("message") or "; ".join(one["message"] for one in values["problems"][:_SHOWN])
         return RankError(Problem("ranks", f"rank {number} failed: {reason}"))
-    return kinds[told["kind"]](map(_problem, told["problems"]))
+    return kinds[values["kind"]](map(_problem, values["problems"]))
 
 
 def _kinds(kind: type[TttcfgError]) -> list[type[TttcfgError]]:
@@ -265,13 +265,12 @@ def _understood(tree: Tree, given: Family | None) -> Effective:
         for name, given in tree["origins"].items()
     }
     findings = tuple(_problem(one) for one in tree["findings"])
-    told = whole_digest(document.training, family, document.parts)
     effective = Effective(
         document.training,
         ttt,
         Origins(origins),
         findings,
-        told,
+        whole_digest(document.training, family, document.parts),
         tree["provenance"],
         parts=document.parts,
         carried=document.carried,

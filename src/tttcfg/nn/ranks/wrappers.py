@@ -1,4 +1,4 @@
-"""Modules that wrappers stand around, and the names that tensors have without them.
+"""Modules inside wrappers, and the names that tensors have without them.
 
 Activation checkpoints and `torch.compile` put a module of their own in the place of a layer, and so a part of their own
 into the names of its tensors. Files hold the names that the model has without them.
@@ -19,7 +19,7 @@ _PARTS = {"_orig_mod", "_checkpoint_wrapped_module"}
 
 
 def inside(module: nn.Module) -> nn.Module:
-    """Return the module that wrappers stand around, or the module itself."""
+    """Return the module inside wrappers, or the module itself."""
     while names := [_INSIDE[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in _INSIDE]:
         module = getattr(module, names[0])  # of a class, not of the type alone: sharding makes classes below it
     return module
