@@ -84,20 +84,20 @@ def test_optimiser_and_step_may_be_left_out(tmp_path: Path) -> None:
 def test_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> None:
     folder = Training(tmp_path).save()
     (folder / "consolidated" / "training_state.json").unlink()
-    with pytest.raises(InputError, match="load_checkpoint loads its weights alone"):
+    with pytest.raises(InputError, match="load its weights alone with load_checkpoint"):
         Training(tmp_path).checkpointer.resume(folder)
 
 
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (b"", "is no JSON"),
-        (b"{", "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
-        (b"[]", "is no training state"),
-        (b"{}", "is of another tttcfg: its format is null, and this version reads 2"),
-        (b'{"format": 1}', "is of another tttcfg: its format is 1, and this version reads 2; resume with the version"),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is not a training state"),
+        (b"{}", "has format null, of another version of tttcfg; this one reads 2"),
+        (b'{"format": 1}', "has format 1, of another version of tttcfg; this one reads 2; resume with the version"),
     ],
 )
 def test_a_training_state_that_cannot_be_read_says_so(broken: bytes, message: str, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_training_state_of_another_form_is_refused_and_nothing_is_changed(
     path.write_text(json.dumps(state))
     run = Training(tmp_path)
     before, drawn = values(run.model), torch.get_rng_state()
-    with pytest.raises(InputError, match=r"training_state\.json: is no training state .*; resume from another"):
+    with pytest.raises(InputError, match=r"training_state\.json: is not a training state .*; resume from another"):
         run.checkpointer.resume(folder)
     assert equal(values(run.model), before)
     assert torch.equal(torch.get_rng_state(), drawn)
@@ -253,14 +253,14 @@ def test_parameters_in_another_order_get_their_own_state(tmp_path: Path) -> None
 def test_parameters_of_no_model_are_refused_when_it_is_constructed(tmp_path: Path) -> None:
     run = Training(tmp_path)
     run.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
-    with pytest.raises(ContradictionError, match="build it after TTT and LoRA are in"):
+    with pytest.raises(ContradictionError, match="build it after adding TTT and LoRA"):
         run.checkpointer.save_checkpoint()
 
 
 def test_state_that_json_cannot_hold_is_refused(tmp_path: Path) -> None:
     run = Training(tmp_path)
     run.optimizer.param_groups[0]["strange"] = object()
-    with pytest.raises(InputError, match="holds 'object', which is not saved"):
+    with pytest.raises(InputError, match="has 'object' in its state, which cannot be saved"):
         run.checkpointer.save_checkpoint()
 
 
@@ -278,7 +278,7 @@ def test_training_does_not_go_on_from_numbers_that_are_not_finite(tmp_path: Path
     with torch.no_grad():
         parameter.fill_(torch.nan)
     folder = run.checkpointer.save_checkpoint()
-    with pytest.raises(InputError, match=rf"{name} had numbers that are not finite; resume from an earlier"):
+    with pytest.raises(InputError, match=rf"{name} had non-finite numbers; resume from an earlier"):
         run.checkpointer.resume(folder)
     (folder / "consolidated" / "manifest.json").unlink()  # as the message says, for whoever insists
     assert run.checkpointer.resume(folder).step == 0

@@ -125,7 +125,8 @@ def test_the_optimiser_may_be_left_out_by_the_family_s_own_field(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("family", "advice"), [(PLAIN, "give the Checkpointer none to resume without"), (LAYERED, "fresh=true starts")]
+    ("family", "advice"),
+    [(PLAIN, "construct the Checkpointer without it"), (LAYERED, "override fresh=true to start afresh")],
 )
 def test_a_state_without_an_optimiser_is_refused_with_what_to_do(
     family: Family[Any, Any], advice: str, tmp_path: Path
@@ -133,7 +134,7 @@ def test_a_state_without_an_optimiser_is_refused_with_what_to_do(
     run = Training(tmp_path, family)
     run.checkpointer.run = run.checkpointer.run.__class__(run.model, run.state)
     folder = run.save()
-    with pytest.raises(ContradictionError, match=f"optimizer: none was saved; {advice}"):
+    with pytest.raises(ContradictionError, match=f"optimizer: the checkpoint has none; {advice}"):
         Training(tmp_path, family).checkpointer.resume(folder)
 
 

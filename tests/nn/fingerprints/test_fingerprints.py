@@ -323,10 +323,10 @@ def test_a_checkpoint_without_a_fingerprint_is_not_compared(tmp_path: Path) -> N
     [
         ({"weights": "sha256:0"}, ContradictionError, "was made of weights of other names, shapes or dtypes"),
         ({"format": 3}, InputError, "is of a later tttcfg"),
-        ({"numbers": "none"}, InputError, "is no fingerprint"),
-        ({"parameters_in": "nothing"}, InputError, "is no fingerprint"),
-        ({"unseen": [1]}, InputError, "is no fingerprint"),
-        ({"input": {"tokens": 1}}, InputError, "is no fingerprint"),
+        ({"numbers": "none"}, InputError, "is not a fingerprint"),
+        ({"parameters_in": "nothing"}, InputError, "is not a fingerprint"),
+        ({"unseen": [1]}, InputError, "is not a fingerprint"),
+        ({"input": {"tokens": 1}}, InputError, "is not a fingerprint"),
     ],
 )
 def test_a_fingerprint_that_is_none_is_refused(

@@ -161,12 +161,12 @@ def _float64_state(state: Any, inputs: Any, options: Any) -> Any:
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (_float64, "outputs is torch.float64 [2, 2, 1, 5, 16], and has to be torch.float32 [2, 2, 1, 5, 16]"),
+        (_float64, "outputs is torch.float64 [2, 2, 1, 5, 16], but must be torch.float32 [2, 2, 1, 5, 16]"),
         (
             _float64_state,
-            "tensor 0 of the last state is torch.float64 [2, 2, 16, 64], and has to be torch.float32 [2, 2, 16, 64]",
+            "tensor 0 of the last state is torch.float64 [2, 2, 16, 64], but must be torch.float32 [2, 2, 16, 64]",
         ),
-        (_other_shape, "outputs is torch.float32 [2, 1, 1, 5, 16], and has to be torch.float32 [2, 2, 1, 5, 16]"),
+        (_other_shape, "outputs is torch.float32 [2, 1, 1, 5, 16], but must be torch.float32 [2, 2, 1, 5, 16]"),
     ],
 )
 def test_results_of_another_dtype_or_shape_are_refused_before_any_is_measured(run: Any, message: str) -> None:

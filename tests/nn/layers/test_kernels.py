@@ -130,15 +130,15 @@ def test_a_kernel_that_is_forgotten_takes_its_limits_along() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda y, _: y, "returned one Tensor, and has to return outputs and a tuple with the last state"),
-        (lambda y, last: (y, *last), "returned a tuple of 5, and has to return outputs and a tuple with the last"),
-        (lambda y, last: (y, last[:3]), "returned a last state of 3 tensors, and has to return 4, as it was given"),
+        (lambda y, _: y, "returned one Tensor, but must return outputs and a tuple with the last state"),
+        (lambda y, last: (y, *last), "returned a tuple of 5, but must return outputs and a tuple with the last"),
+        (lambda y, last: (y, last[:3]), "returned a last state of 3 tensors, but must return 4, as it was given"),
         (
             lambda y, last: (y[:, :, :1], last),
-            r"outputs is torch\.float32 \[2, 4, 1, 4, 16\], and has to be torch\.float32 \[2, 4, 2, 4, 16\]",
+            r"outputs is torch\.float32 \[2, 4, 1, 4, 16\], but must be torch\.float32 \[2, 4, 2, 4, 16\]",
         ),
         (lambda y, last: (y, (*last[:3], last[2])), r"tensor 3 of the last state is torch\.float32 \[2, 4, 64, 16\]"),
-        (lambda y, last: (y, (*last[:3], None)), "tensor 3 of the last state is no tensor, but one NoneType"),
+        (lambda y, last: (y, (*last[:3], None)), "tensor 3 of the last state is not a tensor but one NoneType"),
         (lambda y, last: (y.bfloat16(), last), r"outputs is torch\.bfloat16 "),
     ],
     ids=["outputs alone", "flat", "too few", "outputs", "state", "none", "type"],

@@ -96,7 +96,7 @@ def test_what_is_set_wrong_is_seen_through_wrappers(wrapper: Wrapper, tmp_path: 
     effective = resolved(tmp_path, LORA)
     model = wrapped(build(MODEL, effective), wrapper)
     inside(model.transformer.layers[0]).self_attn.context = 5
-    with pytest.raises(ContradictionError, match="layer 0 of the model looks back 5 tokens"):
+    with pytest.raises(ContradictionError, match="layer 0 of the model has the context 5"):
         Checkpointer(model, State(), tmp_path / "run", MODEL, training_args=effective)
     assert effective.ttt is not None
     with pytest.raises(ContradictionError, match="layer 1 has TTT already"):

@@ -96,7 +96,7 @@ def _of_types(model: nn.Module, wanted: tuple[torch.dtype, ...], key: str) -> It
             found = str(dtype).removeprefix("torch.")
             counted = f"{count} of the model's {live.total()} parameters are {found}, which rounds them"
             advice = f"build the model in {name}, or override {key}={found} on purpose"
-            yield Problem("contradiction", f"is {name}, but {counted}; {advice}", key)
+            yield Problem("contradiction", f"is {name}, but {counted}", key, advice=advice)
 
 
 def _holds(wide: torch.dtype, narrow: torch.dtype) -> bool:

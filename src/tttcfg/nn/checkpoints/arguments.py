@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import operator
 from collections.abc import Mapping
@@ -17,14 +18,12 @@ def configuration_of(training_args: Any, full_finetuning: bool) -> Document:
     """Return the configuration that was given as a document.
 
     Raises:
-        InputError: There is none, or it is no configuration.
+        InputError: There is none, or it is not a configuration.
         ContradictionError: In it not the whole model is trained, and `full_finetuning` was given.
     """
     if training_args is None:
-        message = (
-            "is missing: a checkpoint without its configuration cannot be restored; give what tttcfg.resolve returned"
-        )
-        raise InputError(Problem("missing", message, "training_args"))
+        message = "is missing, and a checkpoint without its configuration cannot be restored"
+        raise InputError(Problem("missing", message, "training_args", advice="give what tttcfg.resolve returned"))
     document = as_document(training_args)
     key = training_side(document.family).full_finetuning
     if full_finetuning and configured(document.family, document.training, key) is False:
@@ -37,20 +36,14 @@ def kept(number: Any) -> int | None:
     """Return how many checkpoints stay, as a number of Python's, whichever library's was given; None keeps all.
 
     Raises:
-        InputError: It is no whole number from 1 up.
+        InputError: It is not a whole number from 1.
     """
     if number is None:
         return None
-    try:
-        found = operator.index(number)
-    except TypeError:
-        raise InputError(
-            Problem("rejected", f"{number!r} is no whole number; give 1 or more, or None", "num_ckpt_keep")
-        ) from None
-    if found < 1:
-        message = f"{found} would keep no checkpoint; give 1 or more, or None"
-        raise InputError(Problem("rejected", message, "num_ckpt_keep"))
-    return found
+    with contextlib.suppress(TypeError):
+        if (found := operator.index(number)) >= 1:
+            return found
+    raise InputError(Problem("rejected", f"must be an integer of at least 1, or None, not {number!r}", "num_ckpt_keep"))
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Checkpointer:
-    """Saves a run's checkpoints, each with everything that is needed to use it and to go on with it.
+    """Saves a run's checkpoints, each with everything that is needed to use it and to resume from it.
 
         run_dir/checkpoints/run_….json                     the starts of this run, whose checkpoints it may prune
         run_dir/checkpoints/checkpoint_001000/consolidated/
@@ -138,14 +138,14 @@ class Checkpointer:
         return folder
 
     def resume(self, path: str | os.PathLike[str]) -> Resumed:
-        """Load weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
+        """Restore weights, optimiser, schedule, random numbers and step, as they were when a checkpoint was saved.
 
         The configuration's `reset_optimizer` leaves optimiser and schedule as they are, `reset_step` starts at step 0;
         another family's `TrainingSide` names its own fields.
         Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
 
         Raises:
-            InputError: The checkpoint holds no training state, has parameters that are not finite, or cannot be read.
+            InputError: The checkpoint holds no training state, has non-finite parameters, or cannot be read.
             ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
                 was changed.
         """
@@ -154,7 +154,7 @@ class Checkpointer:
     def _contents(self, save_only_lora: bool | None, dtype: torch.dtype | None) -> Contents:
         step = self.run.state.step
         if type(step) is not int or step < 0:
-            raise InputError(Problem("rejected", f"{quote(step)} is no whole number from 0 up", "state.step"))
+            raise InputError(Problem("rejected", f"must be an integer of at least 0, not {quote(step)}", "state.step"))
         return contents_of_save(self.run.model, self.document, self.model_config, save_only_lora, dtype)
 
     def _agreed(
@@ -272,7 +272,7 @@ def _defects(
 
 def _not_finite(names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{more} had numbers that are not finite" if names else ""
+    return f"{names[0]}{more} had non-finite numbers" if names else ""
 
 
 def _dtype_name(dtype: torch.dtype | None) -> str:

@@ -72,7 +72,7 @@ def contents_of_save(
         ContradictionError: The model is not of this configuration; all contradictions at once.
     """
     if dtype is not None and not (dtype in DTYPES and dtype.is_floating_point):
-        raise InputError(Problem("rejected", f"is {dtype}, in which no weights are written", "dtype"))
+        raise InputError(Problem("rejected", f"{dtype} is not a type that weights can be saved in", "dtype"))
     training, family = document.training, document.family
     side = training_side(family)
     if trained_only is None:
@@ -99,13 +99,12 @@ def contents_of_save(
 
 def _check_savable(tensors: Mapping[str, torch.Tensor], trained_only: bool, full_finetuning: object) -> None:
     if unsaved := sorted({str(one.dtype) for one in tensors.values()} - {str(one) for one in DTYPES}):
-        raise InputError(Problem("rejected", f"has tensors of {', '.join(unsaved)}, which are not written", "model"))
+        raise InputError(Problem("rejected", f"has tensors of {', '.join(unsaved)}, which cannot be saved", "model"))
     if not tensors and not trained_only:
         raise InputError(Problem("rejected", "has no tensors to save", "model"))
     if not tensors or (trained_only and full_finetuning):
-        message = "is trained in full" if tensors else "trains no parameter that an adapter file would hold"
-        advice = "save with save_only_lora=False"
-        raise InputError(Problem("rejected", f"the model {message}; {advice}", "save_only_lora"))
+        message = "the whole model is trained" if tensors else "no parameter of the model requires a gradient"
+        raise InputError(Problem("rejected", message, "save_only_lora", advice="save with save_only_lora=False"))
 
 
 def _as_saved(document: Document, merged: Mapping[str, Any], dtype: torch.dtype | None) -> Document:

@@ -95,7 +95,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
         path: Any path into a checkpoint.
         effective: What `tttcfg.resolve` returned for this checkpoint; or a `Document`, or a `TrainingArgs`.
 
-    A checkpoint of a model that had numbers which are not finite is loaded with a warning.
+    A checkpoint of a model that had non-finite numbers is loaded with a warning.
 
     Raises:
         InputError: There are no weights, or they cannot be read, by any rank; the model may hold some of them by then.
@@ -149,8 +149,11 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
         merged = family.knowledge.as_saved(lambda name: family.fields[name].get(saved.training), evidence)
     problems, deviations = _changed(effective, given, saved, {name: one.value for name, one in merged.items()})
     if found.model_config is not None and is_edited(Path(found.model_config)):
-        message = f"was changed since the checkpoint was saved; put it back, or delete {MANIFEST_NAME} if it is meant"
-        problems.append(Problem("binding", message, place=Place(found.model_config)))
+        message, advice = (
+            "was changed since the checkpoint was saved",
+            f"put it back, or delete {MANIFEST_NAME} if it is meant",
+        )
+        problems.append(Problem("binding", message, place=Place(found.model_config), advice=advice))
     problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
     built = derived or family.derive(training, *named)
     problems += departures(model, family, training, built, _trained_in(saved))
@@ -170,10 +173,10 @@ def _trained_in(saved: Document | None) -> torch.dtype | None:
 
 def _header(found: Checkpoint) -> Header:
     if not found.weights:
-        raise InputError(Problem("not_found", "holds no weights; there is nothing to load", place=Place(found.folder)))
+        raise InputError(Problem("not_found", "has no weights to load", place=Place(found.folder)))
     if isinstance(found.weights[0], Url):
-        message = "is a URL; download it, and load what was downloaded"
-        raise InputError(Problem("unreadable", message, place=found.weights[0]))
+        advice = "download it, and load what was downloaded"
+        raise InputError(Problem("unreadable", "is a URL", place=found.weights[0], advice=advice))
     header = read_weights(found.weights[0])
     if header.truncated is not None:
         raise InputError(header.truncated)
@@ -201,7 +204,7 @@ def _changed(
         where = f" ({origin.where})" if origin is not None and origin.where else ""
         message = f"is {quote(plain(now))}{where}, but the weights were saved with {quote(plain(then))}"
         advice = "resolve the configuration with this checkpoint, or override it there on purpose"
-        problems.append(Problem("contradiction", f"{message}; {advice}", field.name))
+        problems.append(Problem("contradiction", message, field.name, advice=advice))
     return problems, deviations
 
 

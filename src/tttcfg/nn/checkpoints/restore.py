@@ -72,6 +72,6 @@ def restore(
 def _model_config(path: str | os.PathLike[str], given: str | os.PathLike[str] | None) -> Mapping[str, Any]:
     name = given or find_checkpoint(path).model_config
     if name is None:
-        message = "has no config.json, so the model cannot be built; give model_config"
-        raise InputError(Problem("not_found", message, place=Place(os.fspath(path))))
+        message = "has no config.json, so the model cannot be built"
+        raise InputError(Problem("not_found", message, place=Place(os.fspath(path)), advice="give model_config"))
     return read_model_config(name)

@@ -1,4 +1,4 @@
-"""Going on with a run from a checkpoint, bit for bit as if it had never stopped."""
+"""Resuming a run from a checkpoint, bit for bit as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _CAP = 1 << 28
 
 
 class Resumed(NamedTuple):
-    """Where a run goes on.
+    """Where a run resumes.
 
     Attributes:
         step: The step that was done last.
         loaded: The weights that were loaded; None of merged ones, where the adapters came from the training state.
-        optimizer: Whether the optimiser goes on from its state.
-        random: Whether this rank's random generators go on from theirs.
+        optimizer: Whether the optimiser's state was restored.
+        random: Whether the states of this rank's random generators were.
     """
 
     step: int
@@ -73,8 +73,8 @@ def resets_of(document: Document) -> Resets:
     """Return what a configuration leaves as it is when a run resumes, by the fields that its family has for that."""
     family, side = document.family, training_side(document.family)
     optimizer, step = (configured(family, document.training, key) for key in (side.reset_optimizer, side.reset_step))
-    afresh = f"{side.reset_optimizer}=true starts afresh" if side.reset_optimizer else ""
-    return Resets(bool(optimizer), bool(step), afresh or "give the Checkpointer none to resume without")
+    afresh = f"override {side.reset_optimizer}=true to start afresh" if side.reset_optimizer else ""
+    return Resets(bool(optimizer), bool(step), afresh or "construct the Checkpointer without it")
 
 
 def resume(run: TrainingRun, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
@@ -100,7 +100,7 @@ def resume(run: TrainingRun, configuration: Any, path: str | os.PathLike[str]) -
 
 
 def _restored(run: TrainingRun, resets: Resets, saved: Tree, tensors: str) -> tuple[bool, bool]:
-    """Restore everything but weights and step; return whether the optimiser, and the random generators, go on."""
+    """Restore everything but weights and step; return whether optimiser and random generators were."""
     targets = tensors_of(run.model)
     optimizer = run.optimizer is not None and not resets.optimizer
     with reading(tensors) as tensor_of:
@@ -118,32 +118,23 @@ def _restored(run: TrainingRun, resets: Resets, saved: Tree, tensors: str) -> tu
 
 
 def _checked(run: TrainingRun, resets: Resets, found: Checkpoint) -> Tree:
-    """Return the training state of a checkpoint, having seen that all of it can be restored."""
+    """Return the training state of a checkpoint, having checked that all of it can be restored."""
     folder = Path(found.folder)
-    name = folder / STATE_NAME
+    name, place = folder / STATE_NAME, Place(str(folder))
     if not name.exists():
-        message = "holds no training state, so training cannot go on from it; load_checkpoint loads its weights alone"
-        raise InputError(Problem("not_found", message, place=Place(str(folder))))
+        message, advice = "has no training state to resume from", "load its weights alone with load_checkpoint"
+        raise InputError(Problem("not_found", message, place=place, advice=advice))
     if found_defect := defect(folder):
-        advice = f"resume from an earlier checkpoint, or delete {MANIFEST_NAME} to go on from this one all the same"
-        message = f"when it was saved, {found_defect}; {advice}"
-        raise InputError(Problem("rejected", message, place=Place(str(folder))))
-    data = read_bytes(name, _CAP)
-    try:
-        saved: Tree = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _broken(name, f"is no JSON ({error})") from None
-    if isinstance(saved, dict) and saved.get("format") != FORMAT:
-        message = f"is of another tttcfg: its format is {quote(saved.get('format'))}, and this version reads {FORMAT}"
-        advice = "resume with the version that wrote it, or load its weights alone with load_checkpoint"
-        raise InputError(Problem("version", f"{message}; {advice}", place=Place(str(name))))
+        advice = f"resume from an earlier checkpoint, or delete {MANIFEST_NAME} to resume from this one all the same"
+        raise InputError(Problem("rejected", f"when it was saved, {found_defect}", place=place, advice=advice))
+    saved = _read_state(name)
     try:
         _check_form(saved)
         problems = list(_misfits(run, resets, saved))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, TttcfgError):
             raise
-        raise _broken(name, f"is no training state ({type(error).__name__}: {error})") from None
+        raise _broken(name, f"is not a training state ({type(error).__name__}: {error})") from None
     tensors = read_header(folder / STATE_TENSORS_NAME)
     problems += _mismatched(run, tensors)
     if rank() == 0:  # what all ranks share need not be read by each of them
@@ -155,9 +146,23 @@ def _checked(run: TrainingRun, resets: Resets, found: Checkpoint) -> Tree:
     return saved
 
 
+def _read_state(name: Path) -> Tree:
+    try:
+        saved: Tree = json.loads(read_bytes(name, _CAP))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, TttcfgError):
+            raise
+        raise _broken(name, f"is not JSON ({error})") from None
+    if isinstance(saved, dict) and saved.get("format") != FORMAT:
+        message = f"has format {quote(saved.get('format'))}, of another version of tttcfg; this one reads {FORMAT}"
+        advice = "resume with the version that wrote it, or load its weights alone with load_checkpoint"
+        raise InputError(Problem("version", message, place=Place(str(name)), advice=advice))
+    return saved
+
+
 def _broken(name: Path, message: str) -> InputError:
     advice = "resume from another checkpoint, or load its weights alone with load_checkpoint"
-    return InputError(Problem("syntax", f"{message}; {advice}", place=Place(str(name))))
+    return InputError(Problem("syntax", message, place=Place(str(name)), advice=advice))
 
 
 def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
@@ -170,21 +175,21 @@ def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
     if found != digest:
         message = f"was not saved together with the {STATE_NAME} beside it: one of the two was replaced or copied here"
         advice = "put back what belongs there, or load the weights alone with load_checkpoint"
-        yield Problem("binding", f"{message}; {advice}", place=Place(header.name))
+        yield Problem("binding", message, place=Place(header.name), advice=advice)
 
 
 def _check_form(saved: Tree) -> None:
     """Fail, in one of many ways, where a training state lacks what restoring is going to read."""
     [str.strip(saved[key]) for key in (WEIGHTS, TENSORS)]
     if type(saved["step"]) is not int or saved["step"] < 0:
-        raise ValueError("step is no whole number from 0 up")
+        raise ValueError("step is not an integer of at least 0")
     if (optimizer := saved["optimizer"]) is not None:
         [dict.items(group) for group in optimizer["groups"]]
         [dict.items(state) for state in dict.values(optimizer["state"])]
     if saved["scheduler"] is not None:
         dict.items(saved["scheduler"])
     if not isinstance(saved["random"], list):
-        raise TypeError("random is no list")
+        raise TypeError("random is not a list")
     if rank() < len(saved["random"]):
         now = random_state()
         try:
@@ -194,14 +199,14 @@ def _check_form(saved: Tree) -> None:
 
 
 def _misfits(run: TrainingRun, resets: Resets, saved: Tree) -> Iterator[Problem]:
-    """Yield where the optimiser and schedule of a run cannot go on from what was saved."""
+    """Yield where the optimiser and schedule of a run cannot be restored from what was saved."""
     if run.optimizer is not None and not resets.optimizer:
         if saved["optimizer"] is None:
-            yield Problem("missing", f"none was saved; {resets.advice}", "optimizer")
+            yield Problem("missing", "the checkpoint has none", "optimizer", advice=resets.advice)
         else:
             yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
     if run.scheduler is not None and saved["scheduler"] is None and not resets.optimizer:
-        yield Problem("missing", f"none was saved; {resets.advice}", "scheduler")
+        yield Problem("missing", "the checkpoint has none", "scheduler", advice=resets.advice)
 
 
 def _mismatched(run: TrainingRun, header: Header) -> Iterator[Problem]:
@@ -210,13 +215,13 @@ def _mismatched(run: TrainingRun, header: Header) -> Iterator[Problem]:
     for name in (name for name in header.names if name.startswith(PARAMETERS)):
         own, shape = name.removeprefix(PARAMETERS), header.shape(name)
         if own not in targets or tuple(targets[own].shape) != shape:
-            yield Problem("contradiction", f"is no tensor of the model of shape {list(shape)}", own)
+            yield Problem("contradiction", f"is not a tensor of the model with the shape {list(shape)}", own)
 
 
 def _as_saved(configuration: Any, folder: Path) -> tuple[bool, Any]:
     """Return whether a checkpoint's weights are merged, and the configuration as it was when they were saved.
 
-    Saving changes settings that the saved weights no longer have; training goes on with those that it had.
+    Saving changes settings that the saved weights no longer have; training is resumed with those that it had.
     """
     saved = load_document(folder / DOCUMENT_NAME, as_document(configuration).family)
     changed = saved.provenance.get(CHANGED) or {}

@@ -59,7 +59,7 @@ def write_tensors(
     """Write a new file, durably; floating-point tensors in `dtype`, if given.
 
     Returns:
-        The names of tensors that hold, as they were written, numbers which are not finite.
+        The names of tensors that hold, as they were written, non-finite numbers.
     """
     non_finite = []
     start, _ = _start(tensors, dtype, metadata)

@@ -1,4 +1,4 @@
-"""What a run needs to go on as if it had never stopped: optimiser, schedule, random numbers, unrounded parameters.
+"""What a run needs to resume as if it had never stopped: optimiser, schedule, random numbers, unrounded parameters.
 
 Tensors go into a safetensors file, everything else into JSON; nothing is pickled. Names are those of the parameters,
 not the optimiser's numbers, so that another order of building the groups cannot mix them up.
@@ -56,7 +56,7 @@ class TrainingRun:
 
 
 def state_tensors(run: TrainingRun, contents: Contents) -> dict[str, torch.Tensor]:
-    """Return the tensors that going on needs beside the weights file, sharded as they are.
+    """Return the tensors that resuming needs beside the weights file, sharded as they are.
 
     Those are the optimiser's, and whatever the weights file holds rounded, or has merged; on every rank in one order.
 
@@ -78,7 +78,7 @@ def state_tensors(run: TrainingRun, contents: Contents) -> dict[str, torch.Tenso
 
 
 def state_values(run: TrainingRun) -> Tree:
-    """Return everything else that going on needs, as JSON values; of every rank its random generators. A collective.
+    """Return everything else that resuming needs, as JSON values; of every rank its random generators. A collective.
 
     Raises:
         InputError: Optimiser or schedule hold what cannot be saved; on every rank.
@@ -102,8 +102,11 @@ def names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, st
     groups = enumerate(optimizer.param_groups)
     foreign = [number for number, group in groups if any(id(one) not in names for one in group["params"])]
     if foreign:
-        message = f"groups {foreign} have parameters that are not the model's; build it after TTT and LoRA are in"
-        raise ContradictionError([Problem("contradiction", message, "optimizer")])
+        message, advice = (
+            f"groups {foreign} have parameters that are not the model's",
+            "build it after adding TTT and LoRA",
+        )
+        raise ContradictionError([Problem("contradiction", message, "optimizer", advice=advice)])
     return names
 
 
@@ -134,13 +137,13 @@ def plain_values(values: Any) -> Any:
     """Return values as JSON gives them back, tensors of one number as that number.
 
     Raises:
-        InputError: They hold something that JSON does not; it is named.
+        InputError: They have something that JSON has not; it is named.
     """
 
     def number(value: object) -> Any:
         if isinstance(value, torch.Tensor) and value.numel() == 1:
             return value.item()
-        message = f"holds {quote(type(value).__name__)}, which is not saved; training could not go on exactly"
+        message = f"has {quote(type(value).__name__)} in its state, which cannot be saved, so no run could resume"
         raise InputError(Problem("rejected", message, "optimizer"))
 
     return json.loads(json.dumps(values, default=number))
@@ -220,7 +223,7 @@ def random_state() -> Tree:
 
 
 def restore_random_state(saved: Tree) -> None:
-    """Let all random generators of this process go on from where they were."""
+    """Restore all random generators of this process."""
     version, internal, gauss = saved["python"]
     random.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(_tensor(saved["torch"]))

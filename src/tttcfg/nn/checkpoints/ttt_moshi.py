@@ -112,7 +112,7 @@ def _of_contexts(model: nn.Module, config: TTTConfig) -> Iterator[Problem]:
             name = "ttt_layer_context" if hybrid else "non_ttt_layer_context"
             wanted, found = getattr(config, name), getattr(attention, "context", None)
             if found != wanted:
-                message = f"is {wanted}, but layer {index} of the model looks back {quote(found)} tokens"
+                message = f"is {wanted}, but layer {index} of the model has the context {quote(found)}"
                 yield Problem("contradiction", message, f"ttt.{name}")
 
 

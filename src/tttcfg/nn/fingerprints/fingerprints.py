@@ -197,7 +197,9 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
                 "its fingerprint is of tttcfg 0.1, which read it otherwise, and computed other TTT layers"
             )
         if saved["format"] != FORMAT:
-            raise InputError(Problem("version", "is of a later tttcfg; pip install --upgrade tttcfg", place=str(name)))
+            raise InputError(
+                Problem("version", "is of a later tttcfg", place=str(name), advice="pip install --upgrade tttcfg")
+            )
         if "unavailable" not in saved:
             ProbeInput(**saved["input"])
             [getattr(torch, one) for one in (saved["computed_in"], saved["parameters_in"])]
@@ -206,7 +208,7 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(Problem("rejected", f"is no fingerprint: {error!r}", place=str(name))) from None
+        raise InputError(Problem("rejected", f"is not a fingerprint: {error!r}", place=str(name))) from None
     if found.weights and saved.get("weights") not in (None, read_weights(found.weights[0]).digest):
         message = f"was made of weights of other names, shapes or dtypes than {found.weights[0]}"
         raise ContradictionError([Problem("binding", message, place=str(name))])

@@ -80,11 +80,11 @@ def _misfits(found: Any, state: State, queries: torch.Tensor) -> Iterator[str]:
     """Yield what is wrong with the form of a kernel's results."""
     if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], (tuple, list)):
         made = f"a tuple of {len(found)}" if isinstance(found, tuple) else f"one {type(found).__name__}"
-        yield f"returned {made}, and has to return outputs and a tuple with the last state"
+        yield f"returned {made}, but must return outputs and a tuple with the last state"
         return
     outputs, last = found
     if len(last) != len(state):
-        yield f"returned a last state of {len(last)} tensors, and has to return {len(state)}, as it was given"
+        yield f"returned a last state of {len(last)} tensors, but must return {len(state)}, as it was given"
         return
     named = [("outputs", outputs, queries)]
     named += [
@@ -92,9 +92,9 @@ def _misfits(found: Any, state: State, queries: torch.Tensor) -> Iterator[str]:
     ]
     for name, one, due in named:
         if not isinstance(one, torch.Tensor):
-            yield f"{name} is no tensor, but one {type(one).__name__}"
+            yield f"{name} is not a tensor but one {type(one).__name__}"
         elif one.shape != due.shape or one.dtype != due.dtype:
-            yield f"{name} is {one.dtype} {list(one.shape)}, and has to be {due.dtype} {list(due.shape)}"
+            yield f"{name} is {one.dtype} {list(one.shape)}, but must be {due.dtype} {list(due.shape)}"
 
 
 _BUILT_IN = frozenset(KERNELS)

@@ -43,10 +43,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
         InputError: It is sharded by the first FSDP, whose flat parameters have lost their names.
     """
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
-        message = (
-            "is wrapped in FullyShardedDataParallel, which is not supported; use torch.distributed.fsdp.fully_shard"
+        message, advice = (
+            "is wrapped in FullyShardedDataParallel",
+            "shard it by torch.distributed.fsdp.fully_shard instead",
         )
-        raise InputError(Problem("rejected", message, "model"))
+        raise InputError(Problem("rejected", message, "model", advice=advice))
     sharded: bool = is_sharded_module(model)
     return model if sharded else inside(model)  # what is sharded runs from outside only
 

@@ -146,7 +146,7 @@ def resolve_together(
     Raises:
         InputError, ContradictionError: As `tttcfg.resolve`, on every rank; or the family derives what its layers read
             and does not declare the class, `Family(layers=…)`, so that other ranks could not read it.
-        RankError: A rank understood something else.
+        RankError: A rank read something else.
     """
     own: list[Effective[Model, Layers]] = []
 
@@ -164,8 +164,8 @@ def resolve_together(
 def _check_layers(effective: Effective) -> None:
     family, made = family_of(type(effective.training)), type(effective.ttt)
     if effective.ttt is not None and family.layers is not made:
-        message = f"derives {made.__name__} for its layers and does not declare it; give Family(layers={made.__name__})"
-        raise InputError(Problem("plugin", message, family.name))
+        message = f"derives {made.__name__} for its layers and does not declare it"
+        raise InputError(Problem("plugin", message, family.name, advice=f"give Family(layers={made.__name__})"))
 
 
 def agree(configuration: Any) -> None:
@@ -276,6 +276,6 @@ def _understood(tree: Tree, given: Family | None) -> Effective:
         carried=document.carried,
     )
     if effective.digest != tree["digest"] or json.loads(_text_of(effective)) != tree:
-        message = "this rank does not understand the configuration as rank 0 does; is it the same version of tttcfg?"
-        raise RankError(Problem("ranks", message))
+        message, advice = "this rank reads another configuration than rank 0", "run the same version of tttcfg on both"
+        raise RankError(Problem("ranks", message, advice=advice))
     return effective
