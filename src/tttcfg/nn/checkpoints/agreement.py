@@ -14,6 +14,7 @@ from tttcfg.documents.effective import Origin, Weights
 from tttcfg.errors import Problem
 from tttcfg.evidence.evidence import gather
 from tttcfg.family.family import Derived, Family
+from tttcfg.nn.checkpoints.tensor_file import dtype_name
 from tttcfg.nn.checkpoints.training_side import TrainingSide
 from tttcfg.nn.checkpoints.ttt_moshi import MoshiTrainingSide
 from tttcfg.safetensors.header import Header
@@ -56,10 +57,10 @@ def departures(
     Args:
         dtype: The type that the parameters may have on purpose, beside the configuration's.
     """
-    yield from training_side(family).departures(model, training, derived)
-    if (wanted := parameters_dtype(family, training)) is not None:
-        key = training_side(family).dtype
-        yield from _of_types(model, (wanted,) if dtype is None else (wanted, dtype), key)
+    side = training_side(family)
+    yield from side.departures(model, training, derived)
+    if (wanted := side.parameters_dtype(training)) is not None:
+        yield from _of_types(model, (wanted,) if dtype is None else (wanted, dtype), side.dtype)
 
 
 def training_side(family: Family) -> TrainingSide:
@@ -70,30 +71,13 @@ def training_side(family: Family) -> TrainingSide:
     return MoshiTrainingSide() if family is TTT_MOSHI else TrainingSide()
 
 
-def parameters_dtype(family: Family, training: Any) -> torch.dtype | None:
-    """Return the type that a configuration gives the parameters; None where it gives none."""
-    name = configured(family, training, training_side(family).dtype)
-    return None if name is None else torch_dtype(name)
-
-
-def torch_dtype(name: Any) -> torch.dtype | None:
-    """Return the floating-point type of a name; None where there is none."""
-    found = getattr(torch, str(name), None)
-    return found if isinstance(found, torch.dtype) and found.is_floating_point else None
-
-
-def configured(family: Family, training: Any, path: str) -> Any:
-    """Return the value of a field that the family's training side names by its path; None where that is empty."""
-    return family.fields[path].get(training) if path else None
-
-
 def _of_types(model: nn.Module, wanted: tuple[torch.dtype, ...], key: str) -> Iterator[Problem]:
     """Yield the types of parameters that round each of the types that were wanted; wider ones lose nothing."""
     live = Counter(one.dtype for one in model.parameters() if one.is_floating_point())
-    name = str(wanted[0]).removeprefix("torch.")
+    name = dtype_name(wanted[0])
     for dtype, count in live.items():
         if not any(_holds(dtype, one) for one in wanted):
-            found = str(dtype).removeprefix("torch.")
+            found = dtype_name(dtype)
             counted = f"{count} of the model's {live.total()} parameters are {found}, which rounds them"
             advice = f"build the model in {name}, or override {key}={found} on purpose"
             yield Problem("contradiction", f"is {name}, but {counted}", key, advice=advice)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tttcfg.documents.document import Document
 from tttcfg.errors import ContradictionError, InputError, Problem, quote
-from tttcfg.nn.checkpoints.agreement import configured, training_side
+from tttcfg.nn.checkpoints.agreement import training_side
 from tttcfg.resolving.families import as_document
 
 
@@ -25,10 +25,10 @@ def configuration_of(training_args: Any, full_finetuning: bool) -> Document:
         message = "is missing, and a checkpoint without its configuration cannot be restored"
         raise InputError(Problem("missing", message, "training_args", advice="give what tttcfg.resolve returned"))
     document = as_document(training_args)
-    key = training_side(document.family).full_finetuning
-    if full_finetuning and configured(document.family, document.training, key) is False:
+    side = training_side(document.family)
+    if full_finetuning and side.setting(document.training, side.full_finetuning) is False:
         message = "is false in the configuration, but Checkpointer was given full_finetuning=True"
-        raise ContradictionError([Problem("contradiction", message, key)])
+        raise ContradictionError([Problem("contradiction", message, side.full_finetuning)])
     return document
 
 

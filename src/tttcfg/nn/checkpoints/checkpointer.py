@@ -133,8 +133,8 @@ class Checkpointer:
         state = gathered(own)
         folder = Path(on_first(lambda: str(self._write(save, weights, state))))
         together(lambda: _wait_for(folder))
-        count, dtype_name = len(save.contents.header), _dtype_name(save.contents.dtype)
-        log_once(logger, logging.INFO, "saved %s: %d tensors in %s", folder, count, dtype_name)
+        in_type = "" if save.contents.dtype is None else f" in {save.contents.dtype}"
+        log_once(logger, logging.INFO, "saved %s: %d tensors%s", folder, len(save.contents.header), in_type)
         return folder
 
     def resume(self, path: str | os.PathLike[str]) -> Resumed:
@@ -174,7 +174,7 @@ class Checkpointer:
             "state.step": self.run.state.step,
             "num_ckpt_keep": self.keep,
             "save_only_lora": contents.trained_only,
-            "dtype": _dtype_name(contents.dtype),
+            "dtype": str(contents.dtype),
             "fingerprint": self.has_fingerprint,
             "optimizer": _kind(self.run.optimizer),
             "scheduler": _kind(self.run.scheduler),
@@ -273,10 +273,6 @@ def _defects(
 def _not_finite(names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more} had non-finite numbers" if names else ""
-
-
-def _dtype_name(dtype: torch.dtype | None) -> str:
-    return "the types of the model" if dtype is None else str(dtype)
 
 
 def _kind(one: object) -> str | None:

@@ -12,8 +12,8 @@ from torch import nn
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document
 from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.nn.checkpoints.agreement import configured, contradictions, departures, parameters_dtype, training_side
-from tttcfg.nn.checkpoints.tensor_file import DTYPES, header_of
+from tttcfg.nn.checkpoints.agreement import contradictions, departures, training_side
+from tttcfg.nn.checkpoints.tensor_file import DTYPES, dtype_name, header_of
 from tttcfg.nn.ranks.gather import tensors_of
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.paths import set_path, split
@@ -80,8 +80,8 @@ def contents_of_save(
     live = tensors_of(model)
     plan = {name: torch.empty(one.shape, dtype=one.dtype, device="meta") for name, one in live.items()}
     tensors = side.tensors(model, plan, trained_only)
-    _check_savable(tensors, trained_only, configured(family, training, side.full_finetuning))
-    given, dtype = dtype, dtype or parameters_dtype(family, training)
+    _check_savable(tensors, trained_only, side.setting(training, side.full_finetuning))
+    given, dtype = dtype, dtype or side.parameters_dtype(training)
     header = header_of(ADAPTERS_NAME if trained_only else WHOLE_NAME, tensors, dtype)
     merged = {} if trained_only else side.merged(training)
     saved = _as_saved(document, merged, dtype)
@@ -110,9 +110,9 @@ def _check_savable(tensors: Mapping[str, torch.Tensor], trained_only: bool, full
 def _as_saved(document: Document, merged: Mapping[str, Any], dtype: torch.dtype | None) -> Document:
     """Return the configuration that describes the saved weights, in their type and without what was merged."""
     training, family = document.training, document.family
-    changes, key = dict(merged), training_side(family).dtype
-    if key and dtype != parameters_dtype(family, training):
-        changes[key] = str(dtype).removeprefix("torch.")
+    changes, side = dict(merged), training_side(family)
+    if side.dtype and dtype is not None and dtype != side.parameters_dtype(training):
+        changes[side.dtype] = dtype_name(dtype)
     if not changes:
         return document
     values = training.model_dump()

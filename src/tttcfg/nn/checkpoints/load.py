@@ -20,10 +20,10 @@ from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
 from tttcfg.evidence.evidence import gather
 from tttcfg.evidence.readings import Proof
 from tttcfg.family.family import Derived
-from tttcfg.nn.checkpoints.agreement import contradictions, departures, torch_dtype, training_side
+from tttcfg.nn.checkpoints.agreement import contradictions, departures, training_side
 from tttcfg.nn.checkpoints.contents import CHANGED
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt, is_edited
-from tttcfg.nn.checkpoints.tensor_file import reading
+from tttcfg.nn.checkpoints.tensor_file import dtype_named, reading
 from tttcfg.nn.checkpoints.training_side import BASE
 from tttcfg.nn.ranks.gather import put, tensors_of, unwrapped
 from tttcfg.nn.ranks.ranks import log_once, together
@@ -168,7 +168,7 @@ def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
 def _trained_in(saved: Document | None) -> torch.dtype | None:
     """Return the type that the weights had in training, where they were saved in another one."""
     changed = saved.provenance.get(CHANGED) if saved is not None else None
-    return torch_dtype(changed.get(training_side(saved.family).dtype)) if saved and isinstance(changed, dict) else None
+    return dtype_named(changed.get(training_side(saved.family).dtype)) if saved and isinstance(changed, dict) else None
 
 
 def _header(found: Checkpoint) -> Header:

@@ -16,7 +16,7 @@ from tttcfg.documents.document import DOCUMENT_NAME, Document, load_document
 from tttcfg.documents.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError, quote
 from tttcfg.files.storage import read_bytes
-from tttcfg.nn.checkpoints.agreement import configured, training_side
+from tttcfg.nn.checkpoints.agreement import training_side
 from tttcfg.nn.checkpoints.contents import CHANGED
 from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
@@ -71,8 +71,8 @@ class Resets(NamedTuple):
 
 def resets_of(document: Document) -> Resets:
     """Return what a configuration leaves as it is when a run resumes, by the fields that its family has for that."""
-    family, side = document.family, training_side(document.family)
-    optimizer, step = (configured(family, document.training, key) for key in (side.reset_optimizer, side.reset_step))
+    side = training_side(document.family)
+    optimizer, step = (side.setting(document.training, key) for key in (side.reset_optimizer, side.reset_step))
     afresh = f"override {side.reset_optimizer}=true to start afresh" if side.reset_optimizer else ""
     return Resets(bool(optimizer), bool(step), afresh or "construct the Checkpointer without it")
 

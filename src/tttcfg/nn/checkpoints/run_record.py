@@ -2,8 +2,8 @@
 
 A start writes its identity into the manifest of every checkpoint that it saves. Its record, `run_IDENTITY.json` beside
 the checkpoints, lists the earlier starts whose checkpoints belong to the run as well, and replaces theirs. A copy of
-the whole folder has the record, so the run goes on there with what was copied. A copy of a single checkpoint has none,
-and after a copy of the folder both sides have new starts, so that neither owns what the other saves.
+the whole folder has the record, so the run continues there with what was copied. A copy of a single checkpoint has
+none, and after a copy of the folder both sides have new starts, so that neither owns what the other saves.
 Where a folder has several records of which none continues all others, as after copying two runs into each other, the
 next start owns nothing of what is there, and its own record replaces them.
 """
@@ -16,7 +16,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,19 +27,8 @@ _RECORD = re.compile(r"run_([0-9a-f]{32})\.json")
 _CAP = 1 << 24
 
 
-class _Record(NamedTuple):
-    path: Path
-    identity: str
-    owned: frozenset[str]
-    replaced: frozenset[str]
-
-    def continues(self, other: _Record) -> bool:
-        return other.identity in self.owned | self.replaced and other.identity != self.identity
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """One start of a run.
+class RunIdentity(NamedTuple):
+    """One start of a run, as its record has it.
 
     Attributes:
         identity: Of this start.
@@ -63,6 +51,10 @@ class RunIdentity:
         owned, replaced = sorted(self.owned), sorted(self.replaced)
         return {"written_by": f"tttcfg {__version__}", "owned": owned, "replaced": replaced}
 
+    def continues(self, other: RunIdentity) -> bool:
+        """Whether the record of another start is to be removed once this one's is written."""
+        return other.identity != self.identity and other.identity in self.owned | self.replaced
+
 
 def identity_in(folder: Path) -> RunIdentity:
     """Return the identity of a new start of the run whose checkpoints are in `folder`; nothing is written."""
@@ -83,20 +75,18 @@ def record_paths(folder: Path) -> list[Path]:
 
 def remove_continued(folder: Path, current: RunIdentity) -> None:
     """Remove the records that `current`, whose record was written, continues or replaces."""
-    for record in _records(folder):
-        if record.identity != current.identity and record.identity in current.owned | current.replaced:
-            with contextlib.suppress(OSError):
-                record.path.unlink()
+    for record in filter(current.continues, list(_records(folder))):
+        with contextlib.suppress(OSError):
+            (folder / record.name).unlink()
 
 
-def _records(folder: Path) -> Iterator[_Record]:
+def _records(folder: Path) -> Iterator[RunIdentity]:
     """Yield all records; one that cannot be read owns nothing, and is continued by none that does not name it."""
     for path in record_paths(folder):
-        identity, values = path.stem.removeprefix("run_"), {}
+        values: Any = None
         with contextlib.suppress(InputError, ValueError, RecursionError):
             values = json.loads(read_bytes(path, _CAP))
-        owned, replaced = (_texts(values, key) for key in ("owned", "replaced"))
-        yield _Record(path, identity, owned, replaced)
+        yield RunIdentity(path.stem.removeprefix("run_"), _texts(values, "owned"), _texts(values, "replaced"))
 
 
 def _texts(values: Any, key: str) -> frozenset[str]:

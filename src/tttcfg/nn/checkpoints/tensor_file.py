@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,6 +38,17 @@ DTYPES = {
 """The types that are written, and their names in a header."""
 SAMPLED = 64
 """Numbers of every tensor, and less than twice as many, that a sample takes: weights are too large to be hashed."""
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a type in configurations."""
+    return str(dtype).removeprefix("torch.")
+
+
+def dtype_named(name: Any) -> torch.dtype | None:
+    """Return the floating-point type of a name; None where there is none."""
+    found = getattr(torch, str(name), None)
+    return found if isinstance(found, torch.dtype) and found.is_floating_point else None
 
 
 def stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from tttcfg.errors import Problem
 from tttcfg.family.family import Derived
+from tttcfg.nn.checkpoints.tensor_file import dtype_named
 from tttcfg.nn.layers.lora import adapter_state_dict
 
 BASE = "base"
@@ -40,6 +42,14 @@ class TrainingSide:
         unknown = [name for name in vars(cls) if not name.startswith("_") and name not in known]
         if unknown:  # a misspelled name would otherwise compare nothing
             raise TypeError(f"{cls.__name__} has {', '.join(unknown)}; a training side has {', '.join(known)}")
+
+    def setting(self, training: Any, path: str) -> Any:
+        """Return the value of one of the fields above; None where its path is empty."""
+        return attrgetter(path)(training) if path else None
+
+    def parameters_dtype(self, training: Any) -> torch.dtype | None:
+        """Return the type that a configuration gives the parameters; None where it gives none."""
+        return dtype_named(self.setting(training, self.dtype))
 
     def saves_trained_only(self, training: Any) -> bool:
         """Return whether a save holds only what was trained, where `save_only_lora` is None."""
