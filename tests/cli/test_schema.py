@@ -78,7 +78,7 @@ def test_a_model_that_declares_too_little_gets_no_version(tmp_path: Path) -> Non
     before = project.contents()
     result = project.schema("new", "first version")
     assert result.code == 2
-    assert "bare declares no role, no unit, no description" in result.err
+    assert "bare declares no role, no description" in result.err
     assert project.contents() == before
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
-from tttcfg.schema.fields import Role, Section, config_fields, plain, sections, setting
+from tttcfg.schema.fields import Role, Section, Text, config_fields, plain, sections, setting
 from tttcfg.schema.paths import get_path, set_path
 from tttcfg.ttt_moshi.family import TTT_MOSHI, TrainingArgs, TTTConfig
 
@@ -21,8 +21,8 @@ class Inner(Section):
 
 class Sample(Section):
     inner: Inner = Inner()
-    names: tuple[str, ...] | None = setting(None, role=Role.TRAINING, unit="name", description="Some names.")
-    note: str = setting("", role=Role.RUN, unit="name", description="A note.")
+    names: tuple[str, ...] | None = setting(None, role=Role.TRAINING, unit="text", description="Some names.")
+    note: str = setting("", role=Role.RUN, description="A note.")
 
 
 @pytest.mark.parametrize("model", [TrainingArgs, TTTConfig])
@@ -33,11 +33,23 @@ def test_every_field_declares_role_unit_and_description(model: type[Section]) ->
         assert field.description.endswith("."), field.name
 
 
+def test_a_type_that_says_enough_needs_no_unit() -> None:
+    class Implied(Section):
+        on: bool | None = setting(None, role=Role.RUN, description="A switch.")
+        mode: Literal["fast", "slow"] = setting("fast", role=Role.RUN, description="A mode.")
+        note: Text | None = setting(None, role=Role.RUN, description="A note.")
+        folder: Text = setting("", role=Role.RUN, unit="path", description="A folder.")
+        rate: float = setting(1.0, role=Role.RUN, description="A number that does not say what it counts.")
+
+    units = [field.unit for field in config_fields(Implied).values()]
+    assert units == ["boolean", "fast, slow", "text", "path", ""]
+
+
 def test_a_switch_that_is_no_field_is_refused() -> None:
     class Mistaken(Section):
         SWITCH: ClassVar[str] = "enbled"
 
-        enabled: bool = setting(True, role=Role.RUN, unit="switch", description="A switch.")
+        enabled: bool = setting(True, role=Role.RUN, description="A switch.")
 
     with pytest.raises(TypeError, match="Mistaken has no field 'enbled', which SWITCH names"):
         config_fields(Mistaken)
@@ -50,7 +62,7 @@ def test_a_model_with_an_undeclared_field_is_refused(declared: Any) -> None:
     class Undeclared(Section):
         width: int = declared
 
-    with pytest.raises(TypeError, match=r"Undeclared\.width declares no role, unit and description"):
+    with pytest.raises(TypeError, match=r"Undeclared\.width declares no role and description"):
         config_fields(Undeclared)
 
 

@@ -258,7 +258,7 @@ def test_the_wording_of_a_released_description_may_be_improved(tmp_path: Path) -
 def test_every_missing_declaration_is_listed(project: Project) -> None:
     project.add_field("bare: bool = False\n    half: int = Field(3, description='Half.')")
     found = [fault["message"] for fault in project.faults() if fault["kind"] == "declaration"]
-    assert found == ["bare declares no role, no unit, no description", "half declares no role, no unit"]
+    assert found == ["bare declares no role, no description", "half declares no role, no unit"]
 
 
 def test_a_default_that_its_own_field_refuses_is_found(project: Project) -> None:

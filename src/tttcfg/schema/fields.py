@@ -88,16 +88,17 @@ class Section(BaseModel):
     )
 
 
-def setting(default: Any = ..., *, role: Role, unit: str, description: str, **constraints: Any) -> Any:
+def setting(default: Any = ..., *, role: Role, unit: str = "", description: str, **constraints: Any) -> Any:
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
 
     Args:
-        default: The value today's program takes where nobody gives one, or what it follows from; left out where there
-            is none.
-        unit: What the number counts (`tokens`, `seconds`, `1` for a plain ratio, `name`, `path`, `switch`).
+        default: The value that the current program takes where none is given, or a `Follows`; left out where there is
+            none.
+        unit: What a number counts (`tokens`, `seconds`; `dimensionless`), or what a text is (`path`). Left out where
+            the type is enough: booleans, choices, free text.
     """
     secret = role is Role.SECRET
-    declared: dict[str, Any] = {"x-role": role.value, "x-unit": unit}
+    declared: dict[str, Any] = {"x-role": role.value} | ({"x-unit": unit} if unit else {})
     if isinstance(default, Follows):
         declared["x-default"] = str(default)
         constraints["default_factory"] = default
@@ -115,9 +116,12 @@ class ConfigField(NamedTuple):
     name: str
     info: FieldInfo
     role: Role
-    unit: str
     get: Callable[[Any], Any]
     default: Any
+
+    @property
+    def unit(self) -> str:
+        return unit_of(self.info)
 
     @property
     def description(self) -> str:
@@ -157,6 +161,23 @@ class ConfigField(NamedTuple):
         return str in self._kinds
 
 
+def unit_of(info: FieldInfo) -> str:
+    """Return the unit that a field declares, else what its type implies: `boolean`, its choices, or `text`.
+
+    It is empty where the field has to declare one.
+    """
+    declared = info.json_schema_extra
+    if isinstance(declared, dict) and (unit := str(declared.get("x-unit", "")).strip()):
+        return unit
+    annotation: Any = info.annotation
+    kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
+    if kinds == [bool]:
+        return "boolean"
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return ", ".join(str(choice) for kind in kinds for choice in get_args(kind))
+    return "text" if all(kind is str or is_secret(kind) for kind in kinds) else ""
+
+
 def is_secret(kind: object) -> bool:
     """Whether a type hides its value."""
     return isinstance(kind, type) and hasattr(kind, "get_secret_value")
@@ -182,11 +203,10 @@ def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[ConfigField]:
             continue
         declared = info.json_schema_extra
         if not isinstance(declared, dict) or not info.description:
-            raise TypeError(f"{model.__name__}.{name} declares no role, unit and description; use setting()")
+            raise TypeError(f"{model.__name__}.{name} declares no role and description; use setting()")
         dotted = ".".join(path)
-        role, unit = Role(str(declared["x-role"])), str(declared["x-unit"])
         default = info.get_default(call_default_factory=True, validated_data={})
-        yield ConfigField(path, dotted, info, role, unit, attrgetter(dotted), default)
+        yield ConfigField(path, dotted, info, Role(str(declared["x-role"])), attrgetter(dotted), default)
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from typing_extensions import is_typeddict
 
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import RESERVED, model_schema
-from tttcfg.schema.fields import Role, alternatives, is_section
+from tttcfg.schema.fields import Role, alternatives, is_section, unit_of
 from tttcfg.schema_tools.faults import Fault
 
 _ROLES = [role.value for role in Role]
@@ -92,7 +92,7 @@ def _lacking(info: FieldInfo) -> Iterator[str]:
     said = _declared(info)
     if said.get("x-role") not in _ROLES:
         yield "role"
-    if not str(said.get("x-unit", "")).strip():
+    if not unit_of(info):
         yield "unit"
     if not (info.description or "").strip():
         yield "description"
