@@ -18,28 +18,28 @@ SMALL: dict[str, tuple[str, bytes, str]] = {
     "unknown key": ("yaml", b"seed: 1\nbatch_siz: 2\n", ":2:1: batch_siz: no setting has this name (did you mean"),
     "wrong type": ("yaml", b"seed: 1\nbatch_size: x\n", ":2:1: batch_size: 'x' is refused"),
     "out of range": ("yaml", b"ttt:\n  mini_batch_size: 0\n", ":2:3: ttt.mini_batch_size: 0 is refused"),
-    "duplicate key": ("yaml", b"seed: 1\nseed: 2\n", ":2:1: seed: stands twice; the first is in line 1"),
+    "duplicate key": ("yaml", b"seed: 1\nseed: 2\n", ":2:1: seed: is a duplicate key; the first is in line 1"),
     "tab": ("yaml", b"ttt:\n\tenable: true\n", ":2:1: a tab indents this line"),
     "byte-order mark": ("yaml", b"\xef\xbb\xbfseed: 1\n", ":1:1: starts with a byte-order mark"),
     "UTF-16": ("yaml", "seed: 1\n".encode("utf-16"), ":1:1: is UTF-16"),
     "Latin-1": ("yaml", b"seed: 1\nrun_dir: caf\xe9\n", ":2:13: byte 0xe9 is not UTF-8"),
-    "NaN": ("yaml", b"optim:\n  lr: .nan\n", ":2:7: optim.lr: .nan is no value"),
-    "infinity": ("yaml", b"optim: {lr: -.inf}\n", ":1:13: optim.lr: -.inf is no value"),
+    "NaN": ("yaml", b"optim:\n  lr: .nan\n", ":2:7: optim.lr: .nan is not a value"),
+    "infinity": ("yaml", b"optim: {lr: -.inf}\n", ":1:13: optim.lr: -.inf is not a value"),
     "too large a number": ("yaml", b"optim: {lr: 1e400}\n", ":1:13: optim.lr: '1e400' is too large"),
     "YAML 1.1": ("yaml", b"%YAML 1.1\n---\nseed: 1\n", ":2:1: only %YAML 1.2 is read"),
     "empty": ("yaml", b"", ": holds no configuration"),
     "comments only": ("yaml", b"# nothing\n# at all\n", ": holds no configuration"),
-    "lone surrogate": ("yaml", b'seed: 1\nrun_dir: "\\ud800"\n', ":2:10: run_dir: the text holds a lone surrogate"),
+    "lone surrogate": ("yaml", b'seed: 1\nrun_dir: "\\ud800"\n', ":2:10: run_dir: the text has a lone surrogate"),
     "JSON syntax": ("json", b'{"seed": 1,\n "x" 2}', ":2:6: a colon is missing here"),
-    "JSON duplicate": ("json", b'{"seed": 1,\n "seed": 2}', ":2:2: seed: stands twice; the first is in line 1"),
-    "JSON NaN": ("json", b'{"optim": {"lr": NaN}}', ":1:18: optim.lr: NaN is no value"),
-    "JSON surrogate": ("json", b'{"run_dir": "\\udc00"}', ":1:13: run_dir: the text holds a lone surrogate"),
+    "JSON duplicate": ("json", b'{"seed": 1,\n "seed": 2}', ":2:2: seed: is a duplicate key; the first is in line 1"),
+    "JSON NaN": ("json", b'{"optim": {"lr": NaN}}', ":1:18: optim.lr: NaN is not a value"),
+    "JSON surrogate": ("json", b'{"run_dir": "\\udc00"}', ":1:13: run_dir: the text has a lone surrogate"),
     "JSON empty": ("json", b" \n", ": holds no configuration"),
     "JSON encoding": ("json", b'{"run_dir": "\xff"}', ":1:14: byte 0xff is not UTF-8"),
     "TOML syntax": ("toml", b"seed = 1\nx = \n", ":2:5: Invalid value"),
     "TOML date": ("toml", b"seed = 1\nrun_dir = 2020-01-01\n", ":2:1: run_dir: '2020-01-01' is a date or time"),
     "TOML duplicate": ("toml", b"seed = 1\nseed = 2\n", ":2:"),
-    "TOML infinity": ("toml", b"[optim]\nlr = inf\n", ":2:1: optim.lr: inf is no value"),
+    "TOML infinity": ("toml", b"[optim]\nlr = inf\n", ":2:1: optim.lr: inf is not a value"),
     "TOML comments": ("toml", b"# nothing\n", ": holds no configuration"),
 }
 BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
@@ -162,10 +162,10 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 DOCUMENTS: dict[str, tuple[bytes, str]] = {
-    "duplicate": (b'{"batch_size": 1, "batch_size": 2}', "batch_size: stands twice"),
+    "duplicate": (b'{"batch_size": 1, "batch_size": 2}', "batch_size: is a duplicate key"),
     "not UTF-8": (b'{"run_dir": "\xff"}', ":1:14: byte 0xff is not UTF-8"),
     "byte-order mark": (b"\xef\xbb\xbf{}", "starts with a byte-order mark"),
-    "NaN": (b'{"batch_size": NaN}', ":1:16: batch_size: NaN is no value"),
+    "NaN": (b'{"batch_size": NaN}', ":1:16: batch_size: NaN is not a value"),
     "surrogate": (b'{"run_dir": "\\ud800"}', "lone surrogate"),
     "deep": (b"[" * 60_000, ":1:66: is nested deeper than 64 levels"),
     "empty": (b"", "holds no configuration"),
@@ -202,7 +202,7 @@ def test_a_bad_model_config_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 OVERRIDES = {
-    "batch_size=.nan": "batch_size: .nan is no value",
+    "batch_size=.nan": "batch_size: .nan is not a value",
     "ttt.layers=" + "[" * 60_000: "is nested deeper than 64 levels",
     "ttt.layers=[" + "1," * 40_000 + "]": "a value may have 65,536",
     "ttt={a: &a [*a]}": "the alias 'a' contains itself",
@@ -226,7 +226,7 @@ def test_an_override_file_has_the_same_cap_as_a_configuration(tmp_path: Path) ->
 
 def test_an_override_that_is_not_utf8_is_refused() -> None:
     broken = os.fsdecode(b"ttt.layers=[\xff]")
-    assert "the text holds a lone surrogate" in refused("resolve", broken)
+    assert "the text has a lone surrogate" in refused("resolve", broken)
 
 
 def test_nothing_is_written_where_the_input_is_bad(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_all_duplicates_and_bad_numbers_are_named_at_once() -> None:
 
 
 def test_a_duplicate_names_the_line_of_the_first() -> None:
-    with pytest.raises(InputError, match=r"file:3:1: a: stands twice; the first is in line 1"):
+    with pytest.raises(InputError, match=r"file:3:1: a: is a duplicate key; the first is in line 1"):
         read_json('{"a": 1,\n"b": 2,\n"a": 3}', "file")
 
 

@@ -28,10 +28,10 @@ seed = 2
 """
 REFUSED = {
     "a = 1\na = 2": "file:2:6: Cannot overwrite a value",
-    "a = 1979-05-27": "file:1:1: a: '1979-05-27' is a date or time; no setting is one",
-    "a = 07:32:00": "file:1:1: a: '07:32:00' is a date or time; no setting is one",
-    "[x]\na = [nan, inf]": "file:2:1: x.a.0: nan is no value a setting can have\n"
-    "file:2:1: x.a.1: inf is no value a setting can have",
+    "a = 1979-05-27": "file:1:1: a: '1979-05-27' is a date or time, and no setting is",
+    "a = 07:32:00": "file:1:1: a: '07:32:00' is a date or time, and no setting is",
+    "[x]\na = [nan, inf]": "file:2:1: x.a.0: nan is not a value of any setting\n"
+    "file:2:1: x.a.1: inf is not a value of any setting",
     'a = "x': "file:1:7: Unterminated string",
     "a = ": "file:1:5: Invalid value",
     "a = " + "[" * 3000 + "]" * 3000: "file:1:69: is nested deeper than 64 levels",

@@ -41,21 +41,21 @@ VALUES: dict[str, Any] = {
     "|\n  x\n  y\n": "x\ny\n",
 }
 REFUSED = {
-    "a: 1\na: 2": "file:2:1: a: stands twice; the first is in line 1",
-    "x:\n  a: 1\n  a: 2": "file:3:3: x.a: stands twice; the first is in line 2",
-    "<<: {a: 1}\n<<: {b: 2}": "file:2:1: <<: stands twice; the first is in line 1",
+    "a: 1\na: 2": "file:2:1: a: is a duplicate key; the first is in line 1",
+    "x:\n  a: 1\n  a: 2": "file:3:3: x.a: is a duplicate key; the first is in line 2",
+    "<<: {a: 1}\n<<: {b: 2}": "file:2:1: <<: is a duplicate key; the first is in line 1",
     "<<: 1": "file:1:5: << takes a mapping, or a list of mappings",
-    "a: *b": "file:1:4: no anchor is called 'b'",
+    "a: *b": "file:1:4: there is no anchor 'b'",
     "a: &a [*a]": "file:1:8: the alias 'a' contains itself",
     "a: &a {<<: *a}": "file:1:12: the alias 'a' contains itself",
-    "a: !!set {b, c}": "file:1:4: the tag 'tag:yaml.org,2002:set' is not read; configurations hold plain data",
-    "a: !!python/tuple [1]": "file:1:4: the tag 'tag:yaml.org,2002:python/tuple' is not read; "
-    "configurations hold plain data",
-    "a: !x 1": "file:1:4: a: the tag '!x' is not read; configurations hold plain data",
-    "!x a: 1": "file:1:1: the tag '!x' is not read; keys are plain text",
-    "? [a]\n: 1": "file:1:3: a key must be written out as text, not an alias, list or mapping",
+    "a: !!set {b, c}": "file:1:4: the tag 'tag:yaml.org,2002:set' is not supported; configurations are plain data",
+    "a: !!python/tuple [1]": "file:1:4: the tag 'tag:yaml.org,2002:python/tuple' is not supported; "
+    "configurations are plain data",
+    "a: !x 1": "file:1:4: a: the tag '!x' is not supported; configurations are plain data",
+    "!x a: 1": "file:1:1: the tag '!x' is not supported; configurations are plain data",
+    "? [a]\n: 1": "file:1:3: a key must be plain text, not an alias, list or mapping",
     "a: 1\n---\nb: 2": "file:2:1: a second document starts here; a configuration file holds one",
-    "a: \x07": "file:1:4: the control character U+0007 may not stand in YAML",
+    "a: \x07": "file:1:4: the control character U+0007 is not allowed in YAML",
     "%YAML 1.1\n---\na: 1": "file:2:1: only %YAML 1.2 is read; remove the directive",
     "%TAG ! x:\n---\na: 1": "file:2:1: only %YAML 1.2 is read; remove the directive",
     "a: [1": "file:1:6: while parsing a flow sequence expected ',' or ']', but got '<stream end>'",
@@ -63,8 +63,8 @@ REFUSED = {
     "text": "file:1:1: holds 'text', not a mapping of keys to values",
     "": "file: holds no configuration",
     "---\n...": "file: holds no configuration",
-    '"\\ud800": 1\nb: .nan': "file:1:1: the text holds a lone surrogate, which UTF-8 cannot hold\n"
-    "file:2:4: b: .nan is no value a setting can have",
+    '"\\ud800": 1\nb: .nan': "file:1:1: the text has a lone surrogate, which UTF-8 cannot encode\n"
+    "file:2:4: b: .nan is not a value of any setting",
 }
 
 

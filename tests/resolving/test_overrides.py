@@ -47,10 +47,10 @@ REFUSED = {
     "=1": "override 1: '=1' is not KEY=VALUE",
     "batch_size=@": "names no file after @",
     "batch_size=@no/such/file": "no/such/file: batch_size: there is no such file",
-    "optim.lr=.inf": "optim.lr: .inf is no value a setting can have",
+    "optim.lr=.inf": "optim.lr: .inf is not a value of any setting",
     "ttt.layers=[1": "ttt.layers:1:3: ttt.layers: while parsing a flow sequence",
-    "data.train_data=\udcff": "the text holds a lone surrogate",
-    "ttt.layers=[\udcff]": "the text holds a lone surrogate",
+    "data.train_data=\udcff": "the text has a lone surrogate",
+    "ttt.layers=[\udcff]": "the text has a lone surrogate",
 }
 
 

@@ -162,7 +162,7 @@ def test_an_index_beyond_the_cap_is_not_fetched(files: dict[str, bytes]) -> None
 
 def test_a_document_is_read_from_a_url_by_the_rules_of_files(files: dict[str, bytes]) -> None:
     files["any.json"] = b'{"seed": 5, "seed": 6}'
-    with pytest.raises(InputError, match=r"counted://any\.json:1:13: seed: stands twice"):
+    with pytest.raises(InputError, match=r"counted://any\.json:1:13: seed: is a duplicate key"):
         tttcfg.load_document("counted://any.json")
     files["any.json"] = b'{"seed": 5}'
     assert tttcfg.resolve(config="counted://any.json").training.seed == 5

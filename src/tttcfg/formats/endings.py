@@ -19,7 +19,7 @@ def read_file(path: str | os.PathLike[str]) -> Tree:
     """Read a configuration file, at a URL too: JSON for `.json`, TOML for `.toml`, YAML for everything else.
 
     Raises:
-        InputError: The file cannot be read, or what it holds is no mapping of plain values.
+        InputError: The file cannot be read, or its content is not a mapping of plain values.
     """
     name = address(path)
     kind = _kind(name)
@@ -32,7 +32,7 @@ def read_value(path: str) -> tuple[Any, tuple[Problem, ...]]:
     """Read a file that holds a value of any kind: a TOML table, or anything in YAML, which has JSON in it.
 
     Returns:
-        The value, and what there is to know about it.
+        The value, and notes on it.
     """
     text = decode(read_bytes(path, YAML_CAP), path)
     if _kind(path) == "toml":
@@ -44,10 +44,10 @@ def parse_value(text: str, name: str) -> tuple[Any, tuple[Problem, ...]]:
     """Read a value of any kind from YAML text.
 
     Returns:
-        The value, and what there is to know about it.
+        The value, and notes on it.
 
     Raises:
-        InputError: The text is too long or no plain YAML.
+        InputError: The text is too long or is not plain YAML.
     """
     if len(text) > YAML_CAP:
         message = f"has {len(text):,} characters; a value may have {YAML_CAP:,}"

@@ -19,8 +19,8 @@ def sections_html(title: str, notes: Iterable[str], columns: Row, sections: Mapp
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, rows))}</tbody></table></details>"
         for name, rows in sections.items()
     )
-    told = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"<div><p><strong>{escape(title)}</strong></p>{told and f'<ul>{told}</ul>'}{body}</div>"
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<div><p><strong>{escape(title)}</strong></p>{items and f'<ul>{items}</ul>'}{body}</div>"
 
 
 def _row(cells: Row) -> str:

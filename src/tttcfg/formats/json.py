@@ -16,15 +16,21 @@ _DECODER: Any = JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
+_TEXT_ERRORS = {
+    "Unterminated": "this text in double quotes is not closed",
+    "Invalid control": "a control character is not escaped; write \\n for a line break, \\t for a tab",
+    "Invalid": "this escape sequence is not valid; write \\\\ for a backslash",
+}
+"""What the decoder's messages of texts begin with, and ours."""
 _WORD = re.compile(r"[A-Za-z_+\-0-9.]+")
 
 
 def read_leniently(text: str) -> Any:
-    """Return what JSON text holds, of which somebody knows what is wrong in it: NaN is read, a long number stays text.
+    """Return what a JSON text holds where its faults are known: NaN is read, and a long number stays text.
 
     Raises:
-        ValueError: It is no JSON.
-        RecursionError: It is nested deeper than Python's own reader goes.
+        ValueError: It is not valid JSON.
+        RecursionError: It is nested too deep for Python's own reader.
     """
     return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < MAX_DIGITS else digits)
 
@@ -33,7 +39,7 @@ def read_json(text: str, file: str) -> Tree:
     """Read a JSON object.
 
     Raises:
-        InputError: It is none; duplicate keys and bad numbers are all named, a syntax error ends the reading.
+        InputError: It is not one: with all duplicate keys and bad numbers, up to the first syntax error.
     """
     if not text.strip():
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
@@ -94,7 +100,8 @@ class _Reader:
         try:
             value, end = _DECODER.parse_string(self.text, index + 1, True)
         except JSONDecodeError as error:
-            raise self.fail(error.msg, error.pos) from None
+            kind = next(message for start, message in _TEXT_ERRORS.items() if error.msg.startswith(start))
+            raise self.fail(kind, error.pos) from None
         try:
             checked_text(value, self.place(index))
         except InputError as error:
@@ -116,7 +123,7 @@ class _Reader:
         if word and word.group() in _WORDS:
             return _WORDS[word.group()], word.end()
         if word and word.group().lstrip("+-") in ("NaN", "Infinity", "inf", "nan"):
-            self.problem("not_finite", f"{word.group()} is no value a setting can have", index, dotted(path))
+            self.problem("not_finite", f"{word.group()} is not a value of any setting", index, dotted(path))
             return 0.0, word.end()
         raise self.fail("a value is missing or misspelt here", index)
 
@@ -131,7 +138,7 @@ class _Reader:
             key, after = self.string(end, path)
             here = (*path, key)
             if key in values:
-                message = f"stands twice; the first is in line {self.places[here].line}"
+                message = f"is a duplicate key; the first is in line {self.places[here].line}"
                 self.problem("duplicate_key", message, end, dotted(here))
             self.places.setdefault(here, self.place(end))
             after = self.skip(after)

@@ -1,4 +1,4 @@
-"""Values of Python programs as the plain ones that files hold."""
+"""Values of Python programs as plain ones, which files can hold."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plain_tree(value: Any, key: str) -> Any:
     paths, and scalars of other libraries that equal one of Python's.
 
     Raises:
-        InputError: It is or holds something else; the problem names the key, and the call that makes it plain.
+        InputError: It is or holds something else; the problem has the key, and the call that makes it plain.
     """
     if type(value) in _SCALARS:
         return value
@@ -68,7 +68,7 @@ def plain_tree(value: Any, key: str) -> Any:
 
 
 def _fields_of(value: Any) -> Mapping[Any, Any] | None:
-    """Return what an object holds by name, or None where it is no such object."""
+    """Return the fields of an object by name; None where it has none."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):
@@ -80,7 +80,7 @@ def _fields_of(value: Any) -> Mapping[Any, Any] | None:
 
 def is_namespace(value: Any) -> bool:
     """Whether `value` is what `argparse` makes, or a plain namespace."""
-    argparse = sys.modules.get("argparse")  # whoever has one has imported it
+    argparse = sys.modules.get("argparse")  # where there is a Namespace, its module is imported
     return isinstance(value, SimpleNamespace) or (argparse is not None and isinstance(value, argparse.Namespace))
 
 
@@ -92,9 +92,11 @@ def _mapping(value: Mapping[Any, Any], key: str) -> Tree:
         path = f"{key}.{name}".strip(".")
         try:
             one = value[name]
-        except Exception as error:  # of any class: OmegaConf's look up values that are not there yet
-            said = str(error).partition("\n")[0]
+        except (
+            Exception
+        ) as error:  # of any class: mappings such as OmegaConf's look values up, and raise errors of theirs
+            reason = str(error).partition("\n")[0]
             advice = "resolve it first, as OmegaConf.to_container(…, resolve=True, throw_on_missing=True) does"
-            raise InputError(Problem("rejected", f"cannot be read: {said}; {advice}", path)) from None
+            raise InputError(Problem("rejected", f"cannot be read: {reason}; {advice}", path)) from None
         tree[str(name)] = plain_tree(one, path)
     return tree

@@ -1,4 +1,4 @@
-"""From bytes to text: plain UTF-8, and what every format refuses alike."""
+"""From bytes to text: plain UTF-8, and what every format refuses."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _MAX_KEY = 200
 
 
 class Tree(NamedTuple):
-    """What a file says: plain values, the place of every key by its path, and what there is to know about them.
+    """The content of a file: plain values, the place of every key by its path, and notes on values.
 
-    `as_text` has, by path, how numbers are written that are none to readers of YAML 1.1.
+    `as_text` has, by path, how numbers are written that readers of YAML 1.1 take for text.
     """
 
     values: dict[str, Any]
@@ -43,7 +43,7 @@ class Tree(NamedTuple):
     as_text: Mapping[Path, str] = {}
 
     def place(self, path: Path) -> Place:
-        """Return where `path`, or the nearest section that holds it, stands in the file."""
+        """Return the place of `path` in the file, or of the nearest section that holds it."""
         for depth in range(len(path), 0, -1):
             if path[:depth] in self.places:
                 return self.places[path[:depth]]
@@ -51,7 +51,7 @@ class Tree(NamedTuple):
 
 
 def decode(data: bytes, file: str) -> str:
-    """Return `data` as text, or raise an InputError that says which other encoding it looks like."""
+    """Return `data` as text, or raise an InputError with the encoding that it may have."""
     if data.startswith(LFS_POINTER):
         raise InputError(lfs_pointer(file))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -80,7 +80,7 @@ def scalar(text: str, place: Place | str = "") -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if _NOT_FINITE.fullmatch(text):
-        raise InputError(Problem("not_finite", f"{text} is no value a setting can have", place=place))
+        raise InputError(Problem("not_finite", f"{text} is not a value of any setting", place=place))
     if _INTEGER.fullmatch(text):
         return integer(text, place)
     if _FLOAT.fullmatch(text):
@@ -89,16 +89,16 @@ def scalar(text: str, place: Place | str = "") -> Any:
 
 
 def octal_elsewhere(text: str, key: str, place: Place | str) -> Problem | None:
-    """Return what to know of a number that begins with 0: YAML 1.2 counts it in tens, YAML 1.1 in eights."""
+    """Return a note on a number that begins with 0: it is decimal in YAML 1.2, and octal in YAML 1.1."""
     if not _ZEROS.fullmatch(text):
         return None
     return Problem("number", f"{text} is {int(text)} here, and another number to readers of YAML 1.1", key, place)
 
 
 def is_text_elsewhere(text: str, value: Any) -> bool:
-    """Whether a plain scalar that is a number here is text to readers of YAML 1.1, and so is text where they wrote it.
+    """Whether a plain scalar that is a number here is text to readers of YAML 1.1, written without quotes.
 
-    PyYAML is one of them: it writes the text `1e+100` without quotes, and reads `1e-4` as text.
+    PyYAML is one of them: it writes the text `1e+100` so, and reads `1e-4` as text.
     """
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not _NUMBER_ELSEWHERE.fullmatch(text)
 
@@ -112,7 +112,7 @@ def integer(text: str, place: Place | str) -> int:
 
 
 def dotted(path: Path) -> str:
-    """Return a path as problems name it, clipped: hostile keys are long, and problems many."""
+    """Return a path as the key of a problem, clipped: hostile keys are long, and problems many."""
     key = ".".join(path)
     return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 1] + "…"
 
@@ -124,7 +124,7 @@ def finite(value: float, text: str, place: Place | str) -> float:
 
 
 def checked_text(value: str, place: Place | str) -> str:
-    """Return `value`, or raise an InputError where it holds half a surrogate pair, which no file can keep."""
+    """Return `value`, or raise an InputError where it has a lone surrogate, which UTF-8 cannot encode."""
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(Problem("encoding", "the text holds a lone surrogate, which UTF-8 cannot hold", place=place))
+        raise InputError(Problem("encoding", "the text has a lone surrogate, which UTF-8 cannot encode", place=place))
     return value

@@ -1,10 +1,13 @@
-"""TOML, with the place of every key that stands on a line of its own."""
+"""TOML, with the place of every key that is on a line of its own."""
 
 from __future__ import annotations
 
 import math
 import re
 import sys
+from collections.abc import Iterator
+from datetime import date, time
+from itertools import islice
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
@@ -26,7 +29,7 @@ def read_toml(text: str, file: str) -> Tree:
     """Read a TOML document.
 
     Raises:
-        InputError: Its syntax is wrong, or it holds what no setting can have: dates, NaN, infinity.
+        InputError: Its syntax is wrong, or it has values that no setting can have: dates, NaN, infinity.
     """
     _refuse_long_keys(text, file)
     try:
@@ -44,8 +47,10 @@ def read_toml(text: str, file: str) -> Tree:
     if not values:
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
     tree = Tree(values, _places(text, file), file)
-    _count(values, file)
-    problems = _problems(values, (), tree)
+    nodes = list(islice(_nodes(values, ()), MAX_NODES + 1))
+    if len(nodes) > MAX_NODES:
+        raise InputError(Problem("too_large", f"holds more than {MAX_NODES:,} values", place=Place(file)))
+    problems = [problem for path, value in nodes if (problem := _problem(path, value, tree))]
     if problems:
         raise InputError(problems)
     return tree
@@ -66,7 +71,7 @@ def _too_deep(at: tuple[int, int], file: str) -> Problem:
 
 
 def _depths(text: str) -> tuple[int, int]:
-    """Return the line and column of the bracket that goes beyond the cap, or nothing known."""
+    """Return the line and column of the bracket that goes beyond the cap; zeros where there is none."""
     depth = 0
     for bracket in re.finditer(r"[\[\]{}]", text):
         depth += 1 if bracket.group() in "[{" else -1
@@ -93,7 +98,7 @@ def _places(text: str, file: str) -> dict[Path, Place]:
 
 
 def _still_open(line: str, quotes: str) -> str:
-    """Return the triple quotes of the text that goes on after `line`, if any; `quotes` is open before it."""
+    """Return the triple quotes that are open after `line`, if any; `quotes` is open before it."""
     for found in re.findall(r'"""|\'\'\'', line):
         quotes = "" if found == quotes else quotes or found
     return quotes
@@ -103,34 +108,28 @@ def _split(name: str) -> Path:
     return tuple(part.strip() for part in name.split("."))
 
 
-def _count(values: dict[str, Any], file: str) -> None:
-    nodes, waiting = 0, list[Any]([values])
-    while waiting:
-        value = waiting.pop()
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        nodes += len(items)
-        waiting += items
-    if nodes > MAX_NODES:
-        raise InputError(Problem("too_large", f"holds more than {MAX_NODES:,} values", place=Place(file)))
+def _nodes(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield every value below `value` with its path, as deep as the cap and one level more."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        below = (*path, str(key))
+        yield below, item
+        if len(below) <= MAX_DEPTH:
+            yield from _nodes(item, below)
 
 
-def _problems(value: Any, path: Path, tree: Tree) -> list[Problem]:
+def _problem(path: Path, value: Any, tree: Tree) -> Problem | None:
     place, key = tree.place(path), dotted(path)
     if len(path) > MAX_DEPTH:
-        return [Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", key, place)]
-    if isinstance(value, dict):
-        return [problem for name, item in value.items() for problem in _problems(item, (*path, name), tree)]
-    if isinstance(value, list):
-        return [problem for index, item in enumerate(value) for problem in _problems(item, (*path, str(index)), tree)]
+        return Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", key, place)
     if isinstance(value, float) and not math.isfinite(value):
-        return [Problem("not_finite", f"{value} is no value a setting can have", key, place)]
+        return Problem("not_finite", f"{value} is not a value of any setting", key, place)
     try:
         if isinstance(value, str):
             checked_text(value, place)
         elif isinstance(value, int) and not isinstance(value, bool):
             integer(str(value), place)
     except InputError as error:
-        return [problem._replace(key=key) for problem in error.problems]
-    if not isinstance(value, (str, bool, int, float)):
-        return [Problem("rejected", f"{quote(str(value))} is a date or time; no setting is one", key, place)]
-    return []
+        return error.problems[0]._replace(key=key)
+    if isinstance(value, (date, time)):
+        return Problem("rejected", f"{quote(str(value))} is a date or time, and no setting is", key, place)
+    return None

@@ -41,7 +41,7 @@ def read_yaml(text: str, file: str) -> Tree:
     """Read one YAML document that holds a mapping.
 
     Raises:
-        InputError: It is no such document, or breaks a cap; every problem that could be found is named.
+        InputError: It is not such a document, or exceeds a cap: with every problem that could be found.
     """
     value, places, notes, as_text = parse_yaml(text, file)
     if value is None:
@@ -63,13 +63,13 @@ class Parsed(NamedTuple):
 
 
 def parse_yaml(text: str, file: str) -> Parsed:
-    """Read one YAML document of any kind, with the place of every key, and what there is to know about its values."""
+    """Read one YAML document of any kind, with the place of every key, and notes on its values."""
     if "\t" in text:
         _refuse_tabs(text, file)
     builder = _Builder(file)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
-            builder.take(event)
+            builder.add(event)
     except InputError:
         raise
     except MarkedYAMLError as error:
@@ -80,7 +80,7 @@ def parse_yaml(text: str, file: str) -> Parsed:
     except ReaderError as error:
         before = text[: error.position]
         place = Place(file, before.count("\n") + 1, error.position - before.rfind("\n"))
-        message = f"the control character U+{ord(text[error.position]):04X} may not stand in YAML"
+        message = f"the control character U+{ord(text[error.position]):04X} is not allowed in YAML"
         builder.problems.append(Problem("syntax", message, place=place))
     except (YAMLError, ValueError) as error:
         builder.problems.append(Problem("syntax", str(error).partition("\n")[0], place=Place(file)))
@@ -101,8 +101,12 @@ def _refuse_tabs(text: str, file: str) -> None:
         raise InputError(problems)
 
 
+def _bad_tag(tag: object) -> str:
+    return f"the tag {quote(str(tag))} is not supported; configurations are plain data"
+
+
 class _Anchored(NamedTuple):
-    """What an alias stands for: the value, how many nodes it has once expanded, and how many levels."""
+    """The node of an anchor: its value, how many nodes it has once expanded, and how many levels."""
 
     value: Any
     nodes: int
@@ -135,7 +139,7 @@ class _Builder:
         self.anchors: dict[str, _Anchored] = {}
         self.aliases = self.nodes = self.documents = 0
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         place = Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, ScalarEvent):
             self.scalar(event, place)
@@ -164,7 +168,7 @@ class _Builder:
     def open(self, event: Any, place: Place) -> None:
         kind = "map" if isinstance(event, MappingStartEvent) else "seq"
         if event.tag and str(event.tag) not in ("!", f"tag:yaml.org,2002:{kind}"):
-            self.problem("tag", f"the tag {quote(str(event.tag))} is not read; configurations hold plain data", place)
+            self.problem("tag", _bad_tag(event.tag), place)
         if len(self.stack) >= MAX_DEPTH:
             self.fatal("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place)
         value: Any = {} if kind == "map" else []
@@ -178,10 +182,8 @@ class _Builder:
         if not self.stack:
             return ()
         frame = self.stack[-1]
-        return (
-            *frame.path,
-            frame.key if isinstance(frame.value, dict) and frame.key is not None else str(len(frame.value)),
-        )
+        in_mapping = isinstance(frame.value, dict) and frame.key is not None
+        return (*frame.path, str(frame.key if in_mapping else len(frame.value)))
 
     def scalar(self, event: ScalarEvent, place: Place) -> None:
         frame = self.stack[-1] if self.stack else None
@@ -189,7 +191,7 @@ class _Builder:
             self.key(frame, event, place)
             return
         try:
-            value = self.meaning(event, place)
+            value = self.plain_value(event, place)
         except InputError as error:
             self.problems.extend(problem._replace(key=dotted(self.here())) for problem in error.problems)
             value = None
@@ -197,14 +199,12 @@ class _Builder:
             self.anchors[event.anchor] = _Anchored(value, 1, 0)
         self.attach(value, place)
 
-    def meaning(self, event: ScalarEvent, place: Place) -> Any:
+    def plain_value(self, event: ScalarEvent, place: Place) -> Any:
         tag = str(event.tag) if event.tag else ""
         if tag in _PLAIN_TAGS or (event.style is not None and not tag):
             return checked_text(event.value, place)
         if tag:
-            raise InputError(
-                Problem("tag", f"the tag {quote(tag)} is not read; configurations hold plain data", place=place)
-            )
+            raise InputError(Problem("tag", _bad_tag(tag), place=place))
         if note := octal_elsewhere(event.value, dotted(self.here()), place):
             self.notes.append(note)
         value = scalar(event.value, place)
@@ -216,7 +216,7 @@ class _Builder:
         name = frame.key = str(event.value)
         path = (*frame.path, name)
         if event.tag and str(event.tag) not in _PLAIN_TAGS:
-            self.problem("tag", f"the tag {quote(str(event.tag))} is not read; keys are plain text", place)
+            self.problem("tag", _bad_tag(event.tag), place)
         if event.anchor:
             self.anchors[event.anchor] = _Anchored(name, 1, 0)
         if name == "<<" and event.style is None:
@@ -226,7 +226,7 @@ class _Builder:
             frame.value.setdefault(name)
             self.places.setdefault(path, place)
         if first is not None:
-            self.problem("duplicate_key", f"stands twice; the first is in line {first.line}", place, dotted(path))
+            self.problem("duplicate_key", f"is a duplicate key; the first is in line {first.line}", place, dotted(path))
         try:
             checked_text(name, place)
         except InputError as error:
@@ -245,7 +245,7 @@ class _Builder:
             frame.value.append(value)
             return
         if frame.key is None:
-            self.fatal("not_a_mapping", "a key must be written out as text, not an alias, list or mapping", place)
+            self.fatal("not_a_mapping", "a key must be plain text, not an alias, list or mapping", place)
         key, frame.key = str(frame.key), None
         if key == "<<" and key not in frame.value:
             frame.merged.append((value, place))
@@ -253,7 +253,7 @@ class _Builder:
             frame.value[key] = value
 
     def merge(self, frame: _Frame) -> None:
-        """Add the keys of `<<` mappings; a key that is written out wins, then the first mapping that has it."""
+        """Add the keys of `<<` mappings; the mapping's own are used first, then those of the first `<<`."""
         merged = [(item, at) for value, at in frame.merged for item in (value if isinstance(value, list) else [value])]
         for mapping, place in merged:
             if not isinstance(mapping, dict):
@@ -268,7 +268,7 @@ class _Builder:
         self.aliases += 1
         found = self.anchors.get(event.anchor or "")
         if found is None:
-            self.fatal("syntax", f"no anchor is called {quote(event.anchor)}", place)
+            self.fatal("syntax", f"there is no anchor {quote(event.anchor)}", place)
         if found.nodes < 0:
             self.fatal("cycle", f"the alias {quote(event.anchor)} contains itself", place)
         self.nodes += found.nodes
