@@ -254,7 +254,7 @@ def test_of_another_programs_config_json_only_what_is_read_has_to_be_sound(tmp_p
     path.write_text(model.replace("{", '{"clip": Infinity, "twice": 1, "twice": 2, ', 1))
     assert tttcfg.resolve(folder).ttt is not None
     path.write_text(model.replace("{", '{"dim": NaN, ', 1).replace('"dim": 64', '"other": 64'))
-    with pytest.raises(InputError, match=r"config\.json:1:9: dim: NaN is no value"):
+    with pytest.raises(InputError, match=r"config\.json:1:9: dim: NaN is not a value"):
         tttcfg.resolve(folder)
     path.write_text("{}")
     told = {one.key for one in tttcfg.resolve(folder).findings if "is missing" in one.message}

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from bisect import bisect_right
-from json.decoder import JSONDecodeError, JSONDecoder
-from typing import Any
+from json.decoder import JSONDecodeError
+from typing import Any, NoReturn
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.formats.text import MAX_DEPTH, MAX_DIGITS, MAX_NODES, Tree, checked_text, dotted, finite, integer
+from tttcfg.formats.text import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_NODES,
+    Tree,
+    checked_text,
+    dotted,
+    finite,
+    integer,
+    too_deep,
+)
 from tttcfg.schema.paths import Path
 
-_DECODER: Any = JSONDecoder()
-_SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_WORDS = {"true": True, "false": False, "null": None}
-_TEXT_ERRORS = {
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^{}\[\]:,"\s]+')
+_MESSAGES = {
+    "Expecting value": "a value is missing or misspelt here",
+    "Expecting ','": "a comma or closing bracket is missing here, or the value before is misspelt",
+    "Expecting ':'": "a colon is missing here",
+    "Expecting property name": "a key in double quotes is missing here",
+    "Illegal trailing comma": "a comma follows the last item here; remove it",
+    "Extra data": "nothing may follow the object",
     "Unterminated": "this text in double quotes is not closed",
     "Invalid control": "a control character is not escaped; write \\n for a line break, \\t for a tab",
     "Invalid": "this escape sequence is not valid; write \\\\ for a backslash",
 }
-"""What the decoder's messages of texts begin with, and ours."""
-_WORD = re.compile(r"[A-Za-z_+\-0-9.]+")
+"""What the messages of Python's reader begin with, and ours."""
 
 
 def read_leniently(text: str) -> Any:
@@ -39,12 +52,19 @@ def read_json(text: str, file: str) -> Tree:
     """Read a JSON object.
 
     Raises:
-        InputError: It is not one: with all duplicate keys and bad numbers, up to the first syntax error.
+        InputError: It is not one: with its first syntax error, or with all duplicate keys and bad numbers.
     """
     if not text.strip():
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
     reader = _Reader(text, file)
-    value = reader.read()
+    try:
+        value = read_leniently(text)
+    except JSONDecodeError as error:
+        message = next(ours for theirs, ours in _MESSAGES.items() if error.msg.startswith(theirs))
+        reader.fatal("syntax", message, error.pos)
+    except RecursionError:
+        raise InputError(too_deep(text, file, MAX_DEPTH + 1)) from None
+    reader.read()
     if not isinstance(value, dict):
         reader.problem("not_a_mapping", f"holds {quote(value)}, not an object", 0)
     if reader.problems:
@@ -52,13 +72,30 @@ def read_json(text: str, file: str) -> Tree:
     return Tree(value, reader.places, file)
 
 
+class _Frame:
+    """A mapping or list being read; `key` is the key of the mapping whose value comes next."""
+
+    __slots__ = ("count", "key", "keys", "path")
+
+    def __init__(self, path: Path, keys: set[str] | None) -> None:
+        self.path, self.keys = path, keys
+        self.key: str | None = None
+        self.count = 0
+
+    def next_path(self) -> Path:
+        name, self.key = str(self.count) if self.key is None else self.key, None
+        self.count += 1
+        return (*self.path, name)
+
+
 class _Reader:
+    """Finds the place of every key, and what is wrong beyond syntax, in a text that is valid JSON."""
+
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
-        self.nodes = 0
 
     def place(self, index: int) -> Place:
         line = bisect_right(self.lines, index)
@@ -67,102 +104,55 @@ class _Reader:
     def problem(self, code: str, message: str, index: int, key: str = "") -> None:
         self.problems.append(Problem(code, message, key, self.place(index)))
 
-    def fail(self, message: str, index: int, code: str = "syntax") -> InputError:
-        return InputError([*self.problems, Problem(code, message, place=self.place(min(index, len(self.text))))])
+    def fatal(self, code: str, message: str, index: int) -> NoReturn:
+        self.problem(code, message, min(index, len(self.text)))
+        raise InputError(self.problems)
 
-    def skip(self, index: int) -> int:
-        match = _SPACE.match(self.text, index)
-        return match.end() if match else index
+    def read(self) -> None:
+        frames: list[_Frame] = []
+        nodes = 0
+        for match in _TOKEN.finditer(self.text):
+            token = match.group()
+            if token in ":,":
+                continue
+            index, frame = match.start(), frames[-1] if frames else None
+            if token in "}]":
+                frames.pop()
+            elif frame is not None and frame.keys is not None and frame.key is None:
+                frame.key = self.key(token, index, frame.path, frame.keys)
+            else:
+                path = frame.next_path() if frame is not None else ()
+                nodes += 1
+                if len(path) > MAX_DEPTH:
+                    self.fatal("too_deep", f"is nested deeper than {MAX_DEPTH} levels", index)
+                if nodes > MAX_NODES:
+                    self.fatal("too_large", f"holds more than {MAX_NODES:,} values", index)
+                if token in "{[":
+                    frames.append(_Frame(path, set() if token == "{" else None))
+                else:
+                    self.scalar(token, index, path)
 
-    def read(self) -> Any:
-        value, end = self.value(self.skip(0), ())
-        end = self.skip(end)
-        if end != len(self.text):
-            raise self.fail("nothing may follow the object", end)
-        return value
+    def key(self, token: str, index: int, path: Path, keys: set[str]) -> str:
+        self.scalar(token, index, path)
+        key: str = json.loads(token) if "\\" in token else token[1:-1]
+        here = (*path, key)
+        if key in keys:
+            message = f"is a duplicate key; the first is in line {self.places[here].line}"
+            self.problem("duplicate_key", message, index, dotted(here))
+        keys.add(key)
+        self.places.setdefault(here, self.place(index))
+        return key
 
-    def value(self, index: int, path: Path) -> tuple[Any, int]:
-        if len(path) > MAX_DEPTH:
-            raise self.fail(f"is nested deeper than {MAX_DEPTH} levels", index, "too_deep")
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.fail(f"holds more than {MAX_NODES:,} values", index, "too_large")
-        first = self.text[index : index + 1]
-        if first == "{":
-            return self.mapping(index, path)
-        if first == "[":
-            return self.sequence(index, path)
-        if first == '"':
-            return self.string(index, path)
-        return self.scalar(index, path)
-
-    def string(self, index: int, path: Path) -> tuple[str, int]:
+    def scalar(self, token: str, index: int, path: Path) -> None:
         try:
-            value, end = _DECODER.parse_string(self.text, index + 1, True)
-        except JSONDecodeError as error:
-            kind = next(message for start, message in _TEXT_ERRORS.items() if error.msg.startswith(start))
-            raise self.fail(kind, error.pos) from None
-        try:
-            checked_text(value, self.place(index))
+            if token[0] == '"':
+                if "\\u" in token or not token.isascii():
+                    checked_text(json.loads(token), self.place(index))
+            elif token in ("NaN", "Infinity", "-Infinity"):
+                self.problem("not_finite", f"{token} is not a value of any setting", index, dotted(path))
+            elif len(token) > MAX_DIGITS and token.lstrip("-").isdigit():
+                integer(token, self.place(index))
+            elif token not in ("true", "false", "null") and math.isinf(float(token)):
+                finite(math.inf, token, self.place(index))
         except InputError as error:
             self.problems += [problem._replace(key=dotted(path)) for problem in error.problems]
-        return value, end
-
-    def scalar(self, index: int, path: Path) -> tuple[Any, int]:
-        match = _NUMBER.match(self.text, index)
-        word = _WORD.match(self.text, index)
-        if match and word and match.end() == word.end():
-            text, place = match.group(), self.place(index)
-            try:
-                if not (match.group(1) or match.group(2)):
-                    return integer(text, place), match.end()
-                return finite(float(text), text, place), match.end()
-            except InputError as error:
-                self.problems += [problem._replace(key=dotted(path)) for problem in error.problems]
-                return 0, match.end()
-        if word and word.group() in _WORDS:
-            return _WORDS[word.group()], word.end()
-        if word and word.group().lstrip("+-") in ("NaN", "Infinity", "inf", "nan"):
-            self.problem("not_finite", f"{word.group()} is not a value of any setting", index, dotted(path))
-            return 0.0, word.end()
-        raise self.fail("a value is missing or misspelt here", index)
-
-    def mapping(self, index: int, path: Path) -> tuple[dict[str, Any], int]:
-        values: dict[str, Any] = {}
-        end = self.skip(index + 1)
-        if self.text[end : end + 1] == "}":
-            return values, end + 1
-        while True:
-            if self.text[end : end + 1] != '"':
-                raise self.fail("a key in double quotes is missing here", end)
-            key, after = self.string(end, path)
-            here = (*path, key)
-            if key in values:
-                message = f"is a duplicate key; the first is in line {self.places[here].line}"
-                self.problem("duplicate_key", message, end, dotted(here))
-            self.places.setdefault(here, self.place(end))
-            after = self.skip(after)
-            if self.text[after : after + 1] != ":":
-                raise self.fail("a colon is missing here", after)
-            values[key], end = self.value(self.skip(after + 1), here)
-            end = self.skip(end)
-            if self.text[end : end + 1] == "}":
-                return values, end + 1
-            if self.text[end : end + 1] != ",":
-                raise self.fail("a comma or closing brace is missing here", end)
-            end = self.skip(end + 1)
-
-    def sequence(self, index: int, path: Path) -> tuple[list[Any], int]:
-        values: list[Any] = []
-        end = self.skip(index + 1)
-        if self.text[end : end + 1] == "]":
-            return values, end + 1
-        while True:
-            value, end = self.value(end, (*path, str(len(values))))
-            values.append(value)
-            end = self.skip(end)
-            if self.text[end : end + 1] == "]":
-                return values, end + 1
-            if self.text[end : end + 1] != ",":
-                raise self.fail("a comma or closing bracket is missing here", end)
-            end = self.skip(end + 1)

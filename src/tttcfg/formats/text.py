@@ -117,6 +117,18 @@ def dotted(path: Path) -> str:
     return key if len(key) <= _MAX_KEY else key[: _MAX_KEY - 1] + "…"
 
 
+def too_deep(text: str, file: str, brackets: int) -> Problem:
+    """Return the problem of a text that is too deep for its reader, at the first that is in so many brackets."""
+    place, depth = Place(file), 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket.group() in "[{" else -1
+        if depth > brackets:
+            start = bracket.start()
+            place = Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+            break
+    return Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=place)
+
+
 def finite(value: float, text: str, place: Place | str) -> float:
     if not math.isfinite(value):
         raise InputError(Problem("not_finite", f"{quote(text)} is too large for a number", place=place))

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, integer
+from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, integer, too_deep
 from tttcfg.schema.paths import Path
 
 if sys.version_info >= (3, 11):
@@ -41,7 +41,7 @@ def read_toml(text: str, file: str) -> Tree:
         message = _AT.sub("", str(error)).replace("(at end of document)", "").strip()
         raise InputError(Problem("syntax", message, place=Place(file, line, column))) from None
     except RecursionError:
-        raise InputError(_too_deep(_depths(text), file)) from None
+        raise InputError(too_deep(text, file, MAX_DEPTH)) from None
     except ValueError as error:
         raise InputError(Problem("rejected", f"cannot be read: {error}", place=Place(file))) from None
     if not values:
@@ -63,22 +63,8 @@ def _refuse_long_keys(text: str, file: str) -> None:
         for token in _TOKEN.finditer(line) if line.count(".") > MAX_DEPTH else ():
             dots = 0 if token["other"] else dots + bool(token["dot"])
             if dots > MAX_DEPTH:
-                raise InputError(_too_deep((number, token.start() + 1), file))
-
-
-def _too_deep(at: tuple[int, int], file: str) -> Problem:
-    return Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=Place(file, *at))
-
-
-def _depths(text: str) -> tuple[int, int]:
-    """Return the line and column of the bracket that goes beyond the cap; zeros where there is none."""
-    depth = 0
-    for bracket in re.finditer(r"[\[\]{}]", text):
-        depth += 1 if bracket.group() in "[{" else -1
-        if depth > MAX_DEPTH:
-            start = bracket.start()
-            return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
-    return 0, 0
+                message = f"is nested deeper than {MAX_DEPTH} levels"
+                raise InputError(Problem("too_deep", message, place=Place(file, number, token.start() + 1)))
 
 
 def _places(text: str, file: str) -> dict[Path, Place]:

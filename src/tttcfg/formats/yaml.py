@@ -43,27 +43,17 @@ def read_yaml(text: str, file: str) -> Tree:
     Raises:
         InputError: It is not such a document, or exceeds a cap: with every problem that could be found.
     """
-    value, places, notes, as_text = parse_yaml(text, file)
-    if value is None:
+    tree = parse_yaml(text, file)
+    if tree.values is None:
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
-    if not isinstance(value, dict):
-        raise InputError(
-            Problem("not_a_mapping", f"holds {quote(value)}, not a mapping of keys to values", place=Place(file, 1, 1))
-        )
-    return Tree(value, places, file, notes, as_text)
+    if not isinstance(tree.values, dict):
+        message = f"holds {quote(tree.values)}, not a mapping of keys to values"
+        raise InputError(Problem("not_a_mapping", message, place=Place(file, 1, 1)))
+    return tree
 
 
-class Parsed(NamedTuple):
-    """A YAML document of any kind; the rest is as `Tree` has it."""
-
-    value: Any
-    places: dict[Path, Place]
-    notes: tuple[Problem, ...]
-    as_text: dict[Path, str]
-
-
-def parse_yaml(text: str, file: str) -> Parsed:
-    """Read one YAML document of any kind, with the place of every key, and notes on its values."""
+def parse_yaml(text: str, file: str) -> Tree:
+    """Read one YAML document of any kind, which `values` then is, with the place of every key, and notes on values."""
     if "\t" in text:
         _refuse_tabs(text, file)
     builder = _Builder(file)
@@ -88,7 +78,7 @@ def parse_yaml(text: str, file: str) -> Parsed:
         builder.problems.append(Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=Place(file)))
     if builder.problems:
         raise InputError(builder.problems)
-    return Parsed(builder.root, builder.places, tuple(builder.notes), builder.as_text)
+    return Tree(builder.root, builder.places, file, tuple(builder.notes), builder.as_text)
 
 
 def _refuse_tabs(text: str, file: str) -> None:
