@@ -1,10 +1,10 @@
-"""Evaluate a checkpoint with any configuration file: what decides the result comes from the checkpoint.
+"""Evaluate a checkpoint with any configuration file: model-defining settings are restored from the checkpoint.
 
     python examples/ttt_moshi/eval_from_checkpoint.py --checkpoint_dir runs/exp/checkpoints/checkpoint_001000 \\
         --config configs/any_config.yaml [--eval_type both] [--batch_size 4] [ttt.base_lr=2 ...]
 
-The results are written to standard output as JSON, or to --output. Exit codes: 0 fine; 1 something that was asked for
-is missing or contradicts the checkpoint; 2 wrong use, input that cannot be used, or a loss that is not finite.
+The results are written as JSON to standard output, or to --output. Exit codes: 0 fine; 1 a requested result is missing,
+or the configuration contradicts the checkpoint; 2 wrong usage, invalid input, or a non-finite loss.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ttt_moshi import evaluation, standard
 from ttt_moshi.data import open_dataset
 from ttt_moshi.model import TinyMoshi, build
 from ttt_moshi.moshi_model import base_weights
-from ttt_moshi.program import deterministic, logger, overrides_of, run, say_findings, say_overrides, ttt_lines
+from ttt_moshi.program import deterministic_device, log_findings, log_overrides, logger, parse_overrides, run, ttt_lines
 from ttt_moshi.tokenizer import audio_tokenizer
 from tttcfg import InputError, Problem, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
@@ -33,7 +33,7 @@ STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
 def main(words: Sequence[str]) -> int:
     parser = argument_parser()
     options, rest = parser.parse_known_args(words)
-    overrides = overrides_of(rest, parser)
+    overrides = parse_overrides(rest, parser)
     if options.batch_size is not None:
         overrides.append(f"batch_size={options.batch_size}")
     results = evaluate(options.checkpoint_dir, options.config, overrides, options.eval_type, options.output)
@@ -65,28 +65,28 @@ def evaluate(
     """Return the results of one evaluation, as `evaluation.results` describes them.
 
     Raises:
-        InputError: Something that was given cannot be used, data that is asked for is missing, or a loss is not finite.
-        ContradictionError: The configuration is not this checkpoint's.
+        InputError: A file or a setting cannot be used, requested data are missing, or a loss is not finite.
+        ContradictionError: The configuration contradicts the checkpoint.
     """
     if output is not None:
         evaluation.require_writable(output)
-    device = deterministic()
+    device = deterministic_device()
     model_config = _model_config(checkpoint)
 
-    def built(found: Mapping[str, Any], effective: tttcfg.Effective) -> TinyMoshi:
-        announce(effective)
-        return build(found, effective, _base(found, effective, checkpoint)).to(device)
+    def build_model(model_config: Mapping[str, Any], effective: tttcfg.Effective) -> TinyMoshi:
+        log_configuration(effective)
+        return build(model_config, effective, _base_weights(model_config, effective, checkpoint)).to(device)
 
-    restored = tttnn.restore(checkpoint, config, overrides, build=built)
-    model = cast(TinyMoshi, restored.model)  # or moshi's own, as `build` says
+    restored = tttnn.restore(checkpoint, config, overrides, build=build_model)
+    model = cast(TinyMoshi, restored.model)  # or moshi's own model: see `build`
     effective, training = restored.effective, restored.effective.training
     parts: dict[str, Any] = {}
     if eval_type in (STANDARD, BOTH):
         given = effective.origins["data.eval_data"]
         data = open_dataset(training.data.eval_data, "data.eval_data", model_config, training, given)
-        say_data(effective)
+        log_data(effective)
         parts["standard"] = standard.evaluate(model, data, training)
-        say_standard(parts["standard"])
+        log_standard_evaluation(parts["standard"])
     if eval_type in (PAPER, BOTH):
         tokenizer = audio_tokenizer(model_config, training)
         figures = output.parent if output is not None else None
@@ -97,7 +97,7 @@ def evaluate(
     return results
 
 
-def announce(effective: tttcfg.Effective) -> None:
+def log_configuration(effective: tttcfg.Effective) -> None:
     """Log which configuration is used, what was restored and what was overridden."""
     training, origins = effective.training, effective.origins
     if not any(given[0].source == "checkpoint" for given in origins.values()):
@@ -111,14 +111,14 @@ def announce(effective: tttcfg.Effective) -> None:
         logger.info("   TTT %s: %s", name, value)
     if not training.ttt.enable:
         logger.info("   TTT is off")
-    whose = {"checkpoint": "original training", "override": "overridden"}.get(origins["batch_size"][0].source, "given")
-    logger.info("🔧 Using %s batch_size: %d", whose, training.batch_size)
-    say_overrides(effective)
-    say_findings(effective)
+    kind = {"checkpoint": "original training", "override": "overridden"}.get(origins["batch_size"][0].source, "given")
+    logger.info("🔧 Using %s batch_size: %d", kind, training.batch_size)
+    log_overrides(effective)
+    log_findings(effective)
 
 
-def say_data(effective: tttcfg.Effective) -> None:
-    """Log which data the standard evaluation is of, and who named them: unlike the layers' settings, any file may."""
+def log_data(effective: tttcfg.Effective) -> None:
+    """Log the data of the standard evaluation and their source: a run setting, so configuration files may change it."""
     given = effective.origins["data.eval_data"]
     trained = next((str(one.value) for one in given if one.source == "checkpoint"), None)
     path = effective.training.data.eval_data
@@ -126,7 +126,7 @@ def say_data(effective: tttcfg.Effective) -> None:
     logger.info("Data: %s (%s%s)", path, given[0].where, other)
 
 
-def say_standard(found: Mapping[str, Any]) -> None:
+def log_standard_evaluation(found: Mapping[str, Any]) -> None:
     """Log the standard evaluation."""
     spread = f" ± {found['loss_standard_error']:.6f}" if found["loss_standard_error"] is not None else ""
     logger.info("Loss: %.6f%s over %d sequences", found["loss"], spread, found["sequences"])
@@ -144,18 +144,18 @@ def _model_config(checkpoint: str) -> Mapping[str, Any]:
     return read_model_config(found)
 
 
-def _base(model_config: Mapping[str, Any], effective: tttcfg.Effective, checkpoint: str) -> str | None:
-    """Return the base model's weights where the checkpoint holds adapters only.
+def _base_weights(model_config: Mapping[str, Any], effective: tttcfg.Effective, checkpoint: str) -> str | None:
+    """Return the path of the base model's weights if the checkpoint holds adapters only, else None.
 
     Raises:
-        InputError: It does, and nothing names them.
+        InputError: It holds adapters only, and the base model is not configured.
     """
     weights = find_checkpoint(checkpoint).weights
     if not weights or Path(weights[0]).name != "lora.safetensors":
         return None
     path = base_weights(model_config, effective.training)
     if path is None:
-        message = f"names no base model, and {weights[0]} holds adapters only"
+        message = f"is not set, and {weights[0]} holds adapters only, which need their base model"
         raise InputError(Problem("missing", message, "moshi_paths.moshi_path"))
     return path
 

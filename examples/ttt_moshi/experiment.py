@@ -44,7 +44,7 @@ from ttt_moshi.data import Dataset, open_dataset
 from ttt_moshi.evaluation.summary import Mean, mean_of
 from ttt_moshi.experiment_tables import markdown
 from ttt_moshi.old_way import OldModel, old_model, restored_settings
-from ttt_moshi.program import logger, overrides_of, run
+from ttt_moshi.program import logger, parse_overrides, run
 from ttt_moshi.recall import Scores, paired, score
 from ttt_moshi.wrong_settings import Wrong, wrong_settings
 from tttcfg import ContradictionError, find_checkpoint, read_model_config
@@ -67,7 +67,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--run_dir", type=Path, default=Path("runs/experiment"), metavar="PATH", help="is overwritten")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the figures of every seed here, as JSON")
     options, rest = parser.parse_known_args(words)
-    overrides = overrides_of(rest, parser)
+    overrides = parse_overrides(rest, parser)
     overrides += [f"max_steps={options.steps}"] if options.steps is not None else []
     if options.output is not None:
         evaluation.require_writable(options.output)

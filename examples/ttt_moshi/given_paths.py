@@ -1,4 +1,4 @@
-"""Relative paths in a configuration begin where the program is started, as the trainer has it, and not at the file."""
+"""Relative paths in a configuration are relative to the working directory, as in the trainer, not to the file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tttcfg import Origin, Place, Problem
 
 
 def not_found(path: str, key: str, reason: str, given: Sequence[Origin] = ()) -> Problem:
-    """Return the problem of a path that cannot be read: what was looked for, and what was perhaps meant.
+    """Return the problem of a path that cannot be read: where it was looked for, and a suggestion.
 
     Args:
-        given: Who gave it, the one that counts first; where that is a configuration file, it is looked for there too.
+        given: The sources that gave it, the one in use first; if that is a file, a path beside it is suggested.
     """
     sought = Path(path).absolute()
-    message = f"cannot be read: {reason}; paths begin where the program is started, so it was looked for at {sought}"
+    message = f"cannot be read: {reason}; paths are relative to the working directory, so it was looked for at {sought}"
     suggestion = ""
     if given and given[0].source == "config" and isinstance(given[0].place, Place):
         beside = Path(given[0].place.file).absolute().parent / path

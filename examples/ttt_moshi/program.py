@@ -1,4 +1,4 @@
-"""What the two programs share: overrides as they are typed, what is said of a configuration, and how they end."""
+"""What the two programs share: command-line overrides, logging of a configuration, and exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("ttt_moshi")
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Run a program and leave: 0 fine, 1 the answer is no, 2 wrong use or input that cannot be used."""
+    """Run a program and exit: 0 fine, 1 the answer is no, 2 wrong usage or invalid input."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         code = main(sys.argv[1:])
@@ -33,21 +33,21 @@ def run(main: Callable[[list[str]], int]) -> None:
     sys.exit(code)
 
 
-def overrides_of(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
-    """Return words such as `ttt.base_lr=2` and `--ttt.base_lr 2`, which `parser` left over, as overrides."""
+def parse_overrides(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Return the arguments that `parser` left over, such as `--ttt.base_lr 2` or `ttt.base_lr=2`, as overrides."""
     options = [name.lstrip("-") for action in parser._actions for name in action.option_strings]  # noqa: SLF001
     return tttcfg.override_texts(words, options)
 
 
-def all_at_once(*actions: Callable[[], None]) -> None:
-    """Do several things.
+def run_all(*actions: Callable[[], None]) -> None:
+    """Run all actions, also after one has failed.
 
     Raises:
-        InputError: What is wrong with any of them, all problems at once; the others were done.
+        InputError: The problems of all that failed, at once.
     """
     found = [problem for action in actions for problem in _problems_of(action)]
     if found:
-        raise InputError(dict.fromkeys(found))  # the same one may stand in the way of several
+        raise InputError(dict.fromkeys(found))  # several may fail for the same reason
 
 
 def _problems_of(action: Callable[[], None]) -> tuple[Problem, ...]:
@@ -58,8 +58,8 @@ def _problems_of(action: Callable[[], None]) -> tuple[Problem, ...]:
     return ()
 
 
-def deterministic() -> torch.device:
-    """Make every computation repeatable to the last bit on this machine, and return where it runs."""
+def deterministic_device() -> torch.device:
+    """Make every computation repeatable to the last bit on this machine, and return the device to use."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     if not torch.cuda.is_available():
@@ -70,7 +70,7 @@ def deterministic() -> torch.device:
 
 
 def ttt_lines(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> Iterator[tuple[str, str]]:
-    """Yield every setting of the `ttt` section that decides what the layers are and compute; none without TTT."""
+    """Yield the model-defining settings of the `ttt` section, with values as they are printed; none if TTT is off."""
     for name, value in effective.settings(Role.ARCHITECTURE, Role.COMPUTATION).items():
         if name.startswith("ttt.") and effective.training.ttt.enable:
             yield name.removeprefix("ttt."), shown(value)
@@ -81,17 +81,17 @@ def shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def say_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
-    """Log what is to be known of the result: what was restored, what departs from training, what is doubtful."""
+def log_findings(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
+    """Log the findings: what was restored, what departs from training, and what is not known."""
     for finding in effective.findings:
         if finding.code in ("not_determined", "kernel"):
-            continue  # nearly all settings are; and the layers say which kernel they took
+            continue  # true of nearly all settings; and the layers log their kernel
         level = logging.INFO if finding.severity == "info" else logging.WARNING
         logger.log(level, "%s", finding.labelled())
 
 
-def say_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
-    """Log every setting that was overridden, and the value that it had otherwise."""
+def log_overrides(effective: Effective[tttcfg.TrainingArgs, tttcfg.TTTConfig]) -> None:
+    """Log every setting that was overridden, and the value that it would have without the override."""
     for name, value in effective.settings(Role.ARCHITECTURE, Role.COMPUTATION, Role.TRAINING).items():
         origins = effective.origins[name]
         if origins[0].source == "override":

@@ -1,14 +1,14 @@
-"""Train the model of a configuration file; every checkpoint carries its configuration.
+"""Train the model of a configuration file; every checkpoint holds its configuration.
 
     python examples/ttt_moshi/train.py --config examples/ttt_moshi/configs/train.yaml [run_dir=runs/mine ...]
     torchrun --nproc-per-node 2 examples/ttt_moshi/train.py --config ...
 
-Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint that is resumed, or an evaluation on the
-way failed, which stops nothing; 2 wrong use, input that cannot be used, or a loss that is not finite: the run stops at
-that step, and nothing of it is saved.
+Exit codes: 0 fine; 1 the configuration contradicts the model or the checkpoint to resume from, or an evaluation failed
+during training, which does not stop it; 2 wrong usage, invalid input, or a non-finite loss: the run stops at that step,
+which is not saved.
 
-Every exit code but 0 makes `torchrun --max-restarts` start it once more. Started so, it deletes nothing, whatever
-`overwrite_run_dir` says.
+`torchrun --max-restarts` restarts the program after any exit code but 0. A restarted run deletes nothing, even with
+`overwrite_run_dir`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch.distributed as dist
 
-from ttt_moshi.program import deterministic, overrides_of, run, say_findings, say_overrides
+from ttt_moshi.program import deterministic_device, log_findings, log_overrides, parse_overrides, run
 from ttt_moshi.training import Run
 from tttcfg import InputError, Problem, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
@@ -40,48 +40,48 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--config", action="append", required=True, metavar="FILE", help="may be repeated")
     options, rest = parser.parse_known_args(words)
-    return train(options.config, overrides_of(rest, parser))
+    return train(options.config, parse_overrides(rest, parser))
 
 
 def train(config: Sequence[str], overrides: Sequence[str]) -> int:
-    """Do one training run and return the exit code: 1 where an evaluation on the way failed, else 0.
+    """Do one training run and return the exit code: 1 if an evaluation failed during it, else 0.
 
     Raises:
-        InputError: Something that was given cannot be used.
-        ContradictionError: The configuration cannot be true of the model, or of the checkpoint that is resumed.
+        InputError: A file or a setting cannot be used.
+        ContradictionError: The configuration contradicts the model or the checkpoint to resume from.
     """
-    device = deterministic()
+    device = deterministic_device()
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        effective, model_config = configured(config, overrides, ranks)
-        training = effective.training
+        effective, model_config = resolve(config, overrides, ranks)
+        resume_from = effective.training.resume_from
         if tttnn.rank() == 0:
-            say_overrides(effective)
-            say_findings(effective)
-        one = Run(effective, model_config, device)
-        if training.resume_from is not None:
-            one.resume(training.resume_from)
-        one.train()
-        return int(one.failed > 0)
+            log_overrides(effective)
+            log_findings(effective)
+        training_run = Run(effective, model_config, device)
+        if resume_from is not None:
+            training_run.resume(resume_from)
+        training_run.train()
+        return int(training_run.failed_evaluations > 0)
     finally:
         if ranks > 1:
             dist.destroy_process_group()
 
 
-def configured(config: Sequence[str], overrides: Sequence[str], ranks: int) -> tuple[Any, Mapping[str, Any]]:
-    """Return the effective configuration and the model's.
+def resolve(config: Sequence[str], overrides: Sequence[str], ranks: int) -> tuple[Any, Mapping[str, Any]]:
+    """Return the effective configuration and the model's config.json.
 
-    A run that resumes goes on with what its checkpoint was trained with, like an evaluation: other values take an
-    override. `world_size` is what was launched, whatever was given.
+    A run that resumes uses what its checkpoint was trained with, like an evaluation; other values need an override.
+    `world_size` is always the number of ranks that were launched.
     """
     first = tttnn.resolve_together(config=config, overrides=overrides).training
     checkpoint, path = first.resume_from, first.moshi_paths.config_path
     if checkpoint is not None:
         path = find_checkpoint(checkpoint).model_config
     if path is None:
-        message = "names no config.json, which says how large the model is"
+        message = "is not set; it names the config.json with the model's dimensions"
         raise InputError(Problem("missing", message, CONFIG_PATH))
     try:
         model_config = read_model_config(path)
@@ -91,7 +91,7 @@ def configured(config: Sequence[str], overrides: Sequence[str], ranks: int) -> t
         checkpoint, config, overrides, model_config=None if checkpoint else path, require_training=True
     )
     if (effective.training.world_size or 1) != ranks:
-        return configured(config, [*overrides, f"world_size={ranks}"], ranks)
+        return resolve(config, [*overrides, f"world_size={ranks}"], ranks)
     return effective, model_config
 
 

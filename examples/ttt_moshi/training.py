@@ -24,17 +24,25 @@ from .data import Batch, Dataset, open_dataset
 from .losses import token_losses, token_weights, training_loss
 from .model import TinyMoshi, build
 from .moshi_model import base_weights
-from .program import all_at_once, logger, ttt_lines
+from .non_finite import NonFiniteGuard
+from .optimizer import (
+    choose_trained_parameters,
+    continue_schedule,
+    gates,
+    gradient_norms,
+    make_optimizer,
+    make_schedule,
+    schedule_settings,
+)
+from .program import logger, run_all, ttt_lines
 from .run_folder import RESULTS_NAME, check, evaluation_name, prepare
 from .tokenizer import audio_tokenizer
 from .tracking import Tracking, require_wandb
-from .trained import choose_trained, gates, go_on, gradient_norms, optimiser_of, schedule_of, settings_of
-from .watching import Watch
 
 
 @dataclass
 class TrainState:
-    """How far a run is: optimiser steps that are done."""
+    """The progress of a run: the number of optimiser steps done."""
 
     step: int = 0
 
@@ -43,10 +51,10 @@ class Run:
     """One training run on this rank.
 
     Attributes:
-        failed: How many evaluations could not be done; each was logged.
+        failed_evaluations: The number of evaluations that failed; each was logged.
 
     Raises:
-        InputError: The run cannot have its folder, data or base weights are missing, or nothing would be trained.
+        InputError: The run's folder cannot be used, data or base weights are missing, or nothing would be trained.
     """
 
     def __init__(
@@ -58,8 +66,8 @@ class Run:
         self.effective, self.training, self.model_config = effective, effective.training, model_config
         self.device, self.folder, self.state = device, Path(effective.training.run_dir or ""), TrainState()
         self.model = together(self._build)
-        self.optimiser = optimiser_of(self.model, self.training)
-        self.schedule = schedule_of(self.optimiser, self.training)
+        self.optimiser = make_optimizer(self.model, self.training)
+        self.schedule = make_schedule(self.optimiser, self.training)
         self.parallel: Any = self.model
         if world_size() > 1:  # some parameters of a TTT layer never get a gradient
             self.parallel = DistributedDataParallel(self.model, find_unused_parameters=True)
@@ -75,18 +83,18 @@ class Run:
             scheduler=self.schedule,
         )
         self.tracking: Tracking | None = None
-        self.failed = 0
+        self.failed_evaluations = 0
         self.before: Batch | None = None
-        self.watch, self.told = Watch(self.folder), False
+        self.guard, self.logged_saved_settings = NonFiniteGuard(self.folder), False
         on_first(self._open_folder)
 
     def _build(self) -> TinyMoshi:
         training = self.training
         wandb, folder = partial(require_wandb, training), partial(check, training)
-        all_at_once(folder, wandb, self._open_data, self._open_eval_data)
+        run_all(folder, wandb, self._open_data, self._open_eval_data)
         base = base_weights(self.model_config, training)
         model = build(self.model_config, self.effective, base).to(self.device)
-        choose_trained(model, training)
+        choose_trained_parameters(model, training)
         for module in model.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = training.gradient_checkpointing  # type: ignore[assignment]
@@ -108,33 +116,33 @@ class Run:
         return ""
 
     def resume(self, checkpoint: str) -> None:
-        """Go on from a checkpoint: weights, and what of optimiser and step `reset_optimizer` and `reset_step` leave.
+        """Resume from a checkpoint: its weights, and unless reset by the configuration its optimiser state and step.
 
         Learning rates and their schedule are those of this run's configuration, which may differ from the checkpoint's.
         """
-        settings = settings_of(self.schedule)
+        settings = schedule_settings(self.schedule)
         resumed = self.checkpointer.resume(checkpoint)
-        go_on(self.schedule, settings, resumed.step)
-        self.watch.holds(Path(checkpoint))
+        continue_schedule(self.schedule, settings, resumed.step)
+        self.guard.saved(Path(checkpoint))
         logger.info("Resuming from %s at step %d", checkpoint, resumed.step)
         if self.training.ttt.override_gating_alpha_on_resume:
             value = self.training.ttt.initial_gating_alpha
-            logger.info("Gating alpha set back to %s", value)
+            logger.info("Gating alpha reset to %s", value)
             for name, parameter in self.model.named_parameters():
                 if name.endswith("gating_alpha"):
                     torch.nn.init.constant_(parameter, value)
 
     def train(self) -> None:
-        """Do all steps that are left, saving and evaluating in between and at the end.
+        """Do the remaining steps, saving and evaluating in between and at the end.
 
-        An evaluation that fails is logged and counted in `failed`; the training goes on.
+        An evaluation that fails is logged and counted in `failed_evaluations`; the training continues.
 
         Raises:
-            InputError: A loss, the gradients or the weights are not finite; no checkpoint was made of them.
+            InputError: A loss, the gradients or the weights are not finite; they were not saved.
         """
         started = time.perf_counter()
         while self.state.step < self.training.max_steps:
-            # What is carried over from batch to batch is in no checkpoint: whoever resumes begins anew, and so do we.
+            # States carried from batch to batch are not saved, so that a resumed run starts anew; so does this one.
             with tttnn.carrying_states(self.model):
                 self._until_interrupted()
             self._interrupt()
@@ -150,7 +158,7 @@ class Run:
                 return
 
     def _due(self) -> dict[str, bool]:
-        """Return what is to be done after this step."""
+        """Return what is due after this step."""
         training, step = self.training, self.state.step
         last = step == training.max_steps
         return {
@@ -161,18 +169,18 @@ class Run:
 
     def _interrupt(self) -> None:
         due = self._due()
-        if due["save"]:  # first: an evaluation that is cut off costs no checkpoint
+        if due["save"]:  # first: a crash in an evaluation then loses no checkpoint
             self._save()
         for what, action in (("eval", self._evaluate), ("benchmarks", self._benchmarks)):
             if due[what]:
-                self.failed += bool(on_first(partial(self._attempt, action)))
+                self.failed_evaluations += bool(on_first(partial(self._attempt, action)))
 
     def _attempt(self, action: Callable[[], None]) -> str:
-        """Return with what an evaluation failed, so that every rank knows it; nothing where it was done."""
+        """Return the name of the error that an evaluation failed with, for all ranks; empty if it did not."""
         try:
             action()
         except evaluation.FAILURES as error:
-            logger.error("step %d: the evaluation failed, and the training goes on: %s", self.state.step, error)
+            logger.error("step %d: the evaluation failed, and the training continues: %s", self.state.step, error)
             return type(error).__name__
         return ""
 
@@ -185,7 +193,7 @@ class Run:
             figures += self._backward(micro).cpu() / training.num_microbatches
         trained = [one for one in self.model.parameters() if one.grad is not None]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, training.max_norm))
-        together(lambda: self.watch.check_step(self.state.step + 1, figures, norm))
+        together(lambda: self.guard.check_step(self.state.step + 1, figures, norm))
         self.state.step += 1
         if training.ttt.enable and training.ttt.enable_training_diagnostics:
             self._diagnose()
@@ -227,11 +235,11 @@ class Run:
             logger.info("gates, tanh(alpha): %s", json.dumps(gates(self.model)))
 
     def _save(self) -> None:
-        together(lambda: self.watch.check_weights(self.state.step, self.model))
-        self.watch.holds(self.checkpointer.save_checkpoint())
-        if rank() != 0 or self.told:
+        together(lambda: self.guard.check_weights(self.state.step, self.model))
+        self.guard.saved(self.checkpointer.save_checkpoint())
+        if rank() != 0 or self.logged_saved_settings:
             return
-        self.told = True
+        self.logged_saved_settings = True
         for name, value in ttt_lines(self.effective):
             logger.info("✅ TTT %s saved: %s", name, value)
         logger.info("✅ Batch size saved: %d", self.training.batch_size)

@@ -97,9 +97,9 @@ WHOLE = riff((b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)), (b"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is no WAV file"),
-        (b"ID3 some mp3", "is no WAV file"),
-        (WHOLE[:-3], "is cut off: 5 of the 8 bytes"),
+        (b"", "is not a WAV file"),
+        (b"ID3 some mp3", "is not a WAV file"),
+        (WHOLE[:-3], "chunk has 5 of 8 bytes"),
         (WHOLE.replace(b"fmt \x10", b"fmx \x10"), "before their format"),
         (WHOLE[:36], "no data chunk"),
         (riff((b"fmt ", b"\x01\0")), "too short"),
@@ -108,10 +108,10 @@ WHOLE = riff((b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)), (b"
             "unknown format: tag 85",
         ),
         (riff((b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)), (b"data", b"")), "is empty"),
-        (riff((b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)), (b"data", bytes(3))), "inside a sample"),
+        (riff((b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)), (b"data", bytes(3))), "within a sample"),
         (
             riff((b"fmt ", struct.pack("<HHIIHH", 3, 1, 8_000, 32_000, 4, 32)), (b"data", struct.pack("<f", math.nan))),
-            "no finite numbers",
+            "non-finite samples",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_broken_file_is_refused_by_name_with_the_reason(tmp_path: Path, data: 
     with pytest.raises(InputError, match=r"broken\.wav") as raised:
         read_audio(path, 24_000)
     assert message in str(raised.value)
-    if message != "no finite numbers":  # the header does not tell
+    if message != "non-finite samples":  # the header does not tell
         with pytest.raises(InputError) as told:
             length_of(path)
         assert told.value.problems == raised.value.problems

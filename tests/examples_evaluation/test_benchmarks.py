@@ -123,7 +123,7 @@ def test_a_broken_recording_is_an_error_and_no_wrong_answer(run: Run, copied: Ca
     broken.write_bytes(broken.read_bytes()[:-100])
     entry = run({"swuggy.audio_dir": str(folder), "swuggy.gold_csv": str(folder / "gold.csv")})["swuggy"]
     assert entry["status"] == "error"
-    assert f"{broken}: is cut off" in entry["problems"][0]
+    assert f"{broken}: is truncated" in entry["problems"][0]
 
 
 def test_a_loss_that_is_not_finite_is_an_error_and_no_wrong_answer(run: Run, model: Any, miniature: Path) -> None:

@@ -83,17 +83,17 @@ def test_all_problems_of_a_table_come_at_once_with_their_lines(copied: Copy) -> 
         f"F/gold.csv:6: {found[2].split(': ')[1]}",
         f"F/gold.csv:10: {name}.wav is not in F",
     ]
-    assert "stands in line 5 already" in found[2]
+    assert "is in line 5 already" in found[2]
     assert "F/gold.csv:160: 'agreement plural 40 B' has no incorrect recording to be paired with" in found
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "lacks the columns id, voice, filename, correct, word of sWUGGY; it has none"),
+        ("", "has no columns id, voice, filename, correct, word of sWUGGY; it has none"),
         ("id,filename,voice,word,correct\n", "has no rows"),
-        ("id,filename,word,correct\n1,a,b,1\n", "lacks the columns voice"),
-        ('id,filename,voice,word,correct\n1,a,A,"b"x,1\n', "is no CSV"),
+        ("id,filename,word,correct\n1,a,b,1\n", "has no columns voice"),
+        ('id,filename,voice,word,correct\n1,a,A,"b"x,1\n', "is not valid CSV"),
         ("id,filename,voice,word,correct\n1,,A,b,1\n", "has nothing in filename"),
         ("id,filename,voice,word,correct\n1,../../secret,A,b,1\n", "../../secret.wav is not in"),
     ],

@@ -51,7 +51,7 @@ def test_several_books_begin_with_the_random_one(books: Path) -> None:
 
 
 def test_more_books_than_there_are_is_an_error_and_not_fewer_books(books: Path) -> None:
-    with pytest.raises(InputError, match=r"librilight\.num_sequences: 5 books are asked for, and .* holds 4"):
+    with pytest.raises(InputError, match=r"librilight\.num_sequences: is 5, and .* holds 4 books"):
         read_librilight(librilight(books, evaluation_mode="multi_book", num_sequences=5))
 
 

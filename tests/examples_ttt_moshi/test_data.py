@@ -67,11 +67,11 @@ def test_every_recording_that_is_broken_or_too_short_is_told_with_its_line(
     with pytest.raises(InputError) as caught:
         open_dataset(lines(tmp_path / "data.jsonl", *entries), "data.train_data", MODEL, training)
     where, key = tmp_path / "data.jsonl", "data.train_data"
-    cut = "is cut off: 191990 of the 192000 bytes of its b'data' chunk are there"
+    cut = "is truncated: its b'data' chunk has 191990 of 192000 bytes"
     assert str(caught.value).splitlines() == [
         f"{where}:1: {key}: {tmp_path / 'cut.wav'}: {cut}",
         f"{where}:3: {key}: has a duration of 4.0 s, and {tmp_path / 'short.wav'} has only 0.20 s",
-        f"{where}:4: {key}: {tmp_path / 'mp3.wav'}: is no WAV file: it does not begin with RIFF and WAVE",
+        f"{where}:4: {key}: {tmp_path / 'mp3.wav'}: is not a WAV file: it does not begin with RIFF and WAVE",
     ]
 
 
@@ -161,8 +161,8 @@ def test_a_path_begins_where_the_program_is_started_and_a_file_beside_the_config
     with pytest.raises(InputError) as caught:
         open_dataset("mine.jsonl", "data.eval_data", MODEL, training, given)
     assert str(caught.value) == (
-        "mine.jsonl: data.eval_data: cannot be read: No such file or directory; paths begin where the program is "
-        f"started, so it was looked for at {started / 'mine.jsonl'} (did you mean {configs / 'mine.jsonl'}?)"
+        "mine.jsonl: data.eval_data: cannot be read: No such file or directory; paths are relative to the "
+        f"working directory, so it was looked for at {started / 'mine.jsonl'} (did you mean {configs / 'mine.jsonl'}?)"
     )
 
 

@@ -199,7 +199,7 @@ def test_adapters_need_the_base_model_that_they_are_for(here: Path, train_run: T
     alone = evaluate(run)
     elsewhere = evaluate(run, f"moshi_paths.moshi_path={shutil.copy(path, here / 'moved.safetensors')}")
     assert alone["standard"] == elsewhere["standard"]
-    with pytest.raises(InputError, match=r"moshi_paths\.moshi_path: names no base model"):
+    with pytest.raises(InputError, match=r"moshi_paths\.moshi_path: is not set"):
         evaluate(run, "moshi_paths.moshi_path=null", "moshi_paths.hf_repo_id=kyutai/moshiko-pytorch-bf16")
 
 

@@ -19,7 +19,7 @@ from ttt_moshi import train
 from ttt_moshi.evaluation import read
 from ttt_moshi.make_miniature import make
 from ttt_moshi.model import TinyMoshi, build
-from ttt_moshi.trained import optimiser_of, schedule_of
+from ttt_moshi.optimizer import make_optimizer, make_schedule
 
 import tttcfg
 from tttcfg import InputError
@@ -138,8 +138,8 @@ def test_groups_have_their_own_learning_rates_and_betas_stay(here: Path) -> None
     overrides = ["ttt.weight_lr_multiplier=10", "ttt.alpha_lr_multiplier=100", "optim.betas=[0.8,0.9]"]
     effective = tttcfg.resolve(config=here / "config.json", model_config=here / "model.json", overrides=overrides)
     model = build(MODEL, effective)
-    optimiser = optimiser_of(model, effective.training)
-    schedule = schedule_of(optimiser, effective.training)
+    optimiser = make_optimizer(model, effective.training)
+    schedule = make_schedule(optimiser, effective.training)
     highest: dict[str, float] = {}
     for _ in range(4):
         for group in optimiser.param_groups:
@@ -189,8 +189,7 @@ def test_an_evaluation_that_fails_ends_no_training_and_the_exit_code_tells(
     overrides = [f"run_dir={tmp_path / 'run'}", f"data.eval_data={data}", "do_eval=true", "eval_freq=2"]
     assert train.train([str(here / "config.json")], overrides) == 1
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        f"step {step}: the evaluation failed, and the training goes on: "
-        f"{recording}: has samples that are no finite numbers"
+        f"step {step}: the evaluation failed, and the training continues: {recording}: has non-finite samples"
         for step in (2, 4)
     ]
     assert tttcfg.verify(tmp_path / "run" / "checkpoints" / "checkpoint_000004").binding == "bound"
@@ -320,7 +319,7 @@ def test_a_run_that_torchrun_restarts_deletes_nothing_of_itself(
     ("override", "said"),
     [
         ("data.train_data=gone.jsonl", r"gone\.jsonl: data\.train_data: cannot be read"),
-        ("moshi_paths.config_path=null", "moshi_paths.config_path: names no config.json"),
+        ("moshi_paths.config_path=null", "moshi_paths.config_path: is not set"),
         ("moshi_paths.moshi_path=gone", "moshi_paths.moshi_path: cannot be read"),
         ("wandb.project=mine", "wandb.project: names a project"),
         ("resume_from=gone", "there is no such checkpoint"),

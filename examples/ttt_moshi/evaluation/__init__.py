@@ -1,4 +1,4 @@
-"""The benchmarks of spoken language models on the data layouts that they are published in."""
+"""Benchmarks of spoken language models, on data in their published layouts; see README.md."""
 
 from .benchmarks import FAILURES, evaluate
 from .results import Comparison, as_text, assemble, compare, describe, exit_code, read, require_writable, write

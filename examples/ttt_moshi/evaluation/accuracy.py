@@ -1,4 +1,4 @@
-"""How often a model finds the good recording of a pair likelier than the bad one."""
+"""The share of pairs whose good recording is likelier than the bad one."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def accuracy(
 ) -> dict[str, Any]:
     """Score pairs and return the figures of their result.
 
-    A pair counts 1 where the good recording has the smaller negative log-likelihood, 0 where it has the larger one,
-    and a half where both are the same. The likelihood is the weighted mean per token, so that the longer recording is
-    not the less likely one for its length. Every recording starts from the learned inner weights; the first is scored
-    again at the end, and has to come out the same.
+    A pair counts 1 if the good recording has the smaller negative log-likelihood, 0 if it has the larger one, and a
+    half if they are equal. The likelihood is the weighted mean per token, so that length does not make a recording less
+    likely. Every recording starts from the learned inner weights; the first is scored again at the end, which must give
+    the same value.
 
     Raises:
         InputError: A recording cannot be scored.

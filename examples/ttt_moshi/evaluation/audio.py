@@ -1,6 +1,6 @@
 """Audio files as mono samples at the rate that a tokenizer asks for.
 
-WAV needs nothing but the standard library and torch; FLAC, LibriLight's format, needs the `soundfile` package.
+WAV needs the standard library and torch only; FLAC, LibriLight's format, needs the `soundfile` package.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 class Format(NamedTuple):
-    """The format of a WAV file's samples; `tag` says whole numbers (1) or floating point (3)."""
+    """The format of a WAV file's samples; `tag` is 1 for integers, 3 for floating point."""
 
     tag: int
     channels: int
@@ -39,7 +39,7 @@ class Format(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Where the samples of a WAV file lie: the byte at which they begin, and how many bytes they are."""
+    """The position of the samples in a WAV file: their first byte, and their size in bytes."""
 
     kind: Format
     start: int
@@ -92,7 +92,7 @@ def read_wav(path: Path) -> tuple[Tensor, int]:
         body = file.read(samples.size)
     mixed = _decoded(bytearray(body), samples.kind).view(-1, samples.kind.channels).mean(1)
     if not bool(mixed.isfinite().all()):
-        raise _refused(path, "has samples that are no finite numbers")
+        raise _refused(path, "has non-finite samples")
     return mixed, samples.kind.rate
 
 
@@ -118,7 +118,7 @@ def _find_samples(file: BinaryIO, path: Path) -> Samples:
             if not size:
                 raise _refused(path, "is empty")
             if size % samples.frame:
-                raise _refused(path, f"ends inside a sample: {size} bytes, {samples.frame} per sample")
+                raise _refused(path, f"ends within a sample: {size} bytes, {samples.frame} per sample")
             return samples
     raise _refused(path, "has no samples: there is no data chunk")
 
@@ -129,13 +129,13 @@ def _chunks(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int, int]]:
     file.seek(0)
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        raise _refused(path, "is no WAV file: it does not begin with RIFF and WAVE")
+        raise _refused(path, "is not a WAV file: it does not begin with RIFF and WAVE")
     start = 20
     while start <= end:
         file.seek(start - 8)
         name, size = struct.unpack("<4sI", file.read(8))
         if start + size > end:
-            raise _refused(path, f"is cut off: {end - start} of the {size} bytes of its {name!r} chunk are there")
+            raise _refused(path, f"is truncated: its {name!r} chunk has {end - start} of {size} bytes")
         yield name, start, size
         start += size + size % 2 + 8
 
@@ -168,9 +168,9 @@ def _decoded(body: bytearray, kind: Format) -> Tensor:
 
 @contextmanager
 def _soundfile(path: Path) -> Iterator[Any]:
-    """Give the package that reads `path`; what it refuses is an InputError."""
+    """Yield the package that reads `path`; its errors become an InputError."""
     if not path.is_file():
-        raise _refused(path, "is not there", "not_found")
+        raise _refused(path, "does not exist", "not_found")
     try:
         soundfile = import_module("soundfile")
     except ImportError:

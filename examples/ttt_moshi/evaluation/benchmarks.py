@@ -1,6 +1,6 @@
-"""The benchmarks that the `evaluation` section of a configuration asks for, each done, not run, or in error.
+"""The benchmarks that the `evaluation` section of a configuration enables: each done, not run, or in error.
 
-Every setting of the section is read here, but for `enable` and `freq`, which say when a training run evaluates.
+Every setting of the section is read here except `enable` and `freq`, which are for training runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 20
 """Most problems that an entry lists."""
 FAILURES = (TttcfgError, RuntimeError, OSError)
-"""What an evaluation may raise without there being a mistake in the program."""
+"""The errors with which an evaluation may fail without a bug in the program."""
 DONE, NOT_RUN, ERROR = "done", "not run", "error"
 LAYOUTS = {
     "sblimp": "sBLIMP",
@@ -45,7 +45,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Session:
-    """What all benchmarks of one evaluation share."""
+    """What the benchmarks of one evaluation share."""
 
     streams: Streams
     weights: Tensor
@@ -57,13 +57,13 @@ class Session:
 def evaluate(
     model: Model, tokenizer: Tokenizer, effective: Effective, *, figure_dir: Path | None = None
 ) -> dict[str, Any]:
-    """Run the benchmarks that a configuration asks for and return the section `paper_metrics` of a result.
+    """Run the benchmarks that a configuration enables and return the section `paper_metrics` of the results.
 
-    What goes wrong with one benchmark, a missing file or a loss that is not finite, is in its own entry, with status
-    `error` and everything that is wrong; the others run. One without an audio folder has status `not run`.
+    A benchmark that fails, because of a missing file or a non-finite loss, has an entry with status `error` and all its
+    problems; the others run. One without an audio folder has status `not run`.
 
     Args:
-        figure_dir: Where figures go; without it, none are drawn.
+        figure_dir: The folder of figures; without it, none are drawn.
     """
     settings = effective.training.evaluation
     entries: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def evaluate(
     try:
         with torch.no_grad():
             for name, layout in LAYOUTS.items():
-                entry = _unasked(name, settings) or refusal or _attempt(name, layout, cast(Session, session))
+                entry = _not_requested(name, settings) or refusal or _attempt(name, layout, cast(Session, session))
                 entries[name] = {"layout": layout, **entry}
     finally:
         model.train(was_training)
@@ -103,7 +103,7 @@ def _attempt(name: str, layout: str, session: Session) -> dict[str, Any]:
         return _error(error)
 
 
-def _unasked(name: str, settings: EvaluationArgs) -> dict[str, Any] | None:
+def _not_requested(name: str, settings: EvaluationArgs) -> dict[str, Any] | None:
     section = getattr(settings, name)
     if getattr(section, "max_pairs", None) == 0:
         return {"status": NOT_RUN, "reason": f"evaluation.{name}.max_pairs is 0"}

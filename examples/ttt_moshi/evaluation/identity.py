@@ -1,8 +1,8 @@
-"""Under which name a benchmark's result goes, and exactly which data it is of.
+"""The name of the data in a result, and exactly which data it is of.
 
-A folder of the right layout proves nothing about what is in it, and nobody publishes digests of these data sets. So a
-result carries the name that the folder declares in a `dataset.json` beside the audio, `{"name": "..."}`, and without
-one it says that the data are not identified. Miniatures declare names of their own.
+The layout of a folder does not prove its content, and no digests of these data sets are published. So a result has the
+name that the folder declares in a `dataset.json` beside the audio, `{"name": "..."}`; without one, it has that of the
+layout, as not identified. Miniatures declare names of their own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MANIFEST = "dataset.json"
 
 
 def declared_name(folder: Path, layout: str) -> str:
-    """Return the name that `folder` declares for its data, or one that says that it declares none.
+    """Return the name that `folder` declares for its data, or that of the layout, as not identified.
 
     Raises:
-        InputError: There is a manifest, and it declares no name.
+        InputError: There is a `dataset.json`, and it declares no name.
     """
     manifest = folder / MANIFEST
     try:
@@ -29,7 +29,7 @@ def declared_name(folder: Path, layout: str) -> str:
     except FileNotFoundError:
         return f"{layout} layout, data not identified"
     except (OSError, ValueError) as error:
-        raise InputError(Problem("syntax", f"is no JSON: {error}", place=Place(str(manifest)))) from None
+        raise InputError(Problem("syntax", f"is not valid JSON: {error}", place=Place(str(manifest)))) from None
     name = found.get("name") if isinstance(found, dict) else None
     if not isinstance(name, str) or not name.strip():
         message = 'declares no name; write {"name": "..."}, or remove the file'
@@ -52,8 +52,8 @@ def digest_in_order(files: Iterable[Path]) -> str:
 
 
 def rank(key: str) -> str:
-    """Return by what `key` is sorted where only some of many are taken.
+    """Return the sort key by which a sample is taken: the SHA-256 of `key`.
 
-    The SHA-256 of the key: the same everywhere, spread over all kinds, and the first 100 are among the first 2000.
+    It is the same everywhere and spreads over all kinds, and the first 100 are among the first 2000.
     """
     return hashlib.sha256(key.encode()).hexdigest()

@@ -28,7 +28,7 @@ MAX_POSITIONS = 25_000
 """Longest sequence where `streaming.max_sequence_length` is null; the trainer's evaluator had it hard-coded."""
 SLOPE = "nats per 1000 positions, least squares over all positions"
 PIECE = 512
-"""Positions of a piece at most; a longer mini-batch is a piece by itself."""
+"""Most positions of a piece; a longer mini-batch is a piece of its own."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Nats by which a token's loss may differ when it is computed a second way."""
 
@@ -46,7 +46,7 @@ def long_context(
         InputError: A recording cannot be scored, or a check that the configuration asks for fails.
     """
     if settings.use_fixed_method is False:
-        message = "the uncorrected loss, one position off, is not there any more; use null or true"
+        message = "the uncorrected loss, one position off, is no longer available; use null or true"
         raise InputError(Problem("rejected", message, "evaluation.librilight.streaming.use_fixed_method"))
     most = settings.max_sequence_length or MAX_POSITIONS
     losses: dict[str, Tensor] = {}
@@ -76,9 +76,9 @@ def long_context(
 
 
 def piece_of(mini_batch_size: int | None, settings: Streaming) -> int:
-    """Return the positions per piece: one when streaming frame by frame, else 512 or a few less.
+    """Return the positions per piece: 1 when streaming frame by frame, else the most whole mini-batches within 512.
 
-    Less, so that a piece is made of whole inner mini-batches and the inner steps are those of the whole sequence.
+    With whole inner mini-batches, the inner steps are those of the whole sequence.
     """
     unit = mini_batch_size or 1
     return 1 if settings.enabled else max(1, PIECE // unit) * unit
@@ -126,7 +126,7 @@ def _compared(streams: Streams, codes: Tensor, found: Losses, piece: int, name: 
 
 
 class _Monitor:
-    """Does between two pieces what `streaming` asks for: clearing caches, watching memory and the inner weights."""
+    """Called after every piece: clears caches and checks memory and inner weights, as `streaming` has it."""
 
     def __init__(self, streams: Streams, settings: Streaming) -> None:
         self.settings = settings
@@ -170,7 +170,7 @@ class _Monitor:
 
     def _verdict(self) -> str:
         if not self.blocks:
-            return "there are none: the model has no TTT layers"
+            return "none: the model has no TTT layers"
         if any(block.persistent_states == "never" for block in self.blocks):
             return "start anew with every piece: ttt.persistent_states is never"
         if not all(self.changes):
@@ -186,7 +186,7 @@ def _differ(old: Any, new: Any) -> bool:
 
 
 def _peak_memory(on_gpu: bool) -> int | None:
-    """Return the most bytes held so far, by tensors on the GPU or by the process; None where nobody can say."""
+    """Return the peak memory in bytes, of tensors on the GPU or of the process; None where it is not known."""
     if on_gpu:
         return torch.cuda.max_memory_allocated()
     if sys.platform == "win32":

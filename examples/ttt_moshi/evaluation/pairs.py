@@ -37,7 +37,7 @@ class Pair(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One recording of a gold table, and the line it stands in."""
+    """One recording of a gold table, and its line."""
 
     line: int
     key: str
@@ -66,7 +66,7 @@ def read_gold(layout: str, gold_csv: Path, audio_dir: Path) -> list[Pair]:
             problems.append(_at(gold_csv, line, row))
             continue
         if row.file in seen:
-            problems.append(_at(gold_csv, line, f"{row.file} stands in line {seen[row.file]} already"))
+            problems.append(_at(gold_csv, line, f"{row.file} is in line {seen[row.file]} already"))
         elif row.file not in there:
             problems.append(_at(gold_csv, line, f"{row.file} is not in {audio_dir}", "not_found"))
         seen.setdefault(row.file, line)
@@ -88,7 +88,7 @@ def _table(layout: str, path: Path) -> list[tuple[int, Cells]]:
     try:
         table: list[tuple[int, Cells]] = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise InputError(_at(path, reader.line_num, f"is no CSV: {error}", "syntax")) from None
+        raise InputError(_at(path, reader.line_num, f"is not valid CSV: {error}", "syntax")) from None
     columns = reader.fieldnames or ()
     if missing := [name for name in COLUMNS[layout] if name not in columns]:
         raise InputError(_at(path, 1, _wrong_columns(layout, missing, columns), "missing"))
@@ -105,7 +105,7 @@ def _wrong_columns(layout: str, missing: list[str], columns: object) -> str:
         if other != layout and isinstance(columns, list) and set(names) <= set(columns):
             return f"is the table of {other}: it has the column {_TEXT[other]}, and {layout} has {_TEXT[layout]}"
     found = ", ".join(map(str, columns)) if isinstance(columns, list) and columns else "none"
-    return f"lacks the columns {', '.join(missing)} of {layout}; it has {found}"
+    return f"has no columns {', '.join(missing)} of {layout}; it has {found}"
 
 
 def _row(layout: str, line: int, cells: Cells) -> Row | str:
@@ -128,8 +128,8 @@ def _paired(rows: list[Row], gold_csv: Path, audio_dir: Path, problems: list[Pro
         groups.setdefault(row.key, ([], []))[row.correct].append(row)
     for key, (bad, good) in groups.items():
         if not good or not bad:
-            lacking = "correct" if not good else "incorrect"
-            message = f"{key!r} has no {lacking} recording to be paired with"
+            missing = "correct" if not good else "incorrect"
+            message = f"{key!r} has no {missing} recording to be paired with"
             problems += [_at(gold_csv, row.line, message, "missing") for row in (good or bad)]
         for right, wrong in product(good, bad):
             name = key if len(good) == len(bad) == 1 else f"{key} {right.file} {wrong.file}"
@@ -137,7 +137,7 @@ def _paired(rows: list[Row], gold_csv: Path, audio_dir: Path, problems: list[Pro
 
 
 def read_stories(audio_dir: Path) -> list[Pair]:
-    """Return the pairs of a folder of `{num}_{uuid}_{correct|incorrect}.wav`; other kinds of files are left alone.
+    """Return the pairs of a folder of `{num}_{uuid}_{correct|incorrect}.wav`; files that are not WAV are ignored.
 
     Raises:
         InputError: A recording has another name, or no counterpart; all problems at once.

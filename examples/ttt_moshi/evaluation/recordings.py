@@ -24,14 +24,14 @@ class Recording(NamedTuple):
 
 
 def read_librilight(settings: LibriLight) -> list[Recording]:
-    """Return the sequences that the configuration asks for.
+    """Return the sequences that the configuration selects.
 
     `single_book` is that speaker's book; `multi_book` is `num_sequences` books (one where it is null), and `random`
     one book: those of the smallest SHA-256 of `speaker/book`, so the same ones every time. Of each book the first
     `max_chapters` chapters are read (all where it is null), numbers in their names counted as numbers.
 
     Raises:
-        InputError: The folder is missing or empty, or what is asked for is not in it; all problems at once.
+        InputError: The folder is missing or empty, or does not hold what is selected; all problems at once.
     """
     root = Path(settings.audio_dir or "")
     if settings.evaluation_mode == "single_book":
@@ -42,7 +42,7 @@ def read_librilight(settings: LibriLight) -> list[Recording]:
         if not books:
             raise InputError(Problem("empty", "holds no speaker/book/chapter files", place=Place(str(root))))
         if wanted > len(books):
-            message = f"{wanted} books are asked for, and {root} holds {len(books)}"
+            message = f"is {wanted}, and {root} holds {len(books)} books"
             raise InputError(Problem("missing", message, f"{KEY}.num_sequences"))
         books = books[:wanted]
     return [Recording(_name(book), tuple(_audio(book)[: settings.max_chapters])) for book in books]
@@ -50,8 +50,8 @@ def read_librilight(settings: LibriLight) -> list[Recording]:
 
 def _single(root: Path, settings: LibriLight) -> Path:
     given = {"speaker_id": settings.speaker_id, "book_name": settings.book_name}
-    if lacking := [name for name, value in given.items() if not value]:
-        raise InputError(Problem("missing", "single_book mode needs it", f"{KEY}.{name}") for name in lacking)
+    if missing := [name for name, value in given.items() if not value]:
+        raise InputError(Problem("missing", "is needed in single_book mode", f"{KEY}.{name}") for name in missing)
     book = root / str(settings.speaker_id) / str(settings.book_name)
     if _is_inside(book, root) and book.is_dir() and _audio(book):
         return book
@@ -92,7 +92,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Return by what names are sorted so that chapter 2 comes before chapter 10."""
+    """Return a sort key with which chapter 2 comes before chapter 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 

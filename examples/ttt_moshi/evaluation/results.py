@@ -1,14 +1,14 @@
 """The results file: what was evaluated, under which configuration, and what came out.
 
-    results_version   1; a change of this layout counts it up
+    results_version   1; incremented when this layout changes
     tttcfg            the version that wrote it
     configuration     `digest` of all architecture and computation fields, as tttcfg has it, the `schema_version` it was
                       taken under, and those `fields` with their values
     checkpoint        `path`, `step`, and `weights_header_digest`, of the names, shapes and dtypes of the weights; null
-                      where the model was of no checkpoint
-    standard          the standard evaluation; null where it was not asked for; its `data` have the `path` that was
-                      given, which may differ between results that are compared, and what decides the pieces
-    paper_metrics     null where they were not asked for, else
+                      if the model is not from a checkpoint
+    standard          the standard evaluation; null if it was not requested; its `data` have the `path` that was given,
+                      which may differ between results that are compared, and what determines the pieces
+    paper_metrics     null if they were not requested, else
         tokenizer       what made the audio into tokens, with its configuration
         scoring         normalisation, codebook weights, what the streams held, how ties count
         benchmarks      by section of the configuration, each with the `layout` of its data and a `status`:
@@ -18,8 +18,8 @@
                         `not run`   `reason`
                         `error`     `problems`, all of them
 
-A figure that is missing is not there; it is never 0. A `standard_error` is null where it cannot be estimated: of a
-single value, or of values that are all the same.
+A missing figure is absent, never 0. A `standard_error` is null if it cannot be estimated: of one value, or of equal
+values.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ def write(results: Mapping[str, Any], path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """See that results can be written to a file, before they are computed; its folder is made.
+    """Check that results can be written to a file, before they are computed; its folder is created.
 
     Raises:
-        InputError: They cannot be.
+        InputError: They cannot.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the results in a file.
 
     Raises:
-        InputError: It cannot be read, or is none, or of a version that this program does not know.
+        InputError: It cannot be read, is not a results file, or has another `results_version`.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def exit_code(results: Mapping[str, Any]) -> int:
-    """Return 0 where everything that was asked for is there, else 1; benchmarks of which none ran are missing."""
+    """Return 0 if every requested result is there, else 1; it is 1 too if benchmarks were requested and none ran."""
     standard, paper = results["standard"], results["paper_metrics"]
     if standard is None and paper is None:
         return 1
@@ -176,10 +176,10 @@ def _figure(value: float, error: float | None) -> str:
 
 
 class Comparison(NamedTuple):
-    """Whether two results can be held against each other, why not, and what both have.
+    """Whether two results are comparable, the reasons if not, and the figures that both have.
 
-    `figures` has, by benchmark, the main figure of each: the accuracy, or the mean loss over all sequences. It is there
-    where both scored the same data in the same way, also where their configurations differ.
+    `figures` has, by benchmark, the main figure of each: the accuracy, or the mean loss over all sequences. It includes
+    benchmarks that scored the same data in the same way, even if the configurations differ.
     """
 
     comparable: bool
@@ -190,8 +190,8 @@ class Comparison(NamedTuple):
 def compare(left: Mapping[str, Any], right: Mapping[str, Any]) -> Comparison:
     """Return whether `left` and `right` are comparable: same configuration, same data, scored in the same way.
 
-    Only what decides the tensors and what they compute counts of a configuration; checkpoints may differ, that being
-    what is compared. `reasons` names everything that stands in the way, whole results first.
+    Of the configurations only model-defining settings are compared; checkpoints may differ, since they are what is
+    compared. `reasons` lists all differences, those of whole results first.
     """
     parts = ("standard", "paper_metrics")
     reasons = list(_configuration_reasons(left, right))
@@ -239,7 +239,7 @@ def _configuration_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) ->
         versions = f"{ours['schema_version']} and {theirs['schema_version']}"
         yield f"the configurations' digests are of schema versions {versions}; evaluate again with one tttcfg"
     elif ours["fields"] == theirs["fields"]:
-        yield "the configurations' digests differ, though their fields are the same: one file was changed by hand"
+        yield "the configurations' digests differ, although their fields are equal: one file was edited"
     yield from _differences(ours["fields"], theirs["fields"])
 
 
@@ -252,7 +252,7 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str =
 
 def _standard_reasons(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
     if "data" not in left or "data" not in right:
-        yield "does not say which data it is of"
+        yield "the data are not recorded"
     elif _without_path(left["data"]) != _without_path(right["data"]):
         yield "the data are not the same"
 

@@ -93,7 +93,7 @@ def _streaming(model: Any, size: int) -> Iterator[None]:
     """Let the model stream in pieces of `size` positions.
 
     Moshi's attention keeps keys in a ring as long as its context, and a piece overwrites as many as it has positions:
-    its first ones would see that much less, without a word (moshi 0.2.13: 0.3 nats at pieces of 8 and a context of 64).
+    its first ones would silently see that much less (moshi 0.2.13: 0.3 nats at pieces of 8 and a context of 64).
     The ring is made when streaming begins, so the context is longer by a piece at that moment, and only then.
     """
     attentions = [getattr(layer, "original_layer", layer).self_attn for layer in model.transformer.layers]

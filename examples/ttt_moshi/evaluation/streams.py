@@ -1,4 +1,4 @@
-"""Which stream of the model hears what, and recordings as the codes that go in."""
+"""What a model and a tokenizer provide, and recordings as codes in the model's streams."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .audio import read_audio
 
 
 class Output(Protocol):
-    """What a model says of codes, as moshi's LMOutput: logits [B, dep_q, T, card], mask [B, dep_q, T]."""
+    """A model's output, as moshi's LMOutput: logits [B, dep_q, T, card], mask [B, dep_q, T]."""
 
     logits: Tensor
     mask: Tensor
 
 
 class Model(Protocol):
-    """What of `moshi.models.lm.LMModel` is used, whole or in pieces."""
+    """The part of `moshi.models.lm.LMModel` that is used, on whole sequences or in pieces."""
 
     n_q: int
     dep_q: int
@@ -58,7 +58,7 @@ class Tokenizer(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return as JSON values what decides the codes."""
+        """Return, as JSON values, what determines the codes."""
         ...
 
 

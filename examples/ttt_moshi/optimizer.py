@@ -17,14 +17,14 @@ TTT = ".seq_modeling_block."
 ALPHA = "gating_alpha"
 
 
-def choose_trained(model: TinyMoshi, training: TrainingArgs) -> None:
-    """Let gradients reach what is to be trained, and nothing else.
+def choose_trained_parameters(model: TinyMoshi, training: TrainingArgs) -> None:
+    """Require gradients of the parameters to be trained, and of no others.
 
     Everything with `full_finetuning`. Without it: adapters, TTT layers and their gates, the embeddings with
     `lora.ft_embed`, and the attention of `ttt.unfrozen_attention_layers`.
 
     Raises:
-        InputError: That is nothing at all.
+        InputError: There are none.
     """
     count = len(model.transformer.layers)
     unfrozen = concrete_layers(training.ttt.unfrozen_attention_layers, count)
@@ -47,7 +47,7 @@ def is_ttt(name: str) -> bool:
     return TTT in name and ".original_layer." not in name
 
 
-def optimiser_of(model: nn.Module, training: TrainingArgs) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, training: TrainingArgs) -> torch.optim.AdamW:
     """Return AdamW over the parameters that are trained, in groups with learning rates of their own."""
     multipliers = {
         "base": 1.0,
@@ -71,7 +71,7 @@ def optimiser_of(model: nn.Module, training: TrainingArgs) -> torch.optim.AdamW:
     )
 
 
-def schedule_of(optimiser: torch.optim.Optimizer, training: TrainingArgs) -> OneCycleLR:
+def make_schedule(optimiser: torch.optim.Optimizer, training: TrainingArgs) -> OneCycleLR:
     """Return the one-cycle schedule over all steps. Unlike the trainer's it leaves the configured betas alone.
 
     Raises:
@@ -85,14 +85,14 @@ def schedule_of(optimiser: torch.optim.Optimizer, training: TrainingArgs) -> One
     return OneCycleLR(optimiser, rates, training.max_steps, pct_start=training.optim.pct_start, cycle_momentum=False)
 
 
-def settings_of(schedule: OneCycleLR) -> dict[str, Any]:
-    """Return what the configuration says of a new optimiser and its schedule."""
+def schedule_settings(schedule: OneCycleLR) -> dict[str, Any]:
+    """Return the settings of a new optimiser and its schedule, as the configuration has them."""
     groups = [{**group, "params": None} for group in schedule.optimizer.param_groups]
     return {"groups": groups, "schedule": schedule.state_dict()}
 
 
-def go_on(schedule: OneCycleLR, settings: Mapping[str, Any], step: int) -> None:
-    """Let an optimiser whose state was restored follow `settings_of` its own configuration, from a step on."""
+def continue_schedule(schedule: OneCycleLR, settings: Mapping[str, Any], step: int) -> None:
+    """Let an optimiser with a restored state follow this run's `schedule_settings` from a step on."""
     for group, own in zip(schedule.optimizer.param_groups, settings["groups"], strict=True):
         group.update({**own, "params": group["params"]})
     # One step before, and the step: it computes the learning rate. Torch warns where no step was counted.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ttt_moshi.watching import Watch
+from ttt_moshi.non_finite import NonFiniteGuard
 
 from tttcfg import InputError
 
@@ -51,15 +51,15 @@ def test_weights_that_are_not_finite_are_not_saved(train_run: TrainRun, here: Pa
 @pytest.mark.parametrize("norm", [float("nan"), float("inf")])
 def test_gradients_that_are_not_finite_stop_a_run_of_a_finite_loss(tmp_path: Path, norm: float) -> None:
     with pytest.raises(InputError, match=f"step 7: the loss is 3.0000, and the norm of its gradients is {norm};"):
-        Watch(tmp_path).check_step(7, LOSSES, norm)
+        NonFiniteGuard(tmp_path).check_step(7, LOSSES, norm)
 
 
 def test_a_checkpoint_is_good_once_its_weights_had_a_finite_loss(tmp_path: Path) -> None:
-    watch, first, second = Watch(tmp_path), tmp_path / "first", tmp_path / "second"
+    watch, first, second = NonFiniteGuard(tmp_path), tmp_path / "first", tmp_path / "second"
     first.mkdir()
-    watch.holds(first)
+    watch.saved(first)
     watch.check_step(2, LOSSES, 1.0)
-    watch.holds(second)
+    watch.saved(second)
     broken = torch.tensor([1.0, float("inf")])
     with pytest.raises(InputError, match=f"is inf .* the last good checkpoint is {first}; {second} holds the weights"):
         watch.check_step(3, broken, 1.0)
@@ -74,6 +74,6 @@ def test_an_evaluation_that_is_not_finite_is_told_and_the_next_step_stops_the_ru
     with pytest.raises(InputError, match="step 2: the loss is nan"):
         train_run("unevaluated", *BROKEN, "do_eval=true", "eval_freq=1")
     (said,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert said.startswith("step 1: the evaluation failed, and the training goes on: ")
+    assert said.startswith("step 1: the evaluation failed, and the training continues: ")
     assert said.endswith("the loss of 5 of 5 sequences is NaN or infinite, so there is no result")
     assert checkpoints(here / "unevaluated") == ["checkpoint_000001"]

@@ -1,4 +1,4 @@
-"""Stops a run that computes NaN or infinity, before it gets into a checkpoint, and says where to go on from."""
+"""Stops a run that computes NaN or infinity before it is saved, and reports the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from tttcfg import InputError, Problem
 
 
-class Watch:
-    """Looks at every step of a run, and knows its checkpoints.
+class NonFiniteGuard:
+    """Checks every step of a run, and keeps track of its checkpoints.
 
-    A checkpoint is good once the step after it had a finite loss: that loss is the first of its weights.
+    A checkpoint counts as good once the step after it, the first with its weights, had a finite loss.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,15 +21,15 @@ class Watch:
         self.newest: Path | None = None
         self.good: Path | None = None
 
-    def holds(self, checkpoint: Path) -> None:
-        """Take note of a checkpoint that holds the weights as they are now."""
+    def saved(self, checkpoint: Path) -> None:
+        """Record the checkpoint that holds the current weights."""
         self.newest = checkpoint
 
     def check_step(self, step: int, losses: Tensor, norm: float) -> None:
-        """See that a step's loss of text and of audio, and the norm of its gradients, are finite.
+        """Check that a step's losses of text and audio and its gradient norm are finite.
 
         Raises:
-            InputError: One is not; the weights are those of the step before.
+            InputError: One is not; the weights are still those of the step before.
         """
         text, audio = losses.tolist()
         if not math.isfinite(text + audio):
@@ -39,7 +39,7 @@ class Watch:
         self.good = self.newest
 
     def check_weights(self, step: int, model: nn.Module) -> None:
-        """See that the weights after a step are finite.
+        """Check that the weights after a step are finite.
 
         Raises:
             InputError: Some are not.
