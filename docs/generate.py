@@ -1,17 +1,17 @@
-"""Generate what the code already knows: five pages, and every command's output that a page shows.
+"""Generate reference pages from the code, and the output of commands that pages show.
 
     python -m docs.generate            write them (`make docs`)
-    python -m docs.generate --check    name those that are not current, and leave with 1
+    python -m docs.generate --check    list those that are not current, and exit with 1
 
-A page shows output under a comment that says which of it:
+A comment above a block of output has its options:
 
     <!-- output: exit=1 keep=^architecture|ttt.layers -->
     ```console
     $ tttcfg diff examples/checkpoint examples/any.yaml
     ```
 
-The command runs in a copy of examples/. The lines in which `keep` is found (all by default) replace those
-of the block; a space in `keep` is written \\s.
+The command runs in a copy of examples/. Its output replaces that of the block: the lines in which the regular
+expression `keep` is found, by default all; a space in `keep` is written \\s.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def cli_page() -> str:
     from tttcfg import cli
 
     page = "# Command line\n\n"
-    page += "`tttcfg --help` and `tttcfg COMMAND --help` say the same; `tttcfg --version` says the version.\n\n"
+    page += "`tttcfg --help` and `tttcfg COMMAND --help` print the same; `tttcfg --version` prints the version.\n\n"
     names = list(command_names())
     rows = (
         (f"[{code(f'tttcfg {name}')}](#tttcfg-{name.replace(' ', '-')})", first_line(command(name))) for name in names
@@ -180,16 +180,16 @@ def value_name(kind: Any) -> str:
 
 def errors_page() -> str:
     page = "# Errors and findings\n\n"
-    page += "Every problem and every finding carries a code, a key, a sentence and a place. A problem stops the\n"
-    page += "work; a finding (severity `info`, `warning` or `error`) goes with a result. Codes are stable,\n"
-    page += "sentences are not.\n\n"
+    page += "Every problem and every finding has a code, a key, a message and a place. A problem is part of an\n"
+    page += "exception; a finding (severity `error`, `warning` or `info`) is part of a result. Codes are stable,\n"
+    page += "messages are not.\n\n"
     page += markdown_table(("code", "meaning"), ((code(name), what) for name, what in sorted(errors.CODES.items())))
-    page += "\n## Exceptions\n\nAll are importable from `tttcfg`; `problems` is a tuple of all that is wrong.\n\n"
-    page += markdown_table(("exception", "is a", "exit code", "what it means"), map(exception_row, exceptions()))
+    page += "\n## Exceptions\n\nAll are imported from `tttcfg`; their `problems` is a tuple of all problems.\n\n"
+    page += markdown_table(("exception", "bases", "exit code", "meaning"), map(exception_row, exceptions()))
     page += "\nMessages list at most "
     page += f"{errors.MAX_PROBLEMS} problems and quote at most {errors.MAX_QUOTED} characters of a value.\n"
-    page += "\n## Limits\n\nWhat is over a limit is refused, not cut.\n\n"
-    return page + markdown_table(("what", "limit"), limits())
+    page += "\n## Limits\n\nInput above a limit is refused, not truncated.\n\n"
+    return page + markdown_table(("input", "limit"), limits())
 
 
 def exceptions() -> list[type[errors.TttcfgError]]:
@@ -225,9 +225,9 @@ def limits() -> list[tuple[str, str]]:
 
 def fields_page() -> str:
     page = "# Fields\n\n"
-    page += "Every field of `TrainingArgs`, by section. [roles.md](roles.md) says what a role does.\n"
-    page += "`since` is the schema version that brought the setting, under whatever name.\n"
-    page += "`tttcfg fields KEY` tells one field's whole history.\n"
+    page += "Every field of `TrainingArgs`, by section. [roles.md](roles.md) explains roles.\n"
+    page += "`since` is the schema version that introduced the setting, under this or an older name.\n"
+    page += "`tttcfg fields KEY` prints the history of one field.\n"
     groups: dict[str, list[fields.ConfigField]] = {}
     for field in TTT_MOSHI.fields.values():
         groups.setdefault(field.name.rpartition(".")[0], []).append(field)
@@ -254,9 +254,9 @@ def since(name: str) -> str:
 
 def history_page() -> str:
     page = "# History of the schema\n\n"
-    page += "Each version, from its migration in `migrations/ttt_moshi/`. Documents of versions 0 to 6 carry no\n"
-    page += "number; the newest field that a document holds tells its version. What is said after `before` is what\n"
-    page += "the program did before the setting existed, and what a document from that time gets.\n\n"
+    page += "Each version, from its migration in `migrations/ttt_moshi/`. Documents of versions 0 to 6 have no\n"
+    page += "number; the newest field in a document identifies its version. The value after `before` is what the\n"
+    page += "program did before the setting existed, and what a document from that time gets.\n\n"
     found = list(versions(TTT_MOSHI))
     rows = ((str(one["version"]), one["date"], str(len(one["operations"])), one["summary"]) for one in found)
     page += markdown_table(("version", "date", "operations", "summary"), rows)
@@ -321,7 +321,7 @@ def refreshed(page: str) -> str:
     for block, (status, output) in reversed(list(zip(blocks, outputs, strict=True))):
         options = dict(option.split("=", 1) for option in block["options"].split())
         if status != int(options.get("exit", 0)):
-            raise SystemExit(f"{block['command']} left with {status}, not {options.get('exit', 0)}:\n{output}")
+            raise SystemExit(f"{block['command']} exited with {status}, not {options.get('exit', 0)}:\n{output}")
         shown = "".join(f"{line}\n" for line in chosen(output.splitlines(), options.get("keep", "")))
         page = page[: block.start("shown")] + shown + page[block.end("shown") :]
     return page

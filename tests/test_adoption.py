@@ -153,4 +153,4 @@ def test_the_page_counts_its_lines() -> None:
     lines = [line for section in (*CORE, SWAPPED) for diff in changes()[section] for line in diff.splitlines()]
     new = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
     gone = sum(line.startswith("-") and not line.startswith("---") for line in lines)
-    assert f"{new} lines are new, and {gone} go" in PAGE.read_text("utf-8")
+    assert f"{new} lines are added, {gone} removed" in PAGE.read_text("utf-8")

@@ -22,21 +22,21 @@ NUMBER = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 BEHAVES_AS = {
     "world_size": (
         Role.RUN,
-        "a record of how many ranks were launched: typed by hand it starts none, and the launcher's number is saved",
+        "records how many ranks were launched: setting it starts none, and the launcher's number is saved",
     ),
 }
 """Fields that do what another role's sentence says, and why."""
 UNSEEN = {
-    "gradient_checkpointing": "takes memory for time: the same activations are computed again, and no bit is another",
-    "moshi_paths.hf_repo_id": "names the base model on the Hub, where only the real Moshi has one: "
+    "gradient_checkpointing": "trades time for memory: the same activations are computed again, with equal bits",
+    "moshi_paths.hf_repo_id": "names the base model on the Hub, which only the real Moshi has: "
     "`tests/examples_ttt_moshi/test_moshi_model.py` takes its weights from there",
-    "evaluation.librilight.streaming.cache_clear_interval": "clears the cache of a GPU, and a CPU has none",
+    "evaluation.librilight.streaming.cache_clear_interval": "clears a GPU's cache; a CPU has none",
 }
 """Fields that do nothing here that could be seen, and why."""
 STARTS_ELSEWHERE = {"reset_optimizer", "reset_step"}
 """Run fields that say from where training goes on, and so change what it ends with."""
 SECTIONS = {
-    Role.ARCHITECTURE: "The weights of before are refused in evaluation, by the name of the setting.",
+    Role.ARCHITECTURE: "Evaluation of the earlier weights fails, and reports the setting.",
     Role.COMPUTATION: "The same weights, evaluated: the largest change of a mean loss in nats, over the text, the\n"
     "audio, both as they are weighted in training, and the long sequences.",
     Role.TRAINING: "Trained weights after three steps: the norm of the change over the norm of all. Given weights "
@@ -48,9 +48,9 @@ INTRODUCTION = """# Every knob is alive
 
 `tests/examples_ttt_moshi/test_every_knob.py` changes every field of the configuration, one at a time, and runs the
 programs of `examples/ttt_moshi` on a small model: three steps of training with the change, and an evaluation, with the
-change, of weights from before it. A field for which the sentence of its role is false fails. Sizes are those of one
-tiny model and one seed: they show that a knob does something, not how much it matters. The test allows a factor of 10.
-[roles.md](roles.md) says what a role is for.
+change, of weights trained without it. A field that does not do what its role states fails the test. Sizes are those of
+one tiny model and one seed: they show that a setting has an effect, not how much it matters. The test allows a factor
+of 10. [roles.md](roles.md) explains roles.
 """
 
 
@@ -67,10 +67,10 @@ def page(bench: Bench) -> str:
     text += (
         f"The {len(shown(Role.RUN))} run fields change neither names and shapes, nor what given weights compute, and\n"
     )
-    text += f"no trained weight but for {but_for}. Each changes what a program writes or\n"
-    text += "says, or is refused by name. The secret is in no file and no line.\n\n## Exceptions\n\n"
+    text += f"no trained weight except with {but_for}. Each changes what a program writes\n"
+    text += "or prints, or is refused by name. The secret is in no file and no output.\n\n## Exceptions\n\n"
     reasons = [(name, f"as {role.value}: {why}") for name, (role, why) in BEHAVES_AS.items()]
-    reasons += [(name, f"not seen: {why}") for name, why in UNSEEN.items()]
+    reasons += [(name, f"no effect here: {why}") for name, why in UNSEEN.items()]
     return text + table(("field", "role", "what it does"), exceptions(reasons))
 
 

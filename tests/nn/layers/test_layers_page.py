@@ -46,6 +46,6 @@ def test_pieces_of_whole_mini_batches_are_the_whole_sequence(shown: dict[str, An
 
 
 def test_the_registered_kernel_is_taken_checked_and_forgotten(shown: dict[str, Any]) -> None:
-    assert shown["said"] == "auto takes mine, which runs on any processor or GPU"
+    assert shown["choice"] == "auto takes mine, which runs on any processor or GPU"
     assert shown["worst"].passes
     assert "mine" not in KERNELS
