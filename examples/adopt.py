@@ -1,10 +1,10 @@
-"""A small trainer that has adopted tttcfg: its dataclasses stay, and three lines are new.
+"""A small trainer that uses tttcfg: its dataclasses stay, and three lines are new.
 
     python examples/adopt.py train --run_dir runs/mine --ttt.mini_batch_size 8
     python examples/adopt.py evaluate --checkpoint_dir runs/mine --config examples/any.yaml
 
-Training writes a checkpoint without weights (there is no model here); evaluating says what the layers
-of that checkpoint read, whatever the config file says.
+Training writes a checkpoint without weights (there is no model here); evaluation prints what the layers of that
+checkpoint read, with any config file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TTTArgs:
 
 @dataclass
 class TrainArgs:
-    """What this trainer is configured with: the names of the real one, and only what it needs."""
+    """The configuration of this trainer: the names of the real one, and only what it needs."""
 
     run_dir: str = ""
     data: DataArgs = field(default_factory=DataArgs)
@@ -71,7 +71,7 @@ def train(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(MODEL, indent=4), "utf-8")
 
-    training = tttcfg.TrainingArgs.from_any(args)  # the first line: checks the old dataclass, completes it
+    training = tttcfg.TrainingArgs.from_any(args)  # the first line: validates and completes the old dataclass
     path = tttcfg.save_document(folder, training)  # the second: replaces json.dumps(asdict(args), default=str)
     print(f"saved {path}")
 
@@ -101,7 +101,7 @@ def add_options(parser: argparse.ArgumentParser, group: object, prefix: str = ""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A trainer that has adopted tttcfg.")
+    parser = argparse.ArgumentParser(description="A small trainer that uses tttcfg.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_options(commands.add_parser("train"), TrainArgs())
     evaluating = commands.add_parser("evaluate")

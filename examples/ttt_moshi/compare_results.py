@@ -1,8 +1,8 @@
-"""Say whether two results of evaluations can be held against each other, and if not, everything that stands in the way.
+"""Report whether two results of evaluations are comparable, and if not, all reasons.
 
     python examples/ttt_moshi/compare_results.py A.json B.json
 
-Exit codes: 0 comparable; 1 not comparable; 2 wrong use, or a file that is no result.
+Exit codes: 0 comparable; 1 not comparable; 2 wrong usage, or a file that is not a result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ttt_moshi.program import run
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Say whether two results can be compared.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(description="Report whether two results are comparable.", allow_abbrev=False)
     parser.add_argument("results", nargs=2, type=Path, metavar="FILE", help="what eval_from_checkpoint.py wrote")
     found = evaluation.compare(*map(evaluation.read, parser.parse_args(words).results))
     lines = ["comparable" if found.comparable else "not comparable:", *(f"   {reason}" for reason in found.reasons)]

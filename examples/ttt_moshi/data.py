@@ -54,7 +54,7 @@ class Batch(NamedTuple):
     places: tuple[tuple[str, int], ...]
 
     def continues(self, before: Batch | None) -> bool:
-        """Whether every sequence goes on where the one in the same row of the batch before ended."""
+        """Whether every sequence continues where the one in the same row of the previous batch ended."""
         length = self.codes.shape[2]
         return before is not None and self.places == tuple((name, start + length) for name, start in before.places)
 
@@ -72,7 +72,7 @@ class Dataset:
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
-        """What decides the pieces, for results that are to be compared; every recording is read for its digest."""
+        """What determines the pieces, for comparing results; every recording is read for its digest."""
         return {**self._settings, **({"recordings": digest_in_order(self._files)} if self._files else {})}
 
     def __len__(self) -> int:
@@ -154,7 +154,7 @@ def tokens_of(seconds: float) -> int:
 
 
 class _Reader:
-    """Makes sources of lines; it tells which files they are read from, and how many recordings had a transcript."""
+    """Turns lines into sources, and keeps the files they are read from and the number of transcripts."""
 
     def __init__(
         self, folder: Path, model_config: Mapping[str, Any], tokenizer: Tokenizer, text: TextTokenizer | None

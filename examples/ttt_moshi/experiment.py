@@ -3,22 +3,22 @@
     python examples/ttt_moshi/experiment.py [--seeds 0 1 2] [--steps N] [--output FILE.json] [KEY=VALUE ...]
 
 For every seed a model is trained on sequences that need a memory, about a minute each on a laptop's processor. Through
-tttcfg every foreign configuration has to give the same losses to the last bit. By the old way (`old_way.py`) it is told
-what refuses to load, what loads without a word, and by how much the losses then change: differences paired by sequence,
-with standard errors. The same for single settings that are wrong (`wrong_settings.py`), and what notices each.
+tttcfg every foreign configuration has to give the same losses to the last bit. For the old way (`old_way.py`) it prints
+what refuses to load, what loads silently, and by how much the losses change: differences paired by sequence, with
+standard errors. Likewise for single wrong settings (`wrong_settings.py`), and what detects each.
 
 Prints Markdown tables; the figures of every seed go to --output:
 
-    experiment_version  1; a change of this layout counts it up
+    experiment_version  1; incremented when this layout changes
     tttcfg, torch, processors, seeds, data
     checkpoints         by seed: digests, loss, and loss and accuracy of the tokens that need the memory (`recall.py`)
     through_tttcfg      by foreign configuration: `identical`, `restored` settings, digests of configuration and losses
     old_way             by foreign configuration, without and with the five settings that the old program restored
-    wrong               by single thing that is wrong
+    wrong               by wrong setting
 
 Figures are in nats, accuracies are shares; each is the `mean` over seeds with its `standard_error` (null of one seed,
 and where all are the same), and `seeds` has the same of each seed over its sequences. Exit codes: 0 fine; 1 a result
-through tttcfg is not identical, or is refused; 2 wrong use, input that cannot be used, or a loss that is not finite.
+through tttcfg is not identical, or is refused; 2 wrong usage, invalid input, or a non-finite loss.
 """
 
 from __future__ import annotations

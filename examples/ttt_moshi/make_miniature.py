@@ -153,7 +153,7 @@ def _say_with_espeak(text: str, voice: str, path: Path) -> None:
 
 
 def _say_with_tones(text: str, voice: str, path: Path) -> None:
-    """Write one chord per letter, two tones that tell letters apart, higher in the second voice."""
+    """Write one chord per letter, two tones that distinguish letters, higher in the second voice."""
     at = torch.arange(_LETTER) / RATE
     fade = torch.sin(torch.arange(_LETTER) * math.pi / _LETTER)
     pitch = {"A": 1.0, "B": 1.3}[voice]

@@ -41,7 +41,7 @@ def is_moshi(config: Mapping[str, Any]) -> bool:
 
 
 def moshi_module(name: str, key: str) -> Any:
-    """Import a module of the `moshi` package; without a GPU it is told not to compile, which would take minutes.
+    """Import a module of the `moshi` package; without a GPU compiling, which would take minutes, is switched off.
 
     Args:
         key: The setting that asks for it, for the message.

@@ -1,9 +1,9 @@
-"""A checkpoint as it was evaluated before its configuration came with it: its weights, and whatever file is given.
+"""A checkpoint as it was evaluated before its configuration was saved with it: its weights, and any given file.
 
-The trainer's evaluation built its model of the configuration file that it was given, and loaded with `strict=False`.
-Where it found the configuration of the training it restored five settings of it, and nothing else; where the path ended
-in `consolidated`, it did not find it. It also made all parameters bfloat16, which is left out here, so that every
-difference is the configuration's.
+The trainer's evaluation built its model from the given configuration file, and loaded with `strict=False`. If it found
+the configuration of the training, it restored five of its settings only; it did not find it if the path ended in
+`consolidated`. It also converted all parameters to bfloat16, which is left out here, so that every difference is due to
+the configuration.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Loading:
     """How a model takes tensors.
 
     Attributes:
-        strict: What `load_state_dict` says; empty where it loads.
-        lenient: The same with `strict=False`; then what does not fit by its name is left out.
+        strict: The error of `load_state_dict`; empty if it loads.
+        lenient: The same with `strict=False`, which skips tensors that do not match by name.
         missing: Tensors of the model that are in no file, and stay as they were drawn.
-        unexpected: Tensors of the file that the model has not.
+        unexpected: Tensors of the file that the model does not have.
     """
 
     strict: str
@@ -103,16 +103,16 @@ def _load(model: nn.Module, tensors: Mapping[str, Tensor]) -> Loading:
 
 
 def shortened(message: str) -> str:
-    """Return what torch says of a state dict as counts, each with the first name."""
-    said = []
+    """Return torch's error about a state dict as counts, each with the first name."""
+    found = []
     for kind, pattern in (
         ("missing", r"Missing key\(s\) in state_dict: (.*?)\. ?$"),
         ("unexpected", r"Unexpected key\(s\) in state_dict: (.*?)\. ?$"),
     ):
         for listed in re.findall(pattern, message, re.MULTILINE):
             names = re.findall(r'"([^"]+)"', listed)
-            said.append(f"{len(names)} {kind} ({names[0]})")
+            found.append(f"{len(names)} {kind} ({names[0]})")
     shapes = re.findall(r"size mismatch for (\S+):", message)
     if shapes:
-        said.append(f"{len(shapes)} of another shape ({shapes[0]})")
-    return ", ".join(said) or " ".join(message.split())[:_SHOWN]
+        found.append(f"{len(shapes)} of another shape ({shapes[0]})")
+    return ", ".join(found) or " ".join(message.split())[:_SHOWN]

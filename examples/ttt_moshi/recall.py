@@ -1,7 +1,7 @@
-"""What the sequences of `voices.py` ask a memory for, and how well a model answers, sequence by sequence.
+"""How well a model predicts the tokens of `voices.py` that need a memory, sequence by sequence.
 
-A recalled token is one of the last codebook that says again how this speaker says a word: the word's sound was heard
-with a code before, earlier in the same sequence. No weight can know it, and no short attention sees that far.
+A recalled token is one of the last codebook that repeats how this speaker says a word: the word's sound occurred with
+this code earlier in the same sequence. The weights cannot hold it, and a short attention does not reach that far.
 """
 
 from __future__ import annotations

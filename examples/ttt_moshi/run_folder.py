@@ -1,4 +1,4 @@
-"""The folder of a run: one that exists is emptied for another run only where a run of this program wrote all of it."""
+"""The folder of a run: an existing one is emptied only if everything in it was written by a run of this program."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def evaluation_name(step: int) -> str:
 
 
 def check(training: TrainingArgs) -> None:
-    """See that a run can have its folder, and change nothing.
+    """Check that a run can use its folder; nothing is changed.
 
     Raises:
-        InputError: The folder holds something and is not to be overwritten, holds what no run wrote, or holds what this
-            run itself has written before torchrun started it once more.
+        InputError: The folder is not empty and is not to be overwritten, holds files that no run wrote, or holds what
+            this run wrote before torchrun restarted it.
     """
     folder = Path(training.run_dir or "")
     if training.resume_from is not None or _is_free(folder):
@@ -41,7 +41,7 @@ def check(training: TrainingArgs) -> None:
         message = (
             "holds what this run wrote before torchrun restarted it; overwrite_run_dir deletes it at a first start only"
         )
-        raise InputError(Problem("unwritable", f"{message}; go on with resume_from", "run_dir", str(folder)))
+        raise InputError(Problem("unwritable", f"{message}; continue with resume_from", "run_dir", str(folder)))
     if others := [str(path.relative_to(folder)) for path in _others(folder, training)]:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         message = f"holds what no run wrote there, so nothing is deleted: {', '.join(others[:_SHOWN])}{more}"
@@ -49,10 +49,10 @@ def check(training: TrainingArgs) -> None:
 
 
 def prepare(training: TrainingArgs) -> None:
-    """Make the run's folder; with `overwrite_run_dir`, delete what an earlier run wrote. Resuming keeps it.
+    """Create the run's folder; with `overwrite_run_dir`, delete what an earlier run wrote. Resuming keeps it.
 
     Raises:
-        InputError: As `check` does; nothing was deleted.
+        InputError: As `check`; nothing was deleted.
     """
     check(training)
     folder = Path(training.run_dir or "")
@@ -69,7 +69,7 @@ def prepare(training: TrainingArgs) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether it is not there, or holds folders without files, as the checkpointer's trial leaves one."""
+    """Whether it does not exist, or has only folders without files, like those of the checkpointer's trial."""
     return all(path.is_dir() for path in folder.rglob("*"))
 
 

@@ -24,7 +24,7 @@ def evaluate(model: TinyMoshi, data: Dataset, training: TrainingArgs) -> dict[st
 
     `loss` is what training minimises, with its weights; everything else counts every token once. A perplexity is the
     exponential of a mean in nats. `per_sequence` is `loss` of each piece of `duration_sec`, in the order of the data,
-    so that two results can be compared piece by piece. `data` names them, and says what decides the pieces.
+    so that two results can be compared piece by piece. `data` has their path, and what determines the pieces.
 
     Raises:
         InputError: A loss or a perplexity is not finite, or a piece has no token that counts.

@@ -23,9 +23,9 @@ MIMI = "moshi_paths.mimi_path"
 
 
 class MelTokenizer:
-    """A tokenizer without weights and without chance: mel cepstra of each frame, two to a codebook, on a fixed grid.
+    """A deterministic tokenizer without weights: mel cepstra of each frame, two to a codebook, on a fixed grid.
 
-    It keeps what tells one sound from another, and nobody can listen to it. Codebook k takes cepstra 2k and 2k + 1;
+    It keeps what distinguishes sounds, and cannot be decoded to audio. Codebook k takes cepstra 2k and 2k + 1;
     the first of all is the loudness. Each is divided by its typical size, and its range is cut into `floor(sqrt(card))`
     equal parts.
     """

@@ -68,7 +68,7 @@ class TextTokenizer:
         return found
 
     def describe(self) -> dict[str, Any]:
-        """Return as JSON values what decides the tokens."""
+        """Return, as JSON values, what determines the tokens."""
         return {"name": "sentencepiece", "model": f"sha256:{self.digest}"}
 
 

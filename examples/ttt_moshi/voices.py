@@ -1,9 +1,9 @@
 """Synthetic speech-like token streams that reward a memory over the whole sequence.
 
 A sequence is one speaker saying words. All speakers share the words (text) and their sound (the first codebook), but
-every speaker has a voice, which no weight can know: one acoustic code that is the same in all words, and for every
-further codebook a random table from words to codes. Whoever heard a word said before in this sequence can tell how it
-will be said again; a short attention cannot, TTT can.
+every speaker has a voice, which the weights cannot hold: one acoustic code that is the same in all words, and for every
+further codebook a random table from words to codes. A model that remembers a word from earlier in the sequence can
+predict how it is said again: a short attention cannot, TTT can.
 
 Everything unpredictable falls on the last step of a word of `WORD` steps: the text token of the next word, and the
 acoustic codes of this one. The inner step of TTT is not causal inside its mini-batch: with mini-batches of `WORD`

@@ -1,4 +1,4 @@
-"""What is impossible or doubtful about a configuration by itself."""
+"""What is impossible or doubtful about a configuration alone."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from tttcfg import Problem
 
 
 def check(training: TrainArgs) -> list[Problem]:
-    """Return what every rule has to say about `training`."""
+    """Return the problems that the rules find in `training`."""
     return list(_rules(training))
 
 

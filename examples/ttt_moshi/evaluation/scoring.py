@@ -67,7 +67,7 @@ def whole(streams: Streams, codes: Tensor) -> Losses:
 
 
 def in_pieces(streams: Streams, codes: Tensor, size: int, after_piece: Callable[[int], None]) -> Losses:
-    """Return the losses of one long sequence, `size` positions at a time: attention and inner weights go on.
+    """Return the losses of one long sequence, `size` positions at a time; attention and inner weights are carried over.
 
     What goes in at a position is the codes before it, each stream late by its delay, as in moshi's own forward.
 

@@ -1,4 +1,4 @@
-"""What is impossible or doubtful about a job by itself, as the program would find out later, or never."""
+"""What is impossible or doubtful about a job alone; the program finds out later, or never."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ KERNEL_TILE = 64
 
 
 def check(job: JobConfig) -> list[Problem]:
-    """Return what every rule has to say about `job`."""
+    """Return the problems that the rules find in `job`."""
     return list(_rules(job))
 
 

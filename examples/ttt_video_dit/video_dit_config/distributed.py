@@ -71,13 +71,13 @@ def read(path: str, /) -> Header:
         InputError: It cannot be read, is no file of torch.distributed.checkpoint, or holds what such a file never does.
     """
     data = read_bytes(path, METADATA_CAP)
-    entries, ends = _told(data, path)
+    entries, ends = _read_entries(data, path)
     save = f"sha256:{hashlib.sha256(data).hexdigest()}"
     return Header(path, {}, 0, len(data), None if "://" in path else _missing(ends, path), entries, save=save)
 
 
 @lru_cache(maxsize=1)  # saving a document reads the same file several times, and a large one takes seconds
-def _told(data: bytes, path: str) -> tuple[Mapping[str, Tensor], Mapping[str, int]]:
+def _read_entries(data: bytes, path: str) -> tuple[Mapping[str, Tensor], Mapping[str, int]]:
     """Return the model's tensors, and how many bytes each of the files needs that hold them."""
     said = _fields(_unpickled(data, path))
     entries = dict(_entries(said.get("state_dict_metadata"), path))
@@ -86,15 +86,15 @@ def _told(data: bytes, path: str) -> tuple[Mapping[str, Tensor], Mapping[str, in
 
 
 class _StandIn:
-    """Keeps what it is made with and what it is told, and does nothing."""
+    """Keeps its state, and does nothing."""
 
-    said: Any = None
+    state: Any = None
 
     def __init__(self, *given: Any) -> None:
         del given
 
     def __setstate__(self, state: Any) -> None:
-        self.said = state
+        self.state = state
 
 
 def _size(axes: Any) -> tuple[int, ...]:
@@ -167,8 +167,8 @@ def _look_through(data: bytes) -> None:
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
-    """Return what a stand-in was told, by field; nothing where it is none."""
-    said = value.said if isinstance(value, _StandIn) else None
+    """Return the state of a stand-in, by field; empty if it is not one."""
+    said = value.state if isinstance(value, _StandIn) else None
     return said if isinstance(said, dict) else {}
 
 
@@ -183,8 +183,8 @@ def _entries(listed: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         if "size" not in said:
             continue
         properties, size = said.get("properties"), said["size"]
-        told = properties.said if isinstance(properties, _StandIn) else None
-        dtype = told[0] if isinstance(told, tuple) and told else None
+        state = properties.state if isinstance(properties, _StandIn) else None
+        dtype = state[0] if isinstance(state, tuple) and state else None
         if not isinstance(size, tuple) or any(type(axis) is not int or not 0 <= axis < 1 << 48 for axis in size):
             raise _refused(path, f"gives {quote(name)} a shape that is none")
         if not isinstance(dtype, str) or dtype not in _DTYPES.values():

@@ -19,8 +19,8 @@ from video_dit_config.job_config import JobConfig
 def sidecar(folder: str | os.PathLike[str], configuration: Any) -> Path:
     """Write the document of a checkpoint that `torch.distributed.checkpoint.save` has just written into `folder`.
 
-    One rank calls it, after all have saved. The document names the digest of the `.metadata` file, so that it is never
-    taken for another checkpoint's.
+    One rank calls it, after all have saved. The document records the digest of the `.metadata` file, so that it is
+    not mistaken for another checkpoint's.
 
     Args:
         configuration: A `JobConfig`, an `Effective`, or a `Document`.
@@ -45,7 +45,7 @@ def sidecar(folder: str | os.PathLike[str], configuration: Any) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the document of a checkpoint that has none, from a configuration file that somebody vouches for."""
+    """Write the document of a checkpoint that has none, from the configuration file that it was trained with."""
     match arguments:
         case [folder, config, *overrides]:
             try:
