@@ -1,7 +1,6 @@
 """Whether one JSON Schema allows all that another does, for the subset that pydantic writes.
 
-Every answer is yes, no or `None`: not decided. A keyword that is not known here leaves the question open; it is never
-passed over.
+Every decision is True, False or None: not decided. A keyword that is not known here makes it None; none is ignored.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import Any
 
 from tttcfg.schema.fragments import Shape
 
-Verdict = bool | None
+Decision = bool | None
 
-_EXPLAINING = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit", "x-default")
+_ANNOTATIONS = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit", "x-default")
 _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TEXTUAL = ("minLength", "maxLength", "pattern", "format")
 _LISTED = ("items", "prefixItems", "minItems", "maxItems", "uniqueItems")
@@ -30,7 +29,7 @@ _KEYWORDS = {
 }
 _FEW: dict[str, list[Any]] = {"boolean": [True, False], "null": [None]}
 _FEW_NUMBERS = 1000
-"""So many whole numbers are tried one by one."""
+"""Up to so many whole numbers are checked one by one."""
 _KNOWN = {"type", "enum", "const", "anyOf", *_NUMERIC, *_TEXTUAL, *_LISTED, *_MAPPED}
 _IS: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -43,7 +42,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def contains(wide: Any, narrow: Any) -> Verdict:
+def contains(wide: Any, narrow: Any) -> Decision:
     """Return whether every value that `narrow` allows is one that `wide` allows."""
     wide, narrow = _rules(wide), _rules(narrow)
     if narrow is False or wide == {} or _equal(wide, narrow):
@@ -56,29 +55,29 @@ def contains(wide: Any, narrow: Any) -> Verdict:
     return _all(_covered(outer, wide, branch) for branch in inner)
 
 
-def accepts(shape: Any, value: Any) -> Verdict:
+def accepts(shape: Any, value: Any) -> Decision:
     """Return whether `shape` allows `value`, which is plain JSON."""
     rules = _rules(shape)
     if rules is False:
         return False
-    return _all(_judged(rules, value))
+    return _all(_rule_decisions(rules, value))
 
 
-def _all(verdicts: Iterable[Verdict]) -> Verdict:
-    found = set(verdicts)
+def _all(decisions: Iterable[Decision]) -> Decision:
+    found = set(decisions)
     return False if False in found else None if None in found else True
 
 
-def _any(verdicts: Iterable[Verdict]) -> Verdict:
-    found = set(verdicts)
+def _any(decisions: Iterable[Decision]) -> Decision:
+    found = set(decisions)
     return True if True in found else None if None in found else False
 
 
 def _rules(shape: Any) -> Any:
-    """Return what of a shape restricts values: a mapping, or False where it allows none."""
+    """Return the keywords of a shape that restrict values; False where it allows none."""
     if isinstance(shape, bool):
         return {} if shape else False
-    return {key: value for key, value in shape.items() if key not in _EXPLAINING}
+    return {key: value for key, value in shape.items() if key not in _ANNOTATIONS}
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -90,8 +89,8 @@ def _equal(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def _judged(rules: Shape, value: Any) -> Iterator[Verdict]:
-    """Yield what each rule says of one value."""
+def _rule_decisions(rules: Shape, value: Any) -> Iterator[Decision]:
+    """Yield for each rule whether it allows a value."""
     if rules.keys() - _KNOWN:
         yield None
     if "type" in rules:
@@ -120,9 +119,9 @@ def _judged(rules: Shape, value: Any) -> Iterator[Verdict]:
 
 
 def _branches(rules: Shape) -> list[Shape] | None:
-    """Return alternatives without anyOf that allow together what `rules` allows; None where they are not told apart.
+    """Return alternatives without anyOf that allow together what `rules` allows; None where they cannot be separated.
 
-    What allows a few values only becomes one alternative for each.
+    A shape that allows only a few values becomes one alternative for each.
     """
     if "anyOf" in rules:
         rest = {key: value for key, value in rules.items() if key != "anyOf"}
@@ -150,7 +149,7 @@ def _branches(rules: Shape) -> list[Shape] | None:
     return None if any(allowed is None for _, allowed in kept) else [{"const": value} for value, yes in kept if yes]
 
 
-def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Verdict:
+def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Decision:
     """Return whether the alternatives `outer` of `wide` allow together what `branch` does."""
     if "const" in branch:
         return accepts(wide, branch["const"])
@@ -158,17 +157,17 @@ def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Verdict:
         (least, _), (greatest, _) = _range(branch, whole=True)
         if greatest - least < _FEW_NUMBERS:
             return _all(accepts(wide, number) for number in range(int(least), int(greatest) + 1))
-    verdicts = [_within(one, branch) for one in outer]
+    decisions = [_within(one, branch) for one in outer]
     akin = sum(_kind(one) in (_kind(branch), "number") for one in outer)
-    verdict = _any(verdicts)
-    return None if verdict is False and akin > 1 else verdict  # several may cover together what none does
+    decision = _any(decisions)
+    return None if decision is False and akin > 1 else decision  # several may cover together what none covers alone
 
 
 def _kind(rules: Shape) -> str:
     return str(rules.get("type", ""))
 
 
-def _within(wide: Shape, narrow: Shape) -> Verdict:
+def _within(wide: Shape, narrow: Shape) -> Decision:
     """Return whether one alternative allows all that another does."""
     if wide == {}:
         return True
@@ -180,9 +179,9 @@ def _within(wide: Shape, narrow: Shape) -> Verdict:
     if kind != outer and (kind, outer) != ("integer", "number"):
         return False
     known = {"type", *_KEYWORDS[kind]}
-    strange = {key for key in (wide.keys() | narrow.keys()) - known if not _equal(wide.get(key), narrow.get(key))}
-    verdict = _all(_COMPARED[kind](wide, narrow))
-    return None if strange and verdict else verdict
+    unknown = {key for key in (wide.keys() | narrow.keys()) - known if not _equal(wide.get(key), narrow.get(key))}
+    decision = _all(_COMPARED[kind](wide, narrow))
+    return None if unknown and decision else decision
 
 
 def _allows_few(rules: Shape) -> bool:
@@ -192,7 +191,7 @@ def _allows_few(rules: Shape) -> bool:
 
 
 def _range(rules: Shape, whole: bool) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Return the least and the greatest number allowed; 1 and -1 behind one says that it is itself not allowed."""
+    """Return the least and the greatest number allowed, each with 0, or with 1 and -1 where the bound is exclusive."""
     low, high = (rules.get("minimum", -math.inf), 0), (rules.get("maximum", math.inf), 0)
     if "exclusiveMinimum" in rules:
         bound = rules["exclusiveMinimum"]
@@ -203,7 +202,7 @@ def _range(rules: Shape, whole: bool) -> tuple[tuple[float, int], tuple[float, i
     return low, high
 
 
-def _numbers(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+def _numbers(wide: Shape, narrow: Shape) -> Iterator[Decision]:
     whole = narrow["type"] == "integer"
     (low, high), (least, greatest) = _range(wide, whole), _range(narrow, whole)
     yield low <= least and greatest <= high
@@ -212,13 +211,13 @@ def _numbers(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
         yield None
 
 
-def _texts(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+def _texts(wide: Shape, narrow: Shape) -> Iterator[Decision]:
     yield wide.get("minLength", 0) <= narrow.get("minLength", 0)
     yield narrow.get("maxLength", math.inf) <= wide.get("maxLength", math.inf)
     yield from (None for key in ("pattern", "format") if wide.get(key, narrow.get(key)) != narrow.get(key))
 
 
-def _lists(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+def _lists(wide: Shape, narrow: Shape) -> Iterator[Decision]:
     most = narrow.get("maxItems", math.inf)
     yield wide.get("minItems", 0) <= narrow.get("minItems", 0)
     yield most <= wide.get("maxItems", math.inf)
@@ -234,7 +233,7 @@ def _item(rules: Shape, place: int) -> Any:
     return named[place] if place < len(named) else rules.get("items", True)
 
 
-def _mappings(wide: Shape, narrow: Shape) -> Iterator[Verdict]:
+def _mappings(wide: Shape, narrow: Shape) -> Iterator[Decision]:
     yield set(wide.get("required", ())) <= set(narrow.get("required", ()))
     names = {*wide.get("properties", ()), *narrow.get("properties", ())}
     yield from (contains(_member(wide, name), _member(narrow, name)) for name in names)
@@ -245,7 +244,7 @@ def _member(rules: Shape, name: str) -> Any:
     return rules.get("properties", {}).get(name, rules.get("additionalProperties", True))
 
 
-_COMPARED: dict[str, Callable[[Shape, Shape], Iterator[Verdict]]] = {
+_COMPARED: dict[str, Callable[[Shape, Shape], Iterator[Decision]]] = {
     "integer": _numbers,
     "number": _numbers,
     "string": _texts,

@@ -1,7 +1,7 @@
-"""The one declaration a field has, and walking a model's fields.
+"""The one declaration of a field, and the fields of a model.
 
-Restoring, comparing, hashing, redacting and documenting are all generated from what `setting`
-records; there is no second list of field names.
+Restoring, comparing, hashing, redacting and documenting are all generated from what `setting` records; there is no
+second list of field names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_WHOLE = 2**53
 Whole = Annotated[int, Field(le=MAX_WHOLE)]
 """Whole number of a setting; every JSON reader keeps numbers up to that bound exactly."""
 PARTIAL = "partial"
-"""Validation context of a source that gives some fields only: rules across fields have to wait for the rest."""
+"""Validation context of a source that gives only some fields: rules across fields are not checked."""
 MAX_TEXT = 4096
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 """Text of a setting. The bound also makes pydantic look at every character, and refuse lone surrogates."""
@@ -45,14 +45,14 @@ class Role(str, Enum):
 
 
 class Follows:
-    """The default of a field that another part of its section decides, when a configuration is made.
+    """A default that depends on other fields of the section, computed when a configuration is created.
 
-    What is made has the value, not the rule: `model_copy` keeps it, whatever it changes beside.
+    The configuration has the value, not the rule: `model_copy` keeps it, whatever else it changes.
 
     Args:
-        number: Returns that part as a whole number, from the fields of the section that are declared before this one.
+        number: Returns the whole number that decides, from the fields of the section that are declared before this one.
         defaults: The default from each number on, ascending; two at least.
-        counts: What the number counts, for people.
+        counts: What the number counts, for documentation.
     """
 
     def __init__(self, number: Callable[[dict[str, Any]], int], defaults: dict[int, Any], counts: str) -> None:
@@ -70,7 +70,7 @@ class Follows:
 
 
 class Section(BaseModel):
-    """The base of every configuration model: frozen, strict, closed, and silent about input in errors.
+    """The base of every configuration model: frozen, strict, closed, and without input values in errors.
 
     Attributes:
         SWITCH: The field that switches a section off, where it has such a field.
@@ -110,7 +110,7 @@ def setting(default: Any = ..., *, role: Role, unit: str = "", description: str,
 
 
 class ConfigField(NamedTuple):
-    """One field at the end of a path: what was declared of it."""
+    """One field: its path, its dotted name, and its declaration."""
 
     path: Path
     name: str
@@ -129,12 +129,12 @@ class ConfigField(NamedTuple):
 
     @property
     def follows(self) -> Follows | None:
-        """What the default follows from, where other fields decide it; `default` is that of a section of defaults."""
+        """The rule of a default that other fields decide; `default` is then its value in a section of defaults."""
         factory: Any = self.info.default_factory
         return factory if isinstance(factory, Follows) else None
 
     def default_in(self, root: Any) -> Any:
-        """Return the default where the rest of the configuration is as `root` has it."""
+        """Return the default for the other values of the configuration `root`."""
         if self.follows is None:
             return self.default
         section = attrgetter(".".join(self.path[:-1]))(root) if len(self.path) > 1 else root
@@ -151,13 +151,13 @@ class ConfigField(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether the field takes text verbatim: every alternative is text or a fixed set of words."""
+        """Whether every value of the field is text, free or one of its choices."""
         kinds = [kind for kind in self._kinds if kind is not type(None)]
         return all(kind is str or is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
 
     @property
     def is_free_text(self) -> bool:
-        """Whether any text will do."""
+        """Whether any text is accepted."""
         return str in self._kinds
 
 
@@ -185,7 +185,7 @@ def is_secret(kind: object) -> bool:
 
 @lru_cache(maxsize=256)
 def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that a value may have; what a list or a mapping holds is none of them."""
+    """Return the types that a value may have, without the types of the items of lists and mappings."""
     if get_origin(annotation) is Annotated:
         return alternatives(get_args(annotation)[0])
     if get_origin(annotation) not in (Union, UnionType):
@@ -240,7 +240,7 @@ def outline(model: type[BaseModel], prefix: str = "", *, secrets: bool = True) -
 
 
 UNSET: Any = object()
-"""In the place of a value that the model itself fills in."""
+"""Placeholder of a value that the model itself fills in."""
 
 
 def nested(values: dict[str, Any], shape: Outline) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON Schema fragments that migrations declare fields with, in the form pydantic writes them."""
+"""JSON Schema fragments, with which migrations declare fields, in the form that pydantic writes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from tttcfg.schema.paths import MISSING, Path, Tree
+from tttcfg.schema.paths import MISSING, Path, Tree, get_path
 
 Shape = dict[str, Any]
 """A JSON Schema of a field or a section."""
 
 RESERVED = ("$schema", "schema_version", "provenance", "extensions")
-"""Keys of a saved document that are none of the family's settings."""
+"""Keys of a saved document that are not settings of the family."""
 _ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
 
 
@@ -43,19 +43,21 @@ def choice(default: str, *words: str) -> Shape:
 
 def nullable(shape: Shape) -> Shape:
     """Return the schema of a field that may also be null; the default stays."""
-    inner = {key: value for key, value in shape.items() if key != "default"}
-    return {"default": shape["default"], "anyOf": [inner, {"type": "null"}]}
+    return either(shape["default"], shape, {"type": "null"})
 
 
 def either(default: Any, *shapes: Shape) -> Shape:
     """Return the schema of a field with one of several types; defaults of `shapes` are ignored."""
-    inner = [{key: value for key, value in shape.items() if key != "default"} for shape in shapes]
-    return {"default": default, "anyOf": inner}
+    return {"default": default, "anyOf": [_without_default(shape) for shape in shapes]}
 
 
 def follows(default: str, shape: Shape) -> Shape:
     """Return the schema of a field whose default depends on other fields of its section; `default` describes how."""
-    return {"x-default": default, **{key: value for key, value in shape.items() if key != "default"}}
+    return {"x-default": default, **_without_default(shape)}
+
+
+def _without_default(shape: Shape) -> Shape:
+    return {key: value for key, value in shape.items() if key not in ("default", "x-default")}
 
 
 def free_form() -> Shape:
@@ -73,7 +75,7 @@ def is_section(shape: Shape) -> bool:
 
 
 def bare(shape: Any) -> Any:
-    """Return `shape` without what only explains it, so that two shapes can be compared."""
+    """Return `shape` without annotations, so that two shapes can be compared."""
     if isinstance(shape, list):
         return [bare(item) for item in shape]
     if not isinstance(shape, dict):
@@ -86,21 +88,21 @@ def bare(shape: Any) -> Any:
 
 def allowed(shape: Shape) -> Any:
     """Return what a field allows: its bare shape without its default."""
-    return bare({key: value for key, value in shape.items() if key not in ("default", "x-default")})
+    return bare(_without_default(shape))
 
 
 def default_of(shape: Shape) -> Any:
-    """Return a field's default, or what it follows from; None where there is none."""
+    """Return a field's default, or the description of one that follows from other fields; None without either."""
     return shape.get("default", shape.get("x-default"))
 
 
 def has_default(shape: Shape) -> bool:
-    """Whether a field has a default, or one that follows from another field."""
+    """Whether a field has a default, also one that follows from other fields."""
     return "default" in shape or "x-default" in shape
 
 
 def fields_of(schema: Shape) -> dict[str, Shape]:
-    """Return the shape of every field that a schema of documents describes, by dotted path; reserved keys are none."""
+    """Return the shape of every field that a schema of documents describes, by dotted path, without reserved keys."""
     return dict(_fields(schema, ""))
 
 
@@ -117,7 +119,7 @@ def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
 def defaults(shape: Shape) -> dict[str, Any]:
     """Return the document in which every field of a section has its default.
 
-    A field whose default follows from others is left out: the document says it only with them.
+    A field whose default follows from others is left out.
     """
     return {
         name: defaults(child) if is_section(child) else deepcopy(child.get("default"))
@@ -127,7 +129,7 @@ def defaults(shape: Shape) -> dict[str, Any]:
 
 
 def alternatives(shape: Shape) -> list[Shape]:
-    """Return what a shape allows one of; a shape without alternatives is its only one."""
+    """Return the alternatives of a shape; of a shape without any, itself."""
     found: list[Shape] = shape.get("anyOf", [shape])
     return found
 
@@ -159,7 +161,5 @@ def take_shape(schema: Shape, path: Path) -> Any:
 
 def shape_at(schema: Shape, path: Path) -> Shape | None:
     """Return the shape at `path`, or None."""
-    node: Shape | None = schema
-    for part in path:
-        node = (node or {}).get("properties", {}).get(part)
-    return node
+    found: Shape | None = get_path(schema, tuple(key for part in path for key in ("properties", part)))
+    return found

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 Path = tuple[str, ...]
-
-
 Tree = dict[str, Any]
-
-
 MISSING: Any = object()
 
 
@@ -19,7 +15,7 @@ def split(path: str) -> Path:
 
 
 def pop_path(tree: Any, path: Path) -> Any:
-    """Remove and return what stands at `path`, or `MISSING`; mappings emptied on the way stay."""
+    """Remove and return the value at `path`, or `MISSING`; mappings that become empty stay."""
     for part in path[:-1]:
         if not isinstance(tree, dict):
             return MISSING
@@ -28,7 +24,7 @@ def pop_path(tree: Any, path: Path) -> Any:
 
 
 def prune(tree: Tree, path: Path) -> None:
-    """Remove the mappings on the way to `path` that hold nothing any more."""
+    """Remove the mappings on the way to `path` that have become empty."""
     for depth in range(len(path) - 1, 0, -1):
         if get_path(tree, path[:depth]) != {}:
             return
@@ -36,14 +32,14 @@ def prune(tree: Tree, path: Path) -> None:
 
 
 def copied(tree: Any) -> Any:
-    """Return a copy of nested mappings and lists; what is inside is plain and needs none."""
+    """Return a copy of nested mappings and lists; their values are immutable and shared."""
     if isinstance(tree, dict):
         return {key: copied(value) for key, value in tree.items()}
     return [copied(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def value_paths(tree: Tree, path: Path = ()) -> Iterator[Path]:
-    """Yield the path of every value in `tree` that is not a mapping with something in it."""
+    """Yield the path of every value in `tree` that is not a non-empty mapping."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from value_paths(value, (*path, key))
@@ -57,12 +53,12 @@ def same(a: Any, b: Any) -> bool:
 
 
 def is_hollow(value: Any) -> bool:
-    """Whether `value` is a mapping with nothing in it but such mappings: what is left of a section that moved."""
+    """Whether `value` is a mapping of only such mappings, or empty: what remains of a section that moved."""
     return isinstance(value, dict) and all(map(is_hollow, value.values()))
 
 
 def get_path(tree: Any, path: Path, default: Any = None) -> Any:
-    """Return what stands at `path` in nested mappings, or `default`."""
+    """Return the value at `path` in nested mappings, or `default`."""
     for part in path:
         if not isinstance(tree, dict):
             return default
@@ -73,7 +69,7 @@ def get_path(tree: Any, path: Path, default: Any = None) -> Any:
 def set_path(tree: Any, path: Path, value: Any, *, over: bool = True) -> bool:
     """Set `value` at `path`, making the mappings on the way, and return whether it was set.
 
-    Null on the way is made a mapping, any other value is left in the way; so is one at `path` unless `over`.
+    Null on the way becomes a mapping, any other value prevents setting; so does one at `path` unless `over`.
     """
     for part in path[:-1]:
         if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""What looks like access to something, and trees without it."""
+"""Keys that look like secrets, and trees without their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECRET_WORDS = re.compile(
 
 
 def without_withheld(value: Any) -> Any:
-    """Return `value` without the places that `redacted` left for secrets."""
+    """Return `value` without the placeholders of `redacted`."""
     if isinstance(value, list):
         return [without_withheld(item) for item in value]
     if isinstance(value, dict):
@@ -25,7 +25,7 @@ def without_withheld(value: Any) -> Any:
 
 
 def redacted(value: Any) -> Any:
-    """Return `value` with what looks like a secret withheld, at any depth."""
+    """Return `value` with a placeholder for what looks like a secret, at any depth."""
     if isinstance(value, list):
         return [redacted(item) for item in value]
     if isinstance(value, dict):
@@ -37,6 +37,6 @@ def redacted(value: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def looks_secret(name: str) -> bool:
-    """Whether a free-form key sounds like access: `wandb.key`, `apiKey`, `HF_TOKEN`."""
+    """Whether a free-form key looks like that of a secret: `wandb.key`, `apiKey`, `HF_TOKEN`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").replace(".", "_")
     return _SECRET_WORDS.search(words) is not None

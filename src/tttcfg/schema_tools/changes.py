@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tttcfg.migration.chain import Migration
-from tttcfg.schema.containment import Verdict, contains
+from tttcfg.schema.containment import Decision, contains
 from tttcfg.schema.fragments import Shape, bare, has_default
 from tttcfg.schema.paths import MISSING
 
@@ -129,7 +129,7 @@ def _in_the_way(path: str, others: Fields) -> bool:
 
 
 def _changed(path: str, was: str, old: Shape, new: Shape) -> Change:
-    verdicts: tuple[Verdict, Verdict] = contains(new, old), contains(old, new)
+    verdicts: tuple[Decision, Decision] = contains(new, old), contains(old, new)
     notes = [
         f"whether {reader} programs read {written} values could not be decided, and counts as no"
         for verdict, reader, written in zip(verdicts, ("new", "old"), ("old", "new"), strict=True)
