@@ -42,7 +42,7 @@ def done(project: Project, *arguments: str) -> str:
     """Run `tttcfg schema new`, see that it works and that the check agrees, and return what it told."""
     result = project.schema("new", *arguments)
     assert result.code == 0, result.err
-    assert project.faults() == []
+    assert project.problems() == []
     return result.err
 
 
@@ -62,7 +62,7 @@ def test_the_first_version_is_written_from_the_model(tmp_path: Path) -> None:
         "trainer/schemas/__init__.py",
         "trainer/schemas/v0000.schema.json",
     }
-    assert project.faults() == []
+    assert project.problems() == []
     assert 'Declare("optim.name", choice("adam", "adam", "sgd")),' in (project.migrations / "v0000.py").read_text()
 
 
@@ -123,9 +123,9 @@ def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: P
     result = released.schema("new", "it's all new")
     assert result.code == 2
     assert released.contents() == before
-    assert "warmup: is new; say what its absence meant" in result.err
+    assert "warmup: is new; state what its absence meant" in result.err
     rename, absent = "--rename optim.lr:optim.rate", "--absent 'optim.rate=VALUE: REASON'"
-    assert "optim.rate: is new, and optim.lr is gone: --rename says that it is that one" in result.err
+    assert "optim.rate: is new, and optim.lr is gone: --rename if it is that field" in result.err
     assert f"if it is not, say {absent}" in result.err
     assert "optim.lr: is gone, and optim.rate is new" in result.err
     assert result.err.count(rename) == 1, "the likely answer, once"
@@ -134,15 +134,15 @@ def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: P
         command = command.replace(placeholder, said)
     shell = command.strip().replace("tttcfg", f"{sys.executable} -m tttcfg", 1)
     assert subprocess.run(shell, shell=True, cwd=released.root, env=environment(), check=True, capture_output=True)
-    assert released.faults() == []
+    assert released.problems() == []
     assert "it's all new" in (released.root / STEP).read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--absent", "warmup=VALUE: REASON"), "is new; say why"),
-        (("--absent", "warmup=0: "), "is new; say why"),
+        (("--absent", "warmup=VALUE: REASON"), "is new; state why"),
+        (("--absent", "warmup=0: "), "is new; state why"),
         (("--absent", "warmup=-1: there was none"), "does not allow -1"),
         (("--absent", WARMUP_ABSENT, "--absent", "steps=1: x"), "steps: is not a new field"),
         (("--absent", WARMUP_ABSENT, "--reason", "nothing: x"), "nothing: is not a field that is gone or changed"),
@@ -217,7 +217,7 @@ def test_a_shape_that_refuses_old_values_needs_a_function_that_somebody_writes(r
     assert result.code == 0, result.err
     assert "say how old values of steps become new ones" in result.err
     assert "v0000.upgraded.json is not written" in result.err
-    assert any("is to be edited" in fault["message"] for fault in released.faults())
+    assert any("is to be edited" in one["message"] for one in released.problems())
     assert released.schema("freeze").code == 1
     step = released.root / STEP
     text = re.sub(r" *# EDIT.*\n", "", step.read_text())
@@ -412,7 +412,7 @@ def test_an_operation_that_the_code_has_no_change_for_is_taken_out_and_named(two
     two.change(step, "Add(", 'Rename("nothing", "something", "why"), Add(')
     two.change(step, "import Add", "import Add, Rename")
     assert "no longer has nothing (renamed): the code has no such change" in two.schema("new", "--amend").err
-    assert two.faults() == []
+    assert two.problems() == []
 
 
 def test_a_step_that_was_edited_into_nonsense_is_named(two: Project) -> None:
@@ -431,7 +431,7 @@ def test_a_conversion_that_fails_is_named(two: Project) -> None:
     result = two.schema("new", "--amend")
     assert (result.code, "Traceback" in result.err) == (0, False)
     assert "v0000.json does not upgrade: ZeroDivisionError" in result.err
-    assert [fault["kind"] for fault in two.faults()] == ["golden"]
+    assert [one["code"] for one in two.problems()] == ["golden"]
 
 
 def test_amending_a_released_version_writes_only_what_golden_documents_upgrade_to(released: Project) -> None:
@@ -480,7 +480,7 @@ def test_a_second_family_gets_a_folder_of_its_own(two: Project) -> None:
     assert "tests/golden/other/v0000.json" in result.out
     assert before.items() <= two.contents().items()
     assert two.schema("check", family=other).code == 0
-    assert two.faults() == []
+    assert two.problems() == []
 
 
 def test_nothing_is_written_among_documents_of_another_family(two: Project) -> None:
@@ -596,7 +596,7 @@ def test_what_is_lacking_is_asked_on_a_terminal(released: Project) -> None:
     step = (released.root / STEP).read_text()
     assert 'Rename("optim.lr", "optim.rate", "warm-up"),' in step
     assert 'Add("warmup", integer(10, minimum=0), 0, "there was no warm-up"),' in step
-    assert released.faults() == []
+    assert released.problems() == []
 
 
 def test_a_secret_by_another_name_is_asked_for_on_a_terminal(released: Project) -> None:
@@ -643,7 +643,7 @@ def test_two_branches_that_add_the_same_version_conflict(released: Project) -> N
     git(released, "merge", "warm", code=1)
     conflicts = set(git(released, "diff", "--name-only", "--diff-filter=U").split())
     assert {STEP, "trainer/schemas/v0001.schema.json"} <= conflicts
-    places = {fault["place"].partition(":")[0] for fault in released.faults() if "marks of a merge" in fault["message"]}
+    places = {one["place"].partition(":")[0] for one in released.problems() if "conflict markers" in one["message"]}
     assert {STEP, "trainer/schemas/v0001.schema.json"} <= places
 
 

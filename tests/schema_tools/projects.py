@@ -54,7 +54,7 @@ class Project:
         """Run `tttcfg schema COMMAND` in the trainer's folder."""
         return run("schema", command, *arguments, "--family", family, cwd=self.root, **env)
 
-    def faults(self) -> list[dict[str, Any]]:
+    def problems(self) -> list[dict[str, Any]]:
         """Return what the check finds, having seen that the exit code says whether it found anything."""
         result = self.schema("check", "--output", "json")
         found: list[dict[str, Any]] = result.json

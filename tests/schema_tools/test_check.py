@@ -30,16 +30,16 @@ def project(tmp_path: Path) -> Project:
     return project_of_two(tmp_path / "project")
 
 
-def the_fault(project: Project, message: str) -> dict[str, Any]:
-    """Return the one fault with these words, having seen that there is no other."""
-    (fault,) = project.faults()
-    assert message in fault["message"], fault
-    return fault
+def the_problem(project: Project, message: str) -> dict[str, Any]:
+    """Return the one problem with these words, having seen that there is no other."""
+    (one,) = project.problems()
+    assert message in one["message"], one
+    return one
 
 
-def some_fault(project: Project, message: str) -> dict[str, Any]:
-    found = [fault for fault in project.faults() if message in fault["message"]]
-    assert found, project.faults()
+def some_problem(project: Project, message: str) -> dict[str, Any]:
+    found = [one for one in project.problems() if message in one["message"]]
+    assert found, project.problems()
     return found[0]
 
 
@@ -91,8 +91,8 @@ def test_text_names_place_fault_and_command(project: Project) -> None:
 
 
 def test_a_family_without_a_version_is_told_how_to_make_the_first(tmp_path: Path) -> None:
-    fault = the_fault(bare_project(tmp_path / "project"), "no step")
-    assert fault["mend"] == f'tttcfg schema new "first version" --family {FAMILY}'
+    one = the_problem(bare_project(tmp_path / "project"), "no step")
+    assert one["advice"] == f'tttcfg schema new "first version" --family {FAMILY}'
 
 
 def test_a_family_that_is_not_there_is_wrong_use(project: Project) -> None:
@@ -107,7 +107,7 @@ def test_all_is_said_at_once(project: Project) -> None:
     project.change(
         project.config, 'unit="steps", ge=1, description="Steps of the run."', 'unit="", ge=1, description=""'
     )
-    kinds = {fault["kind"] for fault in project.faults()}
+    kinds = {one["code"] for one in project.problems()}
     assert kinds == {"step", "schema", "golden", "released", "declaration"}
 
 
@@ -117,30 +117,30 @@ def test_all_is_said_at_once(project: Project) -> None:
 def test_two_heads_are_named(project: Project) -> None:
     step = project.migrations / "v0000_to_v0001.py"
     shutil.copy(step, project.migrations / "v0001.py")
-    message = some_fault(project, "two heads")["message"]
+    message = some_problem(project, "two heads")["message"]
     assert "v0000_to_v0001.py" in message
     assert "v0001.py" in message
 
 
 def test_a_missing_step_is_found(project: Project) -> None:
     (project.migrations / "v0000.py").unlink()
-    assert some_fault(project, "no step leads to version 0")["place"] == "trainer/migrations/v0000.py"
+    assert some_problem(project, "no step leads to version 0")["place"] == "trainer/migrations/v0000.py"
 
 
 def test_a_step_over_a_gap_is_found(project: Project) -> None:
     (project.migrations / "v0000_to_v0001.py").rename(project.migrations / "v0000_to_v0002.py")
-    assert some_fault(project, "joins no neighbours")["place"] == "trainer/migrations/v0000_to_v0002.py"
-    assert some_fault(project, "no step leads to version 1")
+    assert some_problem(project, "joins no neighbours")["place"] == "trainer/migrations/v0000_to_v0002.py"
+    assert some_problem(project, "no step leads to version 1")
 
 
 def test_a_file_that_only_looks_like_a_step_is_found(project: Project) -> None:
     (project.migrations / "v0001_to_v0002_more.py").write_text("")
-    assert the_fault(project, "not named after")["mend"] == "rename it like v0000_to_v0001.py"
+    assert the_problem(project, "not named after")["advice"] == "rename it like v0000_to_v0001.py"
 
 
 def test_other_modules_beside_the_steps_are_nobodys_business(project: Project) -> None:
     (project.migrations / "shared.py").write_text("raise RuntimeError\n")
-    assert project.faults() == []
+    assert project.problems() == []
 
 
 @pytest.mark.parametrize(
@@ -160,15 +160,15 @@ def test_other_modules_beside_the_steps_are_nobodys_business(project: Project) -
 )
 def test_what_is_wrong_with_a_step_is_found(project: Project, old: str, new: str, message: str) -> None:
     project.change(project.migrations / "v0000_to_v0001.py", old, new)
-    fault = some_fault(project, message)
-    assert fault["place"] == "trainer/migrations/v0000_to_v0001.py"
+    one = some_problem(project, message)
+    assert one["place"] == "trainer/migrations/v0000_to_v0001.py"
 
 
 def test_operations_that_cannot_be_applied_are_found(project: Project) -> None:
     step = project.migrations / "v0000_to_v0001.py"
     project.change(step, "Add(", 'Rename("nothing", "something", "why"),\n        Add(')
     project.change(step, "import Add", "import Add, Rename")
-    assert "something" in some_fault(project, "cannot be applied")["message"]
+    assert "something" in some_problem(project, "cannot be applied")["message"]
 
 
 # Marks that somebody has to take out
@@ -177,23 +177,23 @@ def test_operations_that_cannot_be_applied_are_found(project: Project) -> None:
 def test_marks_of_a_merge_are_found(project: Project) -> None:
     step = project.migrations / "v0000_to_v0001.py"
     step.write_text("<<<<<<< ours\n" + step.read_text() + "=======\n>>>>>>> theirs\n")
-    assert some_fault(project, "marks of a merge")["place"] == "trainer/migrations/v0000_to_v0001.py:1"
+    assert some_problem(project, "conflict markers")["place"] == "trainer/migrations/v0000_to_v0001.py:1"
     schema = project.schemas / "v0001.schema.json"
     schema.write_text("<<<<<<< ours\n" + schema.read_text())
-    assert len([one for one in project.faults() if "marks of a merge" in one["message"]]) == 2
+    assert len([one for one in project.problems() if "conflict markers" in one["message"]]) == 2
 
 
 def test_what_is_left_to_edit_is_found(project: Project) -> None:
     step = project.migrations / "v0000_to_v0001.py"
     step.write_text(step.read_text() + "\n\ndef convert():\n    # EDIT: say how\n    return 1\n")
-    assert the_fault(project, "is to be edited")["place"].startswith("trainer/migrations/v0000_to_v0001.py:")
+    assert the_problem(project, "is to be edited")["place"].startswith("trainer/migrations/v0000_to_v0001.py:")
 
 
 @pytest.mark.parametrize("folder", ["migrations", "schemas", "golden"])
 def test_what_a_killed_command_left_is_found(project: Project, folder: str) -> None:
     left: Path = getattr(project, folder) / ".v0001.json.123.abc.tttcfg-tmp"
     left.write_text("half")
-    assert the_fault(project, "was left by a command that was cut short")["place"].endswith(left.name)
+    assert the_problem(project, "was left by a command that was cut short")["place"].endswith(left.name)
 
 
 # Schemas and the model
@@ -201,7 +201,7 @@ def test_what_a_killed_command_left_is_found(project: Project, folder: str) -> N
 
 def test_a_missing_schema_is_found(project: Project) -> None:
     (project.schemas / "v0001.schema.json").unlink()
-    assert AMEND in some_fault(project, "version 1 has no frozen schema")["mend"]
+    assert AMEND in some_problem(project, "version 1 has no frozen schema")["advice"]
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_a_missing_schema_is_found(project: Project) -> None:
 )
 def test_a_schema_that_is_none_is_found(project: Project, text: str, message: str) -> None:
     (project.schemas / "v0001.schema.json").write_text(text)
-    assert some_fault(project, message)["place"] == "trainer/schemas/v0001.schema.json"
+    assert some_problem(project, message)["place"] == "trainer/schemas/v0001.schema.json"
 
 
 def test_a_schema_of_no_version_is_found(project: Project) -> None:
     shutil.copy(project.schemas / "v0001.schema.json", project.schemas / "v0002.schema.json")
-    assert the_fault(project, "no step leads to")["place"] == "trainer/schemas/v0002.schema.json"
+    assert the_problem(project, "no step leads to")["place"] == "trainer/schemas/v0002.schema.json"
 
 
 @pytest.mark.parametrize(
@@ -234,22 +234,22 @@ def test_every_difference_between_model_and_newest_schema_is_found(
     project: Project, old: str, new: str, message: str
 ) -> None:
     project.change(project.config, old, new)
-    fault = some_fault(project, message)
-    assert (fault["place"], fault["mend"]) == ("trainer.config.Args", AMEND)
+    one = some_problem(project, message)
+    assert (one["place"], one["advice"]) == ("trainer.config.Args", AMEND)
 
 
 def test_a_difference_from_a_released_version_needs_a_new_one(tmp_path: Path) -> None:
     project = released_project(tmp_path / "project")
     project.add_field()
-    assert some_fault(project, "warmup is in the code")["mend"] == NEW
+    assert some_problem(project, "warmup is in the code")["advice"] == NEW
 
 
 def test_the_wording_of_a_released_description_may_be_improved(tmp_path: Path) -> None:
     project = released_project(tmp_path / "project")
     project.change(project.config, "Steps of the run.", "Steps that the run takes.")
-    assert project.faults() == []
+    assert project.problems() == []
     project.change(project.config, 'unit="steps"', 'unit="batches"')
-    assert 'unit "steps" -> "batches"' in some_fault(project, "steps differs")["message"]
+    assert 'unit "steps" -> "batches"' in some_problem(project, "steps differs")["message"]
 
 
 # Declarations
@@ -257,20 +257,20 @@ def test_the_wording_of_a_released_description_may_be_improved(tmp_path: Path) -
 
 def test_every_missing_declaration_is_listed(project: Project) -> None:
     project.add_field("bare: bool = False\n    half: int = Field(3, description='Half.')")
-    found = [fault["message"] for fault in project.faults() if fault["kind"] == "declaration"]
+    found = [one["message"] for one in project.problems() if one["code"] == "declaration"]
     assert found == ["bare declares no role, no description", "half declares no role, no unit"]
 
 
 def test_a_default_that_its_own_field_refuses_is_found(project: Project) -> None:
     project.change(project.config, "setting(0.001", "setting(-0.001")
-    assert "greater than 0" in some_fault(project, "the default of optim.lr is refused")["message"]
+    assert "greater than 0" in some_problem(project, "the default of optim.lr is refused")["message"]
 
 
 def test_a_type_that_no_schema_describes_is_found(project: Project) -> None:
     project.add_field(
         'odd: __import__("typing").Callable[[], int] = setting(int, role=Role.RUN, unit="name", description="Odd.")'
     )
-    assert some_fault(project, "no JSON Schema can be made")["kind"] == "declaration"
+    assert some_problem(project, "no JSON Schema can be made")["code"] == "declaration"
 
 
 # Golden documents
@@ -278,7 +278,7 @@ def test_a_type_that_no_schema_describes_is_found(project: Project) -> None:
 
 def test_a_missing_golden_folder_is_found(project: Project) -> None:
     result = project.schema("check", "--golden", "nowhere", "--output", "json")
-    assert [fault["message"] for fault in result.json if fault["kind"] == "golden"] == [
+    assert [one["message"] for one in result.json if one["code"] == "golden"] == [
         "there is no such folder of golden documents"
     ]
 
@@ -286,7 +286,7 @@ def test_a_missing_golden_folder_is_found(project: Project) -> None:
 @pytest.mark.parametrize("name", ["v0000.upgraded.json", "v0001.upgraded.json"])
 def test_what_a_golden_document_upgrades_to_has_to_be_recorded(project: Project, name: str) -> None:
     (project.golden / name).unlink()
-    assert the_fault(project, "is missing: what")["mend"] == AMEND
+    assert the_problem(project, "is missing: what")["advice"] == AMEND
 
 
 def change_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -297,35 +297,35 @@ def change_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_a_golden_document_has_to_be_valid_by_its_schema(project: Project) -> None:
     change_json(project.golden / "v0001.json", lambda tree: tree.update(steps=-4))
-    fault = some_fault(project, "is not valid by urn:tttcfg:trainer:v0001: steps: -4")
-    assert fault["place"] == "tests/golden/v0001.json"
+    one = some_problem(project, "is not valid by urn:tttcfg:trainer:v0001: steps: -4")
+    assert one["place"] == "tests/golden/v0001.json"
 
 
 def test_a_golden_document_has_to_be_complete(project: Project) -> None:
     change_json(project.golden / "v0001.json", lambda tree: tree["optim"].pop("name"))
-    assert some_fault(project, "lacks optim.name")["place"] == "tests/golden/v0001.json"
+    assert some_problem(project, "missing optim.name")["place"] == "tests/golden/v0001.json"
 
 
 def test_a_golden_document_has_to_upgrade_to_what_is_recorded(project: Project) -> None:
     change_json(project.golden / "v0000.upgraded.json", lambda tree: tree.update(steps=7))
-    assert "if the new result is the right one" in the_fault(project, "is not what v0000.json upgrades to")["mend"]
+    assert "if the new result is the right one" in the_problem(project, "is not what v0000.json upgrades to")["advice"]
 
 
 def test_further_golden_documents_are_upgraded_too(project: Project) -> None:
     shutil.copy(project.golden / "v0000.json", project.golden / "seen_in_the_wild.json")
-    assert the_fault(project, "is missing: what seen_in_the_wild.json upgrades to")
+    assert the_problem(project, "is missing: what seen_in_the_wild.json upgrades to")
     assert project.schema("new", "--amend").code == 0
-    assert project.faults() == []
+    assert project.problems() == []
 
 
 def test_a_golden_document_of_another_version_is_found(project: Project) -> None:
     shutil.copy(project.golden / "v0000.json", project.golden / "v0001.json")
-    assert some_fault(project, "is a document of version 0")["place"] == "tests/golden/v0001.json"
+    assert some_problem(project, "is a document of version 0")["place"] == "tests/golden/v0001.json"
 
 
 def test_an_upgraded_document_of_nothing_is_found(project: Project) -> None:
     shutil.copy(project.golden / "v0000.upgraded.json", project.golden / "lost.upgraded.json")
-    assert the_fault(project, "upgrades no golden document")
+    assert the_problem(project, "upgrades no golden document")
 
 
 def test_without_jsonschema_the_check_fails_and_says_what_to_install(project: Project) -> None:
@@ -337,8 +337,8 @@ def test_without_jsonschema_the_check_fails_and_says_what_to_install(project: Pr
     command = [sys.executable, "-c", code, "schema", "check", "--family", FAMILY, "--output", "json"]
     done = subprocess.run(command, cwd=project.root, env=environment(), capture_output=True, check=False)
     assert done.returncode == 1
-    (fault,) = json.loads(done.stdout)
-    assert fault["mend"] == 'install it: pip install "tttcfg[testing]"'
+    (one,) = json.loads(done.stdout)
+    assert one["advice"] == 'install it: pip install "tttcfg[testing]"'
 
 
 # What is released
@@ -350,9 +350,9 @@ def test_without_jsonschema_the_check_fails_and_says_what_to_install(project: Pr
 def test_editing_what_is_released_is_an_error(project: Project, name: str) -> None:
     path = project.root / name
     path.write_bytes(path.read_bytes() + (b"\n" if name.endswith(".json") else b"\nmore = 1\n"))
-    fault = the_fault(project, "was changed after its release")
-    assert fault["place"] == name
-    assert f"git checkout -- {name}" in fault["mend"]
+    one = the_problem(project, "was changed after its release")
+    assert one["place"] == name
+    assert f"git checkout -- {name}" in one["advice"]
 
 
 def test_another_layout_of_a_released_step_is_no_change(project: Project) -> None:
@@ -372,7 +372,7 @@ def test_a_digest_that_tttcfg_0_1_recorded_still_counts(project: Project) -> Non
 
 def test_losing_what_is_released_is_an_error(project: Project) -> None:
     (project.golden / "v0000.json").unlink()
-    assert some_fault(project, "is released and is not there")["place"] == "tests/golden/v0000.json"
+    assert some_problem(project, "is released and is not there")["place"] == "tests/golden/v0000.json"
 
 
 def test_a_golden_document_of_a_released_version_in_another_folder_is_missed(project: Project) -> None:
@@ -394,4 +394,4 @@ def test_a_list_of_what_is_released_that_cannot_be_right_is_found(
     project: Project, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     change_json(project.schemas / "released.json", change)
-    assert some_fault(project, message)["place"] == "trainer/schemas/released.json"
+    assert some_problem(project, message)["place"] == "trainer/schemas/released.json"

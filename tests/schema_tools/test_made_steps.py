@@ -64,7 +64,7 @@ def test_a_made_step_leads_from_one_schema_to_the_other(
     old: dict[str, Shape], new: dict[str, Shape], renaming: bool
 ) -> None:
     planned = plan(old, new, answers_for(old, new, renaming), "what changes")
-    assert planned.lacks == ()
+    assert planned.missing == ()
     step = read_back(migration_source(Migration(1, "2026-01-01", "what changes", "here", planned.operations)))
     assert {path: bare(shape) for path, shape in made_by(step, schema_of(old)).items()} == {
         path: bare(shape) for path, shape in new.items()

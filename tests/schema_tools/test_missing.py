@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tttcfg.errors import Problem
 from tttcfg.schema.fragments import choice, free_form, integer, nullable, text
 from tttcfg.schema_tools.answers import Absent, Answers
-from tttcfg.schema_tools.missing import Lack, likely_secret, misplaced, without_refused
+from tttcfg.schema_tools.missing import likely_secret, misplaced, without_refused
 
 OLD: dict[str, Any] = {"a": integer(1), "b": integer(1)}
 NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
@@ -24,8 +25,8 @@ NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
     ],
 )
 def test_why_something_is_no_rename_is_said(was: str, now: str, why: str) -> None:
-    (lack,) = misplaced(OLD, NEW, Answers({}, {}, {was: now}))
-    assert lack.message == f"is no rename: {why}"
+    (one,) = misplaced(OLD, NEW, Answers({}, {}, {was: now}))
+    assert one.message == f"is no rename: {why}"
 
 
 @pytest.mark.parametrize(
@@ -45,5 +46,5 @@ def test_only_free_text_may_have_become_a_secret(shape: Any, secret: str) -> Non
 
 def test_what_was_refused_is_not_said_again() -> None:
     answers = Answers({"c": Absent(1, "x"), "d": Absent(1, "x")}, {"e": "x"}, {"f": "g", "h": "i"})
-    refused = [Lack(kind, path, "", "") for kind, path in (("absent", "c"), ("reason", "e"), ("rename", "f:g"))]
+    refused = [Problem(kind, "", path) for kind, path in (("absent", "c"), ("reason", "e"), ("rename", "f:g"))]
     assert without_refused(answers, refused) == Answers({"d": Absent(1, "x")}, {}, {"h": "i"})

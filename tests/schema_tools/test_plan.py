@@ -21,7 +21,7 @@ def test_what_is_said_of_every_change_becomes_its_operation() -> None:
     new = {"s.a": integer(1), "b": choice("x", "x", "y", "z"), "d": text("")}
     answers = Answers({"d": Absent("", "was none")}, {"s.c": "nothing read it"}, {"a": "s.a"})
     planned = plan(OLD, new, answers, "all of it")
-    assert planned.lacks == ()
+    assert planned.missing == ()
     assert planned.operations == (
         Rename("a", "s.a", "all of it"),
         Reshape("b", new["b"], "all of it"),
@@ -54,7 +54,7 @@ def test_a_field_that_became_a_secret_is_withheld() -> None:
 def test_a_secret_by_another_name_is_withheld_whether_it_is_new_or_not() -> None:
     """No schema shows secrets, so that none can be told from one that was there."""
     planned = plan({"hub.login": text("")}, {}, Answers({}, {}, {"hub.login": "access"}), "no secrets", {"access"})
-    assert planned.lacks == ()
+    assert planned.missing == ()
     assert planned.operations == (Withhold("hub.login", "no secrets"), Remove("hub", "no secrets"))
 
 
@@ -62,7 +62,7 @@ def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
     old = {"a.b": integer(1), "a.c.d": integer(1), "a.e": integer(1)}
     new = {"z.b": integer(1), "z.c.d": integer(1), "a.e": integer(1)}
     planned = plan(old, new, Answers({}, {}, {"a": "z"}), "x")
-    assert planned.lacks == ()
+    assert planned.missing == ()
     assert planned.operations == (
         Rename("a.b", "z.b", "x"),
         Rename("a.c.d", "z.c.d", "x"),
@@ -72,7 +72,7 @@ def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
 
 def test_all_that_is_lacking_is_named_with_the_option_that_says_it() -> None:
     planned = plan(OLD, {"a": integer(1), "b": OLD["b"], "d": number(1.0)}, Answers(), "x")
-    assert [(lack.path, lack.option) for lack in planned.lacks] == [
+    assert [(one.key, one.advice) for one in planned.missing] == [
         ("d", "--absent 'd=VALUE: REASON'"),
         ("s.c", "--reason 's.c: REASON'"),
     ]
@@ -114,4 +114,4 @@ def test_the_first_version_declares_and_adds_what_an_absence_meant_something_for
 
 def test_two_fields_cannot_become_one() -> None:
     planned = plan({"a": integer(1), "b": integer(1)}, {"c": integer(1)}, Answers({}, {}, {"a": "c", "b": "c"}), "x")
-    assert [(lack.path, lack.message) for lack in planned.lacks] == [("c", "is the new name of more than one field")]
+    assert [(one.key, one.message) for one in planned.missing] == [("c", "is the new name of more than one field")]

@@ -1,4 +1,4 @@
-"""Asking on a terminal what only the author of a change can say."""
+"""The missing statements of a change, asked of its author on a terminal."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tttcfg.schema_tools.new import Draft
 
 
 def asked(draft: Draft, answers: Answers) -> Answers:
-    """Return `answers` with those to everything that a version lacks, asked one by one on standard error."""
+    """Return `answers` with those to every missing statement, asked one by one on standard error."""
     absent, reasons, renamed = dict(answers.absent), dict(answers.reasons), dict(answers.renamed)
-    for lack in draft.lacks:
-        question = f"{lack.path} is new, and {lack.maybe} is gone: is it that one?"
-        if lack.kind == "absent" and lack.maybe and _confirmed(question):
-            renamed[lack.maybe] = lack.path
-        elif lack.kind == "absent":
-            refused = lack.path in absent
-            typer.echo(printable(f"{lack.path} {lack.message if refused else 'is new'}."), err=True)
-            value = _answer(f"  {VALUE.lower()} that the program took before there was {lack.path}")
-            absent[lack.path] = Absent(value_of(value), _answer("  how one knows, or why"))
-        elif lack.path in renamed:
+    for one in draft.missing:
+        question = f"{one.key} is new, and {one.suggestion} is gone: is it that one?"
+        if one.code == "absent" and one.suggestion and _confirmed(question):
+            renamed[one.suggestion] = one.key
+        elif one.code == "absent":
+            refused = one.key in absent
+            typer.echo(printable(f"{one.key} {one.message if refused else 'is new'}."), err=True)
+            value = _answer(f"  {VALUE.lower()} that the program took before there was {one.key}")
+            absent[one.key] = Absent(value_of(value), _answer("  how one knows, or why"))
+        elif one.key in renamed:
             continue
-        elif lack.maybe and _confirmed(f"{lack.path} is gone: did it become the secret {lack.maybe}?"):
-            renamed[lack.path] = lack.maybe
+        elif one.suggestion and _confirmed(f"{one.key} is gone: did it become the secret {one.suggestion}?"):
+            renamed[one.key] = one.suggestion
         else:
-            reasons[lack.path] = _answer(f"{lack.path} is gone; why")
+            reasons[one.key] = _answer(f"{one.key} is gone; why")
     return Answers(absent, reasons, renamed)
 
 

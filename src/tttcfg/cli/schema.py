@@ -22,7 +22,6 @@ from tttcfg.schema.fragments import fields_of
 from tttcfg.schema_tools.answers import Answers, parsed, spelled
 from tttcfg.schema_tools.changes import Change, changes, compatibility, renames
 from tttcfg.schema_tools.check import check as find_faults
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.freeze import freeze as release
 from tttcfg.schema_tools.frozen import read_frozen
 from tttcfg.schema_tools.goldens import usual_folder
@@ -60,13 +59,13 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.
       tttcfg schema check --family my_trainer.config:FAMILY --golden tests/golden
     """
     sources = _sources_here(family, golden)
-    faults = find_faults(sources.family, sources.golden, sources.options)
-    _report(faults, output)
+    problems = find_faults(sources.family, sources.golden, sources.options)
+    _report(problems, output)
     if note := unrecorded(sources):
         tell(printable(note))
-    if not faults and output is Output.text:
+    if not problems and output is Output.text:
         tell(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
-    raise typer.Exit(1 if faults else 0)
+    raise typer.Exit(1 if problems else 0)
 
 
 def diff(
@@ -154,11 +153,11 @@ def new(
     make = amended_draft if amend else partial(new_draft, date=today)
     answers = parsed(rename or [], absent or [], reason or [])
     draft = make(sources, message, answers, evidence=evidence)
-    while draft.lacks and sys.stdin.isatty() and all(lack.option for lack in draft.lacks):
+    while draft.missing and sys.stdin.isatty() and all(one.advice for one in draft.missing):
         answers = asked(draft, answers)
         draft = make(sources, message, answers, evidence=evidence)
-    if draft.lacks:
-        _leave_lacking(sources, draft, answers, words)
+    if draft.missing:
+        _exit_with_missing(sources, draft, answers, words)
     written = files_of(sources, draft, changelog)
     for path in write_together(written.files):
         say(shown(path))
@@ -178,8 +177,8 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output
     """
     sources = _sources_here(family, golden)
     done = release(sources)
-    _report(list(done.faults), output)
-    if done.faults:
+    _report(list(done.problems), output)
+    if done.problems:
         raise typer.Exit(1)
     if output is Output.text:
         below = f", and every one from {done.before + 1}," if done.before + 1 < done.version else ""
@@ -207,16 +206,16 @@ def _sources_here(name: str | None, golden: Path | None) -> Sources:
     return sources
 
 
-def _report(faults: list[Fault], output: Output) -> None:
+def _report(problems: list[Problem], output: Output) -> None:
     if output is Output.json:
-        say_json([fault._asdict() for fault in faults])
+        say_json([one.as_json() for one in problems])
         return
     colours = ink(sys.stdout)
-    for fault in faults:
-        say(f"{colours('red', printable(fault.place))}: {printable(fault.message)}")
-        say(f"    {printable(fault.mend)}")
-    if faults:
-        tell(f"{len(faults)} to mend")
+    for one in problems:
+        say(f"{colours('red', printable(str(one.place)))}: {printable(one.message)}")
+        say(f"    {printable(one.advice)}")
+    if problems:
+        tell(f"{len(problems)} to mend")
 
 
 def _differences(sources: Sources, versions: list[int]) -> list[Change]:
@@ -231,11 +230,11 @@ def _differences(sources: Sources, versions: list[int]) -> list[Change]:
             message = f"there is no version {version}; versions go from 0 to {family.head}"
             raise InputError(Problem("version", message, str(version)))
     first = versions[0] if versions else family.head
-    frozen, faults = read_frozen(sources, family.head)
+    frozen, problems = read_frozen(sources, family.head)
     for version in (first, *versions[1:]):
         if version not in frozen:
             place = shown(sources.schema(version))
-            message = next((one.message for one in faults if one.place == place), "is missing")
+            message = next((one.message for one in problems if one.place == place), "is missing")
             raise InputError(Problem("not_found", message, place=place))
     old = fields_of(frozen[first])
     last = versions[1] if len(versions) > 1 else family.head
@@ -243,12 +242,12 @@ def _differences(sources: Sources, versions: list[int]) -> list[Change]:
     return changes(old, fields, renames(chain.migrations[first + 1 : last + 1], old))
 
 
-def _leave_lacking(sources: Sources, draft: Draft, answers: Answers, words: list[str]) -> None:
-    """Say all that only the author can say, and the command that says it."""
-    for lack in draft.lacks:
-        tell(printable(f"{lack.path}: {lack.message}"))
-    again = without_refused(answers, draft.lacks)
-    lines = [" ".join(words), *spelled(again), *dict.fromkeys(lack.option for lack in draft.lacks if lack.option)]
-    tell("nothing is written; say it like this:")
+def _exit_with_missing(sources: Sources, draft: Draft, answers: Answers, words: list[str]) -> None:
+    """Print the missing statements, and the command that gives them."""
+    for one in draft.missing:
+        tell(printable(f"{one.key}: {one.message}"))
+    again = without_refused(answers, draft.missing)
+    lines = [" ".join(words), *spelled(again), *dict.fromkeys(one.advice for one in draft.missing if one.advice)]
+    tell("nothing is written; give them like this:")
     tell(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
     raise typer.Exit(2)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
-from tttcfg.errors import TttcfgError
+from tttcfg.errors import Problem, TttcfgError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain
 from tttcfg.schema_tools.declarations import indescribable, refused_defaults, undeclared
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.frozen import drift, read_frozen, unlike_steps
 from tttcfg.schema_tools.goldens import unlike_goldens
 from tttcfg.schema_tools.layout import Sources, shown
@@ -20,10 +19,10 @@ from tttcfg.schema_tools.steps import read_steps
 from tttcfg.schema_tools.write import cut_short
 
 
-def check(family: Family, golden: Path, options: str = "") -> list[Fault]:
+def check(family: Family, golden: Path, options: str = "") -> list[Problem]:
     """Return everything that is missing or wrong in the history of a family's schema; nothing is written.
 
-    What cannot be looked at because something else is wrong is among the faults too.
+    What cannot be looked at because something else is wrong is among the problems too.
 
     Args:
         golden: The folder of golden documents.
@@ -34,29 +33,29 @@ def check(family: Family, golden: Path, options: str = "") -> list[Fault]:
     """
     sources = Sources(family, golden, options)
     steps = read_steps(sources)
-    faults = list(steps.faults)
+    problems = list(steps.problems)
     ill_fitting = list(_ill_fitting(sources, steps.chain))
     whole = with_chain(family, steps.chain) if steps.chain is not None and not ill_fitting else None
     head = max((step.version for step in steps.steps), default=-1)
     frozen, found = read_frozen(sources, head)
-    faults += found
+    problems += found
     if steps.chain is not None:
-        faults += list(unlike_steps(sources, frozen, steps.chain)) or ill_fitting
+        problems += list(unlike_steps(sources, frozen, steps.chain)) or ill_fitting
     released, found = _released(sources)
-    faults += [*found, *unreleased(sources, released, head)]
-    faults += cut_short(sources)
+    problems += [*found, *unreleased(sources, released, head)]
+    problems += cut_short(sources)
     declared = [*undeclared(family.model), *indescribable(family)]
-    faults += declared or refused_defaults(family.model)
+    problems += declared or refused_defaults(family.model)
     if steps.steps and (whole is None or declared):
         what, which = ("steps", "steps") if whole is None else ("declarations", "fields")
         message = f"golden documents and drift cannot be looked at before the {what} above are mended"
-        return [*faults, Fault("golden", shown(golden), message, f"mend the {which} first")]
+        return [*problems, Problem("golden", message, place=shown(golden), advice=f"mend the {which} first")]
     if whole is not None and steps.steps:
         sources = Sources(whole, golden, options)
-        faults += _reused(sources)
+        problems += _reused(sources)
         drifted = list(drift(sources, frozen, released.newest >= head))
-        faults += [*drifted, *unlike_goldens(sources, frozen, upgrading=not drifted)]
-    return list(dict.fromkeys(faults))
+        problems += [*drifted, *unlike_goldens(sources, frozen, upgrading=not drifted)]
+    return list(dict.fromkeys(problems))
 
 
 def with_chain(family: Family, chain: Chain) -> Family:
@@ -68,27 +67,29 @@ def with_chain(family: Family, chain: Chain) -> Family:
     return other
 
 
-def _ill_fitting(sources: Sources, chain: Chain | None) -> Iterator[Fault]:
+def _ill_fitting(sources: Sources, chain: Chain | None) -> Iterator[Problem]:
     """Yield whether the operations of all steps cannot be applied one after the other."""
     try:
         if chain is not None:
             _ = chain.introduced
     except Exception as error:  # operations of somebody's that do not fit each other
         message = f"operations cannot be applied one after the other: {error!r}"
-        yield Fault("step", shown(sources.migrations), message, "mend them")
+        yield Problem("step", message, place=shown(sources.migrations), advice="mend them")
 
 
-def _reused(sources: Sources) -> Iterator[Fault]:
+def _reused(sources: Sources) -> Iterator[Problem]:
     """Yield every field by a name that meant something else in older versions."""
     family = sources.family
     for path, was in reused(family.chain.spellings, family.fields):
         where = f"{family.model.__module__}.{family.model.__qualname__}"
-        yield Fault("step", where, f"{path} {REUSED.format(was=was)}", "take another name")
+        yield Problem("step", f"{path} {REUSED.format(was=was)}", place=where, advice="take another name")
 
 
-def _released(sources: Sources) -> tuple[Released, list[Fault]]:
+def _released(sources: Sources) -> tuple[Released, list[Problem]]:
     try:
         return read_released(sources), []
     except TttcfgError as error:
         said = [problem.message for problem in error.problems]
-        return Released(), [Fault("released", shown(sources.released), said[0], "bring it back from git")]
+        return Released(), [
+            Problem("released", said[0], place=shown(sources.released), advice="bring it back from git")
+        ]

@@ -12,7 +12,7 @@ from tttcfg.migration.operations import Add, By, Convert, Declare, Operation, Re
 from tttcfg.schema import fragments as shapes
 from tttcfg.schema.fragments import Shape
 from tttcfg.schema.paths import MISSING
-from tttcfg.schema_tools.faults import EDIT
+from tttcfg.schema_tools.leftovers import EDIT
 
 _WHOLE = 2**53
 

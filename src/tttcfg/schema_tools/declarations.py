@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typing_extensions import is_typeddict
 
+from tttcfg.errors import Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import RESERVED, model_schema
 from tttcfg.schema.fields import Role, alternatives, is_section, unit_of
-from tttcfg.schema_tools.faults import Fault
 
 _ROLES = [role.value for role in Role]
 _HOLDING = (list, tuple, dict, Sequence, Mapping)
@@ -21,12 +21,17 @@ _HELD = (*_HOLDING, str, int, float, bool, type(None), SecretStr, Any, Literal, 
 """Types whose values come back from JSON as they went in; a list becomes a tuple where one is declared."""
 
 
-def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Fault]:
+def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
     """Yield every field without a role, a unit or a description, and every one that a document cannot hold."""
     for name, info in model.model_fields.items():
         if not prefix and name in RESERVED:
             where = f"{model.__module__}.{model.__qualname__}.{name}"
-            yield Fault("declaration", where, f"{name} is a key that every saved document has of its own", "rename it")
+            yield Problem(
+                "declaration",
+                f"{name} is a key that every saved document has of its own",
+                place=where,
+                advice="rename it",
+            )
         if is_section(info.annotation):
             yield from undeclared(info.annotation, f"{prefix}{name}.")
             continue
@@ -37,7 +42,7 @@ def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Fault]:
         if lacking:
             message = f"{prefix}{name} declares no {', no '.join(lacking)}"
             mend = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg says which role"
-            yield Fault("declaration", where, message, mend)
+            yield Problem("declaration", message, place=where, advice=mend)
 
 
 def _within(annotation: Any) -> Iterator[Any]:
@@ -50,7 +55,7 @@ def _within(annotation: Any) -> Iterator[Any]:
                 yield from _within(below)
 
 
-def _unheld(annotation: Any, path: str, where: str) -> Iterator[Fault]:
+def _unheld(annotation: Any, path: str, where: str) -> Iterator[Problem]:
     """Yield every type of a field whose values JSON gives back as something else."""
     for kind in _within(annotation):
         if is_section(kind):
@@ -60,10 +65,10 @@ def _unheld(annotation: Any, path: str, where: str) -> Iterator[Fault]:
             called = getattr(kind, "__name__", str(kind))
             message = f"{path} has the type {called}, of which JSON holds no value"
             mend = "declare what the file holds: text, a number, a Literal of words, a list; the trainer makes the rest"
-            yield Fault("declaration", where, message, mend)
+            yield Problem("declaration", message, place=where, advice=mend)
 
 
-def _unheeded(info: FieldInfo, path: str, where: str) -> Iterator[Fault]:
+def _unheeded(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
     """Yield every role below an optional or listed section: that is one value, and what it is, it is as a whole."""
     role = _declared(info).get("x-role")
     if role not in _ROLES or role == Role.SECRET.value:
@@ -71,7 +76,7 @@ def _unheeded(info: FieldInfo, path: str, where: str) -> Iterator[Fault]:
     for other in _other_roles(info.annotation, str(role), path):
         message = f"{other}, but {path} is one value, and its role {role} counts"
         mend = f"make {path} a section that is always there, or give both one role"
-        yield Fault("declaration", where, message, mend)
+        yield Problem("declaration", message, place=where, advice=mend)
 
 
 def _other_roles(annotation: Any, role: str, path: str) -> Iterator[str]:
@@ -98,20 +103,23 @@ def _lacking(info: FieldInfo) -> Iterator[str]:
         yield "description"
 
 
-def indescribable(family: Family) -> Iterator[Fault]:
+def indescribable(family: Family) -> Iterator[Problem]:
     """Yield whether the model has a field of a type that no JSON Schema can describe."""
     try:
         model_schema(family)
     except PydanticUserError as error:
         where = f"{family.model.__module__}.{family.model.__qualname__}"
         said = str(error).partition("\n")[0]
-        yield Fault(
-            "declaration", where, f"no JSON Schema can be made: {said}", "give the field a type that JSON holds"
+        yield Problem(
+            "declaration",
+            f"no JSON Schema can be made: {said}",
+            place=where,
+            advice="give the field a type that JSON holds",
         )
 
 
-def refused_defaults(model: type[BaseModel]) -> Iterator[Fault]:
-    """Yield every default that its own field refuses; a field without a default is no fault."""
+def refused_defaults(model: type[BaseModel]) -> Iterator[Problem]:
+    """Yield every default that its own field refuses; a field without a default is no one."""
     try:
         model.model_validate(_defaults(model))
     except ValidationError as error:
@@ -121,7 +129,7 @@ def refused_defaults(model: type[BaseModel]) -> Iterator[Fault]:
             path = ".".join(map(str, detail["loc"])) or model.__name__
             where = f"{model.__module__}.{model.__qualname__}"
             message = f"the default of {path} is refused by its own rules: {detail['msg']}"
-            yield Fault("declaration", where, message, "change the default or the rule")
+            yield Problem("declaration", message, place=where, advice="change the default or the rule")
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tttcfg.errors import Problem
 from tttcfg.schema_tools.check import check
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.layout import Sources
 from tttcfg.schema_tools.released import frozen_now, read_released
 from tttcfg.schema_tools.write import write_together
@@ -16,7 +16,7 @@ class Frozen(NamedTuple):
 
     version: int
     before: int
-    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
 
 
 def freeze(sources: Sources) -> Frozen:
@@ -25,9 +25,9 @@ def freeze(sources: Sources) -> Frozen:
     Raises:
         WriteError: The list of what is released could not be written.
     """
-    faults = check(sources.family, sources.golden, sources.options)
-    if faults:
-        return Frozen(-1, -1, tuple(faults))
+    problems = check(sources.family, sources.golden, sources.options)
+    if problems:
+        return Frozen(-1, -1, tuple(problems))
     head, released = sources.family.head, read_released(sources)
     if released.newest < head:
         write_together({sources.released: frozen_now(sources, released, head).text().encode()})

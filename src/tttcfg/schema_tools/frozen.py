@@ -7,50 +7,59 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from tttcfg.errors import Problem
 from tttcfg.family.family import schema_name
 from tttcfg.family.json_schema import document_schema, model_schema
 from tttcfg.migration.chain import Chain, Migration
 from tttcfg.schema.fragments import Shape, allowed, bare, default_of, fields_of, is_section, section
 from tttcfg.schema.paths import MISSING
 from tttcfg.schema_tools.changes import Change, changes
-from tttcfg.schema_tools.faults import Fault, leftovers
 from tttcfg.schema_tools.layout import Sources, shown
+from tttcfg.schema_tools.leftovers import leftovers
 
 Frozen = dict[int, Shape]
 
 
-def read_frozen(sources: Sources, head: int) -> tuple[Frozen, list[Fault]]:
+def read_frozen(sources: Sources, head: int) -> tuple[Frozen, list[Problem]]:
     """Read the frozen schema of every version up to `head`, and say what is missing, unreadable or of nobody."""
     found: Frozen = {}
-    faults: list[Fault] = []
+    problems: list[Problem] = []
     for version in range(head + 1):
         path = sources.schema(version)
         if not path.is_file():
             message, mend = f"is missing: version {version} has no frozen schema", sources.command("new --amend")
-            faults.append(Fault("schema", shown(path), message, f"bring it back from git, or write it: {mend}"))
+            problems.append(
+                Problem("schema", message, place=shown(path), advice=f"bring it back from git, or write it: {mend}")
+            )
             continue
         text = path.read_text("utf-8", errors="replace")
         try:
             schema = json.loads(text)
             fields_of(schema)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            said = Fault("schema", shown(path), f"is no frozen schema: {error}", "bring it back from git")
-            faults += leftovers("schema", shown(path), text, "") or [said]
+            said = Problem(
+                "schema", f"is no frozen schema: {error}", place=shown(path), advice="bring it back from git"
+            )
+            problems += leftovers("schema", shown(path), text, "") or [said]
             continue
         found[version] = schema
         named = sources.family.schema_id_of(version)
         if schema.get("$id") != named:
             message = f"calls itself {schema.get('$id')}, and is {named}"
-            faults.append(Fault("schema", shown(path), message, "bring it back from git, or correct $id"))
+            problems.append(
+                Problem("schema", message, place=shown(path), advice="bring it back from git, or correct $id")
+            )
     expected = {schema_name(version) for version in range(head + 1)}
     for path in sorted(sources.schemas.glob("v*.json")):
         if path.name not in expected:
             message = "is the schema of a version that no step leads to"
-            faults.append(Fault("schema", shown(path), message, "bring the step back, or take the file out"))
-    return found, faults
+            problems.append(
+                Problem("schema", message, place=shown(path), advice="bring the step back, or take the file out")
+            )
+    return found, problems
 
 
-def unlike_steps(sources: Sources, frozen: Mapping[int, Shape], chain: Chain) -> Iterator[Fault]:
+def unlike_steps(sources: Sources, frozen: Mapping[int, Shape], chain: Chain) -> Iterator[Problem]:
     """Yield where the operations of a step do not turn one frozen schema into the next."""
     for step in chain.migrations:
         before = frozen.get(step.version - 1) if step.version else section()
@@ -61,12 +70,19 @@ def unlike_steps(sources: Sources, frozen: Mapping[int, Shape], chain: Chain) ->
         try:
             made = made_by(step, before)
         except Exception as error:  # operations of somebody's on a schema that they do not fit
-            yield Fault("step", place, f"cannot be applied to the schema before it: {error!r}", "mend its operations")
+            yield Problem(
+                "step",
+                f"cannot be applied to the schema before it: {error!r}",
+                place=place,
+                advice="mend its operations",
+            )
             continue
         for change in changes(made, fields_of(after)):
             if not bare_alike(change):
                 message = f"{told(change, 'the frozen schema', 'its operations')} ({schema_name(step.version)})"
-                yield Fault("step", place, message, "mend its operations, or bring the schema back from git")
+                yield Problem(
+                    "step", message, place=place, advice="mend its operations, or bring the schema back from git"
+                )
 
 
 def made_by(step: Migration, before: Shape) -> dict[str, Shape]:
@@ -88,7 +104,7 @@ def _nowhere(shape: Shape, prefix: str) -> Iterator[str]:
             yield from _nowhere(child, f"{prefix}{name}.")
 
 
-def drift(sources: Sources, frozen: Mapping[int, Shape], released: bool) -> Iterator[Fault]:
+def drift(sources: Sources, frozen: Mapping[int, Shape], released: bool) -> Iterator[Problem]:
     """Yield every field in which the model is not what the newest frozen schema says.
 
     Of a released version the wording of descriptions may be improved in the code; a changed meaning needs a version.
@@ -104,10 +120,10 @@ def drift(sources: Sources, frozen: Mapping[int, Shape], released: bool) -> Iter
             released and change.kind == "changed" and set(change.semantic) <= {"description"} and bare_alike(change)
         ):
             message = told(change, "the code", f"{schema_name(family.head)}")
-            yield Fault("drift", f"{family.model.__module__}.{family.model.__qualname__}", message, mend)
+            yield Problem("drift", message, place=f"{family.model.__module__}.{family.model.__qualname__}", advice=mend)
     if not found and not released and family.chain and document_schema(family, family.head) != frozen[family.head]:
         message = "explains sections or itself otherwise than the code does"
-        yield Fault("drift", shown(sources.schema(family.head)), message, mend)
+        yield Problem("drift", message, place=shown(sources.schema(family.head)), advice=mend)
 
 
 def bare_alike(change: Change) -> bool:

@@ -16,8 +16,8 @@ from tttcfg.family.versions import find_version, refuse_other_family
 from tttcfg.formats.text import Tree as SourceTree
 from tttcfg.schema.fragments import Shape, is_section
 from tttcfg.schema.paths import Tree
-from tttcfg.schema_tools.faults import Fault, leftovers
 from tttcfg.schema_tools.layout import UPGRADED, Sources, shown, upgraded_of
+from tttcfg.schema_tools.leftovers import leftovers
 
 INSTALL = 'pip install "tttcfg[testing]"'
 
@@ -52,7 +52,7 @@ def _of_another(folder: Path, family: Family) -> Path | None:
     return None
 
 
-def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: bool = True) -> Iterator[Fault]:
+def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: bool = True) -> Iterator[Problem]:
     """Yield what is missing or wrong of the golden documents; the model has to be whole.
 
     Args:
@@ -60,16 +60,16 @@ def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: 
     """
     if not sources.golden.is_dir():
         mend = sources.command("new --amend") + ", or name another with --golden"
-        yield Fault("golden", shown(sources.golden), "there is no such folder of golden documents", mend)
+        yield Problem("golden", "there is no such folder of golden documents", place=shown(sources.golden), advice=mend)
         return
     family, validator = sources.family, _validator()
     if validator is None:
         message = "golden documents cannot be held against their schemas without jsonschema"
-        yield Fault("golden", shown(sources.golden), message, f"install it: {INSTALL}")
+        yield Problem("golden", message, place=shown(sources.golden), advice=f"install it: {INSTALL}")
     yield from _missing(sources)
     for path in sources.documents():
-        tree, faults = _read(path)
-        yield from faults
+        tree, problems = _read(path)
+        yield from problems
         if tree is None:
             continue
         version = int(path.stem[1:]) if path in _numbered(sources) else None
@@ -79,10 +79,15 @@ def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: 
             yield from _stale(sources, path, tree)
     if not upgrading:
         message = "golden documents cannot be upgraded before the code and the newest schema agree"
-        yield Fault("golden", shown(sources.golden), message, "mend the drift above first")
+        yield Problem("golden", message, place=shown(sources.golden), advice="mend the drift above first")
     for path in sorted(sources.golden.glob(f"*{UPGRADED}")):
         if not path.with_name(path.name.replace(UPGRADED, ".json")).is_file():
-            yield Fault("golden", shown(path), "upgrades no golden document", "bring that back, or take this file out")
+            yield Problem(
+                "golden",
+                "upgrades no golden document",
+                place=shown(path),
+                advice="bring that back, or take this file out",
+            )
         elif validator is not None and family.head in frozen:
             tree, _ = _read(path)
             yield from _invalid(path, tree or {}, frozen[family.head], validator, sources.command("new --amend"))
@@ -92,17 +97,19 @@ def _numbered(sources: Sources) -> dict[Path, int]:
     return {sources.document(version): version for version in range(sources.family.head + 1)}
 
 
-def _missing(sources: Sources) -> Iterator[Fault]:
+def _missing(sources: Sources) -> Iterator[Problem]:
     for path, version in _numbered(sources).items():
         if not path.is_file():
             if version == sources.family.head:
                 mend = sources.command("new --amend")
             else:
                 mend = f"put a document there as version {version} wrote it, or bring it back from git"
-            yield Fault("golden", shown(path), f"is missing: version {version} has no golden document", mend)
+            yield Problem(
+                "golden", f"is missing: version {version} has no golden document", place=shown(path), advice=mend
+            )
 
 
-def _read(path: Path) -> tuple[Tree | None, list[Fault]]:
+def _read(path: Path) -> tuple[Tree | None, list[Problem]]:
     text = path.read_text("utf-8", errors="replace")
     try:
         tree = json.loads(text)
@@ -112,29 +119,34 @@ def _read(path: Path) -> tuple[Tree | None, list[Fault]]:
     except ValueError as error:
         said = f"is no JSON: {error}"
     return None, leftovers("golden", shown(path), text, "") or [
-        Fault("golden", shown(path), said, "bring it back from git")
+        Problem("golden", said, place=shown(path), advice="bring it back from git")
     ]
 
 
 def _ill_formed(
     sources: Sources, path: Path, tree: Tree, version: int, schema: Shape | None, validator: Any
-) -> Iterator[Fault]:
+) -> Iterator[Problem]:
     """Yield what keeps a document from being one of its version, whole and valid."""
     try:
         found, _ = find_version(tree, sources.family, path.name, SourceTree(tree, {}, path.name))
     except TttcfgError as error:
-        yield Fault("golden", shown(path), f"is no document of version {version}: {error}", "bring it back from git")
+        yield Problem(
+            "golden",
+            f"is no document of version {version}: {error}",
+            place=shown(path),
+            advice="bring it back from git",
+        )
         return
     if found != version:
         message = f"is a document of version {found}, and named after version {version}"
-        yield Fault("golden", shown(path), message, "rename it, or put one of that version there")
+        yield Problem("golden", message, place=shown(path), advice="rename it, or put one of that version there")
         return
     if schema is None:
         return
     gone = list(lacking(tree, schema))
     if gone:
-        message = f"lacks {', '.join(gone)}, which version {version} has"
-        yield Fault("golden", shown(path), message, f"add them; {sources.command('new --amend')}")
+        message = f"missing {', '.join(gone)}, which version {version} has"
+        yield Problem("golden", message, place=shown(path), advice=f"add them; {sources.command('new --amend')}")
     if validator is not None:
         yield from _invalid(path, tree, schema, validator)
 
@@ -152,14 +164,14 @@ def lacking(document: Mapping[str, Any], schema: Shape, prefix: str = "") -> Ite
 
 def _invalid(
     path: Path, tree: Tree, schema: Shape, validator: Any, mend: str = "correct the document, or bring it back from git"
-) -> Iterator[Fault]:
+) -> Iterator[Problem]:
     for error in validator(schema).iter_errors(tree):
         where = ".".join(map(str, error.absolute_path))
         message = f"is not valid by {schema.get('$id')}: {f'{where}: ' if where else ''}{error.message[:200]}"
-        yield Fault("golden", shown(path), message, mend)
+        yield Problem("golden", message, place=shown(path), advice=mend)
 
 
-def _stale(sources: Sources, path: Path, tree: Tree) -> Iterator[Fault]:
+def _stale(sources: Sources, path: Path, tree: Tree) -> Iterator[Problem]:
     """Yield where a document does not upgrade to what is recorded, byte for byte."""
     recorded = upgraded_of(path)
     amend = sources.command("new --amend")
@@ -167,17 +179,17 @@ def _stale(sources: Sources, path: Path, tree: Tree) -> Iterator[Fault]:
         upgraded = upgraded_bytes(tree, sources.family)
     except TttcfgError as error:
         message = f"does not upgrade to version {sources.family.head}: {error}"
-        yield Fault("golden", shown(path), message, "mend the migration")
+        yield Problem("golden", message, place=shown(path), advice="mend the migration")
         return
     except Exception as error:  # an operation of somebody's that does not take the document
         message = f"does not upgrade to version {sources.family.head}: {type(error).__name__}: {error}"
-        yield Fault("golden", shown(path), message, "mend the migration")
+        yield Problem("golden", message, place=shown(path), advice="mend the migration")
         return
     if not recorded.is_file():
-        yield Fault("golden", shown(recorded), f"is missing: what {path.name} upgrades to", amend)
+        yield Problem("golden", f"is missing: what {path.name} upgrades to", place=shown(recorded), advice=amend)
     elif recorded.read_bytes() != upgraded:
         message = f"is not what {path.name} upgrades to"
-        yield Fault("golden", shown(recorded), message, f"if the new result is the right one: {amend}")
+        yield Problem("golden", message, place=shown(recorded), advice=f"if the new result is the right one: {amend}")
 
 
 def _validator() -> Any:

@@ -1,39 +1,28 @@
-"""What only the author of a change can say of it, and has not said."""
+"""Missing statements: what only the author of a change knows, and has to state.
+
+Each is a problem of code `absent`, `reason` or `rename`. Its advice is the option that states it; its suggestion is
+the old field that a new one may be, or the secret that an old one may have become.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import SequenceMatcher
-from typing import NamedTuple
 
+from tttcfg.errors import Problem
 from tttcfg.schema.containment import accepts, contains
 from tttcfg.schema.fragments import Shape, alternatives
 from tttcfg.schema_tools.answers import Answers
 from tttcfg.schema_tools.changes import Change, Fields
 
 VALUE, REASON = "VALUE", "REASON"
-"""What stands in a command line for what its author has to say."""
-_ALIKE = 0.6
-"""How alike two names are, from 0 to 1, at least, for one to be the other's new one."""
-
-
-class Lack(NamedTuple):
-    """Something that only the author of a change can say: of which field, what, and the options that say it.
-
-    Attributes:
-        kind: `absent`, `reason` or `rename`.
-        maybe: The old field that this new one may be, or the secret that this old one may have become.
-    """
-
-    kind: str
-    path: str
-    message: str
-    option: str
-    maybe: str = ""
+"""Placeholders in a command line for what its author has to state."""
+_SIMILAR = 0.6
+"""The similarity of two names, from 0 to 1, from which one may be the other's new name."""
 
 
 def likely_renames(found: tuple[Change, ...]) -> dict[str, str]:
-    """Return the old field that each new one may be under another name: the most alike, each once."""
+    """Return the old field that each new one may be under another name: the most similar, each once."""
     scored = sorted(
         (
             (_likeness(gone, new), new.path, gone.path)
@@ -45,7 +34,7 @@ def likely_renames(found: tuple[Change, ...]) -> dict[str, str]:
     )
     pairs: dict[str, str] = {}
     for score, path, was in scored:
-        if score >= _ALIKE and path not in pairs and was not in pairs.values():
+        if score >= _SIMILAR and path not in pairs and was not in pairs.values():
             pairs[path] = was
     return pairs
 
@@ -63,51 +52,51 @@ def _likeness(gone: Change, new: Change) -> float:
     other_section, _, other_last = new.path.rpartition(".")
     if last == other_last:
         return 0.95
-    alike = SequenceMatcher(None, last, other_last).ratio()
+    similar = SequenceMatcher(None, last, other_last).ratio()
     parted = set(last.split("_")) & set(other_last.split("_"))
-    return max(alike, _ALIKE if parted and section == other_section else 0.0)
+    return max(similar, _SIMILAR if parted and section == other_section else 0.0)
 
 
-def unsaid(found: list[Change], answers: Answers, secrets: Collection[str] = ()) -> Iterator[Lack]:
-    """Yield what has to be said of the changes and is not."""
+def missing_statements(found: list[Change], answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
+    """Yield the statements that the changes need and that `answers` does not have."""
     maybe = likely_renames(tuple(one for one in found if one.path not in answers.absent))
-    maybe = {path: was for path, was in maybe.items() if not said(answers.reasons.get(was, ""))}
+    maybe = {path: was for path, was in maybe.items() if not is_stated(answers.reasons.get(was, ""))}
     names = {was: path for path, was in maybe.items()}
     for change in found:
         if change.kind == "added":
-            yield from _unsaid_of_added(change, answers, maybe.get(change.path, ""))
-        elif change.kind == "removed" and not said(answers.reasons.get(change.path, "")):
-            yield _unsaid_of_removed(change, names.get(change.path, ""), secrets)
+            yield from _of_added(change, answers, maybe.get(change.path, ""))
+        elif change.kind == "removed" and not is_stated(answers.reasons.get(change.path, "")):
+            yield _of_removed(change, names.get(change.path, ""), secrets)
 
 
-def _unsaid_of_added(change: Change, answers: Answers, was: str) -> Iterator[Lack]:
+def _of_added(change: Change, answers: Answers, was: str) -> Iterator[Problem]:
     path, meant = change.path, answers.absent.get(change.path)
     option = f"--absent '{path}={VALUE}: {REASON}'"
     if meant is None and was:
-        message = f"is new, and {was} is gone: --rename says that it is that one; if it is not, say {option}"
-        yield Lack("absent", path, message, f"--rename {was}:{path}", was)
+        message = f"is new, and {was} is gone: --rename if it is that field; otherwise {option}"
+        yield Problem("absent", message, path, suggestion=was, advice=f"--rename {was}:{path}")
     elif meant is None:
-        message = "is new; say what its absence meant: the value that the program took before, and why"
-        yield Lack("absent", path, message, option)
-    elif not said(meant.reason):
-        yield Lack("absent", path, "is new; say why its absence meant that value", option)
+        message = "is new; state what its absence meant: the value that the program used before, and why"
+        yield Problem("absent", message, path, advice=option)
+    elif not is_stated(meant.reason):
+        yield Problem("absent", "is new; state why its absence meant that value", path, advice=option)
     elif accepts(change.new, meant.value) is False:
-        message = f"is new, and does not allow {meant.value!r}, which its absence is said to have meant"
-        yield Lack("absent", path, message, option)
+        message = f"is new, and does not allow {meant.value!r}, which is stated as what its absence meant"
+        yield Problem("absent", message, path, advice=option)
 
 
-def _unsaid_of_removed(change: Change, now: str, secrets: Collection[str]) -> Lack:
+def _of_removed(change: Change, now: str, secrets: Collection[str]) -> Problem:
     path, option = change.path, f"--reason '{change.path}: {REASON}'"
     if now:
-        message = f"is gone, and {now} is new: --rename says that it is that one; if it is not, say {option}"
-        return Lack("reason", path, message, f"--rename {path}:{now}")
+        message = f"is gone, and {now} is new: --rename if it is that field; otherwise {option}"
+        return Problem("reason", message, path, advice=f"--rename {path}:{now}")
     secret = likely_secret(path, change.old, secrets)
     hint = f" (or did it become the secret {secret}? then --rename {path}:{secret})" if secret else ""
-    return Lack("reason", path, f"is gone; say why{hint}", option, secret)
+    return Problem("reason", f"is gone; state why{hint}", path, suggestion=secret, advice=option)
 
 
 def likely_secret(path: str, shape: Shape | None, secrets: Collection[str]) -> str:
-    """Return the secret that a field which is gone may have become: the most alike, if it held free text at all."""
+    """Return the secret that a field which is gone may have become: the most similar, if it was free text at all."""
     kinds = alternatives(shape or {})
     free = any(one.get("type", "string") == "string" and not one.keys() & {"enum", "const"} for one in kinds)
     if path in secrets or not free:
@@ -116,23 +105,23 @@ def likely_secret(path: str, shape: Shape | None, secrets: Collection[str]) -> s
     return max(sorted(secrets), key=lambda one: SequenceMatcher(None, last, one.rpartition(".")[2]).ratio(), default="")
 
 
-def said(reason: str) -> bool:
-    """Whether a reason was given: not an empty one, nor the word that stands for one."""
+def is_stated(reason: str) -> bool:
+    """Whether a reason was given: neither empty nor the placeholder."""
     return reason.strip() not in ("", REASON)
 
 
-def misplaced(old: Fields, new: Fields, answers: Answers, secrets: Collection[str] = ()) -> Iterator[Lack]:
-    """Yield the answers that are about no change at all: a slip that would leave something else unsaid."""
-    apt = answers.about(old, new, secrets)
-    for was, now in sorted(answers.renamed.items() - apt.renamed.items()):
-        yield Lack("rename", f"{was}:{now}", f"is no rename: {_no_rename(was, now, old, new)}", "")
+def misplaced(old: Fields, new: Fields, answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
+    """Yield a problem for every answer that is about no change: a slip that would leave another statement missing."""
+    fitting = answers.about(old, new, secrets)
+    for was, now in sorted(answers.renamed.items() - fitting.renamed.items()):
+        yield Problem("rename", f"is no rename: {_no_rename(was, now, old, new)}", f"{was}:{now}")
     targets = list(answers.renamed.values())
     for path in sorted({path for path in targets if targets.count(path) > 1}):
-        yield Lack("rename", path, "is the new name of more than one field", "")
-    for path in sorted(answers.absent.keys() - apt.absent.keys()):
-        yield Lack("absent", path, "is not a new field", "")
-    for path in sorted(answers.reasons.keys() - apt.reasons.keys()):
-        yield Lack("reason", path, "is not a field that is gone or changed", "")
+        yield Problem("rename", "is the new name of more than one field", path)
+    for path in sorted(answers.absent.keys() - fitting.absent.keys()):
+        yield Problem("absent", "is not a new field", path)
+    for path in sorted(answers.reasons.keys() - fitting.reasons.keys()):
+        yield Problem("reason", "is not a field that is gone or changed", path)
 
 
 def _no_rename(was: str, now: str, old: Fields, new: Fields) -> str:
@@ -145,9 +134,9 @@ def _no_rename(was: str, now: str, old: Fields, new: Fields) -> str:
     return f"the code has no {now}"
 
 
-def without_refused(answers: Answers, lacks: Iterable[Lack]) -> Answers:
-    """Return the answers that can be given again as they are."""
-    refused = {(lack.kind, lack.path) for lack in lacks}
+def without_refused(answers: Answers, problems: Iterable[Problem]) -> Answers:
+    """Return the answers that none of the problems is about."""
+    refused = {(one.code, one.key) for one in problems}
     return Answers(
         {path: meant for path, meant in answers.absent.items() if ("absent", path) not in refused},
         {path: reason for path, reason in answers.reasons.items() if ("reason", path) not in refused},

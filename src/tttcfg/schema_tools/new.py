@@ -22,13 +22,13 @@ from tttcfg.schema_tools.changes import changes
 from tttcfg.schema_tools.check import with_chain
 from tttcfg.schema_tools.codegen import migration_source
 from tttcfg.schema_tools.declarations import indescribable, undeclared
-from tttcfg.schema_tools.faults import EDIT, Fault
 from tttcfg.schema_tools.frozen import Frozen, bare_alike, made_by, read_frozen, told
 from tttcfg.schema_tools.golden_new import golden_document
 from tttcfg.schema_tools.goldens import refuse_others, upgraded_bytes
 from tttcfg.schema_tools.layout import Sources, shown, upgraded_of
+from tttcfg.schema_tools.leftovers import EDIT
 from tttcfg.schema_tools.meaning import source_digest
-from tttcfg.schema_tools.missing import Lack, likely_secret
+from tttcfg.schema_tools.missing import likely_secret
 from tttcfg.schema_tools.plan import REUSED, answered, first_step, plan, reused
 from tttcfg.schema_tools.released import read_released
 from tttcfg.schema_tools.steps import Steps, read_steps
@@ -50,7 +50,7 @@ class Draft(NamedTuple):
     source: str | None
     before: tuple[Migration, ...]
     frozen: Frozen
-    lacks: tuple[Lack, ...] = ()
+    missing: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     released: bool = False
 
@@ -78,7 +78,7 @@ def new_draft(sources: Sources, message: str, answers: Answers, *, date: str, ev
     if not known:
         first = first_step(model, answers)
         migration = Migration(0, date, message, evidence, first.operations)
-        return Draft(migration, migration_source(migration), (), frozen, first.lacks)
+        return Draft(migration, migration_source(migration), (), frozen, first.missing)
     released = read_released(sources)
     if released.newest < head:
         amend, freeze = sources.command("new --amend"), sources.command("freeze")
@@ -88,12 +88,12 @@ def new_draft(sources: Sources, message: str, answers: Answers, *, date: str, ev
         raise InputError(Problem("schema", told_so, place=shown(sources.step(head))))
     old = fields_of(frozen[head])
     planned = plan(old, model, answers, message, _secrets(sources))
-    if not planned.operations and not planned.lacks:
+    if not planned.operations and not planned.missing:
         raise InputError(Problem("schema", f"nothing differs between version {head} and the code"))
     migration = Migration(head + 1, date, message, evidence, planned.operations)
-    if not planned.lacks:
+    if not planned.missing:
         _refuse_reuse(Chain([*known, migration]), model)
-    return Draft(migration, migration_source(migration), known, frozen, planned.lacks)
+    return Draft(migration, migration_source(migration), known, frozen, planned.missing)
 
 
 def amended_draft(sources: Sources, message: str, answers: Answers, *, evidence: str = "") -> Draft:
@@ -125,15 +125,15 @@ def amended_draft(sources: Sources, message: str, answers: Answers, *, evidence:
     if not version:
         first = first_step(model, answers.over(answered(newest).about({}, model)))
         migration = replace(newest, summary=summary, evidence=evidence, operations=first.operations)
-        return Draft(migration, migration_source(migration), before, frozen, first.lacks)
+        return Draft(migration, migration_source(migration), before, frozen, first.missing)
     old = fields_of(frozen[version - 1])
     planned = plan(old, model, answers.over(answered(newest).about(old, model)), summary, _secrets(sources))
     migration = replace(newest, summary=summary, evidence=evidence, operations=planned.operations)
-    if not planned.lacks:
+    if not planned.missing:
         _refuse_reuse(Chain([*known, migration]), model)
     gone = [one for one in newest.operations if one.path not in {other.path for other in planned.operations}]
     notes = tuple(f"{shown(path)} no longer has {one.path} ({one.kind}): the code has no such change" for one in gone)
-    return Draft(migration, migration_source(migration), before, frozen, planned.lacks, notes=notes)
+    return Draft(migration, migration_source(migration), before, frozen, planned.missing, notes=notes)
 
 
 def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
@@ -172,10 +172,10 @@ def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
 def _history(sources: Sources) -> tuple[Steps, Frozen]:
     """Read steps and schemas, and refuse those on which nothing can be built; what is open to edit is no reason."""
     steps, model = read_steps(sources), sources.family.model
-    broken = steps.faults if steps.steps and steps.chain is None else ()
+    broken = steps.problems if steps.steps and steps.chain is None else ()
     wrong = [*broken, *undeclared(model), *indescribable(sources.family)]
     if wrong:
-        raise InputError(_problem(fault) for fault in wrong)
+        raise InputError(wrong)
     frozen, _ = read_frozen(sources, len(steps.steps) - 1)
     head, unfrozen = len(steps.steps) - 1, read_released(sources).newest
     missing = [version for version in range(head + 1) if version not in frozen and version <= unfrozen]
@@ -191,10 +191,6 @@ def _refuse_reuse(chain: Chain, fields: Mapping[str, Any]) -> None:
     found = list(reused(chain.spellings, fields))
     if found:
         raise InputError(Problem("schema", REUSED.format(was=was), path) for path, was in found)
-
-
-def _problem(fault: Fault) -> Problem:
-    return Problem("schema", f"{fault.message}; {fault.mend}", place=fault.place)
 
 
 def _evidence(sources: Sources, date: str) -> str:

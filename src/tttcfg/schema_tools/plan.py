@@ -6,22 +6,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tttcfg.errors import Problem
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
 from tttcfg.schema.containment import contains
 from tttcfg.schema.fragments import bare
 from tttcfg.schema_tools.answers import Absent, Answers
 from tttcfg.schema_tools.changes import Change, Fields, changes
-from tttcfg.schema_tools.missing import REASON, Lack, misplaced, unsaid
+from tttcfg.schema_tools.missing import REASON, misplaced, missing_statements
 
 REUSED = "needs a name that was never in use: a file without a version that says {was} means what older ones called so"
 
 
 class Plan(NamedTuple):
-    """The operations that lead from one schema to the next, and what is not said yet."""
+    """The operations that lead from one schema to the next, and the statements that are missing."""
 
     operations: tuple[Operation, ...]
-    lacks: tuple[Lack, ...]
+    missing: tuple[Problem, ...]
     changes: tuple[Change, ...]
 
 
@@ -39,7 +40,7 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
     hidden = {*secrets, *answers.withheld, *(was for was, now in answers.renamed.items() if now in secrets)}
     answers = answers.over(Answers({}, {was: message for was in answers.renamed if was in hidden}))
     found = changes(old, new, answers.about(old, new, secrets).renamed)
-    lacks = [*misplaced(old, new, answers, secrets), *unsaid(found, answers, secrets)]
+    missing = [*misplaced(old, new, answers, secrets), *missing_statements(found, answers, secrets)]
     renamed: list[Operation] = []
     reshaped: list[Operation] = []
     removed: list[Operation] = []
@@ -57,7 +58,7 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
         elif bare(change.old) != bare(change.new) or (set(change.semantic) - (set() if reason else {"description"})):
             reshaped.append(_reshaping(change, reason or message))
     removed += [Remove(name, message) for name in _emptied(old, new, secrets)]
-    return Plan((*renamed, *reshaped, *removed, *added), tuple(lacks), tuple(found))
+    return Plan((*renamed, *reshaped, *removed, *added), tuple(missing), tuple(found))
 
 
 def _emptied(old: Fields, new: Fields, secrets: Collection[str]) -> list[str]:
@@ -92,7 +93,7 @@ def first_step(new: Fields, answers: Answers) -> Plan:
         declared = Declare(path, bare(shape)) if meant is None else Add(path, bare(shape), meant.value, meant.reason)
         operations.append(declared)
     found = [one for one in changes({}, new) if one.path in answers.absent]
-    return Plan(tuple(operations), (*misplaced({}, new, answers), *unsaid(found, answers)), ())
+    return Plan(tuple(operations), (*misplaced({}, new, answers), *missing_statements(found, answers)), ())
 
 
 def answered(migration: Migration) -> Answers:

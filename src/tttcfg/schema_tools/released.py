@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.family.versions import find_version
 from tttcfg.formats.text import Tree as SourceTree
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.layout import Sources, shown
 from tttcfg.schema_tools.meaning import source_digest
 
@@ -49,28 +48,30 @@ def read_released(sources: Sources) -> Released:
     return Released(versions, files)
 
 
-def unreleased(sources: Sources, released: Released, head: int) -> Iterator[Fault]:
+def unreleased(sources: Sources, released: Released, head: int) -> Iterator[Problem]:
     """Yield every released file that was changed or lost, and versions that were released out of order."""
     place = shown(sources.released)
     if list(released.versions) != list(range(len(released.versions))):
         message = f"versions are released out of order: {list(released.versions)}, not 0, 1, 2, …"
-        yield Fault("released", place, message, "bring the file back from git")
+        yield Problem("released", message, place=place, advice="bring the file back from git")
     if released.newest > head:
         message = f"version {released.newest} is released, and the newest step leads to {head}"
-        yield Fault("released", place, message, "bring the step back from git")
+        yield Problem("released", message, place=place, advice="bring the step back from git")
     for version in released.versions:
         for name in _names(sources, version):
             if name not in released.files:
                 message = f"has no digest of {name}, which belongs to version {version}"
-                yield Fault("released", place, message, "bring the file back from git")
+                yield Problem("released", message, place=place, advice="bring the file back from git")
     for name, recorded in released.files.items():
         path = _path(sources, name)
         restore = f"git checkout -- {shown(path)}" if path else "bring released.json back from git"
         if path is None or not path.is_file():
-            yield Fault("released", shown(path) if path else place, f"{name} is released and is not there", restore)
+            yield Problem(
+                "released", f"{name} is released and is not there", place=shown(path) if path else place, advice=restore
+            )
         elif recorded not in (digest(path), _bytes_digest(path)):
             message = "was changed after its release; what is released stays as it is"
-            yield Fault("released", shown(path), message, f"{restore}; and make a new version")
+            yield Problem("released", message, place=shown(path), advice=f"{restore}; and make a new version")
 
 
 def unrecorded(sources: Sources) -> str:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tttcfg.errors import TttcfgError, WriteError
+from tttcfg.errors import Problem, TttcfgError, WriteError
 from tttcfg.files.durable import write_all
 from tttcfg.files.storage import TEMPORARY_SUFFIX, put_in_place, unwritable, writable_target, write_temporary
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.schema_tools.layout import Sources, shown
 
 
@@ -45,12 +44,12 @@ def write_together(files: Mapping[Path, bytes]) -> list[Path]:
     return list(wanted)
 
 
-def cut_short(sources: Sources) -> Iterator[Fault]:
+def cut_short(sources: Sources) -> Iterator[Problem]:
     """Yield what a write that was killed left among the files of a history: some of that version may be missing."""
     for kind, folder in (("step", sources.migrations), ("schema", sources.schemas), ("golden", sources.golden)):
         for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
             message = "was left by a command that was cut short, unless one is writing at this moment"
-            yield Fault(kind, shown(path), message, "take it out, and give the command again")
+            yield Problem(kind, message, place=shown(path), advice="take it out, and give the command again")
 
 
 def _said(error: OSError, wanted: Mapping[Path, bytes]) -> WriteError:

@@ -15,6 +15,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from tttcfg.errors import Problem
 from tttcfg.family.family import Family, schema_name
 from tttcfg.migration.chain import Chain
 from tttcfg.migration.operations import Operation
@@ -22,7 +23,6 @@ from tttcfg.migration.record import Record
 from tttcfg.schema.fragments import RESERVED
 from tttcfg.schema.paths import Tree, copied, get_path
 from tttcfg.schema_tools.check import check
-from tttcfg.schema_tools.faults import Fault
 from tttcfg.testing.documents import Settled, documents
 from tttcfg.testing.values import Overrides
 
@@ -60,7 +60,7 @@ class Subject:
     examples: int
 
     @cached_property
-    def faults(self) -> list[Fault]:
+    def problems(self) -> list[Problem]:
         """What `tttcfg schema check` finds."""
         return check(self.family, self.golden)
 

@@ -99,10 +99,10 @@ class Laws:
 
     def _hold_checked(self, *kinds: str) -> None:
         """Assert that `tttcfg schema check` finds nothing; what no other law asks for is among what was released."""
-        others = {fault.kind for fault in self.subject.faults} - {"step", "schema", "drift", "declaration", "golden"}
+        others = {one.code for one in self.subject.problems} - {"step", "schema", "drift", "declaration", "golden"}
         wanted = {*kinds, *others} if "released" in kinds else {*kinds}
-        faults = [str(fault) for fault in self.subject.faults if fault.kind in wanted]
-        assert not faults, "\n".join(faults)
+        problems = [str(one) for one in self.subject.problems if one.code in wanted]
+        assert not problems, "\n".join(problems)
 
     # What operations do
 

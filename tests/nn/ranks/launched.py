@@ -332,7 +332,7 @@ def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
 
 def absent(folder: Path, _: object = None, *, warm: bool = False) -> Said:
     """Let the last rank not come to where rank 0 works for all, until that has noticed."""
-    number = renewed(folder, timedelta(seconds=3))
+    number = renewed(folder, timedelta(seconds=8))
     if warm:
         on_first(lambda: "done")
     noticed, raised = folder / "noticed", ""
@@ -365,10 +365,10 @@ def failing(_folder: Path, _: object) -> Said:
 
 def patient(folder: Path, _: object) -> Said:
     """Let rank 0 work for longer than a collective may take."""
-    renewed(folder, timedelta(seconds=3))
+    renewed(folder, timedelta(seconds=8))
 
     def work() -> str:
-        time.sleep(5)
+        time.sleep(12)
         return "done"
 
     return {"said": on_first(work)}
