@@ -278,10 +278,10 @@ def texts(settings: Mapping[str, Any]) -> list[str]:
 
 
 def without(line: str, places: tuple[str, ...]) -> str:
-    """Return a line without times, sizes of memory and the names of folders."""
+    """Return a line without times, sizes of memory, the names of folders and the identity of a run."""
     for place in places:
         line = line.replace(place, "")
-    return FIGURES.sub("", line)
+    return FIGURES.sub("", re.sub(r"run_[0-9a-f]{32}", "run_", line))
 
 
 @contextmanager
