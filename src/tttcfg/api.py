@@ -7,7 +7,7 @@ Each takes the `family` of what it reads. By default it is that of a given model
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import Carried, Extension, register
 from tttcfg.family.family import Derived, Family, ForeignFormat
-from tttcfg.resolving.families import as_document, chosen_family, with_family
+from tttcfg.resolving.arguments import override_texts
+from tttcfg.resolving.families import as_document, with_family
 from tttcfg.resolving.overrides import Overriding
 from tttcfg.resolving.resolver import Restore, resolve_family
 from tttcfg.resolving.sources import Config
@@ -451,20 +452,3 @@ def explain(effective: Effective, key: str = "") -> str:
     if key:
         return explanation(effective, fields_named(effective, key), Ink(False))
     return origins_table(effective.shown_origins, Ink(False))
-
-
-def override_texts(
-    arguments: Sequence[str], options: Sequence[str] = (), *, family: Family[Any, Any] | None = None
-) -> list[str]:
-    """Return command-line arguments (`KEY=VALUE`, `--KEY=VALUE`, `--KEY VALUE`) as overrides for `resolve`.
-
-    Args:
-        arguments: Those that an argument parser left over, for example the second result of `parse_known_args`.
-        options: The parser's own options without hyphens: a misspelled one is then not taken for a setting.
-
-    Raises:
-        InputError: An argument is not an override; all problems at once.
-    """
-    from tttcfg.resolving import arguments as typed  # only command lines need it
-
-    return typed.override_texts(arguments, family or chosen_family(None), options)

@@ -88,7 +88,7 @@ def resolve(
             Problem("override", "--explain and --output json exclude each other; the JSON has all origins")
         )
     chosen = chosen_family(family)
-    texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
+    texts = [*override_texts(overrides or [], OPTIONS, family=chosen), *(set_ or [])]
     contradiction: ContradictionError | None = None
     try:
         effective = resolve_api(

@@ -53,7 +53,7 @@ def verify(
       tttcfg verify weights/lora.safetensors --config any.yaml --output json
     """
     chosen = chosen_family(family)
-    texts = [*override_texts(overrides or [], chosen, OPTIONS), *(set_ or [])]
+    texts = [*override_texts(overrides or [], OPTIONS, family=chosen), *(set_ or [])]
     code = 0
     try:
         effective = resolve_family(

@@ -1,26 +1,34 @@
-"""Overrides as they are typed: KEY=VALUE, --KEY=VALUE and --KEY VALUE all mean the same."""
+"""Overrides on a command line: KEY=VALUE, --KEY=VALUE and --KEY VALUE are equivalent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tttcfg.errors import InputError, Problem, nearest, quote
 from tttcfg.family.family import Family
+from tttcfg.resolving.families import chosen_family
 
 
-def override_texts(words: Sequence[str], family: Family, options: Sequence[str] = ()) -> list[str]:
-    """Return typed words as KEY=VALUE texts; `options` are names that a word may be a misspelling of.
+def override_texts(
+    arguments: Sequence[str], options: Sequence[str] = (), *, family: Family[Any, Any] | None = None
+) -> list[str]:
+    """Return command-line arguments (`KEY=VALUE`, `--KEY=VALUE`, `--KEY VALUE`) as overrides for `resolve`.
+
+    Args:
+        arguments: Those that an argument parser left over, for example the second result of `parse_known_args`.
+        options: The parser's own options without hyphens: a misspelled one is then not taken for a setting.
 
     Raises:
-        InputError: A word is neither; all of them at once.
+        InputError: An argument is not an override; all problems at once.
     """
-    texts, problems, rest = [], [], list(words)
+    texts, problems, rest, own = [], [], list(arguments), family or chosen_family(None)
     places = "paths go after --checkpoint and --config"
     if "checkpoint" not in options:
         places = "the checkpoint's path comes first, without an option, and files go after --config"
     while rest:
         word = rest.pop(0)
-        if option := _misspelled_option(word, options, family):
+        if option := _misspelled_option(word, options, own):
             problems.append(Problem("override", "is no option", word.partition("=")[0], suggestion=f"--{option}"))
             rest = rest[1:] if "=" not in word and rest and not rest[0].startswith("--") else rest
         elif word.startswith("--") and "=" not in word:
