@@ -244,7 +244,7 @@ def test_every_type_that_json_holds_comes_back_from_yaml_json_and_a_document(pla
     restored = run("resolve", *given, "--write", "three.json", cwd=plain.root)
     assert restored.code == 0, restored.err
     assert [settings_of(plain, f"{name}.json") for name in ("training_config", "two", "three")] == [GIVEN] * 3
-    assert plain.faults() == []
+    assert plain.problems() == []
 
 
 @pytest.mark.parametrize(

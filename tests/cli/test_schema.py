@@ -126,7 +126,7 @@ def test_all_that_is_lacking_is_listed_with_the_command_that_says_it(released: P
     assert "warmup: is new; state what its absence meant" in result.err
     rename, absent = "--rename optim.lr:optim.rate", "--absent 'optim.rate=VALUE: REASON'"
     assert "optim.rate: is new, and optim.lr is gone: --rename if it is that field" in result.err
-    assert f"if it is not, say {absent}" in result.err
+    assert f"otherwise {absent}" in result.err
     assert "optim.lr: is gone, and optim.rate is new" in result.err
     assert result.err.count(rename) == 1, "the likely answer, once"
     command = result.err[result.err.index("  tttcfg schema new") :].replace("\\\n", " ")
