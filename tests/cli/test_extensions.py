@@ -111,7 +111,7 @@ def test_two_distributions_that_claim_its_name_are_refused(home: Path) -> None:
     install_extension(home)
     done = installed(home, "resolve", "--checkpoint", "run")
     assert done.code == 2
-    assert "noise: is claimed by another-trainer and by noisy-trainer; uninstall one of them" in done.err
+    assert "noise: is declared by another-trainer and by noisy-trainer; uninstall one of them" in done.err
 
 
 def test_one_that_cannot_be_imported_is_a_plain_error(home: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_name_that_two_distributions_claim_is_refused(home: Path) -> None:
     install(home, "another-trainer", "tttcfg.families", {"other": REFERENCE})
     done = run("fields", "--family", "other", cwd=home, PYTHONPATH=str(home))
     assert done.code == 2
-    assert "is claimed by another-trainer and by other-trainer; uninstall one of them" in done.err
+    assert "is declared by another-trainer and by other-trainer; uninstall one of them" in done.err
 
 
 @pytest.mark.parametrize(

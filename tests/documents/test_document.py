@@ -97,7 +97,7 @@ def test_a_schema_version_that_is_none_is_refused(version: Any, words: str, gold
 
 @pytest.mark.parametrize(
     ("provenance", "writer"),
-    [({"written_by": "tttcfg 9.1.0"}, "written by 'tttcfg 9.1.0'"), ({}, "does not say what wrote it")],
+    [({"written_by": "tttcfg 9.1.0"}, "written by 'tttcfg 9.1.0'"), ({}, "its writer is not recorded")],
 )
 def test_a_newer_document_says_what_to_install(provenance: dict[str, Any], writer: str, golden: Read) -> None:
     """Found, supported, written by, and the command."""
@@ -112,13 +112,13 @@ def test_a_newer_document_says_what_to_install(provenance: dict[str, Any], write
 def test_a_current_document_without_its_number_is_told_which_key_gives_it_away(golden: Read) -> None:
     tree = golden("v0007")
     del tree["schema_version"]
-    assert "came with version 7" in str(refused(tree))
+    assert "version 7, which added" in str(refused(tree))
     assert "add schema_version: 7" in str(refused(tree))
 
 
 @pytest.mark.parametrize("tree", [{}, {"model": "resnet", "epochs": 3}])
 def test_a_document_without_any_known_key_is_foreign(tree: dict[str, Any]) -> None:
-    with pytest.raises(ForeignDocumentError, match="no configuration of this trainer"):
+    with pytest.raises(ForeignDocumentError, match="not a configuration of this trainer"):
         document_of(tree, TTT_MOSHI)
 
 

@@ -60,7 +60,7 @@ def test_what_the_original_lacked_stays_where_it_goes_to_another_version() -> No
 def test_a_numbered_old_document_holds_no_later_key() -> None:
     document = {"schema_version": 3, **old_document(3)}
     document["ttt"]["use_rope"] = True
-    with pytest.raises(tttcfg.InputError, match=r"ttt\.use_rope: came with version 5, but .* version 3"):
+    with pytest.raises(tttcfg.InputError, match=r"ttt\.use_rope: was added in version 5, but .* version 3"):
         tttcfg.migrate_document(document)
 
 

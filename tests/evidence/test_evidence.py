@@ -60,8 +60,8 @@ def test_every_problem_has_a_code_and_the_file() -> None:
         ("W1", [4, 16], "is [4, 16], and should be [num_heads, width in, width out]"),
         ("b1", [4, 1, 65], "is [4, 1, 65], and should be [num_heads, 1, 64]"),
         ("W2", [4, 64, 16, 1], "is [4, 64, 16, 1], and should be [num_heads, width in, width out]"),
-        ("post_norm.weight", [0], "is [0], and should hold something"),
-        ("W2", [4, 0, 16], "is [4, 0, 16], and should hold something"),
+        ("post_norm.weight", [0], "is [0], and should have no empty axis"),
+        ("W2", [4, 0, 16], "is [4, 0, 16], and should have no empty axis"),
     ],
 )
 def test_a_tensor_of_the_wrong_shape_is_said_with_the_right_one(name: str, shape: list[int], message: str) -> None:
@@ -98,7 +98,7 @@ def test_layers_that_disagree_in_the_inner_widths_are_a_problem() -> None:
 
 def test_inner_layers_that_do_not_meet_are_a_problem() -> None:
     shapes = WHOLE | {f"{FIRST}W2": [4, 32, 16]}
-    assert problems(shapes) == [f"{FIRST}W2 is [4, 32, 16], and the layer before it gives width 64"]
+    assert problems(shapes) == [f"{FIRST}W2 is [4, 32, 16], and the layer before it has the output width 64"]
 
 
 def test_an_inner_model_that_leaves_its_head_is_a_problem() -> None:
@@ -188,7 +188,7 @@ def test_half_an_adapter_is_a_problem(half: str) -> None:
 def test_an_adapter_that_is_no_matrix_is_a_problem(shape: list[int]) -> None:
     evidence = evidence_of(lora(moshi_linears(SIZE), 8) | {"text_linear.lora_A.weight": shape})
     (problem,) = evidence.problems
-    assert problem.message == f"text_linear.lora_A.weight is {shape}, and an adapter has two axes that hold something"
+    assert problem.message == f"text_linear.lora_A.weight is {shape}, and an adapter has two axes, neither empty"
     assert evidence.rank is not None
     assert evidence.rank.value == 8
 
@@ -241,7 +241,7 @@ def test_an_index_that_no_program_writes_is_not_taken_for_a_layer(index: str) ->
 def test_two_names_of_one_tensor_are_a_problem() -> None:
     name = "layers.1.seq_modeling_block.W1"
     assert problems(lm_pytorch(SIZE, ()) | {name: [4, 16, 16]}) == [
-        f"has tensors that are there under another name too: {name}",
+        f"has tensors under two names: {name}",
     ]
 
 

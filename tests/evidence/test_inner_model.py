@@ -39,20 +39,23 @@ def test_names_that_the_trainer_gives_show_the_widths(inner: Shapes, widths: tup
     [
         (
             many_layers(SIZE, ()),
-            "names 1 inner layer by ttt_layer.ttt.weights.N, and the Moshi TTT trainer names 3 and",
+            "has 1 inner layer named ttt_layer.ttt.weights.N, and the Moshi TTT trainer uses these names for 3 and",
         ),
         (
             many_layers(SIZE, (64,)),
-            "names 2 inner layers by ttt_layer.ttt.weights.N, and the Moshi TTT trainer names 3",
+            "has 2 inner layers named ttt_layer.ttt.weights.N, and the Moshi TTT trainer uses these names for 3",
         ),
-        (scan(SIZE, (64, 64)), "names 3 inner layers by ttt_layer.ttt.WN, and the Moshi TTT trainer names 1 to 2 so"),
+        (
+            scan(SIZE, (64, 64)),
+            "has 3 inner layers named ttt_layer.ttt.WN, and the Moshi TTT trainer uses these names for 1 to 2",
+        ),
     ],
 )
 def test_names_that_the_trainer_gives_to_other_counts_prove_no_widths(inner: Shapes, said: str) -> None:
     evidence = evidence_of(with_inner(inner, (1, 2)))
     (problem,) = evidence.problems
     assert problem.message.startswith(said)
-    assert problem.message.endswith(" so: TTT layers 1, 2")
+    assert problem.message.endswith(": TTT layers 1, 2")
     assert evidence.widths is None
     assert evidence.dimensions["head_dim"].value == 16
 

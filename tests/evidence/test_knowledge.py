@@ -53,7 +53,7 @@ def test_what_a_class_leaves_out_is_nothing_to_say() -> None:
 
 def test_a_name_that_nothing_asks_for_is_refused() -> None:
     """A misspelled name would otherwise verify everything."""
-    with pytest.raises(TypeError, match=r"Misspelled has provded; what tttcfg asks for is .*proved"):
+    with pytest.raises(TypeError, match=r"Misspelled has provded; tttcfg reads .*proved"):
         type("Misspelled", (NoTensorKnowledge,), {"provded": lambda: None})
 
 
@@ -74,7 +74,7 @@ def test_weights_of_its_own_format_are_found_before_safetensors_and_read_by_it(t
 
 def test_a_format_that_the_family_names_and_nobody_reads_is_a_plain_error(tmp_path: Path) -> None:
     theirs = family(Bare)
-    with pytest.raises(InputError, match=r"names\.txt: is of a format that nobody reads"):
+    with pytest.raises(InputError, match=r"names\.txt: is of a format that cannot be read"):
         read_as(theirs, str(tmp_path / "names.txt"))
 
 

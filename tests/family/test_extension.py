@@ -147,7 +147,7 @@ def test_one_that_needs_a_later_core_is_refused(package: Any, monkeypatch: pytes
 
 
 def test_two_of_one_name_are_refused(noise: Any) -> None:
-    with pytest.raises(InputError, match="registered already"):
+    with pytest.raises(InputError, match="another extension that is registered"):
         tttcfg.register(Extension("noise", noise.Noise, "noise.steps", "noise.schemas"))
 
 

@@ -55,7 +55,7 @@ def test_current_document_is_left_alone(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("{", "training_config.json:1:"),
-        ('{"a": 1}', "no configuration of this trainer"),
+        ('{"a": 1}', "not a configuration of this trainer"),
         ('{"schema_version": 99}', "install a newer one"),
         ('{"seed": 1, "seed": 2}', "seed"),
         ('{"seed": NaN}', "training_config.json:1:"),

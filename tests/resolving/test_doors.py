@@ -148,7 +148,9 @@ def test_a_document_in_pieces_means_what_it_means_as_a_whole(version: int, data:
 def test_a_stated_version_is_obeyed_in_a_part_of_a_document() -> None:
     effective = tttcfg.resolve(config={"schema_version": 6, "ttt": {"layers": "28,29"}})
     assert effective.training.ttt.layers == (28, 29)
-    with pytest.raises(tttcfg.InputError, match=r"ttt\.rope_mode: came with version 7, but the document says .* 6"):
+    with pytest.raises(
+        tttcfg.InputError, match=r"ttt\.rope_mode: was added in version 7, but the document states .* 6"
+    ):
         tttcfg.resolve(config={"schema_version": 6, "ttt": {"rope_mode": "off"}})
     with pytest.raises(tttcfg.InputError, match=r"ttt\.use_rope: no setting has this name"):
         tttcfg.resolve(config={"schema_version": HEAD, "ttt": {"use_rope": True}})

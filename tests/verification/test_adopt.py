@@ -84,7 +84,7 @@ def as_file(path: Path, shapes: tensors.Shapes, dtype: str = "BF16") -> Path:
 @pytest.mark.parametrize(
     ("shapes", "dtype", "said"),
     [
-        ({"foo.bar": [3, 3]}, "BF16", "names its tensors as no program that is known"),
+        ({"foo.bar": [3, 3]}, "BF16", "has tensor names of no known program"),
         (tensors.in_place(SIZE, [1, 2]), "BF16", "are of moshi_in_place"),
         (tensors.video_dit(SIZE, [16]), "BF16", "are of ttt-video-dit"),
         (tensors.lm_pytorch(SIZE, [16]), "BF16", "are of ttt-lm-pytorch"),

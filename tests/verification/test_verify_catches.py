@@ -187,9 +187,17 @@ def test_trained_attention_that_adapters_stand_before_need_not_be_saved(tmp_path
 @pytest.mark.parametrize(
     ("hidden", "names", "words"),
     [
-        ((64,), tensors.many_layers, "2 inner layers by ttt_layer.ttt.weights.N, and the Moshi TTT trainer names 3"),
-        ((), tensors.many_layers, "1 inner layer by ttt_layer.ttt.weights.N"),
-        ((64, 64), tensors.scan, "3 inner layers by ttt_layer.ttt.WN, and the Moshi TTT trainer names 1 to 2 so"),
+        (
+            (64,),
+            tensors.many_layers,
+            "2 inner layers named ttt_layer.ttt.weights.N, and the Moshi TTT trainer uses these names for 3",
+        ),
+        ((), tensors.many_layers, "1 inner layer named ttt_layer.ttt.weights.N"),
+        (
+            (64, 64),
+            tensors.scan,
+            "3 inner layers named ttt_layer.ttt.WN, and the Moshi TTT trainer uses these names for 1 to 2",
+        ),
     ],
 )
 def test_an_inner_model_that_the_trainer_never_names_so_is_caught(
@@ -218,7 +226,7 @@ def test_names_behind_a_prefix_are_unknown_and_prove_nothing(tmp_path: Path, pre
     found = tttcfg.inspect_weights(saved(tmp_path, shapes, None))
     assert found.dialect is None
     assert set(found.proved) == {"param_dtype", "ttt.dtype"}
-    assert f"names its tensors as no program that is known ('{prefix}" in str([one.message for one in found.findings])
+    assert f"has tensor names of no known program ('{prefix}" in str([one.message for one in found.findings])
 
 
 def test_a_layer_that_was_compiled_by_itself_leaves_it_open_which_layers_have_ttt(tmp_path: Path) -> None:
@@ -230,7 +238,9 @@ def test_a_layer_that_was_compiled_by_itself_leaves_it_open_which_layers_have_tt
         found = tttcfg.inspect_weights(saved(tmp_path / hidden_in, compiled, None))
         assert found.proved["ttt.enable"] is True
         assert "ttt.layers" not in found.proved
-        assert any("nor which layers have TTT" in one.message for one in found.findings if one.severity == "warning")
+        assert any(
+            "not known which layers have TTT" in one.message for one in found.findings if one.severity == "warning"
+        )
 
 
 UNKNOWN = {"transformer.layers.0.my_extra.weight": [64]}
@@ -267,7 +277,7 @@ def test_layers_are_not_verified_where_more_of_them_may_have_ttt(tmp_path: Path)
     plain = tttcfg.verify(
         saved(tmp_path / "b", tensors.moshi(SIZE) | UNKNOWN, {**OF_TTT, "ttt.enable": False})
     ).verdicts
-    assert plain["ttt.enable"].shown == "TTT may be among the tensors that nobody knows"
+    assert plain["ttt.enable"].shown == "TTT may be among the unknown tensors"
     assert plain["ttt.inner_model"].shown == "TTT is off"
 
 
@@ -289,7 +299,7 @@ def test_adapters_under_names_that_nobody_knows_leave_it_open_whether_lora_is_on
     assert found.proved.keys().isdisjoint({"lora.enable", "lora.rank", "ttt.unfrozen_attention_layers"})
     (told,) = (one for one in found.findings if one.key == "lora.enable")
     assert (told.severity, told.code) == ("warning", "not_determined")
-    assert "lora_A.weight calls itself LoRA, and is not read" in told.message
+    assert "lora_A.weight has a name of LoRA, and is not read" in told.message
 
 
 @pytest.mark.parametrize(
@@ -311,7 +321,7 @@ def test_what_a_layer_with_ttt_has_under_a_plain_layers_name_is_caught(
         tttcfg.verify(saved(tmp_path, ONLY_TTT | extra, values))
     (problem,) = caught.value.problems
     assert words in problem.message
-    assert "names no tensor of a layer with TTT so: a loader leaves them out" in problem.message
+    assert "has no such names in layers with TTT: a loader leaves them out" in problem.message
 
 
 @pytest.mark.parametrize("other", [[10, 10], [192, 65], [192]])
@@ -323,11 +333,10 @@ def test_one_tensor_of_two_shapes_is_caught(tmp_path: Path, other: list[int]) ->
         tttcfg.verify(saved(tmp_path, shapes, OF_TTT))
     (problem,) = caught.value.problems
     assert (
-        "has one tensor under two names that differ: transformer.layers.1.original_layer.self_attn" in problem.message
+        "has one tensor under two names with different dtypes or shapes: transformer.layers.1.original_layer.self_attn"
+        in problem.message
     )
-    assert (
-        f"as BF16 [192, 64] and transformer.layers.1.{name} as BF16 {other}, and 1 more tensors so" in problem.message
-    )
+    assert f"as BF16 [192, 64] and transformer.layers.1.{name} as BF16 {other}, and 1 more tensors" in problem.message
 
 
 @pytest.mark.parametrize("repository", [None, "", " "])
@@ -390,7 +399,7 @@ def test_adapters_of_another_library_are_caught(tmp_path: Path) -> None:
     shapes = {
         name.replace(".weight", ".default.weight") if "lora_" in name else name: s for name, s in ADAPTERS.items()
     }
-    with pytest.raises(ContradictionError, match="names no adapter so"):
+    with pytest.raises(ContradictionError, match="has no adapters of such names"):
         tttcfg.verify(saved(tmp_path, shapes, OF_TTT))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tttcfg.errors import Problem, quote
@@ -23,19 +23,19 @@ class Evidence:
     """What a checkpoint's tensors prove.
 
     Attributes:
-        dialect: How the tensors are named; None where nobody knows.
-        layers: The layers that have TTT, ascending; None where more may be among the tensors that nobody knows.
-        known_layers: Those of them whose TTT is known; with tensors that nobody knows there may be more.
-        dimensions: model_dim, num_heads, head_dim, num_layers, mini_batch_size: those that a tensor shows.
+        dialect: How the tensors are named; None where that is not known.
+        layers: The layers that have TTT, ascending; None where unknown tensors may be of more.
+        known_layers: The layers that are known to have TTT; with unknown tensors there may be more.
+        dimensions: Those of model_dim, num_heads, head_dim, num_layers and mini_batch_size that a tensor shows.
         widths: The widths through the inner model, input and output included; None without TTT.
         rank: Rank of the LoRA adapters; None where there are none.
         whole: Whether the base model is in the file; otherwise it holds adapters, which need their base.
         dtype: What all tensors are stored in; None where they differ, or some are quantised.
-        unfrozen: The layers whose base attention an adapter file holds; None in a file with everything.
-        embeddings: A trained embedding that an adapter file holds; None in a file with everything.
+        unfrozen: The layers whose base attention an adapter file has; None for a file with the base model.
+        embeddings: Whether an adapter file has a trained embedding; None for a file with the base model.
         problems: Where the tensors contradict each other, or some are missing.
-        notes: Which tensors nobody knows in a file whose others are known.
-        unread_adapter: A tensor that calls itself LoRA, and is not read as an adapter; empty without.
+        notes: The unknown tensors of a file whose others are known.
+        unread_adapter: A tensor with a name of LoRA that is not read as an adapter; empty without.
     """
 
     dialect: Dialect | None
@@ -54,10 +54,10 @@ class Evidence:
 
 
 def gather(header: Header, adapters: Dialect | None = None) -> Evidence:
-    """Return what the tensors of a checkpoint prove; one that nobody knows proves nothing but its dtype.
+    """Return what the tensors of a checkpoint prove; those of unknown names prove only their dtype.
 
     Args:
-        adapters: How the tensors of an adapter file would be named: a run that trains nothing saves one without any.
+        adapters: The dialect of a file without tensors, which a run that trains nothing saves as its adapters.
     """
     if not header.names and adapters is not None:
         return _Reader(header, adapters).evidence()
@@ -75,13 +75,13 @@ def _unknown(header: Header, known: tuple[Dialect, ...]) -> Evidence:
     else:
         shown = ", ".join(quote(name) for name in list(header.names)[:3])
         titles = "; ".join(one.title for one in DIALECTS.values())
-        message = f"names its tensors as no program that is known ({shown}); known are {titles}"
+        message = f"has tensor names of no known program ({shown}); known are {titles}"
     problem = Problem("weights" if known else "dialect", message, place=header.name)
     return Evidence(None, None, NO_LAYERS, {}, None, None, True, _dtype(header), None, None, (problem,))
 
 
 def _dtype(header: Header) -> Proof | None:
-    """Return what all tensors are stored in; of another type there may be counters, and no matrix."""
+    """Return the one floating-point type of all tensors; vectors may have other types, such as counters."""
     found: dict[str, str] = {}
     for name in header.names:
         dtype = header.dtype(name)
@@ -104,16 +104,16 @@ class _Reader(Readings):
 
     def evidence(self) -> Evidence:
         names = self.sorted
-        if names.twice:
-            self.problem(f"has tensors that are there under another name too: {some(names.twice)}")
+        if names.duplicates:
+            self.problem(f"has tensors under two names: {some(names.duplicates)}")
         if names.other_adapters:
-            self.problem(f"has {some(names.other_adapters)}, and {self.dialect.title} names no adapter so")
-        self.base_of_ttt_layers()
+            self.problem(f"has {some(names.other_adapters)}, and {self.dialect.title} has no adapters of such names")
+        self.check_base_of_ttt_layers()
         widths = self.inner_widths()
         rank = self.adapter_rank()
         self.base_dimensions()
         dimensions = self.dimensions()
-        self.heads_fill_the_model(dimensions)
+        self.check_head_dimensions(dimensions)
         if self.depth is not None:
             dimensions["num_layers"] = self.depth
         base = self.dialect.base if names.adapters_only else None
@@ -138,46 +138,47 @@ class _Reader(Readings):
         )
 
     def notes(self) -> Iterator[Problem]:
-        """Yield what this dialect does not have; a program may have put more into a file than its model."""
+        """Yield notes on tensors that the dialect does not have; a file may have more than the model."""
         names, title = self.sorted, self.dialect.title
         if not self.header.names:
-            yield self.said("is an adapter file without tensors: nothing was trained, or nothing of it was saved")
+            yield self.weights_problem("is an adapter file without tensors: nothing was trained, or nothing was saved")
         if names.unknown:
-            why = "what they are is not known, nor which layers have TTT"
-            yield self.said(f"has {some(names.unknown)} in its layers, which {title} does not have; {why}")
+            why = "so it is not known which layers have TTT"
+            yield self.weights_problem(f"has {some(names.unknown)} in its layers, which {title} does not have; {why}")
         if names.unplaced:
-            yield self.said(f"has {some(names.unplaced)}, which {title} does not have; nothing is read from them")
+            yield self.weights_problem(
+                f"has {some(names.unplaced)}, which {title} does not have; nothing is read from them"
+            )
 
     def first_of_ttt(self) -> str:
-        """Return a tensor that shows that the first layer with TTT has it."""
+        """Return a tensor of the TTT of the first layer that has it."""
         names = self.sorted
         first = names.layers[0]
         return shown(next(iter(names.blocks.get(first, {}).values()), "") or names.converted[first])
 
-    def base_of_ttt_layers(self) -> None:
-        """Hold the base tensors of layers with TTT against their own names, of which one tensor may have two."""
+    def check_base_of_ttt_layers(self) -> None:
+        """Check the names of the base tensors of layers with TTT; one tensor may have two names."""
         names = self.sorted
         if plain := [names.plain[index] for index in names.layers if index in names.plain]:
-            why = f"and {self.dialect.title} names no tensor of a layer with TTT so: a loader leaves them out"
+            why = f"and {self.dialect.title} has no such names in layers with TTT: a loader leaves them out"
             self.problem(f"has {some(plain)}, {why}")
         dtypes, shapes = self.header.dtype, self.header.shape
         if differing := [pair for pair in names.shared if len({(dtypes(one), shapes(one)) for one in pair}) > 1]:
-            said = " and ".join(f"{shown(one)} as {dtypes(one)} {quote(list(shapes(one)))}" for one in differing[0])
-            more = f", and {len(differing) - 1:,} more tensors so" if len(differing) > 1 else ""
-            self.problem(f"has one tensor under two names that differ: {said}{more}")
+            pair = " and ".join(f"{shown(one)} as {dtypes(one)} {quote(list(shapes(one)))}" for one in differing[0])
+            more = f", and {len(differing) - 1:,} more tensors" if len(differing) > 1 else ""
+            self.problem(f"has one tensor under two names with different dtypes or shapes: {pair}{more}")
 
     def hidden(self) -> bool:
-        """Whether TTT may be among what is not read: in a layer, or as a TTT layer's tensors behind a prefix."""
+        """Whether unknown tensors may be of TTT: in a layer, or as those of a TTT layer after a prefix."""
         names = self.sorted
         text = "" if names.layers else "\n".join(names.unplaced)
         return bool(names.unknown) or any(one.block and re.search(one.block, text) for one in DIALECTS.values())
 
     def inner_widths(self) -> Proof | None:
-        """Hold every TTT layer against the declaration, and return the widths that all inner models have."""
+        """Check the tensors of every TTT layer, and return the widths that all inner models have."""
         found: dict[tuple[int, ...], list[str]] = {}
-        lacking: dict[tuple[str, ...], list[str]] = {}
-        miscounted: dict[str, list[str]] = {}
-        strange: list[str] = []
+        faults: dict[str, list[str]] = {}
+        unknown: list[str] = []
         for index in self.sorted.layers:
             block = self.sorted.blocks.get(index, {})
             needed = self.dialect.needed(block)
@@ -186,19 +187,17 @@ class _Reader(Readings):
                 if suffix in block:
                     self.read(block[suffix], known[suffix])
             inner = read_inner_model(self, self.dialect, block)
-            strange += [name for suffix, name in block.items() if suffix not in known and suffix not in inner.names]
+            unknown += [name for suffix, name in block.items() if suffix not in known and suffix not in inner.names]
             if missing := (*(suffix for suffix in needed if suffix not in block), *inner.missing):
-                lacking.setdefault(missing, []).append(str(index))
+                faults.setdefault(f"lacks {some(missing)} in", []).append(str(index))
             if inner.miscounted:
-                miscounted.setdefault(inner.miscounted, []).append(str(index))
+                faults.setdefault(f"{inner.miscounted}:", []).append(str(index))
             if inner.widths is not None:
                 found.setdefault(inner.widths.value, []).append(inner.widths.tensor)
-        if strange:
-            self.problem(f"has {some(strange)}, which no TTT layer of {self.dialect.title} has")
-        for suffixes, indices in lacking.items():
-            self.problem(f"lacks {some(suffixes)} in {_layers(indices)}")
-        for said, indices in miscounted.items():
-            self.problem(f"{said}: {_layers(indices)}")
+        if unknown:
+            self.problem(f"has {some(unknown)}, which no TTT layer of {self.dialect.title} has")
+        for fault, indices in faults.items():
+            self.problem(f"{fault} TTT layer{'s' * (len(indices) > 1)} {some(indices, 8)}")
         return self.agreed("the widths through the inner model", found) if found else None
 
     def adapter_rank(self) -> Proof | None:
@@ -212,7 +211,7 @@ class _Reader(Readings):
                     if name in self.sorted.wide:
                         self.bind(MODEL_DIM, shape[-1], name)
                 else:
-                    self.wrong(name, shape, "an adapter has two axes that hold something")
+                    self.wrong(name, shape, "an adapter has two axes, neither empty")
         downs, ups = self.sorted.adapters["A"], self.sorted.adapters["B"]
         either = downs | ups
         if halves := [either[one] for one in sorted(downs.keys() ^ ups.keys())]:
@@ -225,7 +224,7 @@ class _Reader(Readings):
         if names.whole:
             self.model_width(names.whole)
         elif names.part:
-            self.problem(f"has {shown(names.part)} of the base model, and not all of it; give all its files together")
+            self.problem(f"has {shown(names.part)} of the base model, and not all of it; give all files of the model")
             return
         there = names.based if names.whole else names.adapted
         if not names.present or not (names.whole or there):
@@ -244,14 +243,10 @@ class _Reader(Readings):
         else:
             self.wrong(name, shape, f"its last axis should be {MODEL_DIM}")
 
-    def heads_fill_the_model(self, dimensions: Mapping[str, Proof]) -> None:
+    def check_head_dimensions(self, dimensions: Mapping[str, Proof]) -> None:
         if not {MODEL_DIM, NUM_HEADS, HEAD_DIM} <= dimensions.keys():
             return
         heads, width, model = (dimensions[name] for name in (NUM_HEADS, HEAD_DIM, MODEL_DIM))
         if heads.value * width.value != model.value:
             message = f"{heads.value} heads of {width.value} ({width.tensor}) are not {model.value} ({model.tensor})"
             self.problem(message)
-
-
-def _layers(indices: Sequence[str]) -> str:
-    return f"TTT layer{'s' * (len(indices) > 1)} {some(indices, 8)}"

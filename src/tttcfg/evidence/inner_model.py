@@ -15,8 +15,8 @@ class InnerModel(NamedTuple):
     Attributes:
         names: The tensors that belong to it, without the layer's prefix.
         missing: Those that it lacks.
-        widths: The widths through it; None where they are not known, or nobody can load it.
-        miscounted: Why nobody can, if it is named as no inner model of so many layers is.
+        widths: The widths through it; None where they are not known, or it cannot be loaded.
+        miscounted: The problem, where the program has no inner model of these names with so many layers.
     """
 
     names: set[str]
@@ -52,18 +52,18 @@ def _read(
     if not missing and not form.fewest <= len(weights) <= (form.most or len(weights)):
         counts = f"{form.fewest} to {form.most}" if form.most else f"{form.fewest} and more"
         count = f"{len(weights)} inner layer{'s' * (len(weights) > 1)}"
-        miscounted = f"names {count} by {form.weight.format('N')}, and {dialect.title} names {counts} so"
+        miscounted = f"has {count} named {form.weight.format('N')}, and {dialect.title} uses these names for {counts}"
     fitting = [shape for shape in shapes if shape is not None]
     widths = None if cut or len(fitting) < len(shapes) else _widths(readings, weights, fitting)
     return InnerModel(names, tuple(missing), None if miscounted else widths, miscounted)
 
 
 def _widths(readings: Readings, weights: list[str], shapes: list[tuple[int, ...]]) -> Proof | None:
-    """Return the widths through layers that follow each other; None where one does not take what is before it."""
+    """Return the widths through successive layers; None where one does not fit the layer before it."""
     widths = (shapes[0][1], *(shape[2] for shape in shapes))
     for name, shape, width in zip(weights, shapes, widths, strict=False):
         if shape[1] != width:
-            readings.wrong(name, shape, f"the layer before it gives width {width}")
+            readings.wrong(name, shape, f"the layer before it has the output width {width}")
             return None
     readings.bind(HEAD_DIM, widths[0], weights[0])
     readings.bind(HEAD_DIM, widths[-1], weights[-1])
@@ -71,7 +71,7 @@ def _widths(readings: Readings, weights: list[str], shapes: list[tuple[int, ...]
 
 
 def _counted(block: Mapping[str, str], form: Inner) -> Iterator[str]:
-    """Yield the weights that `form` names, counted without a gap."""
+    """Yield the weights of the names of `form`, numbered without a gap."""
     number = form.first
     while (name := form.weight.format(number)) in block:
         yield block[name]

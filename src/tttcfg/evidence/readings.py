@@ -1,4 +1,4 @@
-"""What the shapes of tensors say of the dimensions that they share, and where they contradict each other."""
+"""The dimensions that the shapes of tensors show, and where the tensors contradict each other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tttcfg.safetensors.header import Header
 
 
 class Proof(NamedTuple):
-    """What a tensor proves: a value, and which tensor shows it (or what is missing)."""
+    """What tensors prove: a value, and the name of a tensor that shows it (or what is missing)."""
 
     value: Any
     tensor: str
 
 
 class Readings:
-    """Shapes held against what their axes are, and every size that one of them shows."""
+    """Shapes checked against the axes of a dialect, and every size that one of them shows."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
@@ -26,14 +26,14 @@ class Readings:
         self.sizes: dict[str, dict[int, list[str]]] = {}
         self.misshapen: dict[tuple[tuple[int, ...], str], list[str]] = {}
 
-    def said(self, message: str) -> Problem:
+    def weights_problem(self, message: str) -> Problem:
         return Problem("weights", message, place=self.header.name)
 
     def problem(self, message: str) -> None:
-        self.problems.append(self.said(message))
+        self.problems.append(self.weights_problem(message))
 
     def read(self, name: str, axes: Axes) -> tuple[int, ...] | None:
-        """Hold a tensor's shape against what its axes are, and keep what it shows; None where it does not fit."""
+        """Check a tensor's shape against its axes, record its sizes, and return it; None where it is wrong."""
         shape = self.header.shape(name)
         if axes is None:
             return shape
@@ -42,7 +42,7 @@ class Readings:
             self.wrong(name, shape, f"should be [{', '.join(map(str, axes))}]")
             return None
         if 0 in shape:
-            self.wrong(name, shape, "should hold something")
+            self.wrong(name, shape, "should have no empty axis")
             return None
         for axis, size in zip(axes, shape, strict=True):
             if axis in DIMENSIONS:
@@ -53,25 +53,27 @@ class Readings:
         self.misshapen.setdefault((shape, why), []).append(name)
 
     def bind(self, dimension: str, size: int, name: str) -> None:
-        """Keep what a tensor says of a dimension."""
+        """Record the size of a dimension that a tensor shows."""
         self.sizes.setdefault(dimension, {}).setdefault(size, []).append(name)
 
     def agreed(self, what: str, found: Mapping[Any, Sequence[str]]) -> Proof:
-        """Return the value that tensors show; where they differ it is the first one, and that is a problem."""
+        """Return the value that tensors show, of several the first; that they differ is a problem."""
         (value, names), *others = found.items()
         for other, differing in others:
-            self.problem(f"{what}: {_said(other)} in {some(differing)}, and {_said(value)} in {some(names)}")
+            self.problem(
+                f"{what}: {_value_text(other)} in {some(differing)}, and {_value_text(value)} in {some(names)}"
+            )
         return Proof(value, shown(names[0]))
 
     def dimensions(self) -> dict[str, Proof]:
-        """Return the dimensions that all tensors agree on, having said which tensors are of another shape."""
+        """Return the dimensions that tensors show, and add the problems of wrong shapes and of sizes that differ."""
         for (shape, why), wrong in self.misshapen.items():
             self.problem(f"{some(wrong)} {'is' if len(wrong) == 1 else 'are'} {list(shape)}, and {why}")
         return {dimension: self.agreed(dimension, found) for dimension, found in self.sizes.items()}
 
 
 def shown(name: str) -> str:
-    """Return a tensor's name as it can stand in a sentence; names may hold anything, and be very long."""
+    """Return a tensor's name for a message; names may contain anything, and be very long."""
     return name if len(name) <= MAX_QUOTED and name.isprintable() else quote(name)
 
 
@@ -80,5 +82,5 @@ def some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(shown, names[:most])) + more
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return str(list(value) if isinstance(value, tuple) else value)

@@ -1,4 +1,4 @@
-"""Which dialects there are, and which one names are in."""
+"""All dialects, and which one the names of tensors are in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIALECTS: Mapping[str, Dialect] = {module.dialect.name: module.dialect for modul
 
 
 def recognise(names: Collection[str]) -> tuple[Dialect, ...]:
-    """Return the dialects that `names` are in: one, none where nobody knows, several where they are mixed."""
+    """Return the dialects that `names` are in: one; none where no program is known; several where they are mixed."""
     text = "\n".join(name for name in names if "\n" not in name)
     likely = {name: one for name, one in DIALECTS.items() if one.hint in text}
     found = {name: one for name, one in likely.items() if re.search(f"(?m)^(?:{one.mark})$", text)}

@@ -1,4 +1,4 @@
-"""What each tensor of a checkpoint belongs to, by its name alone."""
+"""What each tensor of a checkpoint belongs to, by its name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NEVER = "(?!)()"
 
 
 class Sorted:
-    """The names of a checkpoint, by what they belong to; every layer by its index.
+    """The tensor names of a checkpoint, sorted by what they belong to; layers by index.
 
     Attributes:
         blocks: The tensors of TTT layers: full names by the rest of the name.
-        twice: Names of tensors of TTT layers that are in `blocks` under another name.
+        duplicates: Names of tensors of TTT layers that are in `blocks` under another name.
         converted: A base tensor of a layer that has TTT.
         plain: A base tensor that is named as those of layers without TTT are.
-        shared: The two names of one base tensor, of each that a layer with TTT has twice.
+        shared: The two names of every base tensor that a layer with TTT has under two.
         present: The first tensor of each layer, whatever it is.
         attention: An attention weight of the base model.
         adapters: The two halves of LoRA adapters: full names by that of what they are for.
@@ -29,15 +29,15 @@ class Sorted:
         part: Another tensor of the base model, in a layer; empty without.
         embedding: An embedding; empty without.
         wide: The first halves of adapters whose input is as wide as the model.
-        unknown: What is in a layer, and neither of its TTT nor of the base model.
-        unplaced: What is in no layer, and not of the base model.
-        other_adapters: What calls itself LoRA, and is no half of an adapter.
-        unread_adapter: A tensor that calls itself LoRA, and is not read as an adapter; empty without.
+        unknown: Names in a layer that are neither of its TTT nor of the base model.
+        unplaced: Names in no layer that are not of the base model.
+        other_adapters: Names of LoRA that are not half of an adapter.
+        unread_adapter: A tensor with a name of LoRA that is not read as an adapter; empty without.
     """
 
     def __init__(self, names: Iterable[str], dialect: Dialect) -> None:
         self.blocks: dict[int, dict[str, str]] = {}
-        self.twice: list[str] = []
+        self.duplicates: list[str] = []
         self.converted: dict[int, str] = {}
         self.plain: dict[int, str] = {}
         self.shared: list[tuple[str, str]] = []
@@ -99,7 +99,7 @@ class Sorted:
         if block:
             first = self.blocks.setdefault(index, {}).setdefault(name[block.end() :], name)
             if first != name:
-                self.twice.append(name)
+                self.duplicates.append(name)
         else:
             self._sort_base(name, index, adapter is not None)
 

@@ -1,7 +1,7 @@
 """Extensions: settings that a trainer adds to a family's, in a section of their own in the same document.
 
-`{"extensions": {"NAME": {"schema_version": 2, …}}}`: each section is a document by itself, with a version, a chain of
-migrations and roles of its own. One that is not installed is carried as it is, to the byte.
+`{"extensions": {"NAME": {"schema_version": 2, …}}}`: each section is a document of its own, with its own version, chain
+of migrations and roles. The section of one that is not installed is passed through byte by byte.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ T = TypeVar("T")
 class Extension(Family):
     """A section of settings that a trainer adds to a family's.
 
-    Its first migration does well to `Add` its fields rather than to declare them: what is filled in then is what the
-    trainer did before it had the extension, and so what a checkpoint without the section was trained with.
+    Its first migration should `Add` its fields rather than declare them: the values are what the trainer did before it
+    had the extension, and so what a checkpoint without the section was trained with.
 
     Attributes:
         extends: The name of the family.
-        needs: The version of the family's schema that the extension needs at least.
+        needs: The oldest version of the family's schema that the extension works with.
     """
 
     extends: str = "ttt_moshi"
@@ -45,14 +45,16 @@ _REGISTERED: dict[tuple[str, str], Extension] = {}
 def register(extension: Extension) -> Extension:
     """Make an extension known to this process; a distribution does that by an entry point of `tttcfg.extensions`.
 
-    One that is declared at the same place takes the place of the one before it, as when a notebook runs a cell again.
+    A new declaration at the same place replaces the one before it, as when a notebook runs a cell again.
 
     Raises:
-        InputError: Another one has its name.
+        InputError: Another extension has its name.
     """
     key = (extension.extends, extension.name)
     if _declared_at(_REGISTERED.get(key, extension)) != _declared_at(extension):
-        raise InputError(Problem("plugin", "is registered already, as another extension", extension.name))
+        raise InputError(
+            Problem("plugin", "is the name of another extension that is registered; rename one of them", extension.name)
+        )
     _REGISTERED[key] = extension
     return extension
 
@@ -73,7 +75,11 @@ def extensions_of(family: Family) -> dict[str, Extension]:
     found = dict(_installed(family.name))
     for (extends, name), extension in _REGISTERED.items():
         if extends == family.name and found.setdefault(name, extension) is not extension:
-            raise InputError(Problem("plugin", "is registered, and installed as another extension", name))
+            raise InputError(
+                Problem(
+                    "plugin", "is registered, and another extension of that name is installed; rename one of them", name
+                )
+            )
     problems = [
         Problem("plugin", f"needs version {one.needs} of {family.name}, and this tttcfg has {family.head}", one.name)
         for one in found.values()
@@ -90,7 +96,7 @@ def _installed(family: str) -> dict[str, Extension]:
     for entry in declared(EXTENSIONS):
         extension: Extension = loaded(entry.value, Extension, entry.name)
         if extension.name != entry.name:
-            message = f"is what {entry.distribution} calls an extension whose own name is {extension.name}"
+            message = f"is the entry point in {entry.distribution} of an extension named {extension.name}; use one name"
             raise InputError(Problem("plugin", message, entry.name, EXTENSIONS))
         if extension.extends == family:
             found[entry.name] = extension
@@ -98,7 +104,7 @@ def _installed(family: str) -> dict[str, Extension]:
 
 
 def all_fields(family: Family) -> dict[str, ConfigField]:
-    """Return the fields of a family and of its extensions, by the dotted path that they have in a document."""
+    """Return the fields of a family and of its extensions, by their dotted path in a document."""
     found = dict(family.fields)
     for name, extension in extensions_of(family).items():
         found |= {f"{path_of(name)}{key}": field for key, field in extension.fields.items()}
@@ -106,12 +112,12 @@ def all_fields(family: Family) -> dict[str, ConfigField]:
 
 
 def path_of(name: str) -> str:
-    """Return what the dotted paths of an extension's fields begin with, in the document of the family."""
+    """Return the start of the dotted paths of an extension's fields in a document of the family."""
     return f"{KEY}.{name}."
 
 
 def within(name: str, read: Callable[..., T], *arguments: Any) -> T:
-    """Return what reading an extension's section gives; its problems name their keys as the whole document has them."""
+    """Return the result of reading an extension's section; keys in its problems are those in the whole document."""
     try:
         return read(*arguments)
     except InputError as error:
@@ -122,7 +128,7 @@ def sections_in(values: Mapping[str, Any], tree: Tree) -> dict[str, Tree]:
     """Return the section of every extension in a document, by name, with its places.
 
     Raises:
-        InputError: What stands there is no mapping of sections.
+        InputError: The value is not a mapping of sections.
     """
     held = values.get(KEY)
     if held is None:
@@ -147,7 +153,7 @@ def _below(section: dict[str, Any], path: tuple[str, ...], tree: Tree) -> Tree:
 
 
 class Carried(bytes):
-    """The section of an extension that is not installed, as it stands in the document."""
+    """The section of an extension that is not installed: its bytes in the document, which are passed through."""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -156,13 +162,13 @@ class Carried(bytes):
 
 
 def carried_from(section: Mapping[str, Any]) -> Carried:
-    """Return a section given as plain values, as it stands in a document that is written with two spaces."""
+    """Return a section of plain values as the bytes of a document with an indent of two spaces."""
     text = json.dumps(section, indent=2, ensure_ascii=False, allow_nan=False)
     return Carried(text.replace("\n", "\n    ").encode())
 
 
 def carried_in(text: str) -> dict[str, Carried]:
-    """Return the sections of all extensions as they stand in a document's text, which is known to be sound."""
+    """Return the bytes of the sections of all extensions in a document's text, which has to be valid."""
     for key, start, _ in _members(text, text.index("{")):
         if key == KEY:
             return {name: Carried(text[begin:end].encode()) for name, begin, end in _members(text, start)}

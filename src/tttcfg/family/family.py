@@ -1,4 +1,4 @@
-"""A family: a root model, its versions, its history, and what is not one of its documents."""
+"""A family: a root model with its versions and history, and the formats that are mistaken for its documents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ForeignFormat(NamedTuple):
-    """A kind of document that is easily taken for one of the family's: any of `marks` gives it away."""
+    """A kind of document that is easily mistaken for one of the family's: it has any of the keys `marks`."""
 
     what: str
     marks: tuple[str, ...]
@@ -36,9 +36,9 @@ class ForeignFormat(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """What a family derives for the layers: their configuration, where each value comes from, and what is wrong.
+    """What a family derives for the layers: their configuration, the origin of each value, and problems.
 
-    `problems` says why there is no configuration, or what is wrong with it; those of severity info, what was decided.
+    `problems` are the reasons why there is no configuration, and further findings about it.
     """
 
     config: Section | None
@@ -63,12 +63,12 @@ STEP = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
 def nothing_derived(
     _training: Any, _model: Mapping[str, Any] | None, _name: str, _proved: Mapping[str, Any] = MappingProxyType({}), /
 ) -> Derived:
-    """Derive nothing: of a family whose layers read its configuration as it stands."""
+    """Derive nothing: for a family whose layers read its configuration directly."""
     return Derived(None, {}, ())
 
 
 def nothing_doubtful(_training: Any) -> list[Problem]:
-    """Check nothing beyond what the model itself does."""
+    """Check nothing beyond the model's own validation."""
     return []
 
 
@@ -78,30 +78,29 @@ Layers = TypeVar("Layers", default=Any)
 
 @dataclass(frozen=True, eq=False)
 class Family(Generic[Model, Layers]):
-    """Everything tttcfg needs to know about one kind of configuration.
+    """The declaration of one kind of configuration.
 
-    A family needs a name, a model whose fields are declared with `setting`, and two packages; the rest is for those
-    that can say more.
+    A family needs a name, a model whose fields are declared with `setting`, and two packages; the rest is optional.
 
     Attributes:
-        name: Lower-case letters, digits and underscores; a part of the identifier of every schema.
+        name: Lower-case letters, digits and underscores; part of the identifier of every schema.
         model: The root model; its fields are one document.
         migrations: Package with one module per step, each with a `migration`, and named after the versions that it
             joins: `v0000`, `v0000_to_v0001`, …
         schemas: Package with one frozen JSON Schema per version.
-        foreign_formats: Documents that are easily taken for the family's.
-        required_to_train: Fields without which no training run starts; loading never asks for them.
+        foreign_formats: Documents that are easily mistaken for the family's.
+        required_to_train: Fields without which no training run starts; loading does not need them.
         layers: The model of what `derive` derives for the layers.
-        derive: From a configuration and a model's config.json (or None) and its name: what the layers read.
-        check: What is doubtful or impossible about a configuration by itself.
-        tensors: Returns what the family knows of tensors; called where there are weights, so that it may import what
-            only they need. None where it declares nothing about tensors.
+        derive: Derives the layers' configuration from a configuration, a model's config.json (or None) and its name.
+        check: Returns findings about a configuration alone.
+        tensors: Returns the family's `TensorKnowledge`; called where there are weights, so that it may import what only
+            they need. None where the family declares nothing about tensors.
         training_side: Returns what the family knows of its live models and of what a save of one holds, a class below
             `tttcfg.nn.TrainingSide`; called where models are saved or loaded, so that it may import torch. None for the
             defaults: the whole state dict, in the model's types.
-        weight_names: What files are called that hold the names and shapes of its tensors and are no safetensors; its
-            `tensors` read them. They come before safetensors of the same folder.
-        unambiguous: Whether no conversion under a name that stayed changes a value that today's version takes. It saves
+        weight_names: Names of files with the names and shapes of its tensors that are not safetensors; its `tensors`
+            read them. They are preferred to safetensors of the same folder.
+        unambiguous: Whether no conversion that keeps a name changes a value that the current version accepts. It saves
             importing the history for configuration files with such a field, a twentieth of a cold command.
     """
 
@@ -121,8 +120,10 @@ class Family(Generic[Model, Layers]):
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name of a family: lower-case letters, digits and _, a letter first")
-        if type(self) is Family:  # an extension's settings are no configuration by themselves
+            raise ValueError(
+                f"{self.name!r} is not a name of a family: use lower-case letters, digits and _, a letter first"
+            )
+        if type(self) is Family:  # an extension's settings alone are not a configuration
             _FAMILIES[self.model] = self
 
     @cached_property
@@ -138,12 +139,12 @@ class Family(Generic[Model, Layers]):
 
     @cached_property
     def chain(self) -> Chain:
-        """All migrations, imported when an old document or spelling first asks for them."""
+        """All migrations, imported when an old document or an old name first needs them."""
         return Chain([import_module(f"{self.migrations}.{name}").migration for name in self.steps])
 
     @cached_property
     def knowledge(self) -> TensorKnowledge:
-        """What the family knows of tensors."""
+        """The family's knowledge of tensors."""
         from tttcfg.evidence.knowledge import NoTensorKnowledge  # only a checkpoint with weights needs it
 
         return self.tensors() if self.tensors is not None else NoTensorKnowledge()
@@ -168,7 +169,7 @@ class Family(Generic[Model, Layers]):
 
     @cached_property
     def ambiguous_fields(self) -> frozenset[str]:
-        """The names of fields with values that may be of an older version and mean something else in it."""
+        """The names of fields with values that may be of an older version, with another meaning."""
         return frozenset() if self.unambiguous else self.chain.converted & self.fields.keys()
 
     @cached_property
@@ -181,7 +182,7 @@ class Family(Generic[Model, Layers]):
         return sections(self.model)
 
     def outline(self, *, secrets: bool = True) -> Outline:
-        """Return the sections and fields of the model, as `tttcfg.schema.fields.outline` has them."""
+        """Return the sections and fields of the model; see `tttcfg.schema.fields.outline`."""
         return outline(self.model, secrets=secrets)
 
     @cached_property
@@ -189,7 +190,7 @@ class Family(Generic[Model, Layers]):
         return self.schema_id_of(self.head)
 
     def schema_id_of(self, version: int) -> str:
-        """Return the identifier of the schema of `version`, as documents name it."""
+        """Return the identifier of the schema of `version`, which documents have as `$schema`."""
         return f"urn:tttcfg:{self.name}:v{version:04d}"
 
 
@@ -199,7 +200,7 @@ def known_families() -> Collection[Family]:
 
 
 def family_rooted_in(model: type[Any]) -> Family | None:
-    """Return the family that `model`, or a class above it, is the root of; None where it is of none that is known."""
+    """Return the family that `model`, or a class above it, is the root of; None where no imported family has it."""
     return next((_FAMILIES[one] for one in model.__mro__ if one in _FAMILIES), None)
 
 
@@ -207,11 +208,11 @@ def family_of(model: type[Any]) -> Family:
     """Return the family that `model` is the root of.
 
     Raises:
-        InputError: It is of none that was imported.
+        InputError: No imported family has it.
     """
     family = family_rooted_in(model)
     if family is None:
-        message = "is the root of no family; import the module that declares its Family"
+        message = "is not the root model of a family; import the module that declares its Family"
         raise InputError(Problem("plugin", message, model.__name__))
     return family
 
@@ -223,7 +224,7 @@ def schema_name(version: int) -> str:
 
 @lru_cache(maxsize=64)
 def frozen_schema(family: Family, version: int) -> Shape:
-    """Return the schema of documents of `version`, as it was frozen. Not to be changed.
+    """Return the frozen schema of documents of `version`, which callers must not change.
 
     Raises:
         OSError: There is none.

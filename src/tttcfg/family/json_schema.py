@@ -1,4 +1,4 @@
-"""JSON Schemas of saved documents: the model's, and every version's."""
+"""JSON Schemas of saved documents: of the model, and of every version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESERVED: dict[str, Shape] = {
 
 
 def model_schema(family: Family) -> Shape:
-    """Return the shape of the model's saved fields, sections inlined, as pydantic describes them."""
+    """Return pydantic's schema of the model's saved fields, with sections inlined."""
     raw = family.model.model_json_schema()
     shape: Shape = _inlined(raw, raw.get("$defs", {}))
     secrets = [name for name, one in fields_of(shape).items() if one.get("x-role") == Role.SECRET.value]

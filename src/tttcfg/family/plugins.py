@@ -1,4 +1,4 @@
-"""What installed distributions declare for tttcfg: entry points, found without paying for the machinery to look."""
+"""Entry points of installed distributions, found without importing importlib.metadata where there are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXTENSIONS = "tttcfg.extensions"
 
 
 class Declared(NamedTuple):
-    """One entry point: its name, what it names as `module:NAME`, and the distribution that declares it."""
+    """One entry point: its name, its value `module:NAME`, and the distribution that declares it."""
 
     name: str
     value: str
@@ -23,26 +23,26 @@ class Declared(NamedTuple):
 
 
 def declared(group: str) -> list[Declared]:
-    """Return the entry points of a group, by name; where no distribution has any, at the price of listing folders.
+    """Return the entry points of a group by name; where there are none, only folders are listed.
 
     Raises:
         InputError: Two distributions claim one name.
     """
     if not any(_mentions(folder or ".", group.encode()) for folder in sys.path):
         return []
-    from importlib import metadata  # and the e-mail parser: a fifth of a command, for those with plug-ins
+    from importlib import metadata  # with the e-mail parser a fifth of a command, only for those with plug-ins
 
     found: dict[tuple[str, str], Declared] = {}
     for distribution in metadata.distributions():
         for one in distribution.entry_points:
             if one.group == group:
                 entry = Declared(one.name, one.value, distribution.metadata["Name"])
-                found.setdefault((entry.name, entry.distribution), entry)  # one that is found twice counts once
+                found.setdefault((entry.name, entry.distribution), entry)  # the same one may be found twice
     entries = sorted(found.values())
     problems = []
     for first, second in pairwise(entries):
         if first.name == second.name:
-            message = f"is claimed by {first.distribution} and by {second.distribution}; uninstall one of them"
+            message = f"is declared by {first.distribution} and by {second.distribution}; uninstall one of them"
             problems.append(Problem("plugin", message, first.name, group))
     if problems:
         raise InputError(problems)
@@ -68,12 +68,12 @@ def _read(path: str) -> bytes:
 
 
 def loaded(reference: str, wanted: type, key: str) -> Any:
-    """Return what `module:NAME` names, which has to be a `wanted`.
+    """Return the object `module:NAME`, which has to be a `wanted`.
 
-    A module that is not installed is looked for in the current folder as well, as programs run from there find it.
+    A module that is not installed is searched in the current folder as well, as for programs that run there.
 
     Raises:
-        InputError: There is no such module or name, it cannot be imported, or is something else.
+        InputError: There is no such module or name, it cannot be imported, or is of another type.
     """
     module, _, name = reference.partition(":")
     if not module or not name:
@@ -84,7 +84,7 @@ def loaded(reference: str, wanted: type, key: str) -> Any:
             found = getattr(found, part)
     except AttributeError:
         raise InputError(Problem("plugin", f"{module} has no {name}", key)) from None
-    except (Exception, SystemExit) as error:  # whatever a module of somebody else's raises
+    except (Exception, SystemExit) as error:  # importing a plug-in may raise anything
         message = f"{module} cannot be imported: {type(error).__name__}: {error}"
         raise InputError(Problem("plugin", message, key)) from None
     if not isinstance(found, wanted):

@@ -1,4 +1,4 @@
-"""Which version a document is of: the number it carries, or what its newest field gives away."""
+"""The version of a document: the one that it states, or the one of its newest field."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tttcfg.schema.fragments import RESERVED
 
 _SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
 HEADER = RESERVED[:3]
-"""Keys of a saved document that say what it is."""
+"""Keys of a saved document that identify it."""
 
 
 def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tree) -> Identification:
-    """Return the version of a document, and the keys that decided it where it carries no number."""
+    """Return the version of a document, and the keys that decided it where it states none."""
     if "provenance" in values and not isinstance(values["provenance"], dict):
         raise InputError(Problem("rejected", "must be a mapping", "provenance", tree.place(("provenance",))))
     refuse_other_family(values, family, tree)
@@ -33,22 +33,18 @@ def find_version(values: Mapping[str, Any], family: Family, path: str, tree: Tre
     found = family.chain.identify(values)
     version, decided_by = found
     if version < 0:
-        held = ", ".join(quote(key) for key in list(values)[:5]) or "nothing"
-        message = (
-            f"has no schema_version and no setting of any version (it holds {held}): no configuration of this trainer"
-        )
+        keys = ", ".join(quote(key) for key in list(values)[:5]) or "none"
+        message = f"is not a configuration of this trainer: no schema_version, no setting of any version (keys: {keys})"
         raise ForeignDocumentError(Problem("foreign", message, place=Place(path)))
     if version == family.head:
         newest = ", ".join(decided_by[:3])
-        message = (
-            f"is missing, and {newest} came with version {version}, which carries it; add schema_version: {version}"
-        )
+        message = f"is missing, and version {version}, which added {newest}, requires it; add schema_version: {version}"
         raise InputError(Problem("version", message, "schema_version", Place(path, 1, 1)))
     return found
 
 
 OPTION = "--family "
-"""What comes before the name of the family that a document is of, where it is suggested."""
+"""The option that precedes the name of a family in a suggestion."""
 
 
 def refuse_other_family(values: Mapping[str, Any], family: Family, tree: Tree) -> None:
@@ -72,7 +68,7 @@ def _stated_version(values: Mapping[str, Any], family: Family, tree: Tree) -> in
     if version > family.head:
         provenance = values.get("provenance")
         writer = provenance.get("written_by") if isinstance(provenance, dict) else None
-        by = f"written by {quote(writer)}" if isinstance(writer, str) else "it does not say what wrote it"
+        by = f"written by {quote(writer)}" if isinstance(writer, str) else "its writer is not recorded"
         message = (
             f"is {version}, and this tttcfg reads versions up to {family.head} ({by}); "
             "install a newer one: pip install --upgrade tttcfg"
@@ -84,5 +80,5 @@ def _stated_version(values: Mapping[str, Any], family: Family, tree: Tree) -> in
 def _refuse_later_keys(values: Mapping[str, Any], version: int, family: Family, tree: Tree) -> None:
     newest, keys = family.chain.identify({key: value for key, value in values.items() if key not in RESERVED})
     if newest > version:
-        message = f"came with version {newest}, but the document says that it is of version {version}"
+        message = f"was added in version {newest}, but the document states version {version}"
         raise InputError(Problem("version", message, key, tree.place(tuple(key.split(".")))) for key in keys)

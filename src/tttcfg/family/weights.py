@@ -1,4 +1,4 @@
-"""Weights that a family's configurations may describe."""
+"""The weights that a family's configurations describe."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tttcfg.safetensors.shards import read_weights
 
 
 def describes(family: Family, dialect: Dialect) -> bool:
-    """Whether configurations of `family` describe weights whose tensors are named so."""
+    """Whether configurations of `family` describe weights of a dialect."""
     return dialect.family == family.name or dialect.name in family.knowledge.dialects
 
 
 def read_as(family: Family, path: str) -> Header:
-    """Read names, shapes and dtypes of the tensors in a file, or at a URL, that may hold weights of `family`.
+    """Read names, shapes and dtypes of the tensors in a file, or at a URL, of weights of `family`.
 
     Raises:
         InputError: It cannot be read, or breaks the format.
@@ -25,10 +25,10 @@ def read_as(family: Family, path: str) -> Header:
 
 
 def is_its_own(family: Family, path: str) -> bool:
-    """Whether the family reads that file itself; every other is safetensors."""
+    """Whether the family itself reads the file; every other file is safetensors."""
     return os.path.basename(path) in family.weight_names
 
 
 def binder(family: Family, path: str) -> str:
-    """Return what binds a configuration to the weights at `path`, as it is to be typed; empty where nothing does."""
+    """Return the call that binds a configuration to the weights at `path`; empty where there is none."""
     return family.knowledge.binder if is_its_own(family, path) else "tttcfg.bind(path, configuration)"

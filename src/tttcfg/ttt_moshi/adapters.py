@@ -1,4 +1,4 @@
-"""Whether LoRA, and what else was trained beside it, agrees with what tensors prove."""
+"""Checks of LoRA, and of what else was trained, against what tensors prove."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class MoshiVerifier(Verifier[TrainingArgs, TTTConfig | None]):
         return concrete_layers(spec, depth or 0)
 
     def said(self, name: str) -> bool:
-        """Whether somebody said what the weights were trained with; an override says what to train now."""
+        """Whether a recorded value says what the weights were trained with; an override is for this run."""
         return self.source(name) not in ("override", "default")
 
     def mistyped(self, key: str, value: Any, wanted: str, right: Any) -> Verdict:
-        """Say that `key` of config.json is no value of its kind, so that nobody knows how a loader reads it."""
+        """Return that `key` of config.json has a value of a wrong type, which loaders may read differently."""
         shown = f"{key} must be {wanted}{', not text' if isinstance(value, str) else ''}"
         advice = f"set it to {json.dumps(right)} there"
         said = quote(value) if isinstance(value, (str, list, dict)) else json.dumps(value)
@@ -40,7 +40,7 @@ class MoshiVerifier(Verifier[TrainingArgs, TTTConfig | None]):
 
 
 def model_depth(shown: Proof | None, model: Mapping[str, Any] | None) -> int | None:
-    """Return how many layers the model has, by its tensors or else by its config.json; None where neither says."""
+    """Return how many layers the model has, by its tensors or else by its config.json; None where neither shows it."""
     if shown is not None:
         return int(shown.value)
     if model is None or unusable(model, "num_layers", "") is not None:
@@ -53,17 +53,17 @@ def is_number(value: Any) -> bool:
 
 
 class AdapterVerifier(MoshiVerifier):
-    """Holds what a configuration and config.json say of adapters against the tensors."""
+    """Checks the adapters of a configuration and of config.json against the tensors."""
 
     def adapters(self) -> Iterator[tuple[str, Verdict]]:
-        """Hold LoRA in the configuration and in config.json against the adapters in the file."""
+        """Check LoRA in the configuration and in config.json against the adapters in the file."""
         rank, lora, model = self.evidence.rank, self.training.lora, self.model or {}
         stated, unread = model.get("lora"), self.evidence.unread_adapter
         if stated is not None and not isinstance(stated, bool):
             yield "lora.enable", self.mistyped("lora", stated, "true or false", rank is not None)
         if rank is None and unread:
             advice = "give weights that name every adapter as the trainer does"
-            said = unverifiable(f"{unread} calls itself LoRA, and is not read")
+            said = unverifiable(f"{unread} has a name of LoRA, and is not read")
             yield from (("lora.enable", said._replace(advice=advice)), ("lora.rank", said))
             return
         yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
@@ -81,14 +81,14 @@ class AdapterVerifier(MoshiVerifier):
             yield "lora.scaling", self.scaling(model["lora_scaling"])
 
     def enabled(self, on: bool, advice: str, where: str = "") -> Verdict:
-        """Say whether LoRA is on in the weights too; `advice` has a place for what it should be."""
+        """Return whether LoRA is on in the weights too; `advice` has a placeholder for the right value."""
         rank = self.evidence.rank
         if on == (rank is not None):
             return VERIFIED
         if rank is None:
             absent = "no adapter is among the weights"
             absent += " (LoRA was merged into the model, or never on)" if self.evidence.whole else ""
-            why = "; a loader that believes it adds random adapters"
+            why = "; a loader adds random adapters otherwise"
             return Verdict("contradicted", "true", absent, advice.format("false") + why, where)
         shown = f"the weights have adapters ({rank.tensor})"
         why = "; without, the adapters are left out"
@@ -102,7 +102,7 @@ class AdapterVerifier(MoshiVerifier):
         return self.contradicted(stated, rank, f"set it to {rank.value} there", f"{self.model_name}, lora_rank")
 
     def scaling(self, stated: Any) -> Verdict:
-        """Hold the adapters' scaling, which no tensor shows, against config.json."""
+        """Check the adapters' scaling, which no tensor shows, against config.json."""
         ours, source = self.training.lora.scaling, self.source("lora.scaling")
         if not is_number(stated):
             return self.mistyped("lora_scaling", stated, "a number", ours)
@@ -117,7 +117,7 @@ class AdapterVerifier(MoshiVerifier):
         return Verdict("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
 
     def trained_too(self) -> Iterator[tuple[str, Verdict]]:
-        """Hold what else was trained against what lies beside the adapters; a run may train something else."""
+        """Check what else was trained against the tensors beside the adapters; a later run may train something else."""
         training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
         if training.full_finetuning:
             return
@@ -133,7 +133,7 @@ class AdapterVerifier(MoshiVerifier):
             yield key, self.contradicted(plain(wanted), proof, f"override {key}={typed(proof.value)}")
 
     def base(self) -> Iterator[tuple[str, Verdict]]:
-        """Say where adapters would have no base model to go onto."""
+        """Yield a contradiction where the adapters have no base model."""
         if self.evidence.whole:
             return
         shown = "the file holds adapters only, and no base model"

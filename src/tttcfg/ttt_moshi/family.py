@@ -1,4 +1,4 @@
-"""The family's declaration: what tttcfg needs to know about the Moshi TTT trainer."""
+"""The declaration of the family of the Moshi TTT trainer."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TTT_MOSHI = Family(
         ForeignFormat(
             "a dashboard's baseline stub, not a trainer's configuration",
             ("baseline",),
-            "it names a base model and says nothing of how anything was trained",
+            "it names a base model, and has no training settings",
         ),
         ForeignFormat(
             "a configuration of the moshi_in_place fork",
             ("ttt.enabled", "yarn"),
-            "its TTT settings share names with ours and mean other things; give --family moshi_in_place",
+            "its TTT settings have the same names and other meanings; give --family moshi_in_place",
         ),
     ),
     required_to_train=("run_dir", "data.train_data"),

@@ -1,4 +1,4 @@
-"""Which layers a setting means: `all`, `middle`, `none` or concrete indices, in one canonical form."""
+"""The layers of a setting: `all`, `middle`, `none` or concrete indices, in one canonical form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ascending(indices: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(indices)))
 
 
-# Left to right: what is saved, the words and indices, costs no more Python code than it must.
+# Left to right: saved values, words and indices, are validated with the least Python code.
 LayerSpec = Annotated[
     Word | Annotated[Indices, AfterValidator(ascending)] | Annotated[Word | Indices, BeforeValidator(canonical_layers)],
     Field(union_mode="left_to_right"),

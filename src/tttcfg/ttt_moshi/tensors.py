@@ -1,4 +1,4 @@
-"""What tensors prove of this family's fields, and which ways of writing a value they do not tell apart."""
+"""What tensors prove of this family's fields, and which forms of a value are equivalent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IN_MODEL_CONFIG = {
     "lora.rank": "lora_rank",
     "lora.scaling": "lora_scaling",
 }
-"""Fields that the trainer also writes into config.json, and the keys that it gives them there."""
+"""Fields that the trainer also writes into config.json, with their keys there."""
 
 
 class MoshiTensors(TensorKnowledge):
@@ -33,7 +33,7 @@ class MoshiTensors(TensorKnowledge):
     def proved(self, evidence: Evidence) -> dict[str, Proof]:
         """Return what tensors prove, by the dotted path of the field; values are plain, as JSON has them.
 
-        A value can be written in more than one way: see `equivalent`.
+        A value can have more than one form: see `equivalent`.
         """
         if evidence.dialect is None:
             return _stored(evidence)
@@ -52,7 +52,7 @@ class MoshiTensors(TensorKnowledge):
         return found | _stored(evidence)
 
     def as_saved(self, said: Callable[[str], Any], evidence: Evidence) -> dict[str, Proof]:
-        """Return that there is no LoRA where saving has merged it: the trainer's files go on to say that there is."""
+        """Return that LoRA is off where saving has merged the adapters, though the trainer's files still have it on."""
         ours = evidence.dialect is not None and evidence.dialect.family == NAME
         without = evidence.whole and evidence.rank is None and not evidence.unread_adapter
         if not ours or not without or said("save_adapters"):
@@ -62,22 +62,22 @@ class MoshiTensors(TensorKnowledge):
         }
 
     def left_open(self, evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
-        """Return the fields that somebody has to say, because tensors that nobody knows could be a layer's TTT."""
+        """Return the fields that have to be given, because unknown tensors could be of a layer's TTT."""
         if evidence.dialect is None or evidence.dialect.family != NAME or evidence.layers is not None:
             return ()
         return ("ttt.enable", "ttt.layers") if training.ttt.enable else ("ttt.enable",)
 
     def in_model_config(self, model: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a model's config.json says of this family's fields, by dotted path."""
+        """Return the values of this family's fields in a model's config.json, by dotted path."""
         return {name: model[key] for name, key in IN_MODEL_CONFIG.items() if key in model}
 
     def equivalent(
         self, proved: Mapping[str, Proof], given: Mapping[str, Any], model: Mapping[str, Any] | None
     ) -> Iterator[str]:
-        """Yield the fields that `given`, by dotted path, says in other words than `proved`, and means the same by.
+        """Yield the fields that `given`, by dotted path, has in another form than `proved`, with the same meaning.
 
-        Tensors show indices, and not whether they were written as `middle`; they show widths, and not whether a factor
-        or a list said so.
+        Tensors show indices, and not whether they were given as `middle`; they show widths, and not whether a factor or
+        a list was given.
         """
         depth = model_depth(proved.get("ttt.num_layers"), model)
         for name in ("ttt.layers", "ttt.unfrozen_attention_layers"):
@@ -89,8 +89,8 @@ class MoshiTensors(TensorKnowledge):
         names = ("ttt.mlp.hidden_dims", "ttt.mlp.expansion_factor")
         if "ttt.mlp.layers" in proved and any(given.get(name) is not None for name in names):
             widths, layers = tuple(proved["ttt.inner_layer_sizes"].value), proved["ttt.mlp.layers"].value
-            said = {name.rpartition(".")[2]: given[name] for name in names if name in given}
-            mlp = MLPArgs().model_copy(update={**said, "layers": layers})
+            widths_given = {name.rpartition(".")[2]: given[name] for name in names if name in given}
+            mlp = MLPArgs().model_copy(update={**widths_given, "layers": layers})
             if inner_layer_sizes(TTTArgs().model_copy(update={"mlp": mlp}), widths[0]) == widths:
                 yield from (name for name in names if name in given)
 
@@ -103,7 +103,7 @@ def _inner_model(widths: Proof) -> dict[str, Proof]:
         return found
     found["ttt.mlp.layers"] = widths._replace(value=len(sizes) - 1)
     hidden, factor = list(sizes[1:-1]), sizes[1] / sizes[0]
-    plain = set(hidden) == {int(sizes[0] * factor)} and factor <= LARGEST_FACTOR  # as most configurations say it
+    plain = set(hidden) == {int(sizes[0] * factor)} and factor <= LARGEST_FACTOR  # as most configurations have it
     found["ttt.mlp.hidden_dims"] = widths._replace(value=None if plain else hidden)
     if plain:
         found["ttt.mlp.expansion_factor"] = widths._replace(value=factor)

@@ -1,4 +1,4 @@
-"""Whether a configuration of this family agrees with what tensors prove."""
+"""Checks of a configuration of this family against what tensors prove."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ STORED = frozenset(get_args(Dtype))
 MOST_SHOWN = 12
 _WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")
 _OF_TTT_LAYERS = ("layers", "layer_indices", "inner_model", "inner_layer_sizes", *_WIDTHS)
-_DECISIVE = (Role.ARCHITECTURE, Role.COMPUTATION)
-_READ = tuple(field.name for field in config_fields(TTTConfig).values() if field.role in _DECISIVE)
-UNREAD_LAYERS = unverifiable("TTT may be among the tensors that nobody knows")
+_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
+_READ = tuple(field.name for field in config_fields(TTTConfig).values() if field.role in _MODEL_DEFINING)
+UNREAD_LAYERS = unverifiable("TTT may be among the unknown tensors")
 
 
 class TensorVerifier(AdapterVerifier):
     """Checks one configuration against what tensors prove."""
 
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
-        """Yield what is to be said of a field, the layers' own ones all; of a field that is not there no tensor tells.
+        """Yield the verdict on every field that tensors may determine, all of those of the layers.
 
-        Where a field is there more than once, a contradiction counts before anything else.
+        Of several verdicts on one field, a contradiction comes before all others.
         """
         dialect, said = self.evidence.dialect, NO_TENSOR
         if dialect is None:
@@ -67,7 +67,7 @@ class TensorVerifier(AdapterVerifier):
         yield from (("param_dtype", verdict), ("ttt.dtype", verdict._replace(advice="")))
 
     def dimensions(self) -> Iterator[tuple[str, Verdict]]:
-        """Hold config.json against the tensors; head_dim follows from it."""
+        """Check config.json, from which head_dim follows, against the tensors."""
         shown, model = self.evidence.dimensions, self.model or {}
         for ours, theirs in DIMENSIONS.items():
             if ours not in shown:
@@ -117,19 +117,19 @@ class TensorVerifier(AdapterVerifier):
 
     @property
     def complete(self) -> bool:
-        """Whether all layers are known that have TTT."""
+        """Whether all layers with TTT are known."""
         return self.evidence.layers is not None
 
     def other_layers(self, wanted: tuple[int, ...], found: Proof) -> Iterator[tuple[str, Verdict]]:
-        """Say that the configuration means other layers than those that are known to have TTT."""
+        """Yield that the configuration means other layers than those that are known to have TTT."""
         spec = self.training.ttt.layers
-        said = quote(plain(spec)) + ("" if plain(spec) == list(wanted) else f", which means {_shown(wanted)}")
+        said = quote(plain(spec)) + ("" if plain(spec) == list(wanted) else f", which means {_layers_text(wanted)}")
         yield "ttt.layers", Verdict("contradicted", said, self.having(found), self.rightly(found))
         yield "ttt.layer_indices", Verdict("contradicted", said, self.having(found))
 
     def having(self, found: Proof) -> str:
         known = "" if self.complete else ", as far as they are known"
-        return f"the weights have TTT in layers {_shown(found.value)}{known} ({found.tensor})"
+        return f"the weights have TTT in layers {_layers_text(found.value)}{known} ({found.tensor})"
 
     def rightly(self, found: Proof) -> str:
         more = "" if self.complete else " and what else has TTT, or give weights whose names are all known"
@@ -145,7 +145,7 @@ class TensorVerifier(AdapterVerifier):
         return self.meant(ttt.layers)
 
     def switched(self, on: bool, found: Proof) -> Iterator[tuple[str, Verdict]]:
-        """Say that TTT is on in the configuration and not in the weights, or the reverse."""
+        """Yield that TTT is on in the configuration and not in the weights, or the reverse."""
         ttt = self.training.ttt
         if on:
             shown, given = "no tensor of a TTT layer is in the weights", "the weights that were trained with TTT"
@@ -204,6 +204,6 @@ class TensorVerifier(AdapterVerifier):
         yield "ttt.mlp.hidden_dims", VERIFIED if agrees else unverifiable("ttt.mlp.expansion_factor is contradicted")
 
 
-def _shown(layers: tuple[int, ...]) -> str:
-    """Return layers for a sentence, clipped; what is to be typed is never clipped."""
+def _layers_text(layers: tuple[int, ...]) -> str:
+    """Return layers for a message, clipped; values in an override are never clipped."""
     return typed(layers) if len(layers) <= MOST_SHOWN else f"{layers[0]} to {layers[-1]} ({len(layers)} of them)"

@@ -79,7 +79,9 @@ def test_adapters_on_other_widths_say_nothing_of_the_models() -> None:
 @pytest.mark.parametrize("name", ["weights.lora_A.default.weight", "weights.lora_magnitude_vector.weight"])
 def test_adapters_of_another_library_are_a_problem(name: str) -> None:
     named = f"transformer.layers.0.gating.linear_in.{name}"
-    assert problems(moshi(SIZE) | {named: [8, 64]}) == [f"has {named}, and kyutai's moshi-finetune names no adapter so"]
+    assert problems(moshi(SIZE) | {named: [8, 64]}) == [
+        f"has {named}, and kyutai's moshi-finetune has no adapters of such names"
+    ]
 
 
 def test_the_parts_that_not_every_moshi_has_are_known() -> None:
@@ -131,4 +133,4 @@ def test_one_part_of_a_model_in_several_files_is_not_taken_for_adapters() -> Non
     assert evidence.unfrozen is None
     assert "full_finetuning" not in said(evidence)
     (problem,) = problems(part)
-    assert "of the base model, and not all of it; give all its files together" in problem
+    assert "of the base model, and not all of it; give all files of the model" in problem

@@ -70,7 +70,7 @@ def test_a_tensor_of_a_layer_that_nobody_knows_may_be_of_its_ttt(name: str) -> N
     start = next(found.group() for one in WHOLE[name] if (found := re.match(DIALECTS[name].base.layer, one)))
     evidence = evidence_of(WHOLE[name] | {f"{start}_orig_mod.W1": [4, 16, 16]})
     (note,) = evidence.notes
-    assert "nor which layers have TTT" in note.message
+    assert "not known which layers have TTT" in note.message
     assert evidence.layers is None
     assert evidence.known_layers == evidence_of(WHOLE[name]).layers
     proved = said(evidence)
@@ -126,7 +126,7 @@ def test_unknown_names_prove_nothing_and_are_shown(names: tuple[str, ...]) -> No
     assert evidence.dialect is None
     (problem,) = evidence.problems
     assert problem.code == "dialect"
-    assert f"names its tensors as no program that is known ({names[0]!r}" in problem.message
+    assert f"has tensor names of no known program ({names[0]!r}" in problem.message
     assert all(one.title in problem.message for one in DIALECTS.values())
 
 

@@ -70,7 +70,7 @@ def test_keys_are_not_projected_in_both_ways() -> None:
 
 
 def test_an_inner_model_of_three_layers_is_none_of_this_program() -> None:
-    expected = "names 3 inner layers by WN, and ttt-lm-pytorch names 1 to 2 so: TTT layers 0, 1, 2, 3"
+    expected = "has 3 inner layers named WN, and ttt-lm-pytorch uses these names for 1 to 2: TTT layers 0, 1, 2, 3"
     assert problems(lm_pytorch(SIZE, (64, 64))) == [expected]
 
 

@@ -1,4 +1,4 @@
-"""A dialect: how one program names its tensors, and what their shapes mean."""
+"""A dialect: the tensor names of one program, and the meaning of their shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIMENSIONS = {MODEL_DIM, NUM_HEADS, HEAD_DIM, MINI_BATCH_SIZE, CONV_KERNEL_SIZE}
 Axes = tuple[int | str, ...] | None
 """What the axes of a tensor count: a fixed number, or a dimension that all tensors agree on, by its name.
 
-Any other text only tells a person what the axis is, and its size may be anything; None where the axes are not known.
+Any other text describes an axis of any size; None where the axes are not known.
 """
 
 INDEX = r"(0|[1-9][0-9]{0,4})"
@@ -23,8 +23,8 @@ INDEX = r"(0|[1-9][0-9]{0,4})"
 class Inner(NamedTuple):
     """How the layers of the inner model are named: `{}` in `weight` and `bias` counts them from `first`.
 
-    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out. The program names so
-    inner models of `fewest` to `most` layers, or of any more where `most` is 0.
+    Weights are [num_heads, width in, width out]; biases have `bias_axes` and then width out. The program uses these
+    names for inner models of `fewest` to `most` layers, without a limit where `most` is 0.
     """
 
     weight: str
@@ -36,14 +36,14 @@ class Inner(NamedTuple):
 
 
 class Base(NamedTuple):
-    """What the tensors around the TTT layers are called; regular expressions match a whole name.
+    """The names of the tensors around the TTT layers; regular expressions match a whole name.
 
     Attributes:
         layer: The start of a layer's tensors, with its index as the only group.
         converted: The start of the base tensors of a layer that has TTT, likewise; empty where they are named as
             those of every layer.
         whole: A tensor that every file with the base model has; its last axis is model_dim.
-        known: The start of every tensor that is none of a TTT layer's; what it leaves out is said to be unknown.
+        known: The start of every tensor outside TTT layers; tensors that do not match are reported as unknown.
         attention: An attention weight of the base model that has no adapter, the layer's index as the group.
         embedding: An embedding that is only saved beside adapters where it was trained.
         wide: A linear module whose input is model_dim wide, and so its adapter's.
@@ -63,19 +63,19 @@ class Dialect:
     """How one program names its tensors.
 
     Attributes:
-        title: The program, as a person calls it.
-        source: Where that is known from.
-        mark: Regular expression of names that only this dialect has; one such name decides.
-        hint: Plain text that every such name holds, which is looked for first, because that costs far less.
+        title: The usual name of the program.
+        source: Where the names are known from.
+        mark: Regular expression of names that only this dialect has; one such name is enough.
+        hint: Plain text that every such name contains, which is searched first, as that is far cheaper.
         block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
-        tensors: What every TTT layer has: the rest of the name, and what the axes are.
+        tensors: The tensors of every TTT layer: the rest of the name, and the axes.
         either: Sets of tensors, of which every TTT layer has one.
-        optional: The same for what some have.
+        optional: The same for tensors that only some have.
         inner: The forms in which the inner model is saved.
         base: The model around the TTT layers.
         yields_to: Dialects that have all of this one's names and some of their own.
         family: The name of the family whose configurations describe these weights; empty where there is none.
-        other_ttt: Whether its TTT is no layer with an inner model, so that its tensors say nothing of the `ttt` fields.
+        other_ttt: Whether its TTT has no inner model, so that its tensors determine none of the `ttt` fields.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Dialect:
     other_ttt: bool = False
 
     def needed(self, block: Collection[str]) -> Mapping[str, Axes]:
-        """Return what a TTT layer must have that has the tensors `block`."""
+        """Return the tensors that a TTT layer with the tensors `block` must have."""
         if not self.either:
             return self.tensors
         begun = next((one for one in self.either if any(suffix in block for suffix in one)), self.either[0])

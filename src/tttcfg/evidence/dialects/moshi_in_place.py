@@ -1,7 +1,7 @@
 """moshi_in_place: Moshi whose MLPs learn in their down projection while they run.
 
-Known from the sources of its classes alone: no file of it was seen, and the prefix is inferred. Its TTT has no inner
-model, no heads and no mini-batches, so nothing here speaks of the `ttt` fields.
+Known only from the source of its classes: no such file was available, and the prefix is inferred. Its TTT has no inner
+model, no heads and no mini-batches, so its tensors determine none of the `ttt` fields.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ TTT = "ssm.ttt."
 
 
 def layer_tensors(prefix: str) -> dict[str, Axes]:
-    """Return what a TTT layer has beside its inner model: projections, rate gate and norms; Moshi took it over."""
+    """Return the tensors of a TTT layer beside its inner model: projections, rate gate, norms; Moshi has the same."""
     found: dict[str, Axes] = {}
     for name in ("wq", "wk", "wv", "wo"):
         found |= {f"{name}.weight": (MODEL_DIM, MODEL_DIM), f"{name}.bias": (MODEL_DIM,)}
