@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tttcfg.schema.fragments import Shape
 
@@ -18,28 +18,10 @@ _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multi
 _TEXTUAL = ("minLength", "maxLength", "pattern", "format")
 _LISTED = ("items", "prefixItems", "minItems", "maxItems", "uniqueItems")
 _MAPPED = ("properties", "additionalProperties", "required")
-_KEYWORDS = {
-    "integer": _NUMERIC,
-    "number": _NUMERIC,
-    "string": _TEXTUAL,
-    "array": _LISTED,
-    "object": _MAPPED,
-    "boolean": (),
-    "null": (),
-}
 _FEW: dict[str, list[Any]] = {"boolean": [True, False], "null": [None]}
 _FEW_NUMBERS = 1000
 """Up to so many whole numbers are checked one by one."""
 _KNOWN = {"type", "enum", "const", "anyOf", *_NUMERIC, *_TEXTUAL, *_LISTED, *_MAPPED}
-_IS: dict[str, Callable[[Any], bool]] = {
-    "null": lambda value: value is None,
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
-    "string": lambda value: isinstance(value, str),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, dict),
-}
 
 
 def contains(wide: Any, narrow: Any) -> Decision:
@@ -95,14 +77,14 @@ def _rule_decisions(rules: Shape, value: Any) -> Iterator[Decision]:
         yield None
     if "type" in rules:
         kinds = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
-        yield any(_IS[kind](value) for kind in kinds)
+        yield any(_KINDS[kind].holds(value) for kind in kinds)
     if "enum" in rules:
         yield any(_equal(one, value) for one in rules["enum"])
     if "const" in rules:
         yield _equal(rules["const"], value)
     if "anyOf" in rules:
         yield _any(accepts(one, value) for one in rules["anyOf"])
-    if _IS["number"](value):
+    if _KINDS["number"].holds(value):
         low, high = _range(rules, whole=False)
         yield low <= (value, 0) <= high
         yield None if "multipleOf" in rules else True
@@ -178,9 +160,9 @@ def _within(wide: Shape, narrow: Shape) -> Decision:
         return None
     if kind != outer and (kind, outer) != ("integer", "number"):
         return False
-    known = {"type", *_KEYWORDS[kind]}
+    known = {"type", *_KINDS[kind].keywords}
     unknown = {key for key in (wide.keys() | narrow.keys()) - known if not _equal(wide.get(key), narrow.get(key))}
-    decision = _all(_COMPARED[kind](wide, narrow))
+    decision = _all(_KINDS[kind].compare(wide, narrow))
     return None if unknown and decision else decision
 
 
@@ -244,10 +226,20 @@ def _member(rules: Shape, name: str) -> Any:
     return rules.get("properties", {}).get(name, rules.get("additionalProperties", True))
 
 
-_COMPARED: dict[str, Callable[[Shape, Shape], Iterator[Decision]]] = {
-    "integer": _numbers,
-    "number": _numbers,
-    "string": _texts,
-    "array": _lists,
-    "object": _mappings,
+class _Kind(NamedTuple):
+    """A type of JSON: which values are of it, its keywords, and how two shapes of it are compared."""
+
+    holds: Callable[[Any], bool]
+    keywords: tuple[str, ...] = ()
+    compare: Callable[[Shape, Shape], Iterable[Decision]] = lambda _wide, _narrow: ()
+
+
+_KINDS = {
+    "null": _Kind(lambda value: value is None),
+    "boolean": _Kind(lambda value: isinstance(value, bool)),
+    "integer": _Kind(lambda value: isinstance(value, int) and not isinstance(value, bool), _NUMERIC, _numbers),
+    "number": _Kind(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool), _NUMERIC, _numbers),
+    "string": _Kind(lambda value: isinstance(value, str), _TEXTUAL, _texts),
+    "array": _Kind(lambda value: isinstance(value, list), _LISTED, _lists),
+    "object": _Kind(lambda value: isinstance(value, dict), _MAPPED, _mappings),
 }
