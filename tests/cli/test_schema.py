@@ -215,7 +215,7 @@ def test_a_shape_that_refuses_old_values_needs_a_function_that_somebody_writes(r
     )
     result = released.schema("new", "longer runs")
     assert result.code == 0, result.err
-    assert "say how old values of steps become new ones" in result.err
+    assert "write how old values of steps become new ones" in result.err
     assert "v0000.upgraded.json is not written" in result.err
     assert any("is to be edited" in one["message"] for one in released.problems())
     assert released.schema("freeze").code == 1

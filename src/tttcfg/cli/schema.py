@@ -39,7 +39,7 @@ GOLDEN = Annotated[
     typer.Option(
         "--golden",
         metavar="FOLDER",
-        help="Golden documents; by itself tests/golden, or tests/golden/NAME where that is there or the other is not "
+        help="Golden documents; by default tests/golden, or tests/golden/NAME where that is there or the other is not "
         "this family's.",
         show_default=False,
     ),
@@ -48,7 +48,7 @@ OUTPUT = Annotated[Output, typer.Option("--output", help="Form of the result.")]
 
 
 def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
-    """Say what of a schema's history is missing or wrong, all at once, and how to mend it; nothing is written.
+    """List what of a schema's history is missing or wrong, all at once, and how to mend it; nothing is written.
 
     Model, frozen schemas, migrations, golden documents and the declarations of all fields have to agree, and what is
     released has to be as it was. Made for CI: the exit code is 0 where all is well and 1 where anything is not.
@@ -71,12 +71,12 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.
 def diff(
     versions: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[A [B]]", help="Versions; B is the code by itself, A the newest.", show_default=False),
+        typer.Argument(metavar="[A [B]]", help="Versions; B is the code by default, A the newest.", show_default=False),
     ] = None,
     family: FAMILY = None,
     output: OUTPUT = Output.text,
 ) -> None:
-    """Say what differs between two versions of a schema, or between one and the code, and who can read whose documents.
+    """List what differs between two versions of a schema, or between one and the code, and who can read whose documents.
 
     backward: the new program reads old documents; forward: the old program reads new ones; full: both; breaking:
     neither. A changed default, unit, role or description is semantic, whatever the class: the same document may mean
@@ -120,10 +120,11 @@ def new(
         typer.Option("--reason", metavar="KEY: REASON", help="Why a field is gone, changed or renamed."),
     ] = None,
     evidence: Annotated[
-        str, typer.Option("--evidence", metavar="TEXT", help="How one knows; by itself, the model and today's date.")
+        str,
+        typer.Option("--evidence", metavar="TEXT", help="How this is known; by default, the model and today's date."),
     ] = "",
     amend: Annotated[
-        bool, typer.Option("--amend", help="Bring the newest version, not released yet, to what the code says.")
+        bool, typer.Option("--amend", help="Update the newest version, which is not released yet, to the code.")
     ] = False,
     changelog: Annotated[
         Path, typer.Option("--changelog", metavar="FILE", help="Where an entry is added under Unreleased.")
@@ -133,20 +134,20 @@ def new(
 ) -> None:
     """Write the next version: its migration, frozen schema, golden document and changelog entry, all or none.
 
-    What was added, removed, changed and perhaps renamed since the newest version is found by itself. What its absence
-    meant, and why something is gone, only you can say: on a terminal it is asked, elsewhere all that is lacking is
-    listed, with the complete command. Without any version, the first is written.
+    What was added, removed, changed and perhaps renamed since the newest version is found automatically. You state what
+    the absence of a new field meant, and why something is gone: on a terminal you are asked, elsewhere all missing
+    statements are listed, with the complete command. Without any version, the first is written.
 
     \b
     Examples:
       tttcfg schema new "dropout" --absent 'ttt.dropout=0.0: there was no dropout'
       tttcfg schema new "clearer names" --rename ttt.base_lr:ttt.inner_lr
-      tttcfg schema new "a dead knob goes" --reason 'reset_step: nothing read it'
+      tttcfg schema new "a dead knob goes" --reason 'reset_step: nothing used it'
       tttcfg schema new --amend
       tttcfg schema new "first version" --family my_trainer.config:FAMILY
     """
     if not message.strip() and not amend:
-        raise typer.BadParameter('say what changes, in a few words: tttcfg schema new "dropout"')
+        raise typer.BadParameter('describe the change in a few words: tttcfg schema new "dropout"')
     sources, today = _sources_here(family, golden), datetime.now(timezone.utc).date().isoformat()
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
@@ -187,7 +188,7 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output
 
 
 def _sources(given: str | None, golden: Path | None = None) -> Sources:
-    """Return a family's files; nothing is written beside modules that are only looked at."""
+    """Return a family's files; no bytecode is written beside modules that are only read."""
     sys.dont_write_bytecode = True
     name = given or BUILT_IN
     family = family_named(name)

@@ -29,7 +29,7 @@ def _class(change: Change) -> str:
 
 
 def _parts(change: Change) -> list[str]:
-    """Say what changed of a field: where it was, what it allows, what it means."""
+    """Return what changed of a field: where it was, what it allows, what it means."""
     found = [f"was {change.was}"] if change.kind == "renamed" else []
     if change.old is None or change.new is None:
         whole = change.new or change.old or {}

@@ -232,7 +232,7 @@ def _partial(values: dict[str, Any], tree: Tree, version: int | None, family: Fa
         return _validated(values, tree, Record(), family)
     old_names = _has_old_names(values, family)
     refused: InputError | None = None
-    if version is None and not old_names and not family.ambiguous_fields & set(_leaf_names(values, family)):
+    if version is None and not old_names and not family.ambiguous_fields & set(_field_names(values, family)):
         try:
             return _validated(values, tree, Record(), family)
         except InputError as error:  # only the history knows values of an old form
@@ -281,7 +281,7 @@ def _validated(
         model = validate(family.model, values, where, old, partial=True)
     except InputError as error:
         raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
-    flat = {name: family.fields[name].get(model) for name in _leaf_names(values, family)}
+    flat = {name: family.fields[name].get(model) for name in _field_names(values, family)}
     places = {name: where(family.fields[name].path) for name in (*flat, *deferred)}
     notes = list(_notes(record, tree))
     for name, value in flat.items():
@@ -307,13 +307,13 @@ def as_field(value: Any, name: str, family: Family, where: Place | str) -> Any:
     return family.fields[name].get(validate(family.model, tree, lambda _: where, partial=True))
 
 
-def _leaf_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
+def _field_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name in family.fields:
             yield name
         elif isinstance(value, dict):
-            yield from _leaf_names(value, family, f"{name}.")
+            yield from _field_names(value, family, f"{name}.")
 
 
 def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> bool:

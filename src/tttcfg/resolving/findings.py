@@ -88,7 +88,7 @@ def _absent(name: str, document: Document) -> Problem:
 
 
 def _assumed(family: Family, document: Document, training: Any) -> list[Problem]:
-    """Report what the document lacks: one by one where it defines the model, the others together."""
+    """Report what is missing from the document: one by one where it defines the model, the others together."""
     if not document.assumed:
         return []
     model_defining = {field.name: field for field in family.model_defining_fields if field.name in document.assumed}

@@ -72,7 +72,7 @@ def _ill_fitting(sources: Sources, chain: Chain | None) -> Iterator[Problem]:
     try:
         if chain is not None:
             _ = chain.introduced
-    except Exception as error:  # operations of somebody's that do not fit each other
+    except Exception as error:  # the family's operations, which do not fit each other
         message = f"operations cannot be applied one after the other: {error!r}"
         yield Problem("step", message, place=shown(sources.migrations), advice="mend them")
 
@@ -89,7 +89,7 @@ def _released(sources: Sources) -> tuple[Released, list[Problem]]:
     try:
         return read_released(sources), []
     except TttcfgError as error:
-        said = [problem.message for problem in error.problems]
+        causes = [problem.message for problem in error.problems]
         return Released(), [
-            Problem("released", said[0], place=shown(sources.released), advice="bring it back from git")
+            Problem("released", causes[0], place=shown(sources.released), advice="bring it back from git")
         ]

@@ -37,7 +37,7 @@ ENCODING = "utf-8"
 
 
 class Draft(NamedTuple):
-    """A version about to be written: its step, what its author still has to say, and what one should know.
+    """A version about to be written: its step, the statements that are missing, and notes.
 
     Attributes:
         source: The step's file; None where it stays as it is.
@@ -64,7 +64,7 @@ class Written(NamedTuple):
 
 
 def new_draft(sources: Sources, message: str, answers: Answers, *, date: str, evidence: str = "") -> Draft:
-    """Return the version that brings the history to what the code says now.
+    """Return the version that brings the history to the code.
 
     Raises:
         InputError: There is nothing new, the newest version is not released yet, or the history is not sound.
@@ -99,7 +99,7 @@ def new_draft(sources: Sources, message: str, answers: Answers, *, date: str, ev
 def amended_draft(sources: Sources, message: str, answers: Answers, *, evidence: str = "") -> Draft:
     """Return the newest version as the code has it now; only what follows from its files where it is released.
 
-    A step that somebody edited stays as it is, and has to lead to what the code says.
+    A step that was edited stays as it is, and has to lead to the code.
 
     Raises:
         InputError: There is no version, its step does not lead to the model, or the history is not sound.
@@ -137,7 +137,7 @@ def amended_draft(sources: Sources, message: str, answers: Answers, *, evidence:
 
 
 def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
-    """Return the files of a version whose author has said all there is to say.
+    """Return the files of a version without missing statements.
 
     Raises:
         InputError: No golden document of it can be made.
@@ -163,7 +163,7 @@ def files_of(sources: Sources, draft: Draft, changelog: Path) -> Written:
         files[sources.step(version)] = draft.source.encode(ENCODING)
         stubs = [one.path for one in draft.migration.operations if isinstance(one, Convert)]
         if stubs:
-            what = f"say how old values of {', '.join(stubs)} become new ones (look for {EDIT})"
+            what = f"write how old values of {', '.join(stubs)} become new ones (look for {EDIT})"
             notes.append(f"{shown(sources.step(version))}: {what}, then {sources.command('new --amend')}")
         notes += _perhaps_secret(sources, draft)
     return Written(version, files, tuple(notes))
@@ -203,7 +203,7 @@ def _secrets(sources: Sources) -> set[str]:
 
 
 def _perhaps_secret(sources: Sources, draft: Draft) -> Iterator[str]:
-    """Yield what to say of free text that upgraded documents keep, where it became a secret by another name."""
+    """Yield notes on free text that upgraded documents keep, where it became a secret by another name."""
     version = draft.migration.version
     old, secrets = fields_of(draft.frozen[version - 1]) if version else {}, _secrets(sources)
     for one in draft.migration.operations:
@@ -219,13 +219,13 @@ def _made(sources: Sources, step: Migration, frozen: Frozen) -> dict[str, Any]:
     below = frozen[step.version - 1] if step.version else section()
     try:
         return made_by(step, below)
-    except Exception as error:  # operations of somebody's on a schema that they do not fit
+    except Exception as error:  # the family's operations, on a schema that they do not fit
         message = f"cannot be applied to the schema before it: {error!r}"
         raise InputError(Problem("schema", message, place=shown(sources.step(step.version)))) from None
 
 
 def _refuse_drift(sources: Sources, step: Migration, made: Mapping[str, Any]) -> None:
-    """Refuse to write a version whose own step, which nobody but its author may change, does not lead to the model."""
+    """Refuse to write a version whose own step, which is its author's to change, does not lead to the model."""
     place = shown(sources.step(step.version))
     found = [one for one in changes(made, fields_of(model_schema(sources.family))) if not bare_alike(one)]
     released = read_released(sources).newest >= step.version
@@ -239,7 +239,7 @@ def _refuse_drift(sources: Sources, step: Migration, made: Mapping[str, Any]) ->
 
 
 def _schemas(sources: Sources, draft: Draft) -> Iterator[tuple[Path, bytes]]:
-    """Yield the schema of the version, and those below it that nobody froze yet."""
+    """Yield the schema of the version, and those below it that are not frozen yet."""
     for version in range(draft.migration.version + 1):
         if version == draft.migration.version or not sources.schema(version).exists():
             text = json.dumps(document_schema(sources.family, version), indent=2, ensure_ascii=False)
@@ -251,9 +251,9 @@ def _upgraded(family: Family, path: Path, tree: Tree, files: dict[Path, bytes]) 
     target = upgraded_of(path)
     try:
         files[target] = upgraded_bytes(tree, family)
-    except Exception as error:  # a document or a conversion of somebody's
-        said = error if isinstance(error, InputError) else repr(error)
-        yield f"{shown(target)} is not written, for {path.name} does not upgrade: {said}"
+    except Exception as error:  # the family's document or conversion
+        cause = error if isinstance(error, InputError) else repr(error)
+        yield f"{shown(target)} is not written, for {path.name} does not upgrade: {cause}"
 
 
 def _changelog(sources: Sources, draft: Draft, path: Path, files: dict[Path, bytes]) -> Iterator[str]:

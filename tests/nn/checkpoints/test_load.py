@@ -148,8 +148,8 @@ def test_tensors_that_do_not_fit_are_all_named_before_one_is_read(tmp_path: Path
     with pytest.raises(ContradictionError) as caught:
         load_checkpoint(model, folder, effective)
     text = str(caught.value)
-    assert "the model has tensors that the file lacks: extra.weight, extra.bias" in text
-    assert "the file has tensors that the model lacks: depformer_text_emb.weight" in text
+    assert "the model has tensors that are not in the file: extra.weight, extra.bias" in text
+    assert "the file has tensors that are not in the model: depformer_text_emb.weight" in text
     assert "text_emb.weight: has the shape [51, 64] in the file and [52, 64] in the model" in text
     assert equal(values(model), before)
 

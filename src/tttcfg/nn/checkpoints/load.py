@@ -221,8 +221,8 @@ def _names(
     else:
         known, wanted = dict(tensors), tensors
     for names, reason in (
-        ([name for name in wanted if name not in header], "the model has tensors that the file lacks"),
-        ([name for name in header.names if name not in known], "the file has tensors that the model lacks"),
+        ([name for name in wanted if name not in header], "the model has tensors that are not in the file"),
+        ([name for name in header.names if name not in known], "the file has tensors that are not in the model"),
         ([name for name, one in known.items() if one.is_meta and name in wanted], "the model has tensors without data"),
     ):
         if names:
