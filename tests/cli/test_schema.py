@@ -274,7 +274,7 @@ def test_without_a_message_there_is_no_version(released: Project) -> None:
     released.add_field()
     result = released.schema("new", "--absent", WARMUP_ABSENT)
     assert result.code == 2
-    assert "say what changes" in result.err
+    assert "describe the change" in result.err
 
 
 def test_a_trainer_without_a_changelog_is_told_so(released: Project) -> None:

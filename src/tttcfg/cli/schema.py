@@ -76,7 +76,7 @@ def diff(
     family: FAMILY = None,
     output: OUTPUT = Output.text,
 ) -> None:
-    """List what differs between two versions of a schema, or between one and the code, and who can read whose documents.
+    """Compare two versions of a schema, or one and the code: what differs, and who can read whose documents.
 
     backward: the new program reads old documents; forward: the old program reads new ones; full: both; breaking:
     neither. A changed default, unit, role or description is semantic, whatever the class: the same document may mean
@@ -121,7 +121,7 @@ def new(
     ] = None,
     evidence: Annotated[
         str,
-        typer.Option("--evidence", metavar="TEXT", help="How this is known; by default, the model and today's date."),
+        typer.Option("--evidence", metavar="TEXT", help="How this is known; by default, model and date."),
     ] = "",
     amend: Annotated[
         bool, typer.Option("--amend", help="Update the newest version, which is not released yet, to the code.")

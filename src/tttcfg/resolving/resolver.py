@@ -273,7 +273,7 @@ class _Merge:
         return found
 
     def shown(self) -> dict[str, Origin]:
-        """Return what the tensors prove of the fields that are missing from the checkpoint's document, or of all without one."""
+        """Return what tensors prove of the fields that are not in the checkpoint's document, or of all without one."""
         if self.weights is None or self.restore == "none":
             return {}
         file, silent = self.weights.header.name, self.family.fields if self.no_document else self.assumed

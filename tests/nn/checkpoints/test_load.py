@@ -162,7 +162,9 @@ def test_an_adapter_file_must_hold_every_adapter(tmp_path: Path) -> None:
     save_file(tensors, folder / "lora.safetensors")
     (folder / "training_config.json").unlink()
     effective = resolved(tmp_path, LORA)
-    with pytest.raises(ContradictionError, match=r"lacks: linears\.1\.lora_A\.weight, linears\.1\.lora_B\.weight"):
+    with pytest.raises(
+        ContradictionError, match=r"not in the file: linears\.1\.lora_A\.weight, linears\.1\.lora_B\.weight"
+    ):
         load_checkpoint(fresh(effective), folder, effective)
 
 
