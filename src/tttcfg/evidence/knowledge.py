@@ -55,15 +55,15 @@ class TensorKnowledge(ABC):
         del proved, given, model
         return ()
 
-    def as_saved(self, said: Callable[[str], Any], evidence: Evidence) -> Mapping[str, Proof]:
+    def as_saved(self, recorded: Callable[[str], Any], evidence: Evidence) -> Mapping[str, Proof]:
         """Return the fields that saving changed, as its configuration specifies: their values in the weights.
 
         A proof's `tensor` is the explanation. Only an override comes before them.
 
         Args:
-            said: Returns the recorded value of a field when the weights were saved, if there is one.
+            recorded: Returns the recorded value of a field when the weights were saved, if there is one.
         """
-        del said, evidence
+        del recorded, evidence
         return {}
 
     def left_open(self, evidence: Evidence, training: Any) -> Collection[str]:

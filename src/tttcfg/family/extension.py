@@ -130,19 +130,19 @@ def sections_in(values: Mapping[str, Any], tree: Tree) -> dict[str, Tree]:
     Raises:
         InputError: The value is not a mapping of sections.
     """
-    held = values.get(KEY)
-    if held is None:
+    found = values.get(KEY)
+    if found is None:
         return {}
-    if not isinstance(held, dict):
+    if not isinstance(found, dict):
         raise InputError(Problem("not_a_mapping", "must be a mapping of extensions", KEY, tree.place((KEY,))))
     problems = [
         Problem("not_a_mapping", "must be a mapping of settings", path_of(name)[:-1], tree.place((KEY, name)))
-        for name, section in held.items()
+        for name, section in found.items()
         if not isinstance(section, dict)
     ]
     if problems:
         raise InputError(problems)
-    return {name: _below(section, (KEY, name), tree) for name, section in held.items()}
+    return {name: _below(section, (KEY, name), tree) for name, section in found.items()}
 
 
 def _below(section: dict[str, Any], path: tuple[str, ...], tree: Tree) -> Tree:

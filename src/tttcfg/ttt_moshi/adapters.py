@@ -20,23 +20,26 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 class MoshiVerifier(Verifier[TrainingArgs, TTTConfig | None]):
     """One configuration of this family, and what tensors prove."""
 
-    def meant(self, spec: Word | tuple[int, ...]) -> tuple[int, ...] | None:
+    def indices_of(self, spec: Word | tuple[int, ...]) -> tuple[int, ...] | None:
         """Return the layers that `spec` means; None where that depends on an unknown depth."""
         depth = model_depth(self.evidence.dimensions.get("num_layers"), self.model)
         if depth is None and spec in ("all", "middle"):
             return None
         return concrete_layers(spec, depth or 0)
 
-    def said(self, name: str) -> bool:
-        """Whether a recorded value says what the weights were trained with; an override is for this run."""
+    def is_recorded(self, name: str) -> bool:
+        """Whether a value is recorded, not a default; an override does not say what the weights were trained with."""
         return self.source(name) not in ("override", "default")
+
+    def compared(self, agrees: bool, value: Any, proof: Proof, advice: str = "", where: str = "") -> Verdict:
+        return VERIFIED if agrees else self.contradicted(value, proof, advice, where)
 
     def mistyped(self, key: str, value: Any, wanted: str, right: Any) -> Verdict:
         """Return that `key` of config.json has a value of a wrong type, which loaders may read differently."""
         shown = f"{key} must be {wanted}{', not text' if isinstance(value, str) else ''}"
         advice = f"set it to {json.dumps(right)} there"
-        said = quote(value) if isinstance(value, (str, list, dict)) else json.dumps(value)
-        return Verdict("contradicted", said, shown, advice, f"{self.model_name}, {key}")
+        given = quote(value) if isinstance(value, (str, list, dict)) else json.dumps(value)
+        return Verdict("contradicted", given, shown, advice, f"{self.model_name}, {key}")
 
 
 def model_depth(shown: Proof | None, model: Mapping[str, Any] | None) -> int | None:
@@ -63,8 +66,8 @@ class AdapterVerifier(MoshiVerifier):
             yield "lora.enable", self.mistyped("lora", stated, "true or false", rank is not None)
         if rank is None and unread:
             advice = "give weights that name every adapter as the trainer does"
-            said = unverifiable(f"{unread} has a name of LoRA, and is not read")
-            yield from (("lora.enable", said._replace(advice=advice)), ("lora.rank", said))
+            verdict = unverifiable(f"{unread} has a name of LoRA, and is not read")
+            yield from (("lora.enable", verdict._replace(advice=advice)), ("lora.rank", verdict))
             return
         yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
         taken = self.source("lora.enable") == "weights" or not self.training.save_adapters
@@ -97,9 +100,8 @@ class AdapterVerifier(MoshiVerifier):
     def stated_rank(self, stated: Any, rank: Proof) -> Verdict:
         if not is_number(stated):
             return self.mistyped("lora_rank", stated, "a number", rank.value)
-        if stated == rank.value:
-            return VERIFIED
-        return self.contradicted(stated, rank, f"set it to {rank.value} there", f"{self.model_name}, lora_rank")
+        advice = f"set it to {rank.value} there"
+        return self.compared(stated == rank.value, stated, rank, advice, f"{self.model_name}, lora_rank")
 
     def scaling(self, stated: Any) -> Verdict:
         """Check the adapters' scaling, which no tensor shows, against config.json."""
@@ -116,19 +118,24 @@ class AdapterVerifier(MoshiVerifier):
         shown += ", which a loader takes"
         return Verdict("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
 
-    def trained_too(self) -> Iterator[tuple[str, Verdict]]:
+    def other_trained(self) -> Iterator[tuple[str, Verdict]]:
         """Check what else was trained against the tensors beside the adapters; a later run may train something else."""
         training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
         if training.full_finetuning:
             return
         embeddings, unfrozen, wanted = evidence.embeddings, evidence.unfrozen, training.ttt.unfrozen_attention_layers
-        if embeddings is not None and evidence.rank is not None and training.lora.enable and self.said("lora.ft_embed"):
+        if (
+            embeddings is not None
+            and evidence.rank is not None
+            and training.lora.enable
+            and self.is_recorded("lora.ft_embed")
+        ):
             yield self.equal("lora.ft_embed", training.lora.ft_embed, embeddings)
-        if unfrozen is None or not training.ttt.enable or not self.said(key):
+        if unfrozen is None or not training.ttt.enable or not self.is_recorded(key):
             return
         beside_adapters = evidence.rank is not None or evidence.unread_adapter
         unsaved = beside_adapters and not unfrozen.value  # it may be there, and not have been saved
-        if not unsaved and self.meant(wanted) not in (None, unfrozen.value):
+        if not unsaved and self.indices_of(wanted) not in (None, unfrozen.value):
             proof = unfrozen._replace(value=list(unfrozen.value) or "none")
             yield key, self.contradicted(plain(wanted), proof, f"override {key}={typed(proof.value)}")
 
@@ -142,6 +149,6 @@ class AdapterVerifier(MoshiVerifier):
             yield "full_finetuning", Verdict("contradicted", "true", shown, advice)
         repository, path = self.training.moshi_paths.hf_repo_id, self.training.moshi_paths.moshi_path
         if not (repository or "").strip() and not (path or "").strip():
-            said = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)}"
+            given = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)}"
             advice = "name the base model by moshi_paths.hf_repo_id or moshi_paths.moshi_path"
-            yield "moshi_paths.hf_repo_id", Verdict("contradicted", said, shown, advice)
+            yield "moshi_paths.hf_repo_id", Verdict("contradicted", given, shown, advice)

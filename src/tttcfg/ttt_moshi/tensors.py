@@ -51,11 +51,11 @@ class MoshiTensors(TensorKnowledge):
             found |= _adapters(evidence)
         return found | _stored(evidence)
 
-    def as_saved(self, said: Callable[[str], Any], evidence: Evidence) -> dict[str, Proof]:
+    def as_saved(self, recorded: Callable[[str], Any], evidence: Evidence) -> dict[str, Proof]:
         """Return that LoRA is off where saving has merged the adapters, though the trainer's files still have it on."""
         ours = evidence.dialect is not None and evidence.dialect.family == NAME
         without = evidence.whole and evidence.rank is None and not evidence.unread_adapter
-        if not ours or not without or said("save_adapters"):
+        if not ours or not without or recorded("save_adapters"):
             return {}
         return {
             "lora.enable": Proof(False, "save_adapters is false, which merges adapters, and none is among the weights")

@@ -33,21 +33,21 @@ class TensorVerifier(AdapterVerifier):
 
         Of several verdicts on one field, a contradiction comes before all others.
         """
-        dialect, said = self.evidence.dialect, NO_TENSOR
+        dialect, verdict = self.evidence.dialect, NO_TENSOR
         if dialect is None:
-            said = UNKNOWN_NAMES
+            verdict = UNKNOWN_NAMES
         elif dialect.other_ttt:
-            said = unverifiable(f"the TTT of {dialect.title} is another one")
-        yield from ((f"ttt.{name}", said) for name in _READ)
+            verdict = unverifiable(f"the TTT of {dialect.title} is another one")
+        yield from ((f"ttt.{name}", verdict) for name in _READ)
         yield from self.stored()
         if dialect is None or dialect.other_ttt:
-            yield from ((f"ttt.{name}", said) for name in ("enable", *_OF_TTT_LAYERS))
+            yield from ((f"ttt.{name}", verdict) for name in ("enable", *_OF_TTT_LAYERS))
             return
         yield from self.dimensions()
         yield from self.layers()
         if dialect.family == NAME:
             yield from self.adapters()
-            yield from self.trained_too()
+            yield from self.other_trained()
             yield from self.base()
 
     def stored(self) -> Iterator[tuple[str, Verdict]]:
@@ -81,26 +81,24 @@ class TensorVerifier(AdapterVerifier):
         elif self.config is None:
             yield "ttt.head_dim", UNDISPUTED
         else:
-            agrees = self.config.head_dim == shown["head_dim"].value
-            yield "ttt.head_dim", VERIFIED if agrees else self.contradicted(self.config.head_dim, shown["head_dim"])
+            width, proof = self.config.head_dim, shown["head_dim"]
+            yield "ttt.head_dim", self.compared(width == proof.value, width, proof)
 
     def dimension(self, key: str, given: Any, shown: Proof) -> Verdict:
         if not is_number(given):
             return self.mistyped(key, given, "a number", shown.value)
-        if given == shown.value:
-            return VERIFIED
         advice = "give the config.json of the model that was trained"
-        return self.contradicted(given, shown, advice, f"{self.model_name}, {key}")
+        return self.compared(given == shown.value, given, shown, advice, f"{self.model_name}, {key}")
 
     def layers(self) -> Iterator[tuple[str, Verdict]]:
         ttt, found, wanted = self.training.ttt, self.evidence.known_layers, self.wanted_layers()
         on = ttt.enable and wanted != ()
         if on != bool(found.value):
-            yield from self.switched(on, found)
+            yield from self.enable_contradicted(on, found)
             return
         if not on:
             yield "ttt.enable", VERIFIED if self.complete else UNREAD_LAYERS
-            yield from self.silent("TTT is off")
+            yield from self.undetermined("TTT is off")
             return
         yield "ttt.enable", VERIFIED
         if wanted is None:
@@ -110,7 +108,7 @@ class TensorVerifier(AdapterVerifier):
             verdict = VERIFIED if self.complete else UNREAD_LAYERS
             yield from (("ttt.layers", verdict), ("ttt.layer_indices", verdict))
         else:
-            yield from self.other_layers(wanted, found)
+            yield from self.layers_contradicted(wanted, found)
         if "mini_batch_size" in self.evidence.dimensions:
             yield self.equal("ttt.mini_batch_size", ttt.mini_batch_size, self.evidence.dimensions["mini_batch_size"])
         yield from self.inner_model()
@@ -120,18 +118,18 @@ class TensorVerifier(AdapterVerifier):
         """Whether all layers with TTT are known."""
         return self.evidence.layers is not None
 
-    def other_layers(self, wanted: tuple[int, ...], found: Proof) -> Iterator[tuple[str, Verdict]]:
+    def layers_contradicted(self, wanted: tuple[int, ...], found: Proof) -> Iterator[tuple[str, Verdict]]:
         """Yield that the configuration means other layers than those that are known to have TTT."""
         spec = self.training.ttt.layers
-        said = quote(plain(spec)) + ("" if plain(spec) == list(wanted) else f", which means {_layers_text(wanted)}")
-        yield "ttt.layers", Verdict("contradicted", said, self.having(found), self.rightly(found))
-        yield "ttt.layer_indices", Verdict("contradicted", said, self.having(found))
+        given = quote(plain(spec)) + ("" if plain(spec) == list(wanted) else f", which means {_layers_text(wanted)}")
+        yield "ttt.layers", Verdict("contradicted", given, self.layers_in_weights(found), self.layers_advice(found))
+        yield "ttt.layer_indices", Verdict("contradicted", given, self.layers_in_weights(found))
 
-    def having(self, found: Proof) -> str:
+    def layers_in_weights(self, found: Proof) -> str:
         known = "" if self.complete else ", as far as they are known"
         return f"the weights have TTT in layers {_layers_text(found.value)}{known} ({found.tensor})"
 
-    def rightly(self, found: Proof) -> str:
+    def layers_advice(self, found: Proof) -> str:
         more = "" if self.complete else " and what else has TTT, or give weights whose names are all known"
         return f"override ttt.layers={typed(found.value)}{more}"
 
@@ -142,9 +140,9 @@ class TensorVerifier(AdapterVerifier):
             return ()
         if self.config is not None:
             return self.config.layer_indices
-        return self.meant(ttt.layers)
+        return self.indices_of(ttt.layers)
 
-    def switched(self, on: bool, found: Proof) -> Iterator[tuple[str, Verdict]]:
+    def enable_contradicted(self, on: bool, found: Proof) -> Iterator[tuple[str, Verdict]]:
         """Yield that TTT is on in the configuration and not in the weights, or the reverse."""
         ttt = self.training.ttt
         if on:
@@ -153,30 +151,29 @@ class TensorVerifier(AdapterVerifier):
                 shown, given = "none of the tensors is known to be of a TTT layer", "weights whose names are known"
             advice = f"override ttt.enable=false, or give {given}"
             yield "ttt.enable", Verdict("contradicted", "true", shown, advice)
-            yield from self.silent("the weights have no TTT layer" if self.complete else UNREAD_LAYERS.shown)
+            yield from self.undetermined("the weights have no TTT layer" if self.complete else UNREAD_LAYERS.shown)
             return
-        key, said, better = "ttt.enable", "false", "override ttt.enable=true"
+        key, given, better = "ttt.enable", "false", "override ttt.enable=true"
         if ttt.enable:
             yield key, VERIFIED
-            key, said, better = "ttt.layers", quote(ttt.layers), self.rightly(found)
+            key, given, better = "ttt.layers", quote(ttt.layers), self.layers_advice(found)
         advice = f"{better}; as it is, their tensors would be left out"
-        yield key, Verdict("contradicted", said, self.having(found), advice)
-        yield from self.silent("TTT is off")
+        yield key, Verdict("contradicted", given, self.layers_in_weights(found), advice)
+        yield from self.undetermined("TTT is off")
 
-    def silent(self, reason: str) -> Iterator[tuple[str, Verdict]]:
+    def undetermined(self, reason: str) -> Iterator[tuple[str, Verdict]]:
         for name in _OF_TTT_LAYERS:
             yield f"ttt.{name}", unverifiable(reason)
 
     def inner_model(self) -> Iterator[tuple[str, Verdict]]:
         ttt, widths = self.training.ttt, self.evidence.widths
         if widths is None:
-            yield from self.silent("the tensors of the inner model cannot be read as one")
+            yield from self.undetermined("the tensors of the inner model cannot be read as one")
             return
         kind = "linear" if len(widths.value) == 2 else "mlp"
         yield self.equal("ttt.inner_model", ttt.inner_model, widths._replace(value=kind))
         sizes = inner_layer_sizes(ttt, widths.value[0]) if self.config is None else self.config.inner_layer_sizes
-        said = self.contradicted(list(sizes), widths)
-        yield "ttt.inner_layer_sizes", VERIFIED if sizes == widths.value else said
+        yield "ttt.inner_layer_sizes", self.compared(sizes == widths.value, list(sizes), widths)
         names = [f"ttt.{name}" for name in _WIDTHS]
         if kind == "linear" or kind != ttt.inner_model:
             reason = "the inner model is linear" if kind == ttt.inner_model else "ttt.inner_model is contradicted"
@@ -192,15 +189,14 @@ class TensorVerifier(AdapterVerifier):
     def hidden_widths(self, widths: Proof) -> Iterator[tuple[str, Verdict]]:
         mlp = self.training.ttt.mlp
         hidden = list(widths.value[1:-1])
+        proof = widths._replace(value=hidden)
         agrees = inner_layer_sizes(self.training.ttt, widths.value[0]) == widths.value
         advice = f"override ttt.mlp.hidden_dims={hidden}"
         if mlp.hidden_dims is not None:
-            said = self.contradicted(list(mlp.hidden_dims), widths._replace(value=hidden), advice)
-            yield "ttt.mlp.hidden_dims", VERIFIED if agrees else said
+            yield "ttt.mlp.hidden_dims", self.compared(agrees, list(mlp.hidden_dims), proof, advice)
             yield "ttt.mlp.expansion_factor", unverifiable("ttt.mlp.hidden_dims decides the widths")
             return
-        said = self.contradicted(mlp.expansion_factor, widths._replace(value=hidden), advice)
-        yield "ttt.mlp.expansion_factor", VERIFIED if agrees else said
+        yield "ttt.mlp.expansion_factor", self.compared(agrees, mlp.expansion_factor, proof, advice)
         yield "ttt.mlp.hidden_dims", VERIFIED if agrees else unverifiable("ttt.mlp.expansion_factor is contradicted")
 
 
