@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders import SECRET, SEED_EXCERPT, old_document, write_json
-from tttcfg.fleet.migrate import BATCH, Outcome, Task, migrate_file, migrate_many
+from tttcfg.fleet.migrate import BATCH, Outcome, Task, _interrupts_deferred, migrate_file, migrate_many
 from tttcfg.fleet.plan import Change, digest
 
 WRITE = Task(7, write=True, fsync=False)
@@ -193,3 +196,26 @@ def test_many_documents_take_all_processors_by_themselves(tmp_path: Path) -> Non
         str(write_json(tmp_path / f"{index:03d}" / "training_config.json", {"batch_size": 1})) for index in range(70)
     ]
     assert [outcome.path for outcome in migrate_many(iter(paths), Task(7))] == paths
+
+
+def _is_blocked() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_processes_that_are_started_never_see_an_interrupt() -> None:
+    """Ctrl-C while they start reaches this process alone, once they are there to be ended."""
+    blocked: list[bool] = []
+
+    def start() -> None:
+        with ExitStack() as started, _interrupts_deferred():
+            pool = started.enter_context(Pool(1))
+            signal.raise_signal(signal.SIGINT)
+            blocked.append(pool.apply(_is_blocked))
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (blocked, _is_blocked()) == ([True], False)

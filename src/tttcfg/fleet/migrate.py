@@ -6,6 +6,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pool
@@ -141,13 +142,28 @@ def migrate_many(paths: Iterable[str], task: Task, workers: int | None = None) -
         yield from (migrate_file(path, task) for path in rest)
         return
     under_way: deque[AsyncResult[list[Outcome]]] = deque()
-    with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C ends them with us
+    with ExitStack() as started:
+        with _interrupts_deferred():  # one that died of it while it starts would leave a lock that closing waits for
+            pool = started.enter_context(Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)))
         while True:
             while len(under_way) < AHEAD * workers and (batch := list(islice(rest, BATCH))):
                 under_way.append(pool.apply_async(_migrate_all, (batch, task)))
             if not under_way:
                 return
             yield from under_way.popleft().get()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Deliver Ctrl-C afterwards, and never to processes that are started meanwhile: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _processors() -> int:
