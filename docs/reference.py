@@ -22,8 +22,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "concrete_layers",
     },
     "Save and bind": {
-        "tttcfg": "save_document load_document migrate_document to_dict to_yaml mark_for canonicalize_header bind "
-        "adopt",
+        "tttcfg": "save_document load_document migrate_document to_dict to_yaml tag_for canonicalize_header bind adopt",
     },
     "Configurations and results": {
         "tttcfg": "TrainingArgs TTTConfig Effective Origin Verification Binding Difference Document Checkpoint",

@@ -23,7 +23,7 @@ from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Binding, Effective, Origin, Verification
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Carried, Extension, register
+from tttcfg.family.extension import Extension, PassedThrough, register
 from tttcfg.family.family import Derived, Family, ForeignFormat
 from tttcfg.resolving.arguments import override_texts
 from tttcfg.resolving.families import as_document, with_family
@@ -65,7 +65,6 @@ __all__ = [
     "find_checkpoint",
     "inspect_weights",
     "load_document",
-    "mark_for",
     "migrate_document",
     "override_texts",
     "read_model_config",
@@ -73,6 +72,7 @@ __all__ = [
     "resolve",
     "save_document",
     "setting",
+    "tag_for",
     "to_dict",
     "to_yaml",
     "verify",
@@ -262,7 +262,7 @@ def save_document(
     """Write a configuration, atomically and durably.
 
     A training_config.json records which weights it belongs to: the header's digest of each weights file in the same
-    folder that has the binding tag of this configuration (`mark_for`). Weights without a tag stay unbound.
+    folder that has the binding tag of this configuration (`tag_for`). Weights without a tag stay unbound.
 
     Args:
         path: The file; in a folder, training_config.json.
@@ -299,7 +299,7 @@ def placed(document: Document, target: Path, *weights: Any) -> Document:
     return recorded(document, str(target), *weights)
 
 
-def mark_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any] | None = None) -> dict[str, str]:
+def tag_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any] | None = None) -> dict[str, str]:
     """Return the binding tag: metadata that binds weights to a configuration, for `safetensors.torch.save_file`.
 
     The tag is the digest of the architecture and computation fields; `format: pt` is in the metadata too. The
@@ -314,7 +314,7 @@ def mark_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any
     """
     from tttcfg.verification import tags  # and what reads tensors
 
-    return tags.mark_for(as_document(configuration, family), embed=embed)
+    return tags.tag_for(as_document(configuration, family), embed=embed)
 
 
 def canonicalize_header(path: str | os.PathLike[str]) -> None:
@@ -389,7 +389,7 @@ def migrate_document(
 
     tree = with_family(lambda own: migrate_tree(document, own, to=to, allow_loss=allow_loss), family)
     sections = tree.get(EXTENSIONS, {})
-    plain = {name: one.values if isinstance(one, Carried) else one for name, one in sections.items()}
+    plain = {name: one.values if isinstance(one, PassedThrough) else one for name, one in sections.items()}
     return {**tree, EXTENSIONS: plain} if plain else tree
 
 

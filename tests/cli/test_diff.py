@@ -64,7 +64,7 @@ INSIDE = "checkpoints/checkpoint_001000/consolidated"
         (f"a/{INSIDE}/consolidated.safetensors", f"checkpoint a/{INSIDE}, version 7"),
         (
             "bare",
-            f"checkpoint bare/{INSIDE} without training_config.json, what its weights say completed with defaults",
+            f"checkpoint bare/{INSIDE} without training_config.json, from its weights, completed with defaults",
         ),
         ("training_config.json", "saved document, version 6"),
         ("generation_3_ttt.json", "saved document, version 3"),
@@ -145,7 +145,7 @@ def test_a_configuration_that_only_the_weights_carry_is_compared(tmp_path: Path)
     for side in (tmp_path / "a", weights):
         result = run("diff", side, tmp_path / "b.json")
         assert (result.code, result.out) == (0, "")
-        assert "without training_config.json, as its weights carry it" in result.err
+        assert "without training_config.json, as embedded in its weights" in result.err
 
 
 def test_a_truncated_checkpoint_is_trouble_and_no_difference(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_json_report_is_one_object(tree: Path, write: list[str]) -> None:
     status = "migrated" if write else "planned"
     assert result.json["summary"] == {"failed": 1, status: 6, "current": 1}
     assert {one["status"] for one in result.json["files"]} == {"failed", status, "current"}
-    keys = {"path", "status", "version", "to", "decided_by", "problem", "changes", "carried"}
+    keys = {"path", "status", "version", "to", "decided_by", "problem", "changes", "passed_through"}
     assert all(set(one) == keys for one in result.json["files"])
     assert all(bool(one["changes"]) == (one["status"] == status) for one in result.json["files"])
     assert result.err == ""

@@ -77,4 +77,4 @@ def test_an_extension_that_goes_is_not_told_as_kept(tmp_path: Path, output: list
     assert "extensions.odd" in told.out
     assert "version 6 has no extensions" in told.out
     assert "as they are" not in told.out
-    assert not output or told.json["files"][0]["carried"] == []
+    assert not output or told.json["files"][0]["passed_through"] == []

@@ -88,7 +88,7 @@ def test_no_function_asks_for_the_family_of_what_names_it(family: Family, tmp_pa
         assert found.training == training
     assert tttcfg.diff(training, tree) == tttcfg.diff(tttcfg.load_document(path), tttcfg.resolve(path)) == ()
     assert tttcfg.migrate_document(tree) == tree
-    assert "tttcfg" in tttcfg.mark_for(training)
-    assert tttcfg.mark_for(tree) == tttcfg.mark_for(training) == tttcfg.mark_for(tttcfg.load_document(path))
+    assert "tttcfg" in tttcfg.tag_for(training)
+    assert tttcfg.tag_for(tree) == tttcfg.tag_for(training) == tttcfg.tag_for(tttcfg.load_document(path))
     with pytest.raises(InputError, match=f"of the family {family.name}, and is read as one of ttt_moshi"):
         tttcfg.load_document(path, family=TTT_MOSHI)

@@ -12,8 +12,8 @@ import tttcfg
 from tests.builders import document_file, trained, write_json
 from tttcfg.errors import InputError
 from tttcfg.family import extension as extensions
-from tttcfg.family.extension import Extension, carried_in
-from tttcfg.verification.tags import mark_of
+from tttcfg.family.extension import Extension, passed_through_in
+from tttcfg.verification.tags import tag_of
 
 UNKNOWN = '{"schema_version":  3,\n  "text": "h\\u00e9",   "rate": 1.50, "big": [1E3, {"a": null}]}'
 
@@ -100,8 +100,8 @@ def test_its_decisive_settings_are_bound_to_the_weights(tmp_path: Path) -> None:
     from numpy import zeros
 
     effective = tttcfg.resolve(overrides=["extensions.noise.dropout=0.5", "ttt.enable=false"])
-    mark = tttcfg.mark_for(effective)
-    assert list((mark_of(mark) or {})["extensions"]) == ["noise"]
+    mark = tttcfg.tag_for(effective)
+    assert list((tag_of(mark) or {})["extensions"]) == ["noise"]
     tensors = {"transformer.layers.0.norm1.alpha": zeros((1, 1, 8), "float32")}
     safetensors.numpy.save_file(tensors, tmp_path / "consolidated.safetensors", mark)
     tttcfg.save_document(tmp_path, effective)
@@ -186,7 +186,7 @@ def test_one_that_is_not_installed_is_told_and_carried_to_the_byte(tmp_path: Pat
     assert UNKNOWN.encode() in saved.read_bytes()
     once = tttcfg.save_document(tmp_path / "once.json", tttcfg.load_document(saved)).read_bytes()
     assert once == saved.read_bytes()
-    assert carried_in(once.decode())["unread"] == UNKNOWN.encode()
+    assert passed_through_in(once.decode())["unread"] == UNKNOWN.encode()
 
 
 def test_strictly_one_that_is_not_installed_is_refused(tmp_path: Path) -> None:

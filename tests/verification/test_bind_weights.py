@@ -31,7 +31,7 @@ from tttcfg import ContradictionError, InputError, WriteError
 from tttcfg.safetensors.header import read_header
 from tttcfg.safetensors.metadata import rewrite
 from tttcfg.verification import bind as binding_module
-from tttcfg.verification.tags import KEY, mark_of
+from tttcfg.verification.tags import TAG_KEY, tag_of
 
 # Binding
 
@@ -46,7 +46,7 @@ def test_binding_makes_weights_and_document_name_each_other(into: str, tmp_path:
     document, header = tttcfg.load_document(sidecar(weights)), read_header(weights)
     assert document.provenance["weights"] == [{"file": weights.name, "header": header.digest}]
     assert header.metadata["format"] == "pt"
-    assert json.loads(header.metadata[KEY]) == {"digest": tttcfg.resolve(tmp_path).digest, "schema_version": 7}
+    assert json.loads(header.metadata[TAG_KEY]) == {"digest": tttcfg.resolve(tmp_path).digest, "schema_version": 7}
     assert weights.read_bytes()[header.data_start :] == DATA
     assert sorted(os.listdir(weights.parent)) == ["config.json", weights.name, "training_config.json"]
 
@@ -246,7 +246,7 @@ def test_an_override_contradicts_no_binding(tmp_path: Path) -> None:
 
 def test_a_mark_of_a_newer_version_is_no_verdict(tmp_path: Path) -> None:
     mark = {"digest": "sha256:x", "schema_version": 8, "training": {"new": 1}}
-    weights = made(tmp_path, metadata={KEY: json.dumps(mark)})
+    weights = made(tmp_path, metadata={TAG_KEY: json.dumps(mark)})
     found = tttcfg.inspect_weights(tmp_path)
     assert found.binding == "unbound"
     assert "pip install --upgrade tttcfg" in found.binding_reason
@@ -263,7 +263,7 @@ def refuses_to_replace(weights: Path) -> None:
 
 
 def test_beside_a_mark_of_a_newer_version_no_document_is_written(tmp_path: Path) -> None:
-    weights = made(tmp_path, metadata={KEY: json.dumps({"digest": "sha256:x", "schema_version": 8})})
+    weights = made(tmp_path, metadata={TAG_KEY: json.dumps({"digest": "sha256:x", "schema_version": 8})})
     document = tttcfg.load_document(sidecar(weights))
     sidecar(weights).unlink()
     with pytest.raises(InputError, match="pip install --upgrade tttcfg"):
@@ -275,7 +275,7 @@ def test_beside_a_mark_of_a_newer_version_no_document_is_written(tmp_path: Path)
 
 @pytest.mark.parametrize("version", range(7))
 def test_a_mark_of_a_version_that_bound_nothing_is_no_verdict(version: int, tmp_path: Path) -> None:
-    weights = made(tmp_path, metadata={KEY: json.dumps({"digest": "sha256:x", "schema_version": version})})
+    weights = made(tmp_path, metadata={TAG_KEY: json.dumps({"digest": "sha256:x", "schema_version": version})})
     assert state(tmp_path) == "unbound"
     refuses_to_replace(weights)
 
@@ -288,8 +288,8 @@ def test_a_mark_of_a_version_that_bound_nothing_is_no_verdict(version: int, tmp_
     ids=str,
 )
 def test_a_mark_that_cannot_be_read_binds_nothing(text: str, tmp_path: Path) -> None:
-    weights = made(tmp_path, metadata={KEY: text})
-    assert "a mark that cannot be read" in tttcfg.inspect_weights(tmp_path).binding_reason
+    weights = made(tmp_path, metadata={TAG_KEY: text})
+    assert "a binding tag that cannot be read" in tttcfg.inspect_weights(tmp_path).binding_reason
     refuses_to_replace(weights)
 
 
@@ -357,7 +357,7 @@ def test_what_is_broken_off_is_never_a_contradiction_and_binding_again_repairs_i
     assert tttcfg.bind(tmp_path).state == "bound"
     assert "replaces" not in tttcfg.load_document(sidecar(weights)).provenance["weights"][0]
     assert state(tmp_path) == "bound"
-    assert ("training" in (mark_of(read_header(weights).metadata) or {})) is embed
+    assert ("training" in (tag_of(read_header(weights).metadata) or {})) is embed
 
 
 def test_sharded_weights_that_are_half_marked_are_unbound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,4 +379,4 @@ def test_sharded_weights_that_are_half_marked_are_unbound(tmp_path: Path, monkey
                 tttcfg.bind(tmp_path, new)
         assert state(tmp_path) == "unbound"
     assert tttcfg.bind(tmp_path).state == "bound"
-    assert all("training" in (mark_of(read_header(path).metadata) or {}) for path in folder.glob("*.safetensors"))
+    assert all("training" in (tag_of(read_header(path).metadata) or {}) for path in folder.glob("*.safetensors"))

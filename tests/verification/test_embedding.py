@@ -16,7 +16,7 @@ from tests.cli.process import run
 from tests.verification.bound import MODEL, TRAINED, changed, contradicted, filled, made, put, sidecar, state
 from tttcfg import ContradictionError, InputError
 from tttcfg.ttt_moshi.family import TTT_MOSHI
-from tttcfg.verification.tags import KEY, mark_for
+from tttcfg.verification.tags import TAG_KEY, tag_for
 
 
 def test_weights_alone_resolve_to_what_they_were_bound_to(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_no_secret_gets_into_the_weights(tmp_path: Path) -> None:
 def test_the_embedded_configuration_holds_no_time(tmp_path: Path) -> None:
     document = tttcfg.load_document(sidecar(made(tmp_path)))
     later = replace(document, provenance={**document.provenance, "written_at": "2031-01-01T00:00:00Z"})
-    assert mark_for(document, embed=True) == mark_for(later, embed=True)
+    assert tag_for(document, embed=True) == tag_for(later, embed=True)
 
 
 @pytest.mark.parametrize("values", [{"seed": 7}, {"run_dir": "elsewhere"}, {"optim.betas": [0.5, 0.25]}])
@@ -92,23 +92,23 @@ def test_many_departures_are_counted(tmp_path: Path) -> None:
 def test_an_embedded_configuration_that_cannot_be_read_is_an_error(training: Any, tmp_path: Path) -> None:
     weights = made(tmp_path)
     document = tttcfg.load_document(sidecar(weights))
-    mark = {**json.loads(mark_for(document)[KEY]), "training": training}
-    filled(weights, {KEY: json.dumps(mark)})
+    mark = {**json.loads(tag_for(document)[TAG_KEY]), "training": training}
+    filled(weights, {TAG_KEY: json.dumps(mark)})
     assert "the configuration that" in contradicted(tmp_path).message
 
 
 def test_an_edited_embedded_configuration_contradicts_its_own_digest(tmp_path: Path) -> None:
     weights = made(tmp_path)
-    mark = json.loads(mark_for(tttcfg.load_document(sidecar(weights)), embed=True)[KEY])
+    mark = json.loads(tag_for(tttcfg.load_document(sidecar(weights)), embed=True)[TAG_KEY])
     mark["training"]["ttt"]["base_lr"] = 0.125
-    filled(weights, {KEY: json.dumps(mark)})
+    filled(weights, {TAG_KEY: json.dumps(mark)})
     sidecar(weights).unlink()
     assert "was saved with another configuration" in contradicted(tmp_path).message
 
 
 def test_a_newer_embedded_configuration_says_what_to_install(tmp_path: Path) -> None:
     mark = {"digest": "sha256:x", "schema_version": 8, "training": {"new": 1}}
-    sidecar(made(tmp_path, metadata={KEY: json.dumps(mark)})).unlink()
+    sidecar(made(tmp_path, metadata={TAG_KEY: json.dumps(mark)})).unlink()
     with pytest.raises(InputError, match="pip install --upgrade tttcfg"):
         tttcfg.resolve(tmp_path)
 
@@ -117,7 +117,7 @@ def test_a_configuration_too_long_to_be_embedded_is_refused(tmp_path: Path) -> N
     document = tttcfg.load_document(sidecar(made(tmp_path)))
     long = replace(document, provenance={"note": "x" * (1 << 20)})
     with pytest.raises(InputError, match="in the weights' metadata"):
-        mark_for(long, embed=True)
+        tag_for(long, embed=True)
 
 
 # What would be lost
@@ -139,7 +139,7 @@ def test_an_embedded_configuration_that_loses_its_place_is_kept_beside(embed: bo
 @pytest.mark.parametrize("training", [{"new": 1}, {"run_dir": "\ud800"}])
 def test_an_embedded_configuration_that_cannot_be_read_is_kept_as_it_is(training: Any, tmp_path: Path) -> None:
     mark = {"digest": "sha256:x", "schema_version": 8, "training": training}
-    weights = made(tmp_path, metadata={KEY: json.dumps(mark)})
+    weights = made(tmp_path, metadata={TAG_KEY: json.dumps(mark)})
     assert tttcfg.bind(weights, tttcfg.load_document(sidecar(weights))).state == "bound"
     [kept] = weights.parent.glob("training_config.json.embedded-*.bak")
     tree = json.loads(kept.read_bytes())
@@ -168,8 +168,8 @@ def test_what_a_document_holds_as_well_is_not_kept_twice(tmp_path: Path) -> None
 )
 def test_an_embedded_configuration_that_no_file_could_hold_is_refused(change: Any, tmp_path: Path) -> None:
     document = tttcfg.load_document(sidecar(made(tmp_path)))
-    mark = {**json.loads(mark_for(document, embed=True)[KEY]), **change}
-    weights = filled(tmp_path / "alone" / "model.safetensors", {KEY: json.dumps(mark)})
+    mark = {**json.loads(tag_for(document, embed=True)[TAG_KEY]), **change}
+    weights = filled(tmp_path / "alone" / "model.safetensors", {TAG_KEY: json.dumps(mark)})
     done = run("resolve", "--checkpoint", weights, "--output", "json")
     assert done.code == 2
     assert f"{weights} (embedded)" in done.err
@@ -182,7 +182,7 @@ def test_a_trainer_can_bind_while_it_saves(embed: bool, tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, model=MODEL)
     training = tttcfg.resolve(overrides=TRAINED).training
     document = tttcfg.Document(training, TTT_MOSHI, TTT_MOSHI.head)
-    filled(folder / "consolidated" / "consolidated.safetensors", mark_for(document, embed=embed))
+    filled(folder / "consolidated" / "consolidated.safetensors", tag_for(document, embed=embed))
     tttcfg.save_document(document_file(folder), training)
     assert state(tmp_path) == "bound"
     write_json(document_file(folder), old_document(6, {"ttt.enable": True, "ttt.layers": "1,2"}))

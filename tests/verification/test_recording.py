@@ -17,7 +17,7 @@ from tests.safetensors.files import weights_file
 from tests.verification.bound import MODEL, TENSORS, TRAINED, changed, contradicted, filled, made, put, sidecar, state
 from tttcfg import ContradictionError, InputError
 from tttcfg.safetensors.header import read_header
-from tttcfg.verification.tags import EMBEDDED, mark_of
+from tttcfg.verification.tags import EMBEDDED, tag_of
 
 OTHER = {**TENSORS, "text_emb.weight": ("BF16", [60, MODEL["dim"]])}
 """Tensors that fit the same configuration and are not the same."""
@@ -77,9 +77,9 @@ def test_what_is_made_of_a_document_says_nothing_of_its_weights(name: str, first
     document, here = tttcfg.load_document(sidecar(there)), tmp_path / "here" / name
     here.parent.mkdir()
     if first == "weights":
-        weights_file(here, OTHER, tttcfg.mark_for(document))
+        weights_file(here, OTHER, tttcfg.tag_for(document))
     tttcfg.save_document(here.parent, document)
-    weights_file(here, OTHER, tttcfg.mark_for(document) if first == "weights" else None)
+    weights_file(here, OTHER, tttcfg.tag_for(document) if first == "weights" else None)
     assert tttcfg.load_document(sidecar(here)).provenance.get("weights", []) == [record(here)] * (first == "weights")
     assert tttcfg.bind(here).state == "bound"
     assert records(here) == [record(here)]
@@ -161,7 +161,7 @@ def saved(request: pytest.FixtureRequest) -> Save:
     def save(folder: Path, configuration: Any, *, embed: bool = False) -> Path:
         tensors = {name: library.zeros(tuple(shape), dtype=library.float32) for name, (_, shape) in TENSORS.items()}
         path = folder / "consolidated.safetensors"
-        save_file(tensors, path, metadata=tttcfg.mark_for(configuration, embed=embed))
+        save_file(tensors, path, metadata=tttcfg.tag_for(configuration, embed=embed))
         tttcfg.canonicalize_header(path)
         tttcfg.save_document(folder, configuration)
         return path
@@ -188,7 +188,7 @@ def test_a_trainer_binds_what_it_saves_in_three_lines(
     assert records(weights) == [record(weights)]
     metadata = read_header(weights).metadata
     assert metadata["format"] == "pt"
-    assert (EMBEDDED in (mark_of(metadata) or {})) is embed
+    assert (EMBEDDED in (tag_of(metadata) or {})) is embed
 
 
 def test_the_saved_bytes_do_not_change_from_save_to_save(
@@ -292,4 +292,4 @@ def test_broken_weights_do_not_keep_a_document_from_being_saved(tmp_path: Path) 
 
 def test_what_is_no_configuration_makes_no_mark() -> None:
     with pytest.raises(InputError, match="is a NoneType, not a TrainingArgs"):
-        tttcfg.mark_for(None)
+        tttcfg.tag_for(None)

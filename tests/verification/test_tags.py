@@ -23,7 +23,7 @@ from tttcfg.schema.fragments import integer, number, text
 from tttcfg.testing import frozen_schema
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.verification.bindings import binding_of
-from tttcfg.verification.tags import KEY, digest_as, digest_of_tree, mark_for
+from tttcfg.verification.tags import TAG_KEY, digest_as, digest_of_tree, tag_for
 
 COMPUTATION: dict[str, Any] = {"role": Role.COMPUTATION, "unit": "1", "description": "What weights compute."}
 
@@ -115,7 +115,7 @@ def header(metadata: dict[str, str]) -> Header:
 
 def bound_before(before: Family, values: dict[str, Any]) -> tuple[Document, Header]:
     document = document_of({"schema_version": 0, **values}, before, "training_config.json")
-    return document, header(mark_for(document))
+    return document, header(tag_for(document))
 
 
 @given(complete_documents(TTT_MOSHI.head))
@@ -157,7 +157,7 @@ def test_another_configuration_contradicts_an_older_mark(
 def test_an_older_embedded_configuration_is_upgraded_and_compared(families: tuple[Family, Family]) -> None:
     before, after = families
     old, _ = bound_before(before, {"rate": 0.25})
-    carrying = header(mark_for(old, embed=True))
+    carrying = header(tag_for(old, embed=True))
     document = document_of(document_tree(old), after, "training_config.json")
     assert binding_of(carrying, document, after).state == "bound"
     other = document_of({**document_tree(old), "seed": 5}, after, "training_config.json")
@@ -167,7 +167,7 @@ def test_an_older_embedded_configuration_is_upgraded_and_compared(families: tupl
 def test_a_mark_without_roles_to_compare_is_no_verdict(families: tuple[Family, Family]) -> None:
     after = families[1]
     document = document_of({"schema_version": 1}, after, "training_config.json")
-    mark = {KEY: json.dumps({"digest": "sha256:x", "schema_version": 2})}
+    mark = {TAG_KEY: json.dumps({"digest": "sha256:x", "schema_version": 2})}
     assert binding_of(header(mark), document, after).state == "unbound"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from tttcfg.cli.terminal import fail, say
+from tttcfg.cli.terminal import fail, print_out
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.resolving.families import family_in
 from tttcfg.version import __version__
@@ -106,7 +106,7 @@ def _group(name: str, module: ModuleType) -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        say(f"tttcfg {__version__}")
+        print_out(f"tttcfg {__version__}")
         raise typer.Exit
 
 

@@ -11,7 +11,7 @@ import typer
 from tttcfg.api import diff as diff_api
 from tttcfg.api import load_document, resolve
 from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, effective_of, ink, say, say_json, tell
+from tttcfg.cli.terminal import Output, effective_of, ink, print_err, print_json, print_out
 from tttcfg.documents.checkpoint import find_checkpoint, weight_names
 from tttcfg.documents.document import DOCUMENT_NAME, Document
 from tttcfg.documents.effective import Effective
@@ -50,17 +50,17 @@ def diff(
     chosen, configurations = chosen_family(family), []
     for letter, (path, overrides) in zip("AB", _split(sides), strict=True):
         configuration, how = _configuration(path, overrides, chosen)
-        tell(f"{letter}: {printable(how)}")
-        for name in configuration.carried:
-            tell(f"{letter}: not compared: the extension {printable(name)}, which is not installed")
+        print_err(f"{letter}: {printable(how)}")
+        for name in configuration.passed_through:
+            print_err(f"{letter}: not compared: the extension {printable(name)}, which is not installed")
         configurations.append(configuration)
     found = diff_api(*configurations, family=chosen)
     if output is Output.json:
-        say_json([{**one._asdict(), "role": one.role.value} for one in found])
+        print_json([{**one._asdict(), "role": one.role.value} for one in found])
     elif found:
-        say(render.differences_text(found, ink(sys.stdout)))
+        print_out(render.differences_text(found, ink(sys.stdout)))
     else:
-        tell("no difference")
+        print_err("no difference")
     raise typer.Exit(1 if found else 0)
 
 
@@ -84,11 +84,11 @@ def _configuration(path: str, overrides: list[str], family: Family) -> tuple[Doc
     if not path or os.path.isdir(path) or path.endswith(_OF_CHECKPOINTS):
         found = find_checkpoint(path, weight_names(family))
         for problem in found.passed_over:
-            tell(f"warning: {printable(str(problem))}")
+            print_err(f"warning: {printable(str(problem))}")
         if found.document is None:
             effective = _resolved(None, overrides, family, path)
-            carried = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
-            how = "as its weights carry it" if carried else "what its weights say completed with defaults"
+            embedded = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
+            how = "as embedded in its weights" if embedded else "from its weights, completed with defaults"
             return effective, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
         return _saved(load_document(found.document, family=family), overrides, f"checkpoint {found.folder}")
     if os.path.basename(path) == DOCUMENT_NAME:

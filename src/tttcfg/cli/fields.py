@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, say, say_json
+from tttcfg.cli.terminal import Output, ink, print_json, print_out
 from tttcfg.errors import InputError, Problem, nearest_key
 from tttcfg.family.extension import all_fields, extensions_of, path_of
 from tttcfg.family.family import Family
@@ -39,7 +39,7 @@ def fields(
     fields = all_fields(chosen)
     names = _names(key, chosen, fields)
     if output is Output.json:
-        say_json(
+        print_json(
             [
                 {
                     "key": name,
@@ -53,7 +53,7 @@ def fields(
             ]
         )
     elif len(names) == 1 and key is not None:
-        say(render.field_text(fields[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
+        print_out(render.field_text(fields[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
     else:
         rows = [
             (
@@ -65,7 +65,7 @@ def fields(
             )
             for name in names
         ]
-        say(render.table([("KEY", "ROLE", "UNIT", "DEFAULT", "WHAT IT IS"), *rows], ink(sys.stdout), ("cyan",)))
+        print_out(render.table([("KEY", "ROLE", "UNIT", "DEFAULT", "WHAT IT IS"), *rows], ink(sys.stdout), ("cyan",)))
 
 
 def _history(family: Family, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, say, say_json
+from tttcfg.cli.terminal import Output, ink, print_json, print_out
 from tttcfg.report.history import versions
 from tttcfg.resolving.families import chosen_family
 
@@ -32,12 +32,12 @@ def history(
     if not found:
         raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {chosen.head}")
     if output is Output.json:
-        say_json(found)
+        print_json(found)
         return
     colours = ink(sys.stdout)
     for one in found:
-        say(colours("bold", f"version {one['version']}") + f"  {one['date']}  {one['summary']}")
-        say(f"    {one['evidence']}")
+        print_out(colours("bold", f"version {one['version']}") + f"  {one['date']}  {one['summary']}")
+        print_out(f"    {one['evidence']}")
         shown = one["operations"] if version is not None or one["version"] else []
         for operation in shown:
-            say(f"    - {operation['line']}")
+            print_out(f"    - {operation['line']}")

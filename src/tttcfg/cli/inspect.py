@@ -7,7 +7,7 @@ import typer
 
 from tttcfg.api import adopt_resolved, resolved_without_demands, verified
 from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
-from tttcfg.cli.terminal import Output, answer, effective_of, ink, tell
+from tttcfg.cli.terminal import Output, answer, effective_of, ink, print_err
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.report import render
 from tttcfg.resolving.families import chosen_family
@@ -48,5 +48,5 @@ def inspect(
     text = render.inspection_text(verification, chosen, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
     if written is not None:
-        tell(f"wrote {written}")
+        print_err(f"wrote {written}")
     raise typer.Exit(code)

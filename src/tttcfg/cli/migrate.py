@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tttcfg.cli.options import FAMILY, STRICT_EXTENSIONS
-from tttcfg.cli.terminal import Output, ink, json_text, say, tell
+from tttcfg.cli.terminal import Output, ink, json_text, print_err, print_out
 from tttcfg.errors import InputError, Problem, printable
 from tttcfg.fleet.migrate import Outcome, Task, migrate_many
 from tttcfg.fleet.plan import as_json, digest
@@ -98,7 +98,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
         if outcome.status == "failed":
-            tell(f"{ink(sys.stderr)('red', 'failed')} " + printable(outcome.problem).replace("\n", "\n       "))
+            print_err(f"{ink(sys.stderr)('red', 'failed')} " + printable(outcome.problem).replace("\n", "\n       "))
             continue
         if outcome.status == "current":
             continue
@@ -106,7 +106,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
         steps[step] = steps.get(step, 0) + 1
         _show(outcome, task, shown)
     if counts:
-        say(_summary(counts, steps, task))
+        print_out(_summary(counts, steps, task))
     return counts
 
 
@@ -119,10 +119,10 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
     by = f" (no number; decided by {', '.join(outcome.decided_by[:3])})" if outcome.decided_by else ""
     verb = "migrated" if outcome.status == "migrated" else "would go"
     line = f"{colours('bold', printable(outcome.path))}: {verb} {_step(outcome.version, outcome.to)}{by}"
-    if outcome.carried:
-        line += f", with extensions that are not installed as they are: {printable(', '.join(outcome.carried))}"
+    if outcome.passed_through:
+        line += f", with extensions that are not installed as they are: {printable(', '.join(outcome.passed_through))}"
     if task.write and not outcome.changes:
-        say(line)
+        print_out(line)
         return
     key = digest(outcome.changes)
     like = shown.pop(key, None)
@@ -130,9 +130,9 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
     if len(shown) > REMEMBERED:
         del shown[next(iter(shown))]
     if like is None:
-        say(f"{line}\n{plan_text(outcome.changes, colours) or '  (no field changes)'}")
+        print_out(f"{line}\n{plan_text(outcome.changes, colours) or '  (no field changes)'}")
     else:
-        say(f"{line}; same {'losses' if task.write else 'changes'} as {printable(like)}")
+        print_out(f"{line}; same {'losses' if task.write else 'changes'} as {printable(like)}")
 
 
 def _step(version: int | None, to: int | None) -> str:
@@ -155,8 +155,8 @@ def _report_json(outcomes: Iterable[Outcome]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for outcome in outcomes:
         file = {**outcome._asdict(), "changes": [as_json(change) for change in outcome.changes]}
-        say(("," if counts else '{"files": [') + json_text(file, indent=None))
+        print_out(("," if counts else '{"files": [') + json_text(file, indent=None))
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     if counts:
-        say('], "summary": ' + json_text(counts, indent=None) + "}")
+        print_out('], "summary": ' + json_text(counts, indent=None) + "}")
     return counts

@@ -11,7 +11,7 @@ import typer
 from tttcfg.api import placed
 from tttcfg.api import resolve as resolve_api
 from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
-from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, say, say_json, tell
+from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, print_err, print_json, print_out
 from tttcfg.documents.effective import Effective
 from tttcfg.documents.save import document_bytes
 from tttcfg.errors import ContradictionError, InputError, Problem
@@ -124,19 +124,19 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     colours = ink(sys.stdout)
     findings: Sequence[Problem] = effective.findings
     if output is Output.json:
-        say_json(render.effective_json(effective, family))
+        print_json(render.effective_json(effective, family))
         return
     if explain is None and effective.is_contradicted:
         pass  # there is no configuration to use
     elif explain is None:
-        say(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
+        print_out(render.effective_yaml(effective, header, ascii_only=ascii_only(sys.stdout)))
     elif explain == "*":
-        say(render.origins_table(effective.shown_origins, colours))
+        print_out(render.origins_table(effective.shown_origins, colours))
     else:
         names = fields_named(effective, explain)
-        say(explanation(effective, names, colours))
+        print_out(explanation(effective, names, colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
-    tell(render.findings_text(findings, ink(sys.stderr)))
+    print_err(render.findings_text(findings, ink(sys.stderr)))
 
 
 def _file_bytes(effective: Effective, family: Family, path: Path, header: list[str]) -> bytes:

@@ -13,7 +13,7 @@ import typer
 
 from tttcfg.cli.asking import asked
 from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, say, say_json, tell
+from tttcfg.cli.terminal import Output, ink, print_err, print_json, print_out
 from tttcfg.errors import InputError, Problem, printable
 from tttcfg.family.json_schema import model_schema
 from tttcfg.report.schema_changes import change_json, changes_text
@@ -62,9 +62,9 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.
     problems = find_faults(sources.family, sources.golden, sources.options)
     _report(problems, output)
     if note := unrecorded(sources):
-        tell(printable(note))
+        print_err(printable(note))
     if not problems and output is Output.text:
-        tell(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
+        print_err(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -91,11 +91,11 @@ def diff(
     sources = _sources(family)
     found = _differences(sources, versions or [])
     if output is Output.json:
-        say_json({"compatibility": compatibility(found), "changes": [change_json(one) for one in found]})
+        print_json({"compatibility": compatibility(found), "changes": [change_json(one) for one in found]})
     elif found:
-        say(changes_text(found, ink(sys.stdout)))
+        print_out(changes_text(found, ink(sys.stdout)))
     else:
-        tell("no difference")
+        print_err("no difference")
     raise typer.Exit(1 if found else 0)
 
 
@@ -161,9 +161,9 @@ def new(
         _exit_with_missing(sources, draft, answers, words)
     written = files_of(sources, draft, changelog)
     for path in write_together(written.files):
-        say(shown(path))
+        print_out(shown(path))
     for note in written.notes:
-        tell(printable(note))
+        print_err(printable(note))
 
 
 def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
@@ -184,7 +184,7 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output
     if output is Output.text:
         below = f", and every one from {done.before + 1}," if done.before + 1 < done.version else ""
         state = "already" if done.before == done.version else "now"
-        tell(f"version {done.version} of {sources.family.name}{below} is {state} released")
+        print_err(f"version {done.version} of {sources.family.name}{below} is {state} released")
 
 
 def _sources(given: str | None, golden: Path | None = None) -> Sources:
@@ -209,14 +209,14 @@ def _sources_here(name: str | None, golden: Path | None) -> Sources:
 
 def _report(problems: list[Problem], output: Output) -> None:
     if output is Output.json:
-        say_json([one.as_json() for one in problems])
+        print_json([one.as_json() for one in problems])
         return
     colours = ink(sys.stdout)
     for one in problems:
-        say(f"{colours('red', printable(str(one.place)))}: {printable(one.message)}")
-        say(f"    {printable(one.advice)}")
+        print_out(f"{colours('red', printable(str(one.place)))}: {printable(one.message)}")
+        print_out(f"    {printable(one.advice)}")
     if problems:
-        tell(f"{len(problems)} to mend")
+        print_err(f"{len(problems)} to mend")
 
 
 def _differences(sources: Sources, versions: list[int]) -> list[Change]:
@@ -246,9 +246,9 @@ def _differences(sources: Sources, versions: list[int]) -> list[Change]:
 def _exit_with_missing(sources: Sources, draft: Draft, answers: Answers, words: list[str]) -> None:
     """Print the missing statements, and the command that gives them."""
     for one in draft.missing:
-        tell(printable(f"{one.key}: {one.message}"))
+        print_err(printable(f"{one.key}: {one.message}"))
     again = without_refused(answers, draft.missing)
     lines = [" ".join(words), *spelled(again), *dict.fromkeys(one.advice for one in draft.missing if one.advice)]
-    tell("nothing is written; give them like this:")
-    tell(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
+    print_err("nothing is written; give them like this:")
+    print_err(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
     raise typer.Exit(2)

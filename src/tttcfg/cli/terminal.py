@@ -26,12 +26,12 @@ def ink(stream: TextIO) -> Ink:
     return Ink(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
-def say(text: str) -> None:
+def print_out(text: str) -> None:
     """Write lines to standard output; what its encoding does not have is escaped."""
     _write(sys.stdout, text if text.endswith("\n") else f"{text}\n")
 
 
-def tell(text: str) -> None:
+def print_err(text: str) -> None:
     """Write lines to standard error."""
     if text:
         _write(sys.stderr, text if text.endswith("\n") else f"{text}\n")
@@ -48,9 +48,9 @@ def _write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Write one JSON value to standard output."""
-    say(json_text(value, indent=2))
+    print_out(json_text(value, indent=2))
 
 
 def json_text(value: Any, indent: int | None) -> str:
@@ -69,7 +69,7 @@ def _escape(character: str) -> str:
 
 def fail(error: TttcfgError) -> NoReturn:
     """Print what is wrong to standard error and exit with the error's code."""
-    tell(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
+    print_err(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
     sys.exit(error.exit_code)
 
 
@@ -83,8 +83,8 @@ def effective_of(error: ContradictionError) -> Effective:
 def answer(effective: Effective, output: Output, value: Any, text: str) -> None:
     """Print a command's result in the form that was asked for: `value` as JSON, or `text` and the findings."""
     if output is Output.json:
-        say_json(value)
+        print_json(value)
         return
-    say(text)
+    print_out(text)
     shown = [one for one in effective.findings if one.severity != "info" or one.code in ("restored", "dialect")]
-    tell(findings_text(shown, ink(sys.stderr)))
+    print_err(findings_text(shown, ink(sys.stderr)))

@@ -43,7 +43,7 @@ def document_from(configuration: Any, family: Family) -> Document:
             own.head,
             provenance=effective.provenance,
             parts=effective.parts,
-            carried=effective.carried,
+            passed_through=effective.passed_through,
         )
     if isinstance(configuration, Section) and (own_family := family_rooted_in(type(configuration))) is not None:
         return Document(configuration, own_family, own_family.head)

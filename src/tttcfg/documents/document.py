@@ -18,11 +18,11 @@ from tttcfg.documents.upgrade import Upgraded, upgrade, upgraded_to_head
 from tttcfg.errors import InputError, Place
 from tttcfg.family.extension import KEY as EXTENSIONS
 from tttcfg.family.extension import (
-    Carried,
     Extension,
-    carried_from,
-    carried_in,
+    PassedThrough,
     extensions_of,
+    passed_through_from,
+    passed_through_in,
     path_of,
     sections_in,
     within,
@@ -62,7 +62,7 @@ class Document(Generic[Model]):
         provenance: The reserved key as found; empty for documents without one.
         path: The file it was read from, if any.
         parts: The sections that it has of extensions which are installed, each a document by itself.
-        carried: The sections of those that are not, as they stand in the file.
+        passed_through: The sections of those that are not, as they are in the file.
     """
 
     source: Any
@@ -74,7 +74,7 @@ class Document(Generic[Model]):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
     parts: Mapping[str, Document] = field(default_factory=dict)
-    carried: Mapping[str, Carried] = field(default_factory=dict)
+    passed_through: Mapping[str, PassedThrough] = field(default_factory=dict)
 
     @property
     def is_current(self) -> bool:
@@ -175,7 +175,7 @@ def parse_document(data: bytes, family: Family, path: str = "document", leaving_
     text = decode(data, path)
     try:
         tree = read_json(text, path)
-        texts = carried_in(text)
+        texts = passed_through_in(text)
     except InputError as error:
         if not leaving_out or any(problem.key not in leaving_out for problem in error.problems):
             raise
@@ -273,7 +273,7 @@ def document_of(
     family: Family,
     path: str = "document",
     tree: SourceTree | None = None,
-    texts: Mapping[str, Carried] | None = None,
+    texts: Mapping[str, PassedThrough] | None = None,
     leaving_out: Collection[str] = (),
 ) -> Document:
     """Upgrade and validate a document given as plain values; `tree` knows their places.
@@ -286,19 +286,19 @@ def document_of(
     sections = sections_in(values, tree)
     installed = extensions_of(family) if sections else {}
     parts: dict[str, Document] = {}
-    carried: dict[str, Carried] = {}
+    passed_through: dict[str, PassedThrough] = {}
     for name, section in sections.items():
         if name in installed:
             below = [one.removeprefix(path_of(name)) for one in leaving_out if one.startswith(path_of(name))]
             parts[name] = within(name, document_of, section.values, installed[name], path, section, None, below)
         else:
-            carried[name] = texts[name] if texts is not None else carried_from(section.values)
+            passed_through[name] = texts[name] if texts is not None else passed_through_from(section.values)
     upgraded = upgrade(values, family, path, tree)
     for name in family.fields.keys() & set(leaving_out):
         _leave_out(upgraded.values, split(name))
         upgraded.assumed[name] = UNSET
     core = _read(upgraded, family, path, tree, values.get("provenance") or {})
-    return replace(core, parts=parts, carried=carried) if sections else core
+    return replace(core, parts=parts, passed_through=passed_through) if sections else core
 
 
 def _leave_out(values: Tree, path: Path) -> None:

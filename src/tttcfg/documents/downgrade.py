@@ -236,7 +236,7 @@ def _provenance(document: Document, provenance: Tree, target: int) -> Tree:
 
 def _lost_extensions(document: Document, target: int) -> dict[str, str]:
     """Return why sections of extensions do not go with a document to an older version."""
-    named = {path_of(name)[:-1]: document.parts.get(name) for name in (*document.parts, *document.carried)}
+    named = {path_of(name)[:-1]: document.parts.get(name) for name in (*document.parts, *document.passed_through)}
     if named and not is_numbered(document.family, target):
         return dict.fromkeys(named, f"version {target} has no extensions")
     needs = {key: part.family.needs for key, part in named.items() if part and isinstance(part.family, Extension)}

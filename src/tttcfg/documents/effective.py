@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from tttcfg.documents.document import Document
 from tttcfg.errors import SEVERITIES, InputError, Place, Problem, printable
-from tttcfg.family.extension import Carried
+from tttcfg.family.extension import PassedThrough
 from tttcfg.family.family import Family, Layers, Model, family_of
 from tttcfg.schema.fields import Role, Section, plain
 
@@ -142,7 +142,7 @@ class Effective(Generic[Model, Layers]):
         provenance: What saving the result records of where it comes from.
         verification: What the checkpoint's tensors say of it; None where there are none.
         parts: The configuration of every extension by name, as a document by itself.
-        carried: The sections of extensions that are not installed, as the checkpoint's document has them.
+        passed_through: The sections of extensions that are not installed, as the checkpoint's document has them.
     """
 
     training: Model
@@ -153,7 +153,7 @@ class Effective(Generic[Model, Layers]):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     verification: Verification | None = field(default=None, compare=False)
     parts: Mapping[str, Document] = field(default_factory=dict)
-    carried: Mapping[str, Carried] = field(default_factory=dict)
+    passed_through: Mapping[str, PassedThrough] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shown = [f"    {_clipped(one.labelled())}" for one in self.findings[:_SHOWN]]

@@ -17,7 +17,7 @@ from tttcfg.documents.checkpoint import WEIGHT_NAMES
 from tttcfg.documents.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, parse_document
 from tttcfg.errors import InputError, Place, Problem, WriteError
 from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Carried
+from tttcfg.family.extension import PassedThrough
 from tttcfg.files.storage import write_atomically
 from tttcfg.migration.record import Record
 from tttcfg.schema.paths import Tree
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # what only a checkpoint with weights needs
 WEIGHTS = "weights"
 """The key of a document's provenance that says which weights it belongs to: a list with a record of each file."""
 SAVE = "save"
-"""The key of a record with what tells its save from every other, where the weights cannot carry a mark."""
+"""The key of a record with what identifies its save, where no tag can be written into the weights."""
 _OWN = ("written_by", "written_at", WEIGHTS)
 """What is true of one file and not of what is made of it."""
 ABSENT = "the document lacked them; these are its version's defaults"
@@ -55,7 +55,7 @@ def document_tree(document: Document) -> Tree:
 
 def sections_of(document: Document) -> Tree:
     """Return the sections of all extensions by name, as they are saved."""
-    sections: Tree = dict(document.carried)
+    sections: Tree = dict(document.passed_through)
     for name, part in document.parts.items():
         body = part.training.model_dump(mode="json")
         origin = provenance_of(part)
@@ -92,17 +92,17 @@ def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
     return kept
 
 
-def carried(
+def result_provenance(
     document: Document | None, training: Any, unconfirmed: Mapping[str, Any], reason: str, files: Mapping[str, Document]
 ) -> Tree:
     """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
 
     Args:
-        document: What the checkpoint carried; what was decided otherwise since is left out.
+        document: The checkpoint's; what was decided otherwise since is left out.
         unconfirmed: Values that cannot be confirmed, with the `reason`.
         files: The fields whose value is that of a configuration file which is a whole document, each with it.
     """
-    provenance = _carried_from(document, training) if document is not None else {}
+    provenance = _provenance_of_document(document, training) if document is not None else {}
     if document is None and unconfirmed:
         provenance["doubted"] = {reason: dict(unconfirmed)}
     for name, file in files.items():
@@ -115,7 +115,7 @@ def carried(
     return provenance
 
 
-def _carried_from(document: Document, training: Any) -> Tree:
+def _provenance_of_document(document: Document, training: Any) -> Tree:
     whole = {**document.provenance, **_migration_of(document)}
     provenance = {key: value for key, value in whole.items() if key not in _OWN}
     if not provenance:
@@ -144,24 +144,24 @@ def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
 
 def canonical_bytes(tree: Tree) -> bytes:
     """Return the one form in which a tree is written: two-space indent, UTF-8, a final newline."""
-    carried = {_stand_in(one): one for one in tree.get(EXTENSIONS, {}).values() if isinstance(one, Carried)}
-    if carried:
+    raw = {_placeholder(one): one for one in tree.get(EXTENSIONS, {}).values() if isinstance(one, PassedThrough)}
+    if raw:
         sections = tree[EXTENSIONS].items()
         tree = {
             **tree,
-            EXTENSIONS: {name: _stand_in(one) if isinstance(one, Carried) else one for name, one in sections},
+            EXTENSIONS: {name: _placeholder(one) if isinstance(one, PassedThrough) else one for name, one in sections},
         }
     try:
         data = to_json(tree, indent=2) + b"\n"
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         raise InputError(Problem("encoding", f"cannot be written: {error}")) from None
-    for place, text in carried.items():
+    for place, text in raw.items():
         data = data.replace(f'"{place}"'.encode(), text)
     return data
 
 
-def _stand_in(section: Carried) -> str:
-    """Return a text that no document holds, to stand where a section is written as it is."""
+def _placeholder(section: PassedThrough) -> str:
+    """Return a text that no document has, in the place of a section that is written as it is."""
     return f"{EXTENSIONS}-{hashlib.sha256(section).hexdigest()}"
 
 

@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     where: str = ""
 
 
-def unverifiable(reason: str) -> Verdict:
+def not_determined(reason: str) -> Verdict:
     return Verdict("not_determined", shown=reason)
 
 
@@ -34,7 +34,7 @@ TAKEN = Verdict("verified", shown="taken from the tensors themselves")
 """Said of a field that no configuration decided."""
 UNDISPUTED = Verdict("verified", shown="the tensors show it, and nothing says otherwise")
 """Said of a field that only a model's config.json would decide, where there is none or it does not say it."""
-NO_TENSOR = unverifiable("no tensor depends on it")
-NOT_SHOWN = unverifiable("no tensor of this file shows it")
-UNKNOWN_NAMES = unverifiable("nobody knows what these tensors are")
+NO_TENSOR = not_determined("no tensor depends on it")
+NOT_SHOWN = not_determined("no tensor of this file shows it")
+UNKNOWN_NAMES = not_determined("nobody knows what these tensors are")
 """Said of every field where the dialect is unknown."""

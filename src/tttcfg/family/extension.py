@@ -152,7 +152,7 @@ def _below(section: dict[str, Any], path: tuple[str, ...], tree: Tree) -> Tree:
     return Tree(section, places, tree.file, (), as_text)
 
 
-class Carried(bytes):
+class PassedThrough(bytes):
     """The section of an extension that is not installed: its bytes in the document, which are passed through."""
 
     @property
@@ -161,17 +161,17 @@ class Carried(bytes):
         return values
 
 
-def carried_from(section: Mapping[str, Any]) -> Carried:
+def passed_through_from(section: Mapping[str, Any]) -> PassedThrough:
     """Return a section of plain values as the bytes of a document with an indent of two spaces."""
     text = json.dumps(section, indent=2, ensure_ascii=False, allow_nan=False)
-    return Carried(text.replace("\n", "\n    ").encode())
+    return PassedThrough(text.replace("\n", "\n    ").encode())
 
 
-def carried_in(text: str) -> dict[str, Carried]:
+def passed_through_in(text: str) -> dict[str, PassedThrough]:
     """Return the bytes of the sections of all extensions in a document's text, which has to be valid."""
     for key, start, _ in _members(text, text.index("{")):
         if key == KEY:
-            return {name: Carried(text[begin:end].encode()) for name, begin, end in _members(text, start)}
+            return {name: PassedThrough(text[begin:end].encode()) for name, begin, end in _members(text, start)}
     return {}
 
 

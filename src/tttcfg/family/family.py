@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class ForeignFormat(NamedTuple):
-    """A kind of document that is easily mistaken for one of the family's: it has any of the keys `marks`."""
+    """A kind of document that is easily mistaken for one of the family's: it has any of `keys`."""
 
     what: str
-    marks: tuple[str, ...]
+    keys: tuple[str, ...]
     advice: str
 
     def matches(self, tree: Mapping[str, Any]) -> bool:
-        return any(get_path(tree, split(mark), MISSING) is not MISSING for mark in self.marks)
+        return any(get_path(tree, split(key), MISSING) is not MISSING for key in self.keys)
 
 
 class Derived(NamedTuple):

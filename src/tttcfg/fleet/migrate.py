@@ -41,8 +41,8 @@ Status = Literal["current", "planned", "migrated", "failed"]
 class Outcome(NamedTuple):
     """What became of one document: why it failed, if it did, and what changes, if that was asked for.
 
-    `changes` has what is lost in any case. `carried` names the extensions that are not installed, whose sections stay
-    as they are.
+    `changes` has what is lost in any case. `passed_through` names the extensions that are not installed, whose
+    sections stay as they are.
     """
 
     path: str
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
     decided_by: tuple[str, ...] = ()
     problem: str = ""
     changes: tuple[Change, ...] = ()
-    carried: tuple[str, ...] = ()
+    passed_through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,25 +92,25 @@ def _migrated(raw: bytes, path: str, task: Task, family: Family) -> Outcome:
     to = family.head if task.to is None else task.to
     document = parse_document(raw, family, path)
     version, decided_by = document.version, document.decided_by
-    carried = tuple(document.carried)
-    if carried and task.strict_extensions:
+    passed_through = tuple(document.passed_through)
+    if passed_through and task.strict_extensions:
         message = "is an extension that is not installed; install it, or do without --strict-extensions"
-        raise InputError(Problem("extension", message, f"{path_of(name)[:-1]}", Place(path)) for name in carried)
+        raise InputError(Problem("extension", message, f"{path_of(name)[:-1]}", Place(path)) for name in passed_through)
     if not 0 <= to <= family.head:
         message = f"there is no version {to} of {family.name}; versions go from 0 to {family.head}"
         raise InputError(Problem("version", message, place=Place(path)))
     if version == to and (document.is_current or to != family.head):
-        return Outcome(path, "current", version, to, decided_by, carried=carried)
+        return Outcome(path, "current", version, to, decided_by, passed_through=passed_through)
     if to == family.head:
         data = document_bytes(document)
         changes = upgrading(document) if task.explain else []
     else:
         data, changes, kept = _older(raw, task, to, family, path)
-        carried = tuple(name for name in carried if name in kept)
+        passed_through = tuple(name for name in passed_through if name in kept)
     if task.write:
         write_atomically(path, data, expected=raw, backup=f"{path}.v{version}.bak", fsync=task.fsync)
     status: Status = "migrated" if task.write else "planned"
-    return Outcome(path, status, version, to, decided_by, changes=tuple(changes), carried=carried)
+    return Outcome(path, status, version, to, decided_by, changes=tuple(changes), passed_through=passed_through)
 
 
 def _older(raw: bytes, task: Task, to: int, family: Family, path: str) -> tuple[bytes, list[Change], Container[str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
-from tttcfg.documents.save import carried
+from tttcfg.documents.save import result_provenance
 from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, quote
 from tttcfg.family.extension import extensions_of, path_of, within
 from tttcfg.family.family import Family, Layers, Model
@@ -79,7 +79,7 @@ def resolve_family(
     for name, part in parts.items():
         origins |= {f"{path_of(name)}{key}": ranked for key, ranked in part.origins.items()}
         findings += [one._replace(key=f"{path_of(name)}{one.key}".rstrip(".")) for one in part.findings]
-    unread = sources.document.carried if sources.document is not None else {}
+    unread = sources.document.passed_through if sources.document is not None else {}
     findings += [not_installed(name, Place(sources.document.path)) for name in unread if sources.document is not None]
     if strict_extensions:
         _refuse_unread(findings)
@@ -114,7 +114,7 @@ def _resolved(family: Family, sources: Sources, restore: Restore) -> _Resolved:
     unknown = unconfirmed(family, sources, training)
     findings = [*source_findings(family, sources, training, unknown, origins), *family.check(training)]
     files = {name: one for name, one in sources.config.documents.items() if origins[name][0].source == "config"}
-    provenance = carried(sources.document, training, unknown, unconfirmed_reason(sources), files)
+    provenance = result_provenance(sources.document, training, unknown, unconfirmed_reason(sources), files)
     document = Document(training, family, family.head, provenance=provenance)
     return _Resolved(document, origins, findings, overridden, sources)
 

@@ -85,8 +85,8 @@ def document_amended(family: Family, document: Mapping[str, Any]) -> bytes:
     """Return a golden document of the head with the fields that the model has now; values that it allows stay."""
     tree = _settled(family, _body(document), set())
     tree.pop("provenance")
-    carried = {"extensions": document["extensions"]} if "extensions" in document else {}
-    return canonical_bytes({**tree, **carried, "provenance": document.get("provenance") or {}})
+    kept = {"extensions": document["extensions"]} if "extensions" in document else {}
+    return canonical_bytes({**tree, **kept, "provenance": document.get("provenance") or {}})
 
 
 def _body(document: Mapping[str, Any]) -> Tree:

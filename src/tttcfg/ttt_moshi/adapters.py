@@ -8,7 +8,7 @@ from typing import Any
 
 from tttcfg.errors import quote
 from tttcfg.evidence.readings import Proof
-from tttcfg.evidence.verdicts import NO_TENSOR, VERIFIED, Verdict, unverifiable
+from tttcfg.evidence.verdicts import NO_TENSOR, VERIFIED, Verdict, not_determined
 from tttcfg.evidence.verifier import Verifier, typed
 from tttcfg.schema.fields import plain
 from tttcfg.ttt_moshi.derive import unusable
@@ -66,7 +66,7 @@ class AdapterVerifier(MoshiVerifier):
             yield "lora.enable", self.mistyped("lora", stated, "true or false", rank is not None)
         if rank is None and unread:
             advice = "give weights that name every adapter as the trainer does"
-            verdict = unverifiable(f"{unread} has a name of LoRA, and is not read")
+            verdict = not_determined(f"{unread} has a name of LoRA, and is not read")
             yield from (("lora.enable", verdict._replace(advice=advice)), ("lora.rank", verdict))
             return
         yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
@@ -75,7 +75,7 @@ class AdapterVerifier(MoshiVerifier):
         if isinstance(stated, bool) and not (stated and merged):  # of the model before its adapters were merged
             yield "lora.enable", self.enabled(stated, "set it to {} there", f"{self.model_name}, lora")
         if rank is None or not lora.enable:
-            yield "lora.rank", unverifiable("LoRA is off" if not lora.enable else "the weights have no adapter")
+            yield "lora.rank", not_determined("LoRA is off" if not lora.enable else "the weights have no adapter")
             return
         yield self.equal("lora.rank", lora.rank, rank)
         if stated is True and "lora_rank" in model:
@@ -112,9 +112,9 @@ class AdapterVerifier(MoshiVerifier):
             return NO_TENSOR
         shown, advice = f"{self.model_name} has lora_scaling {stated}", f"override lora.scaling={stated}"
         if source == "override":
-            return unverifiable(f"{shown}, and the override is {ours}")
+            return not_determined(f"{shown}, and the override is {ours}")
         if source == "default":
-            return unverifiable(f"{shown}, and the default is {ours}")._replace(advice=advice)
+            return not_determined(f"{shown}, and the default is {ours}")._replace(advice=advice)
         shown += ", which a loader takes"
         return Verdict("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from tttcfg.errors import quote
 from tttcfg.evidence.readings import Proof
-from tttcfg.evidence.verdicts import NO_TENSOR, NOT_SHOWN, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Verdict, unverifiable
+from tttcfg.evidence.verdicts import NO_TENSOR, NOT_SHOWN, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Verdict, not_determined
 from tttcfg.evidence.verifier import typed
 from tttcfg.schema.fields import Role, config_fields, plain
 from tttcfg.ttt_moshi import NAME
@@ -22,7 +22,7 @@ _WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")
 _OF_TTT_LAYERS = ("layers", "layer_indices", "inner_model", "inner_layer_sizes", *_WIDTHS)
 _MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
 _READ = tuple(field.name for field in config_fields(TTTConfig).values() if field.role in _MODEL_DEFINING)
-UNREAD_LAYERS = unverifiable("TTT may be among the unknown tensors")
+UNREAD_LAYERS = not_determined("TTT may be among the unknown tensors")
 
 
 class TensorVerifier(AdapterVerifier):
@@ -37,7 +37,7 @@ class TensorVerifier(AdapterVerifier):
         if dialect is None:
             verdict = UNKNOWN_NAMES
         elif dialect.other_ttt:
-            verdict = unverifiable(f"the TTT of {dialect.title} is another one")
+            verdict = not_determined(f"the TTT of {dialect.title} is another one")
         yield from ((f"ttt.{name}", verdict) for name in _READ)
         yield from self.stored()
         if dialect is None or dialect.other_ttt:
@@ -54,12 +54,12 @@ class TensorVerifier(AdapterVerifier):
         dtype, name, source = self.evidence.dtype, self.training.param_dtype, self.source("param_dtype")
         stored = f"the weights are stored in {dtype.value}" if dtype is not None else ""
         if dtype is None:
-            verdict = unverifiable("the tensors are not all stored in one floating-point type")
+            verdict = not_determined("the tensors are not all stored in one floating-point type")
         elif dtype.value == name:
             verdict = VERIFIED
         elif source == "override" or (source == "default" and dtype.value not in STORED):
             advice = "" if source == "override" else f"override param_dtype={name} to run them in it on purpose"
-            verdict = unverifiable(f"{stored}, and the {source} is {name}")._replace(advice=advice)
+            verdict = not_determined(f"{stored}, and the {source} is {name}")._replace(advice=advice)
         else:
             advice = f"override param_dtype={dtype.value if dtype.value in STORED else name}"
             advice += ", or give the file that was saved with it"
@@ -102,7 +102,7 @@ class TensorVerifier(AdapterVerifier):
             return
         yield "ttt.enable", VERIFIED
         if wanted is None:
-            verdict = unverifiable("how many layers the model has is not known")
+            verdict = not_determined("how many layers the model has is not known")
             yield from (("ttt.layers", verdict), ("ttt.layer_indices", verdict))
         elif wanted == found.value:
             verdict = VERIFIED if self.complete else UNREAD_LAYERS
@@ -163,7 +163,7 @@ class TensorVerifier(AdapterVerifier):
 
     def undetermined(self, reason: str) -> Iterator[tuple[str, Verdict]]:
         for name in _OF_TTT_LAYERS:
-            yield f"ttt.{name}", unverifiable(reason)
+            yield f"ttt.{name}", not_determined(reason)
 
     def inner_model(self) -> Iterator[tuple[str, Verdict]]:
         ttt, widths = self.training.ttt, self.evidence.widths
@@ -177,12 +177,12 @@ class TensorVerifier(AdapterVerifier):
         names = [f"ttt.{name}" for name in _WIDTHS]
         if kind == "linear" or kind != ttt.inner_model:
             reason = "the inner model is linear" if kind == ttt.inner_model else "ttt.inner_model is contradicted"
-            yield from ((name, unverifiable(reason)) for name in names)
+            yield from ((name, not_determined(reason)) for name in names)
             return
         layers = len(widths.value) - 1
         yield self.equal("ttt.mlp.layers", ttt.mlp.layers, widths._replace(value=layers))
         if ttt.mlp.layers != layers:
-            yield from ((name, unverifiable("ttt.mlp.layers is contradicted")) for name in names[1:])
+            yield from ((name, not_determined("ttt.mlp.layers is contradicted")) for name in names[1:])
             return
         yield from self.hidden_widths(widths)
 
@@ -194,10 +194,10 @@ class TensorVerifier(AdapterVerifier):
         advice = f"override ttt.mlp.hidden_dims={hidden}"
         if mlp.hidden_dims is not None:
             yield "ttt.mlp.hidden_dims", self.compared(agrees, list(mlp.hidden_dims), proof, advice)
-            yield "ttt.mlp.expansion_factor", unverifiable("ttt.mlp.hidden_dims decides the widths")
+            yield "ttt.mlp.expansion_factor", not_determined("ttt.mlp.hidden_dims decides the widths")
             return
         yield "ttt.mlp.expansion_factor", self.compared(agrees, mlp.expansion_factor, proof, advice)
-        yield "ttt.mlp.hidden_dims", VERIFIED if agrees else unverifiable("ttt.mlp.expansion_factor is contradicted")
+        yield "ttt.mlp.hidden_dims", VERIFIED if agrees else not_determined("ttt.mlp.expansion_factor is contradicted")
 
 
 def _layers_text(layers: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Binding weights and configuration that exist: the mark into the weights, the header's digest into the document."""
+"""Binding weights and configuration that exist: the tag into the weights, the header's digest into the document."""
 
 from __future__ import annotations
 
@@ -22,13 +22,21 @@ from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.metadata import rewriting
 from tttcfg.schema.paths import Tree
 from tttcfg.urls import is_url
-from tttcfg.verification.bindings import REPLACES, binding_of, contradiction, marked, records_of, strayed, unread_mark
-from tttcfg.verification.tags import EMBEDDED, KEY, embedded_bytes, embedded_document, fingerprint, mark_for, mark_of
+from tttcfg.verification.bindings import (
+    REPLACES,
+    binding_by_tag,
+    binding_of,
+    contradiction,
+    is_mismatched,
+    records_of,
+    unread_tag,
+)
+from tttcfg.verification.tags import EMBEDDED, TAG_KEY, embedded_bytes, embedded_document, tag_digest, tag_for, tag_of
 from tttcfg.verification.verify import GIVEN, contradictions, weights_of
 
 
-class _Standing(NamedTuple):
-    """The document that lies beside the weights, if any: where, its bytes, and what they mean, if anything."""
+class _Existing(NamedTuple):
+    """The document beside the weights, if any: its path, its bytes, and the document that they are, if they are one."""
 
     path: str
     raw: bytes | None
@@ -45,22 +53,22 @@ class _Standing(NamedTuple):
 
 
 def _say_the_same(one: Document, other: Document) -> bool:
-    """Whether two documents hold the same settings, those of extensions included."""
-    settings = ({name: part.training for name, part in each.parts.items()} for each in (one, other))
-    return one.training == other.training and one.carried == other.carried and next(settings) == next(settings)
+    """Whether two documents have the same settings, those of extensions included."""
+    parts = [{name: part.training for name, part in each.parts.items()} for each in (one, other)]
+    return (one.training, one.passed_through, parts[0]) == (other.training, other.passed_through, parts[1])
 
 
 def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *, embed: bool | None = None) -> Binding:
-    """Bind a checkpoint's weights and `given`, or the document that lies there; `tttcfg.bind` tells the rest.
+    """Bind a checkpoint's weights and `given`, or the document that lies there; see `tttcfg.bind`.
 
-    The document is written first, naming the marks that it replaces, then the weights, then the document without that:
-    whatever stands there in between is not a contradiction, and binding again goes on from there.
+    The document is written first, naming the tags that it replaces, then the weights, then the document without that:
+    an interrupted binding is no contradiction, and binding again completes it.
     """
     found = find_checkpoint(path, weight_names(family))
     weights = _weights(found, family)
     header = weights.header
-    standing = _standing(found, family, demanded=given is None)
-    document = given or standing.document or embedded_document(header, family)
+    existing = _existing_document(found, family, demanded=given is None)
+    document = given or existing.document or embedded_document(header, family)
     if document is None:
         message = f"there is no {DOCUMENT_NAME}; give the configuration that the weights belong to"
         raise InputError(Problem("missing", message, place=found.folder))
@@ -74,31 +82,31 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
         _refuse_to_guess(header, document)
     files = sorted(header.parts or (header,), key=lambda one: -one.size)  # what a full disk would not take comes first
     if embed is None:
-        embed = any(EMBEDDED in (mark_of(one.metadata) or {}) for one in files)
-    mark = mark_for(document, embed=embed)
-    unmarked = [one for one in files if one.metadata != _metadata(one, mark)]
-    replaced = sorted({text for one in unmarked if (text := fingerprint(one.metadata))} - {fingerprint(mark)})
-    writer = _Writer(standing, document, header)
-    for one in unmarked:
-        with rewriting(one.name, _metadata(one, mark)) as put:
-            if one is unmarked[0]:
-                _keep_embedded(unmarked, standing, document)
+        embed = any(EMBEDDED in (tag_of(one.metadata) or {}) for one in files)
+    tag = tag_for(document, embed=embed)
+    untagged = [one for one in files if one.metadata != _metadata(one, tag)]
+    replaced = sorted({text for one in untagged if (text := tag_digest(one.metadata))} - {tag_digest(tag)})
+    writer = _Writer(existing, document, header)
+    for one in untagged:
+        with rewriting(one.name, _metadata(one, tag)) as put:
+            if one is untagged[0]:
+                _keep_embedded(untagged, existing, document)
                 writer.write({REPLACES: replaced} if replaced else {})
             put()
     writer.write({})
-    bound = load_document(standing.path, family)
+    bound = load_document(existing.path, family)
     result = binding_of(weights_of((header.name,), family).header, bound, family)
-    return result._replace(reason=result.reason + _left_behind(bound, standing.document))
+    return result._replace(reason=result.reason + _left_behind(bound, existing.document))
 
 
 def _refuse_to_guess(header: Header, document: Document) -> None:
-    """Raise where nobody here can tell whether the document that lies there is the weights' own."""
-    unread = unread_mark(header, document)
+    """Raise where it cannot be determined whether the document there is the weights' own."""
+    unread = unread_tag(header, document)
     if unread is not None:
         message = f"{unread.message}; nothing was written; to replace it on purpose: tttcfg.bind(path, configuration)"
         raise InputError(unread._replace(message=message))
     found = binding_of(header, document, document.family)
-    if found.state == "unbound" and strayed(header, document):
+    if found.state == "unbound" and is_mismatched(header, document):
         raise ContradictionError([contradiction(found)])
 
 
@@ -107,13 +115,13 @@ def _left_behind(document: Document, before: Document | None) -> str:
     named = (str(one.get("file")) for one in records_of(before)) if before is not None else ()
     family = document.family
     there = readable(os.path.dirname(document.path), dict.fromkeys((*weight_names(family), *named)), family)
-    others = [one.name for one in there if marked(one, document, family).state == "contradicted"]
+    others = [one.name for one in there if binding_by_tag(one, document, family).state == "contradicted"]
     advice = "bind that as well, or move it away"
     return f"; {', '.join(others)} beside it was saved with another configuration: {advice}" if others else ""
 
 
 def readable(folder: str, names: Iterable[str], family: Family) -> Iterator[Header]:
-    """Yield the headers of weights in a folder, as far as they can be read; whoever reads the others is told."""
+    """Yield the headers of weights in a folder, as far as they can be read."""
     for path in (os.path.join(folder, name) for name in names):
         with contextlib.suppress(InputError):
             if os.path.lexists(path):
@@ -121,23 +129,23 @@ def readable(folder: str, names: Iterable[str], family: Family) -> Iterator[Head
 
 
 def recorded(document: Document, path: str, *headers: Header) -> Document:
-    """Return `document`, to be saved at `path`, with a record of `headers` and of all weights there with its mark.
+    """Return `document`, to be saved at `path`, with a record of `headers` and of all weights there with its tag.
 
-    So is one of weights that cannot carry a mark, where the document names their save. Of other weights, records stay
+    Weights that cannot have a tag are recorded too, where the document names their save. Of other weights, records stay
     that a document of the same configuration holds which lies there.
 
     Raises:
-        InputError: A file there carries the mark of a newer tttcfg.
-        ContradictionError: A file there carries the mark of another configuration.
+        InputError: A file there has the tag of a newer tttcfg.
+        ContradictionError: A file there has the tag of another configuration.
     """
     folder, document, family = os.path.dirname(path), replace(document, path=path), document.family
     own = {one["file"]: one for one in map(weights_record, headers)}
     for header in readable(folder, weight_names(family), family):
-        unread = unread_mark(header, document)
+        unread = unread_tag(header, document)
         if unread is not None and unread.code == "newer":
             message = f"{unread.message}; to replace it on purpose: tttcfg.bind(path, configuration)"
             raise InputError(unread._replace(message=message))
-        found = binding_of(header, document, family) if header.save else marked(header, document, family)
+        found = binding_of(header, document, family) if header.save else binding_by_tag(header, document, family)
         if found.state == "contradicted" and not header.save:
             raise ContradictionError([contradiction(found)])
         if found.state == "bound":
@@ -166,11 +174,11 @@ def _with_records(document: Document, folder: str, others: list[Tree], own: list
     return replace(document, provenance={**provenance, WEIGHTS: records} if records else provenance)
 
 
-def _keep_embedded(headers: list[Header], standing: _Standing, document: Document) -> None:
+def _keep_embedded(headers: list[Header], existing: _Existing, document: Document) -> None:
     """Keep, beside the document, every embedded configuration that neither of the two documents holds."""
     family = document.family
-    known = [one.training for one in (document, standing.document) if one is not None]
-    for header in {fingerprint(one.metadata): one for one in headers}.values():
+    known = [one.training for one in (document, existing.document) if one is not None]
+    for header in {tag_digest(one.metadata): one for one in headers}.values():
         data = embedded_bytes(header, family)
         if data is None:
             continue
@@ -178,8 +186,8 @@ def _keep_embedded(headers: list[Header], standing: _Standing, document: Documen
             embedded = embedded_document(header, family)
             if embedded is not None and not all(differences(embedded.training, one, family) for one in known):
                 continue
-        told = (fingerprint(header.metadata) or "").removeprefix("sha256:")
-        write_atomically(f"{standing.path}.embedded-{told[:8]}.bak", data)
+        suffix = (tag_digest(header.metadata) or "").removeprefix("sha256:")
+        write_atomically(f"{existing.path}.embedded-{suffix[:8]}.bak", data)
 
 
 def _weights(found: Checkpoint, family: Family) -> Weights:
@@ -198,22 +206,22 @@ def _weights(found: Checkpoint, family: Family) -> Weights:
     return weights
 
 
-def _standing(found: Checkpoint, family: Family, demanded: bool) -> _Standing:
+def _existing_document(found: Checkpoint, family: Family, demanded: bool) -> _Existing:
     """Read the document that lies there; one that means nothing is an error only where it is what is to be bound."""
     if found.document is None:
-        return _Standing(os.path.join(found.folder, DOCUMENT_NAME), None, None)
+        return _Existing(os.path.join(found.folder, DOCUMENT_NAME), None, None)
     raw, document = read_bytes(found.document, DOCUMENT_CAP), None
     try:
         document = parse_document(raw, family, found.document)
     except InputError:
         if demanded:
             raise
-    return _Standing(found.document, raw, document)
+    return _Existing(found.document, raw, document)
 
 
-def _metadata(header: Header, mark: Mapping[str, str]) -> dict[str, str]:
-    """Return a file's metadata with the mark in it; everything else in it stays, its format included."""
-    return {**mark, **header.metadata, KEY: mark[KEY]}
+def _metadata(header: Header, tag: Mapping[str, str]) -> dict[str, str]:
+    """Return a file's metadata with the tag in it; everything else in it stays, its format included."""
+    return {**tag, **header.metadata, TAG_KEY: tag[TAG_KEY]}
 
 
 def refused(found: Checkpoint, weights: Weights, document: Document, advice: Mapping[str, str]) -> list[Problem]:
@@ -235,11 +243,11 @@ def refused(found: Checkpoint, weights: Weights, document: Document, advice: Map
 class _Writer:
     """Writes the document beside the weights, as often as its record of them changes."""
 
-    def __init__(self, standing: _Standing, document: Document, header: Header) -> None:
-        self.path, self.raw, self.document, self.header = standing.path, standing.raw, document, header
-        self.backup = standing.backup(document)
+    def __init__(self, existing: _Existing, document: Document, header: Header) -> None:
+        self.path, self.raw, self.document, self.header = existing.path, existing.raw, document, header
+        self.backup = existing.backup(document)
         self.moment = datetime.now(timezone.utc)
-        self.others = _records_of_the_same(standing.document, document)
+        self.others = _records_of_the_same(existing.document, document)
 
     def write(self, replacing: Mapping[str, Any]) -> None:
         """Write it with a record of the weights; records of other files stay where they are of this configuration."""

@@ -1,8 +1,8 @@
-"""The mark that binds weights: which configuration they belong to, as one text in the file's metadata.
+"""The binding tag of weights: which configuration they belong to, as one text in the file's metadata.
 
 It holds the digest of the architecture and computation fields, the schema version that the digest is of, and, if asked
 for, the whole configuration without its secrets, so that the file can be shared alone. Equal configurations make
-equal marks.
+equal tags.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from tttcfg.documents.document import DOCUMENT_CAP, Document, document_of, read_unplaced
 from tttcfg.documents.effective import digest, digest_of, part_digests
-from tttcfg.documents.save import carried, document_tree
+from tttcfg.documents.save import document_tree, result_provenance
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Carried
+from tttcfg.family.extension import PassedThrough
 from tttcfg.family.family import Family, frozen_schema
 from tttcfg.family.versions import HEADER
 from tttcfg.formats.json import read_json
@@ -27,59 +27,59 @@ from tttcfg.schema.fields import Role
 from tttcfg.schema.fragments import Shape, alternatives, is_section
 from tttcfg.schema.paths import Path, Tree, get_path
 
-KEY = "tttcfg"
-"""The key of the safetensors metadata that holds the mark."""
+TAG_KEY = "tttcfg"
+"""The key of the safetensors metadata that holds the tag."""
 EMBEDDED = "training"
-"""The key of the mark that holds the configuration itself."""
+"""The key of the tag that holds the configuration itself."""
 _DECISIVE = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 
 
-def mark_for(document: Document, *, embed: bool = False) -> dict[str, str]:
-    """Return the metadata for weights of `document`; `tttcfg.mark_for` tells the rest."""
-    mark: Tree = {"digest": digest(document.training, document.family), "schema_version": document.family.head}
+def tag_for(document: Document, *, embed: bool = False) -> dict[str, str]:
+    """Return the metadata for weights of `document`; see `tttcfg.tag_for`."""
+    tag: Tree = {"digest": digest(document.training, document.family), "schema_version": document.family.head}
     parts = part_digests(document.parts)
     if parts:
         heads = {name: document.parts[name].family.head for name in parts}
-        mark[EXTENSIONS] = {name: {"digest": told, "schema_version": heads[name]} for name, told in parts.items()}
+        tag[EXTENSIONS] = {name: {"digest": own, "schema_version": heads[name]} for name, own in parts.items()}
     if embed:
-        own = carried(document, document.training, {}, "", {})  # without who wrote the file, and when
+        own = result_provenance(document, document.training, {}, "", {})  # without who wrote the file, and when
         tree = document_tree(replace(document, provenance=own))
-        mark[EMBEDDED] = {key: _plain(value) for key, value in tree.items() if key not in HEADER}
+        tag[EMBEDDED] = {key: _plain(value) for key, value in tree.items() if key not in HEADER}
         if tree["provenance"]:
-            mark["provenance"] = tree["provenance"]
-    text = json.dumps(mark, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            tag["provenance"] = tree["provenance"]
+    text = json.dumps(tag, sort_keys=True, separators=(",", ":"), allow_nan=False)
     if len(text) > DOCUMENT_CAP:
         message = f"would have {len(text):,} bytes in the weights' metadata; {DOCUMENT_CAP:,} are read"
         raise InputError(Problem("too_large", message))
-    return {"format": "pt", KEY: text}
+    return {"format": "pt", TAG_KEY: text}
 
 
 def _plain(value: Any) -> Any:
     """Return a value of a document's top level with the sections of extensions as values."""
     if not isinstance(value, dict):
         return value
-    return {key: below.values if isinstance(below, Carried) else below for key, below in value.items()}
+    return {key: below.values if isinstance(below, PassedThrough) else below for key, below in value.items()}
 
 
-def mark_of(metadata: Mapping[str, str]) -> Tree | None:
-    """Return the mark of a file, as its metadata holds it; None where there is none that can be read."""
-    text = metadata.get(KEY, "")
+def tag_of(metadata: Mapping[str, str]) -> Tree | None:
+    """Return the tag of a file, as its metadata holds it; None where there is none that can be read."""
+    text = metadata.get(TAG_KEY, "")
     if not text or len(text) > DOCUMENT_CAP:
         return None
     try:
-        mark = json.loads(text)
-        json.dumps(mark)  # which may find it too deep where reading did not
+        tag = json.loads(text)
+        json.dumps(tag)  # which may find it too deep where reading did not
     except (ValueError, RecursionError):
         return None
-    if not isinstance(mark, dict) or not isinstance(mark.get("digest"), str):
+    if not isinstance(tag, dict) or not isinstance(tag.get("digest"), str):
         return None
-    version = mark.get("schema_version")
-    return mark if type(version) is int and version >= 0 else None
+    version = tag.get("schema_version")
+    return tag if type(version) is int and version >= 0 else None
 
 
-def fingerprint(metadata: Mapping[str, str]) -> str | None:
-    """Return the digest of a mark's text, which tells it from every other mark; None where there is none."""
-    text = metadata.get(KEY)
+def tag_digest(metadata: Mapping[str, str]) -> str | None:
+    """Return the digest of a tag's text, by which tags are distinguished; None where there is none."""
+    text = metadata.get(TAG_KEY)
     return None if text is None else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -99,14 +99,14 @@ def embedded_document(header: Header, family: Family) -> Document | None:
 
 def embedded_bytes(header: Header, family: Family) -> bytes | None:
     """Return the document that weights carry in their own metadata, whatever it holds, as a file of its own."""
-    mark = mark_of(header.metadata)
-    if mark is None or not isinstance(mark.get(EMBEDDED), dict):
+    tag = tag_of(header.metadata)
+    if tag is None or not isinstance(tag.get(EMBEDDED), dict):
         return None
-    version = mark["schema_version"]
-    body = {key: value for key, value in mark[EMBEDDED].items() if key not in HEADER}
+    version = tag["schema_version"]
+    body = {key: value for key, value in tag[EMBEDDED].items() if key not in HEADER}
     tree: Tree = {"$schema": family.schema_id_of(version), "schema_version": version, **body}
-    if isinstance(mark.get("provenance"), dict):
-        tree["provenance"] = mark["provenance"]
+    if isinstance(tag.get("provenance"), dict):
+        tree["provenance"] = tag["provenance"]
     return json.dumps(tree).encode() + b"\n"
 
 
@@ -114,7 +114,7 @@ def digest_as(document: Document, version: int) -> str | None:
     """Return the digest that `document` had when `version` was current; None where that version had no digests.
 
     Raises:
-        InputError: The document cannot be told in that version.
+        InputError: The document cannot be written in that version.
     """
     family = document.family
     if version == family.head:
@@ -131,7 +131,7 @@ def digest_as(document: Document, version: int) -> str | None:
 def digest_of_tree(tree: Mapping[str, Any], schema: Shape, version: int) -> str:
     """Return the digest of a document's plain values, by the roles that its version's schema gives the fields."""
     fields = {
-        ".".join(path): _told(get_path(tree, path, shape.get("default")), shape)
+        ".".join(path): _as_written(get_path(tree, path, shape.get("default")), shape)
         for path, shape in model_defining(schema)
     }
     return digest_of(fields, version)
@@ -146,10 +146,10 @@ def model_defining(schema: Shape, path: Path = ()) -> Iterator[tuple[Path, Shape
             yield (*path, name), shape
 
 
-def _told(value: Any, shape: Shape) -> Any:
-    """Return a value as the model of its version told it: a whole number of a field of real ones as a real one."""
+def _as_written(value: Any, shape: Shape) -> Any:
+    """Return a value as the model of its version wrote it: a whole number of a field of real ones as a real one."""
     if isinstance(value, list):
         items = [*shape.get("prefixItems", ()), *[shape.get("items", {})] * len(value)]
-        return [_told(item, below) for item, below in zip(value, items, strict=False)]
+        return [_as_written(item, below) for item, below in zip(value, items, strict=False)]
     kinds = {one.get("type") for one in alternatives(shape)}
     return float(value) if type(value) is int and "number" in kinds and "integer" not in kinds else value

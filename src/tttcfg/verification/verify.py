@@ -17,7 +17,7 @@ from tttcfg.family.family import Derived, Family
 from tttcfg.family.weights import binder, describes, read_as
 from tttcfg.safetensors.shards import is_index, is_index_of
 from tttcfg.schema.fields import Role, plain
-from tttcfg.verification.bindings import binding_of, contradiction, strayed
+from tttcfg.verification.bindings import binding_of, contradiction, is_mismatched
 
 GIVEN = "the configuration that was given"
 """The place of values of which nothing else is known."""
@@ -83,7 +83,7 @@ def verification(
     if binding.state == "contradicted":
         found.append(contradiction(binding, binder(family, weights.header.name)))
     elif binding.state == "unbound":
-        severity = "warning" if document is not None and strayed(weights.header, document) else "info"
+        severity = "warning" if document is not None and is_mismatched(weights.header, document) else "info"
         message = f"weights and configuration are not bound: {binding.reason}"
         found.append(Problem("unbound", message, severity=severity))
     found += [_not_determined(name, one) for name, one in verdicts.items() if one.outcome == "not_determined"]

@@ -279,7 +279,7 @@ def extended(folder: Path, _: object) -> Said:
     sys.path.insert(0, str(folder))
     effective = resolve_together(folder / "run" if rank() == 0 else folder / "absent")
     settings = {name: part.training.model_dump() for name, part in effective.parts.items()}
-    carried = {name: section.decode() for name, section in effective.carried.items()}
+    carried = {name: section.decode() for name, section in effective.passed_through.items()}
     return {"settings": settings, "carried": carried, "digest": effective.digest}
 
 

@@ -41,7 +41,7 @@ from tttcfg.nn.ranks.wrappers import plain_name
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import Section
 from tttcfg.schema.paths import Tree
-from tttcfg.verification.tags import mark_for
+from tttcfg.verification.tags import tag_for
 
 logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 60.0
@@ -217,7 +217,7 @@ class Checkpointer:
     def _write(self, save: _Save, weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> Path:
         contents = save.contents
         with self.folder.writing(save.step) as (inside, put):
-            side, tag = training_side(contents.document.family), mark_for(contents.document)
+            side, tag = training_side(contents.document.family), tag_for(contents.document)
             chosen = side.tensors(self.run.model, weights, contents.trained_only)
             non_finite = write_tensors(str(inside / contents.weights_name), chosen, tag, contents.dtype)
             non_finite_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})

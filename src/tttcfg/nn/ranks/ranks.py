@@ -273,7 +273,7 @@ def _understood(tree: Tree, given: Family | None) -> Effective:
         whole_digest(document.training, family, document.parts),
         tree["provenance"],
         parts=document.parts,
-        carried=document.carried,
+        passed_through=document.passed_through,
     )
     if effective.digest != tree["digest"] or json.loads(_text_of(effective)) != tree:
         message, advice = "this rank reads another configuration than rank 0", "run the same version of tttcfg on both"
