@@ -79,7 +79,7 @@ def test_a_document_that_names_no_weights_is_not_taken_for_theirs(step: Path) ->
     tttcfg.save_document(step, debug(), family=FAMILY)
     checked = check(step)
     assert checked.binding == "unbound"
-    assert checked.binding_reason.endswith("does not say which .metadata it belongs to")
+    assert checked.binding_reason.endswith("does not name the .metadata that it belongs to")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_an_embedded_configuration_that_cannot_be_read_is_an_error(training: Any
     document = tttcfg.load_document(sidecar(weights))
     mark = {**json.loads(tag_for(document)[TAG_KEY]), "training": training}
     filled(weights, {TAG_KEY: json.dumps(mark)})
-    assert "the configuration that" in contradicted(tmp_path).message
+    assert "the configuration embedded in" in contradicted(tmp_path).message
 
 
 def test_an_edited_embedded_configuration_contradicts_its_own_digest(tmp_path: Path) -> None:

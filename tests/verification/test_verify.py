@@ -111,7 +111,7 @@ def test_fields_have_a_verdict_of_weights_that_no_configuration_describes(
     foreign = {name: ("F32", shape) for name, shape in tensors.in_place(Size(), [1]).items()}
     found = tttcfg.inspect_weights(bare(tmp_path, shapes or foreign)).verdicts
     assert found.keys() >= OF_LAYERS
-    reason = "nobody knows what these tensors are" if shapes else "the TTT of moshi_in_place is another one"
+    reason = "these tensors are of no known program" if shapes else "the TTT of moshi_in_place is another one"
     assert {found[f"ttt.{name}"].shown for name in ("enable", "layers", "model_dim", "inner_model")} == {reason}
 
 

@@ -1,4 +1,4 @@
-"""`tttcfg inspect`: what a checkpoint's tensors prove, beside what its files say."""
+"""`tttcfg inspect`: what a checkpoint's tensors prove, beside the values in its files."""
 
 import sys
 from typing import Annotated
@@ -23,10 +23,10 @@ def inspect(
     family: FAMILY = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
-    """Say what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
+    """Print what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
 
     No tensor is loaded. With --write, a checkpoint without training_config.json gets one: from what the
-    tensors prove, and the configuration files that you vouch for; it records which is which, and writes
+    tensors prove, and the configuration files that you assert; it records which is which, and writes
     nothing where the tensors refute a file. The exit code is 1 where the checkpoint contradicts itself.
 
     \b
@@ -36,7 +36,7 @@ def inspect(
       tttcfg inspect runs/old --write --config the_one_it_was_trained_with.yaml
     """
     if config and not write:
-        message = "goes with --write; what holds a configuration against weights is tttcfg verify"
+        message = "goes with --write; to check a configuration against weights, use tttcfg verify"
         raise InputError(Problem("override", message, "--config"))
     chosen, code = chosen_family(family), 0
     try:

@@ -29,14 +29,16 @@ def migrate(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Documents, or folders to search for them.")],
     write: Annotated[bool, typer.Option("--write", help="Change the files; without it nothing is.")] = False,
     to: Annotated[
-        int | None, typer.Option("--to", metavar="N", help="Version to reach, up or down; the current one by itself.")
+        int | None, typer.Option("--to", metavar="N", help="Version to reach, up or down; by default the current one.")
     ] = None,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Going down, drop what the older version cannot hold.")
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; by itself, enough for all processors."),
+        typer.Option(
+            "--workers", metavar="N", min=1, max=256, help="Processes; by default, enough for all processors."
+        ),
     ] = None,
     family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
@@ -46,7 +48,7 @@ def migrate(
     """Bring saved documents to the current version, or to another one.
 
     Shows the plan and changes nothing unless --write is given. Every file is replaced whole or not at
-    all; what stood there is kept beside it (training_config.json.v3.bak), and what is removed is kept
+    all; the old one is kept beside it (training_config.json.v3.bak), and what is removed is kept
     in the document's provenance. Running again does no harm.
 
     \b
@@ -111,7 +113,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
 
 
 def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
-    """Say what happens to one file; its changes in full unless they were `shown` lately, of another one.
+    """Print what happens to one file; its changes in full unless they were `shown` lately, of another one.
 
     Once it is written only what is lost is among them.
     """

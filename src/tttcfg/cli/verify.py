@@ -1,4 +1,4 @@
-"""`tttcfg verify`: the effective configuration held against a checkpoint's tensors."""
+"""`tttcfg verify`: the effective configuration checked against a checkpoint's tensors."""
 
 import sys
 from typing import Annotated, Any
@@ -39,12 +39,12 @@ def verify(
     strict_extensions: STRICT_EXTENSIONS = False,
     output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
 ) -> None:
-    """Hold the effective configuration against the names and shapes of the checkpoint's tensors.
+    """Check the effective configuration against the names and shapes of the checkpoint's tensors.
 
     No tensor is loaded. Every architecture and computation field is verified, contradicted, or not
-    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted, or nobody
-    knows what the tensors are. A checkpoint's own configuration, or where it has none what its tensors prove,
-    stands before --config, and what that changes is told; --restore none holds --config by itself.
+    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted, or the
+    tensors are of no known program. A checkpoint's own configuration, or where it has none what its tensors prove,
+    takes precedence over --config, and what that changes is reported; --restore none checks --config alone.
 
     \b
     Examples:

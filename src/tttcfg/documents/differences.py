@@ -1,4 +1,4 @@
-"""What differs between two configurations, field by field, with the role that says how much it matters."""
+"""What differs between two configurations, field by field, with the role by which it matters."""
 
 from __future__ import annotations
 

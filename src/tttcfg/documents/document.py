@@ -50,7 +50,7 @@ _PLAIN_SIZE = 2 * MAX_NODES
 
 @dataclass(frozen=True)
 class Document(Generic[Model]):
-    """A configuration as a checkpoint carries it.
+    """A configuration as a checkpoint has it.
 
     Attributes:
         source: What was validated: the family's model, or its current document.
@@ -58,10 +58,10 @@ class Document(Generic[Model]):
         version: The version the document was found in.
         decided_by: For a document without a number, the keys that decided its version.
         migration: What upgrading did to it now; None where it was current.
-        lacking: Fields that it lacked although its version had them, with the values taken instead.
+        lacking: Fields that were missing from it although its version had them, with the values taken instead.
         provenance: The reserved key as found; empty for documents without one.
         path: The file it was read from, if any.
-        parts: The sections that it has of extensions which are installed, each a document by itself.
+        parts: The sections that it has of extensions which are installed, each a document of its own.
         passed_through: The sections of those that are not, as they are in the file.
     """
 
@@ -82,7 +82,7 @@ class Document(Generic[Model]):
         return self.version == self.family.head and all(part.is_current for part in self.parts.values())
 
     def part(self, extension: Extension) -> Document:
-        """Return what it says of an extension; where that is nothing, what the trainer did before it had that."""
+        """Return its section of an extension; where it has none, what the trainer did before it had that."""
         if extension.name in self.parts:
             return self.parts[extension.name]
         nothing = SourceTree({}, {}, self.path)
@@ -124,7 +124,7 @@ class Document(Generic[Model]):
 
     @cached_property
     def assumed(self) -> Mapping[str, Any]:
-        """Fields that it lacks, or lacked when it was migrated, with the values taken instead."""
+        """Fields that are missing from it, or were when it was migrated, with the values taken instead."""
         kept = self.provenance.get("assumed")
         values = kept.get("values") if isinstance(kept, dict) else None
         if not isinstance(values, dict):
@@ -212,7 +212,7 @@ def parse_current(data: bytes, family: Family, path: str = "document") -> Docume
 def read_unplaced(data: bytes) -> Tree | None:
     """Read a JSON object fast, without places; None is no verdict.
 
-    The parser takes the last of two equal keys without a word, so colons are counted: there must be as
+    The parser silently takes the last of two equal keys, so colons are counted: there must be as
     many as the keys and texts that came out of it hold.
     """
     if b"\\" in data or len(data) > _PLAIN_SIZE:
@@ -279,7 +279,7 @@ def document_of(
     """Upgrade and validate a document given as plain values; `tree` knows their places.
 
     Args:
-        texts: How the sections of extensions stand in the file, for those that are not installed.
+        texts: The sections of extensions as they are in the file, for those that are not installed.
         leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
     """
     tree = tree or SourceTree(dict(values), {}, path)
@@ -302,7 +302,7 @@ def document_of(
 
 
 def _leave_out(values: Tree, path: Path) -> None:
-    """Take out what stands at `path`, or on the way there where that is no section."""
+    """Remove what is at `path`, or on the way there where that is no section."""
     for depth in range(1, len(path) + 1):
         if depth == len(path) or not isinstance(get_path(values, path[:depth], {}), dict):
             pop_path(values, path[:depth])

@@ -115,7 +115,7 @@ def _part_of_the_way(values: Mapping[str, Any], found: Identification, family: F
 def _framed(
     body: Tree, family: Family, version: int, provenance: Mapping[str, Any], record: Record, extensions: Any
 ) -> Tree:
-    """Return a document's fields with what says of which version they are, where that version has such a thing."""
+    """Return a document's fields with the number of their version, where that version has such a thing."""
     if not is_numbered(family, version):
         return body
     kinds = {kind.name for kind in fields(Record)}
@@ -137,7 +137,7 @@ def _chain_to(family: Family, version: int) -> Chain:
 def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     """Return a document as version `target` has it, and why each value that it cannot hold is lost.
 
-    Whatever the operations say, the older document is upgraded again and compared: what would not come
+    Whatever the operations declare, the older document is upgraded again and compared: what would not come
     back as it is, is lost.
     """
     family, chain = document.family, _chain_to(document.family, target)
@@ -204,7 +204,7 @@ def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
 
 
 def _allowed(body: Tree, chain: Chain) -> None:
-    """Put the default in the place of every value that the older version does not allow; comparing tells of it."""
+    """Put the default in the place of every value that the older version does not allow; comparing finds it."""
     schema, template = chain.schema(chain.head), chain.template(chain.head)
     for path in dict.fromkeys((*value_paths(template), *value_paths(body))):
         value, default, shape = get_path(body, path, MISSING), get_path(template, path, MISSING), shape_at(schema, path)

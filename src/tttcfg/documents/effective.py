@@ -83,9 +83,9 @@ class Origins(Mapping[str, tuple[Origin, ...]]):
 
 
 class Weights(NamedTuple):
-    """A checkpoint's tensors: what their header says, and what follows from it.
+    """A checkpoint's tensors: their header, and what follows from it.
 
-    `proved` is by dotted path, and so is `as_saved`, what saving has made other than the configuration says; `beside`
+    `proved` is by dotted path, and so is `as_saved`, what saving has changed from the configuration; `beside`
     names files with tensors that lie there as well and were not read.
     """
 
@@ -98,15 +98,15 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """What a checkpoint's tensors say of a configuration.
+    """A configuration checked against a checkpoint's tensors.
 
     Attributes:
         weights: The tensors that were read.
-        model: What config.json says, by dotted path.
-        document: What the saved configuration says, by dotted path; empty where there is none.
+        model: The values in config.json, by dotted path.
+        document: The values in the saved configuration, by dotted path; empty where there is none.
         verdicts: For every architecture and computation field: verified, contradicted or not_determined, and why.
         binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
-        findings: All contradictions, what a configuration file says and the tensors refute, and why what is not
+        findings: All contradictions, values of a configuration file that the tensors refute, and why what is not
             verified cannot be.
     """
 
@@ -120,7 +120,7 @@ class Verification:
 
     @property
     def dialect(self) -> str | None:
-        """The name of the dialect that the tensors are in; None where nobody knows it."""
+        """The name of the dialect that the tensors are in; None where it is unknown."""
         return self.weights.evidence.dialect.name if self.weights.evidence.dialect else None
 
     @property
@@ -140,8 +140,8 @@ class Effective(Generic[Model, Layers]):
         findings: What to know: contradictions, deviations, unknown values; the gravest first.
         digest: Of the architecture and computation fields; equal digests compute the same.
         provenance: What saving the result records of where it comes from.
-        verification: What the checkpoint's tensors say of it; None where there are none.
-        parts: The configuration of every extension by name, as a document by itself.
+        verification: The result checked against the checkpoint's tensors; None where there are none.
+        parts: The configuration of every extension by name, as a document of its own.
         passed_through: The sections of extensions that are not installed, as the checkpoint's document has them.
     """
 
@@ -179,7 +179,7 @@ class Effective(Generic[Model, Layers]):
 
     @property
     def _summary(self) -> list[str]:
-        """Where the values come from, what the weights say, and how much there is to know."""
+        """The sources of the values, the verdicts on the weights, and the number of findings."""
         sources = Counter(given[0].source for given in self.origins.values())
         lines = [
             "settings  " + ", ".join(f"{count} from {source}" for source, count in sources.most_common()),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what only a checkpoint with weights needs
     from tttcfg.safetensors.header import Header
 
 WEIGHTS = "weights"
-"""The key of a document's provenance that says which weights it belongs to: a list with a record of each file."""
+"""The key of a document's provenance that names the weights it belongs to: a list with a record of each file."""
 SAVE = "save"
 """The key of a record with what identifies its save, where no tag can be written into the weights."""
 _OWN = ("written_by", "written_at", WEIGHTS)
@@ -83,7 +83,7 @@ def _migration_of(document: Document) -> Tree:
 
 
 def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
-    """Return a document's provenance with secrets withheld, which whoever edited it may have put there."""
+    """Return a document's provenance with secrets withheld, which an editor may have put there."""
     kinds = {kind.name for kind in fields(Record)}
     kept: Tree = {}
     for key, value in provenance.items():
@@ -134,7 +134,7 @@ def _without(group: Any, names: AbstractSet[str]) -> Any:
 
 
 def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:
-    """Return `tree` with who wrote it and when, unless it says so already."""
+    """Return `tree` with who wrote it and when, unless it has that already."""
     if "written_by" in tree["provenance"]:
         return tree
     moment = (written_at or datetime.now(timezone.utc)).astimezone(timezone.utc)
@@ -193,7 +193,7 @@ def recording(document: Document, *headers: Header) -> Document:
 
 
 def is_beside_weights(document: Document, target: FilePath) -> bool:
-    """Whether what is saved at `target` has to say which weights it belongs to."""
+    """Whether what is saved at `target` has to name the weights that it belongs to."""
     if target.name != DOCUMENT_NAME:
         return False
     return WEIGHTS in document.provenance or any(
@@ -221,7 +221,7 @@ def save_document(
 
     Raises:
         InputError: The document would not come back as it is; nothing was written.
-        WriteError: The file could not be written; what stood there is untouched.
+        WriteError: The file could not be written; an existing one is unchanged.
     """
     target = target_of(path)
     data = document_bytes(document, written_at)

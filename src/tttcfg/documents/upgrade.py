@@ -20,7 +20,7 @@ from tttcfg.schema.paths import Tree, copied, get_path, set_path, split
 class Upgraded(NamedTuple):
     """A document's fields as the head has them, before validation.
 
-    `assumed` has what was taken for those that it lacks, UNSET where the model itself fills them in.
+    `assumed` has what was taken for missing ones, UNSET where the model itself fills them in.
     """
 
     values: Tree
@@ -31,7 +31,7 @@ class Upgraded(NamedTuple):
 
 
 def upgrade(values: Mapping[str, Any], family: Family, path: str, tree: SourceTree) -> Upgraded:
-    """Bring a complete document to the head; a field that it lacks is taken from its version's defaults."""
+    """Bring a complete document to the head; a missing field is taken from its version's defaults."""
     found = find_version(values, family, path, tree)
     if found.version == family.head:
         _refuse_secrets(values, family, tree)
@@ -66,7 +66,7 @@ def _body(values: Mapping[str, Any], family: Family) -> Tree:
 
 
 def _refuse_secrets(body: Mapping[str, Any], family: Family, tree: SourceTree) -> None:
-    """Refuse a current document with a secret in it: nothing of ours wrote it, and whoever did should know."""
+    """Refuse a current document with a secret in it: tttcfg never writes one."""
     for field in family.secret_fields:
         if get_path(body, field.path) is not None:
             message = "is a secret, and a saved document never holds one; take it out of the file, and renew it"

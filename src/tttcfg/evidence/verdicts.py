@@ -1,4 +1,4 @@
-"""What is said of one field in view of the tensors."""
+"""The verdicts of the tensors on one field."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Verdict(NamedTuple):
     """Whether one field is verified or contradicted by a tensor, or why it is neither.
 
     Attributes:
-        said: What the configuration says, where it is contradicted.
-        shown: What the weights say then, and which tensor; or what the outcome rests on.
+        said: The configuration's value, where it is contradicted.
+        shown: The weights' value then, and which tensor shows it; or what the outcome rests on.
         advice: What to do about it; empty where that follows from another field, or nothing is to be done.
-        where: Where that stands, if not in the configuration.
+        where: The place of that value, if not in the configuration.
     """
 
     outcome: Outcome
@@ -31,10 +31,10 @@ def not_determined(reason: str) -> Verdict:
 VERIFIED = Verdict("verified")
 """The tensors prove the value."""
 TAKEN = Verdict("verified", shown="taken from the tensors themselves")
-"""Said of a field that no configuration decided."""
-UNDISPUTED = Verdict("verified", shown="the tensors show it, and nothing says otherwise")
-"""Said of a field that only a model's config.json would decide, where there is none or it does not say it."""
+"""For a field that no configuration decided."""
+UNDISPUTED = Verdict("verified", shown="the tensors show it, and nothing contradicts it")
+"""For a field that only a model's config.json would decide, where there is none or it does not have it."""
 NO_TENSOR = not_determined("no tensor depends on it")
 NOT_SHOWN = not_determined("no tensor of this file shows it")
-UNKNOWN_NAMES = not_determined("nobody knows what these tensors are")
-"""Said of every field where the dialect is unknown."""
+UNKNOWN_NAMES = not_determined("these tensors are of no known program")
+"""For every field where the dialect is unknown."""

@@ -25,7 +25,7 @@ class Verifier(Generic[Training, Config]):
     Attributes:
         config: What the layers read; None where it is not derived.
         model: The model's config.json, and its name; None where there is none.
-        source: Returns what decided a field; `override` where somebody chose it on purpose, for this run.
+        source: Returns what decided a field; `override` where it was chosen for this run.
     """
 
     training: Training

@@ -74,7 +74,7 @@ class Task:
 
 
 def migrate_file(path: str, task: Task) -> Outcome:
-    """Migrate one document; what cannot be migrated stays as it is, and the outcome says why."""
+    """Migrate one document; what cannot be migrated stays as it is, with the reason in the outcome."""
     try:
         return _migrate(path, task)
     except TttcfgError as error:

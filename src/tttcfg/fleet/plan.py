@@ -59,13 +59,13 @@ def losing(newest: Tree, losses: Mapping[str, str]) -> list[Change]:
 
 
 def between(old: Tree, new: Tree, to: int, lost: Sequence[Change]) -> list[Change]:
-    """Return what bringing a document to an older version changes: those keep no record of what they lack."""
+    """Return what bringing a document to an older version changes: those keep no record of missing fields."""
     told = {change.key for change in lost}
     return [*lost, *(change for change in _between(old, new, to) if change.kind == "added" or change.key not in told)]
 
 
 def digest(changes: Sequence[Change]) -> bytes:
-    """Return what tells changes from others, in few bytes."""
+    """Return a short text that is equal for equal changes only."""
     return blake2b(to_json(changes), digest_size=16).digest()
 
 

@@ -22,7 +22,7 @@ def find_documents(
     entered.
 
     Args:
-        unlisted: Told of every folder that cannot be listed, and the search goes on; without it, that ends the search.
+        unlisted: Called with every folder that cannot be listed; without it, such a folder ends the search.
 
     Raises:
         InputError: A given path does not exist; nothing has been yielded then.
@@ -39,7 +39,7 @@ def _refuse(error: InputError) -> None:
 
 
 def _apart(roots: Iterable[str]) -> list[str]:
-    """Return the roots without those that stand twice, and without those that the search of another one finds."""
+    """Return the roots without duplicates, and without those that the search of another one finds."""
     real: dict[str, str] = {}
     for root in roots:
         real.setdefault(os.path.realpath(root), root)

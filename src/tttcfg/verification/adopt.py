@@ -28,14 +28,14 @@ def adopted(effective: Effective, verification: Verification, found: Checkpoint,
 
     Raises:
         InputError: The checkpoint has a document, or it is not known which layers have TTT.
-        ContradictionError: The weights refute what a file says, or would refute the document.
+        ContradictionError: The weights refute a value of a file, or would refute the document.
     """
     header = verification.weights.header
     if found.document is not None or is_url(found.folder):
         message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
         raise InputError(Problem("unwritable", message, place=found.document or found.folder))
     if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
-        message = "carries its configuration; tttcfg.bind writes it beside the weights again"
+        message = "has an embedded configuration; tttcfg.bind writes it beside the weights again"
         raise InputError(Problem("unwritable", message, place=header.name))
     _refuse_refuted(effective)
     _refuse_unknown_layers(effective, verification, family)
@@ -58,7 +58,7 @@ def _refuse_refuted(effective: Effective) -> None:
 
 
 def _refuse_unknown_layers(effective: Effective, verification: Verification, family: Family) -> None:
-    """Raise where tensors of unknown names could be a layer's TTT, and no file says which layers have it."""
+    """Raise where tensors of unknown names could be a layer's TTT, and no file gives the layers that have it."""
     header, evidence = verification.weights.header, verification.weights.evidence
     for name in family.knowledge.left_open(evidence, effective.training):
         if effective.origins[name][0].source == "default":
@@ -95,7 +95,7 @@ def _of_files(effective: Effective, kind: str) -> dict[str, Any]:
 
 
 def _refusals(document: Document, verification: Verification, found: Checkpoint) -> list[Problem]:
-    """Return what the weights would hold against `document`, the others of the folder included."""
+    """Return where the weights would refute `document`, the others of the folder included."""
     advice = "no document is written that its own weights refute"
     names = [field.name for field in document.family.public_fields]
     problems = refused(found, verification.weights, document, dict.fromkeys(names, advice))

@@ -43,16 +43,16 @@ class _Existing(NamedTuple):
     document: Document | None
 
     def backup(self, document: Document) -> str | None:
-        """Return where its bytes are kept if `document` takes its place; None where it says the same."""
+        """Return where its bytes are kept if `document` takes its place; None where it has the same settings."""
         if self.raw is None:
             return None
-        if self.document is None or not _say_the_same(self.document, document):
+        if self.document is None or not _have_the_same_settings(self.document, document):
             return f"{self.path}.bak"
         version = self.document.version
         return None if version == document.family.head else f"{self.path}.v{version}.bak"
 
 
-def _say_the_same(one: Document, other: Document) -> bool:
+def _have_the_same_settings(one: Document, other: Document) -> bool:
     """Whether two documents have the same settings, those of extensions included."""
     parts = [{name: part.training for name, part in each.parts.items()} for each in (one, other)]
     return (one.training, one.passed_through, parts[0]) == (other.training, other.passed_through, parts[1])
@@ -158,7 +158,7 @@ def recorded(document: Document, path: str, *headers: Header) -> Document:
 
 
 def _records_of_the_same(before: Document | None, document: Document) -> list[Tree]:
-    """Return what a document that stood there records of weights, where it is of the configuration of `document`."""
+    """Return what the document that was there records of weights, where it is of the configuration of `document`."""
     if before is None or digest(before.training, before.family) != digest(document.training, document.family):
         return []
     return records_of(before)

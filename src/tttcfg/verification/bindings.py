@@ -57,7 +57,7 @@ def _of_save(header: Header, document: Document) -> Binding:
     if saves:
         message = f"was saved with another {file} than {header.name}; it belongs to another checkpoint"
         return Binding("contradicted", f"{document.path} {message}")
-    return Binding("unbound", f"{document.path} does not say which {file} it belongs to")
+    return Binding("unbound", f"{document.path} does not name the {file} that it belongs to")
 
 
 def _records_of_others(header: Header, document: Document) -> list[Tree]:
@@ -67,7 +67,7 @@ def _records_of_others(header: Header, document: Document) -> list[Tree]:
 
 
 def is_mismatched(header: Header, document: Document) -> bool:
-    """Whether `document` was saved with weights of which none lies beside it; at a URL, nobody knows."""
+    """Whether `document` was saved with weights of which none lies beside it; at a URL, that is unknown."""
     others, folder = _records_of_others(header, document), os.path.dirname(document.path)
     names = [one["file"] for one in others if isinstance(one.get("file"), str)]
     if not names or not document.path or is_url(document.path):
@@ -149,7 +149,7 @@ def _expected_digest(header: Header, document: Document) -> tuple[str | None, Pr
 def _disagreement_of_parts(header: Header, tag: Tree, document: Document) -> str:
     """Return which extension decides otherwise than when the weights were saved; an empty text where none does.
 
-    Nobody can tell of one that is not installed, or of which the document says nothing.
+    It is unknown of one that is not installed, or that the document does not have.
     """
     kept = tag.get(EXTENSIONS)
     for name, one in (kept if isinstance(kept, dict) else {}).items():
@@ -170,9 +170,9 @@ def _disagreement(header: Header, tag: Tree, document: Document, family: Family)
     try:
         embedded = embedded_document(header, family)
     except InputError as error:
-        return f"the configuration that {header.name} carries cannot be read: {error}"
+        return f"the configuration embedded in {header.name} cannot be read: {error}"
     if embedded is None:
-        return f"the configuration that {header.name} carries is no mapping of settings"
+        return f"the configuration embedded in {header.name} is no mapping of settings"
     differing = [
         f"{field.name} ({quote(plain(field.get(embedded.training)))}, not {quote(plain(field.get(document.training)))})"
         for field in family.public_fields
@@ -182,7 +182,7 @@ def _disagreement(header: Header, tag: Tree, document: Document, family: Family)
         return ""
     more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
     shown = ", ".join(differing[:_SHOWN])
-    return f"the configuration that {header.name} carries departs from {document.path} in {shown}{more}"
+    return f"the configuration embedded in {header.name} departs from {document.path} in {shown}{more}"
 
 
 def records_of(document: Document) -> list[Tree]:

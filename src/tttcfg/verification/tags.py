@@ -31,7 +31,7 @@ TAG_KEY = "tttcfg"
 """The key of the safetensors metadata that holds the tag."""
 EMBEDDED = "training"
 """The key of the tag that holds the configuration itself."""
-_DECISIVE = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
+_MODEL_DEFINING = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 
 
 def tag_for(document: Document, *, embed: bool = False) -> dict[str, str]:
@@ -84,7 +84,7 @@ def tag_digest(metadata: Mapping[str, str]) -> str | None:
 
 
 def embedded_document(header: Header, family: Family) -> Document | None:
-    """Return the configuration that weights carry in their own metadata, if they carry one.
+    """Return the configuration that is embedded in weights, if one is.
 
     Raises:
         NewerVersionError: A later tttcfg embedded it.
@@ -98,7 +98,7 @@ def embedded_document(header: Header, family: Family) -> Document | None:
 
 
 def embedded_bytes(header: Header, family: Family) -> bytes | None:
-    """Return the document that weights carry in their own metadata, whatever it holds, as a file of its own."""
+    """Return the document that is embedded in weights, whatever it holds, as a file of its own."""
     tag = tag_of(header.metadata)
     if tag is None or not isinstance(tag.get(EMBEDDED), dict):
         return None
@@ -142,7 +142,7 @@ def model_defining(schema: Shape, path: Path = ()) -> Iterator[tuple[Path, Shape
     for name, shape in schema["properties"].items():
         if is_section(shape):
             yield from model_defining(shape, (*path, name))
-        elif shape.get("x-role") in _DECISIVE:
+        elif shape.get("x-role") in _MODEL_DEFINING:
             yield (*path, name), shape
 
 

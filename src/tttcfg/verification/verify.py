@@ -1,4 +1,4 @@
-"""The effective configuration held against a checkpoint's tensors, without loading one."""
+"""The effective configuration checked against a checkpoint's tensors, without loading one."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def verification(
     chosen: Collection[str] = (),
     demanded: bool = False,
 ) -> Verification:
-    """Hold a configuration against tensors.
+    """Check a configuration against tensors.
 
     Args:
         model: The model's config.json, and what it is called.
-        document: What the checkpoint carries, for the binding.
+        document: The checkpoint's, for the binding.
         origins: Where each value comes from.
         chosen: What overrides decided; where no shape depends on it, that contradicts nothing.
         demanded: Whether weights that no configuration of the family describes are an error without one, too.
@@ -63,10 +63,10 @@ def verification(
         return "override" if name in chosen else origins[name][0].source
 
     known = family.knowledge
-    said = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
+    judged = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
     default = NO_TENSOR if weights.evidence.dialect or family.tensors is None else UNKNOWN_NAMES
     verdicts = {field.name: default for field in family.model_defining_fields}
-    for name, one in said:
+    for name, one in judged:
         if _GRAVITY.index(one.outcome) >= _GRAVITY.index(verdicts.get(name, default).outcome):
             verdicts[name] = one
     for name, one in verdicts.items():
@@ -74,7 +74,7 @@ def verification(
             verdicts[name] = TAKEN
     binding = binding_of(weights.header, document, family)
     described = demanded or document is not None or _is_described(family, origins)
-    found = [*_of_the_file(weights, family, described), *_contradictions(said, origins)]
+    found = [*_of_the_file(weights, family, described), *_contradictions(judged, origins)]
     found += [
         Problem("merged", f"is {quote(one.value)}: {one.tensor}", name, severity="info")
         for name, one in weights.as_saved.items()
@@ -122,15 +122,15 @@ def contradictions(
 
 
 def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
-    """Return what a document says, by dotted path; what it lacks it does not say."""
+    """Return the values in a document, by dotted path, without those that are missing from it."""
     if document is None:
         return {}
-    said = (field for field in family.public_fields if field.name not in document.assumed)
-    return {field.name: plain(field.get(document.training)) for field in said}
+    present = (field for field in family.public_fields if field.name not in document.assumed)
+    return {field.name: plain(field.get(document.training)) for field in present}
 
 
 def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> bool:
-    """Whether somebody said of any field that decides names or shapes what it is."""
+    """Whether any field that decides names or shapes was given."""
     shaping = (field.name for field in family.model_defining_fields if field.role is Role.ARCHITECTURE)
     return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins[name])
 
@@ -161,8 +161,8 @@ def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[
         yield Problem("weights", message, advice=advice, severity="warning")
 
 
-def _contradictions(said: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
-    for name, one in said:
+def _contradictions(judged: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
+    for name, one in judged:
         if one.outcome == "contradicted" and one.advice:
             place = one.where or (origins[name][0].place if name in origins else "")
             yield Problem("contradiction", f"is {one.said}, but {one.shown}", name, place, advice=one.advice)
