@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The tests' tensors are small, and their processes many: threads would only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo story experiment test programs slow lint types bench docs clean
+.PHONY: demo story experiment test programs slow lint types bench mutants docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,7 +21,7 @@ story: $(BIN)/.ready  ## train, evaluate with any configuration, override, bench
 experiment: $(BIN)/.ready  ## the table in the README, on three seeds: about a minute for each
 	$(BIN)/python examples/ttt_moshi/experiment.py
 
-test: $(BIN)/.ready lint types  ## lint, types and tests: under five minutes
+test: $(BIN)/.ready lint types  ## lint, types and tests: about five minutes
 	$(BIN)/python -m pytest -q -n auto
 
 programs: $(BIN)/.ready  ## tests that train, are killed, or run as several ranks: about four minutes
@@ -40,6 +40,9 @@ types: $(BIN)/.ready
 
 bench:  ## the figures in docs/performance.md; installs the peers it compares with
 	$(PYTHON) benchmarks/run.py
+
+mutants: $(BIN)/.ready  ## how many small changes of the resolver and of migration the tests notice; it goes on where it stopped
+	$(BIN)/python benchmarks/mutation.py
 
 docs: $(BIN)/.ready  ## regenerate the generated pages and golden texts
 	$(BIN)/python -m docs.generate

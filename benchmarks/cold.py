@@ -35,7 +35,7 @@ def figures(work: Path, checkpoints: int) -> Iterator[Figure]:
     hydra = [sys.executable, str(hydra_app), *QUIET_HYDRA, *OVERRIDES]
     resolve = [COMMAND, "resolve", "--checkpoint", checkpoint, "--config", str(CONFIG), *OVERRIDES]
     as_json = [*resolve, "--output", "json"]
-    _agree(_said(floor), _said(as_json)["training"])
+    _agree(_output(floor), _output(as_json)["training"])
 
     costs, unit = cost([resolve, as_json, floor, hydra, [COMMAND, "--version"], [sys.executable, "-c", "pass"]])
     yaml_cost, json_cost, floor_cost, hydra_cost, version_cost, python_cost = costs
@@ -44,8 +44,8 @@ def figures(work: Path, checkpoints: int) -> Iterator[Figure]:
     yield ratio("cold resolve / Hydra", yaml_cost, hydra_cost, 0.75, unit=unit)
     yield ratio("cold resolve --output json / Hydra", json_cost, hydra_cost, 0.75, unit=unit)
     yield ratio("tttcfg --version / python -c pass", version_cost, python_cost, 2.5, unit=unit)
-    name = f"cold resolve held against {write_weights(Path(checkpoint))} tensors / floor, which reads none"
-    _said(as_json)
+    name = f"cold resolve checked against {write_weights(Path(checkpoint))} tensors / floor, which reads none"
+    _output(as_json)
     (held,), unit = cost([resolve])
     yield ratio(name, held, floor_cost, None, unit=unit)
     check = [COMMAND, "schema", "check", "--golden", str(GOLDEN)]
@@ -53,7 +53,7 @@ def figures(work: Path, checkpoints: int) -> Iterator[Figure]:
     yield Figure("cold schema check", f"{took:.2f} s", "<= 2 s", took <= 2)
 
 
-def _said(command: Sequence[str]) -> Any:
+def _output(command: Sequence[str]) -> Any:
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 

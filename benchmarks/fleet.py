@@ -47,7 +47,7 @@ def _writing(tree: Path, payload: Path, checkpoints: int, mode: str, at_most: fl
     control = [sys.executable, str(CONTROL), str(tree), str(payload), mode]
     one, own, bare = _interleaved([[*migrate, "--workers", "1"], migrate, control], tree, checkpoints)
     yield ratio(f"migrate --write, {mode}, 1 worker / bare writes", one, bare, None, unit="s")
-    yield ratio(f"migrate --write, {mode}, as it runs by itself / bare writes", own, bare, at_most, unit="s")
+    yield ratio(f"migrate --write, {mode}, by default / bare writes", own, bare, at_most, unit="s")
 
 
 def _interleaved(commands: Sequence[Sequence[str]], tree: Path, checkpoints: int) -> list[float]:

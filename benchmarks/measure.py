@@ -1,4 +1,4 @@
-"""Measuring: instructions of a command, processor time of a call, and the line that says what came out."""
+"""Measuring: instructions of a command, processor time of a call, and the line that reports the result."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def _instructions(command: Sequence[str], code: int) -> int:
 def used(command: Sequence[str], *, code: int = 0) -> Usage:
     """Run a command to its end; it must leave with `code`."""
     start = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         _, status, resources = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != code:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{said.read().decode(errors='replace')}")
+            errors.seek(0)
+            raise SystemExit(f"{' '.join(command)} failed:\n{errors.read().decode(errors='replace')}")
     return Usage(seconds, resources.ru_maxrss)
 
 

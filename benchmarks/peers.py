@@ -1,4 +1,4 @@
-"""Writes the programs that `tttcfg resolve` is held against: the bare script and the Hydra application.
+"""Writes the programs that `tttcfg resolve` is compared with: the bare script and the Hydra application.
 
 Both have the fields, defaults and constraints of the family's model, written out as a user would; they are
 generated, so that they cannot lag behind the model.

@@ -26,12 +26,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from typer.models import ArgumentInfo, OptionInfo
+from typer.models import ArgumentInfo, Context, OptionInfo
 
 from docs.reference import api_page
 from tttcfg import errors
@@ -143,6 +142,8 @@ def parameters(function: Any) -> Iterator[tuple[str, Any, Any, Any]]:
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints[name]
+        if hint is Context:  # which typer gives
+            continue
         if get_origin(hint) is not Annotated:  # Python 3.10 wraps it where the default is None
             hint = next(one for one in get_args(hint) if get_origin(one) is Annotated)
         kind, declaration = get_args(hint)[:2]
@@ -150,7 +151,7 @@ def parameters(function: Any) -> Iterator[tuple[str, Any, Any, Any]]:
 
 
 def parameter_row(name: str, kind: Any, declaration: OptionInfo | ArgumentInfo, default: Any) -> tuple[str, str, str]:
-    shown = "" if default in (None, False, inspect.Parameter.empty) else str(getattr(default, "value", default))
+    shown = "" if default in (None, False, inspect.Parameter.empty) else str(default)
     shown = shown.lower() if isinstance(default, bool) else shown
     if isinstance(declaration, ArgumentInfo):
         return code(declaration.metavar or name.upper()), "", declaration.help or ""
@@ -169,8 +170,8 @@ def value_name(kind: Any) -> str:
     inner = get_args(kind)
     candidates = [kind, *inner, *(arg for one in inner for arg in get_args(one))]
     for one in candidates:
-        if isinstance(one, type) and issubclass(one, Enum):
-            return "|".join(str(member.value) for member in one)
+        if get_origin(one) is Literal:
+            return "|".join(get_args(one))
     plain = [one for one in candidates if isinstance(one, type) and one is not type(None) and get_origin(one) is None]
     return {Path: "PATH", int: "N", str: "TEXT"}.get(plain[0], "VALUE")
 
@@ -214,7 +215,7 @@ def limits() -> list[tuple[str, str]]:
         ("the header of a weights file", size(HEADER_CAP)),
         ("tensors in a checkpoint", f"{MAX_TENSORS:,}"),
         ("nesting", f"{text.MAX_DEPTH} levels"),
-        ("values in a YAML file, aliases expanded", f"{text.MAX_NODES:,}"),
+        ("values in a file or a saved document, aliases expanded", f"{text.MAX_NODES:,}"),
         ("aliases in a YAML file", str(yaml.MAX_ALIASES)),
         ("a text value", f"{fields.MAX_TEXT:,} characters"),
     ]
@@ -266,14 +267,14 @@ def history_page() -> str:
 def version_section(one: dict[str, Any]) -> str:
     section = f"\n## Version {one['version']}\n\n{one['date']}: {one['summary']}.\nEvidence: {one['evidence']}.\n\n"
     if one["version"] == 0:
-        return section + "Fields: " + ", ".join(code(operation["path"]) for operation in one["operations"]) + ".\n"
+        return section + "Fields: " + ", ".join(code(operation["key"]) for operation in one["operations"]) + ".\n"
     return section + "".join(f"- {operation_markdown(operation)}\n" for operation in one["operations"])
 
 
 def operation_markdown(operation: dict[str, Any]) -> str:
     """Return one line of history with its field as code."""
     line: str = operation["line"]
-    return line.replace(operation["path"], code(operation["path"]), 1)
+    return line.replace(operation["key"], code(operation["key"]), 1)
 
 
 # Output that pages show

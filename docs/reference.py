@@ -22,7 +22,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "concrete_layers",
     },
     "Save and bind": {
-        "tttcfg": "save_document load_document migrate_document to_dict to_yaml tag_for canonicalize_header bind adopt",
+        "tttcfg": "from_any save_document load_document migrate_document to_dict to_yaml tag_for canonicalize_header"
+        " bind adopt",
     },
     "Configurations and results": {
         "tttcfg": "TrainingArgs TTTConfig Effective Origin Verification Binding Difference Document Checkpoint",
@@ -47,15 +48,18 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Write a migration": {
         "tttcfg.migration.chain": "Migration",
-        "tttcfg.migration.operations": "Declare Add By Remove RemoveRest Rename Convert Reshape Promote Withhold Doubt",
-        "tttcfg.schema.fragments": "boolean integer number text choice nullable either follows free_form section Shape",
+        "tttcfg.migration.operations": (
+            "Operation Declaration Declare Add By Remove RemoveRest Rename Convert Redeclare Promote Withhold Doubt"
+        ),
+        "tttcfg.schema.fragments": (
+            "boolean integer number text choice nullable either follows free_form section Fragment"
+        ),
     },
     "Describe tensors": {
         "tttcfg.evidence.knowledge": "TensorKnowledge",
-        "tttcfg.evidence.verifier": "Verifier",
-        "tttcfg.evidence.evidence": "Evidence",
-        "tttcfg.evidence.readings": "Proof",
-        "tttcfg.evidence.verdicts": "Verdict VERIFIED",
+        "tttcfg.evidence.verifier": "Verifier Verdict VERIFIED",
+        "tttcfg.evidence.evidence": "Evidence Proof",
+        "tttcfg.evidence.dialects.dialect": "Dialect Base Inner Axes INDEX",
         "tttcfg.safetensors.header": "Header",
         "tttcfg.files.storage": "read_bytes",
     },

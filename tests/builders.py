@@ -13,6 +13,12 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tttcfg"
+HEAD = TTT_MOSHI.head
+"""The newest version of the built-in family."""
+NEWEST = f"v{HEAD:04d}"
+"""The name of that version's golden document."""
+NUMBERED = 7
+"""The first version of the built-in family that documents state: the trainer wrote the earlier ones without tttcfg."""
 MODEL = {"dim": 64, "num_heads": 4, "num_layers": 8, "context": 3000}
 SECRET = "hunter2-do-not-print"
 
@@ -41,8 +47,10 @@ def tree(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def old_document(version: int, values: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a complete document of an unnumbered version, with some values changed."""
+    """Return a complete document of an old version, with some values changed."""
     document = TTT_MOSHI.chain.template(version)
+    if version >= NUMBERED:
+        document["schema_version"] = version
     for name, value in (values or {}).items():
         set_path(document, tuple(name.split(".")), value)
     return document

@@ -1,4 +1,4 @@
-"""A family of somebody else's trainer, as a package on the disk: the least that one has to write."""
+"""The family of a third-party trainer, as a package on the disk: the least that has to be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tttcfg.schema.fields import Role, Section, setting
 
 class Config(Section):
     width: int = setting(64, role=Role.ARCHITECTURE, unit="channels", description="How wide the model is.")
-    learning_rate: float = setting(0.1, role=Role.TRAINING, unit="1", description="The optimiser's learning rate.")
+    learning_rate: float = setting(0.1, role=Role.TRAINING, unit="dimensionless", description="Learning rate.")
 
 
 FAMILY = Family(name="other", model=Config, migrations="other.migrations", schemas="other.schemas")

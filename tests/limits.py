@@ -1,6 +1,6 @@
-"""Running the command line under limits: of memory, held against what is normal, and of CPU time, against a hang.
+"""Running the command line under limits: of memory, compared with normal use, and of CPU time, against a hang.
 
-How long bad input takes is measured where seconds are, in `benchmarks/hostile.py`: a busy machine says nothing of it.
+How long bad input takes is measured where seconds are, in `benchmarks/hostile.py`: a busy machine does not show it.
 """
 
 from __future__ import annotations

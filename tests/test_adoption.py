@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from tests.launcher import launch, python
 from tttcfg import verify
 
 torch = pytest.importorskip("torch")
@@ -26,11 +24,11 @@ PAGE = ROOT / "docs" / "adopt.md"
 CHECKPOINT = "runs/tiny/checkpoints/checkpoint_000008/consolidated"
 TRAIN = "train.py example/tiny.yaml"
 OWN, OTHER = (f"evaluate.py {CHECKPOINT} example/{name}.yaml" for name in ("tiny", "other"))
-MARK = "$ next program\n"
+PROMPT = "$ next program\n"
 RUN = f"""
 import runpy, sys
 for line in sys.argv[1:]:
-    sys.stderr.write({MARK!r})
+    sys.stderr.write({PROMPT!r})
     sys.argv = line.split()
     runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -58,37 +56,27 @@ def miniature(folder: Path, *sections: str) -> Path:
 
 def change(folder: Path, section: str) -> None:
     for diff in changes()[section]:
-        environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)}
-        command = ["git", "apply", "--whitespace=nowarn", "-"]
-        subprocess.run(command, cwd=folder, env=environment, input=diff.encode(), check=True)
+        env = {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+        launch("git", "apply", "--whitespace=nowarn", "-", cwd=folder, env=env, given=diff)
     if section == CORE[-1]:
         (folder / "finetune" / "args.py").unlink()
 
 
 def run(folder: Path, *lines: str) -> tuple[int, list[str]]:
-    """Run programs of the trainer one after the other, as importing torch takes longest; return what each said."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *lines],
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stderr.split(MARK)[1:]
+    """Run programs of the trainer one after the other, as importing torch takes longest; return the output of each."""
+    done = python("-c", RUN, *lines, cwd=folder, env={"PYTHONDONTWRITEBYTECODE": "1"}, code=None)
+    return done.code, done.err.split(PROMPT)[1:]
 
 
 def trained(folder: Path, *evaluations: str) -> list[str]:
-    """Train, evaluate, and return what each evaluation said; its last line is the loss."""
-    code, said = run(folder, TRAIN, *evaluations)
-    assert code == 0, said[-1]
-    return [one.strip() for one in said[1:]]
+    """Train, evaluate, and return the output of each evaluation; its last line is the loss."""
+    code, output = run(folder, TRAIN, *evaluations)
+    assert code == 0, output[-1]
+    return [one.strip() for one in output[1:]]
 
 
-def loss(said: str) -> str:
-    return said.splitlines()[-1]
+def loss(output: str) -> str:
+    return output.splitlines()[-1]
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -103,7 +91,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder, trained(folder, OWN, OTHER)
 
 
-def test_before_another_experiments_file_changes_the_loss_without_a_word(before: tuple[Path, list[str]]) -> None:
+def test_before_another_experiments_file_changes_the_loss_silently(before: tuple[Path, list[str]]) -> None:
     folder, (own, other) = before
     assert {path.name for path in (folder / CHECKPOINT).iterdir()} == {"config.json", "lora.safetensors"}
     assert loss(own) != loss(other)
@@ -122,16 +110,21 @@ def test_after_the_same_is_trained_and_any_file_evaluates_it_to_the_last_bit(
     assert (after / CHECKPOINT / "training_config.json").is_file()
     assert verify(after / CHECKPOINT).binding == "bound"
     assert loss(other) == loss(own) == loss(before[1][0])
-    for told in ("ttt.mini_batch_size: is 8", "ttt.base_lr: is 8.0", "ttt.layers: is [1, 3]", "duration_sec: is 2.56"):
+    for restored in (
+        "ttt.mini_batch_size: is 8",
+        "ttt.base_lr: is 8.0",
+        "ttt.layers: is [1, 3]",
+        "duration_sec: is 2.56",
+    ):
         place = r"\(example/other\.yaml:\d+:\d+\)"
-        assert re.search(rf"(?m)^info \[restored\] {re.escape(told)} from the checkpoint, not .* {place}$", other)
+        assert re.search(rf"(?m)^info \[restored\] {re.escape(restored)} from the checkpoint, not .* {place}$", other)
 
 
-def test_after_what_is_overridden_is_told_and_what_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_after_what_is_overridden_is_reported_and_what_cannot_be_is_refused(tmp_path: Path) -> None:
     after = miniature(tmp_path / "trainer", *CORE, SWAPPED)
     own, changed = trained(after, OWN, f"{OTHER} ttt.base_lr=0.1")
     assert loss(own) != loss(changed)
-    assert "ttt.base_lr: is 0.1, but the weights were trained with 8.0" in changed
+    assert "ttt.base_lr: is 0.1, but" in changed
     code, (refused,) = run(after, f"{OWN} ttt.layers=middle")
     assert code
     assert "ttt.layers: is 'middle', which means [1,2]" in refused
@@ -144,7 +137,7 @@ def test_other_layers_train_and_restore_and_do_not_pass_for_the_old_ones(tmp_pat
     (folder / "finetune" / "ttt.py").unlink()
     code, (refused,) = run(folder, OWN)
     assert code
-    assert "does not compute what was saved" in refused
+    assert "does not compute" in refused
     shutil.rmtree(folder / "runs")
     assert "computes what was saved" in trained(folder, OTHER)[0]
 

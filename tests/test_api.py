@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -14,8 +16,9 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
-from tttcfg import Document, InputError, LossError, Role, TrainingArgs
+from tests.builders import HEAD, SECRET, checkpoint, document_file, old_document, trained, write_json
+from tests.safetensors.files import weights_file
+from tttcfg import Document, Family, InputError, LossError, Role, Section, TrainingArgs, setting
 from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -77,6 +80,16 @@ def test_resolve_takes_a_list_of_all_kinds(tmp_path: Path) -> None:
     assert (effective.training.seed, effective.training.batch_size) == (4, 2)
 
 
+NO_CONFIG = [TrainingArgs(), tttcfg.resolve(), 3, object(), b"any.yaml", [None], [[{}]]]
+
+
+@pytest.mark.parametrize("config", NO_CONFIG, ids=lambda one: type(one).__name__)
+def test_resolve_refuses_a_config_that_is_neither_a_file_nor_a_mapping(config: Any) -> None:
+    with pytest.raises(InputError, match=r"config: is a \w+, not a file or a mapping; give what tttcfg\.to_dict makes"):
+        tttcfg.resolve(config=config)
+    assert tttcfg.resolve(config=tttcfg.to_dict(TrainingArgs(seed=3))).training == TrainingArgs(seed=3)
+
+
 def test_resolve_takes_overrides_as_a_mapping() -> None:
     """Values from Python are taken as they are, not parsed."""
     effective = tttcfg.resolve(overrides={"ttt.layers": [2, 1], "run_dir": "123", "wandb.run_name": "null"})
@@ -109,7 +122,7 @@ def test_resolving_twice_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_from_any_takes_a_dataclass_of_an_older_version() -> None:
-    """Old spellings are read; what the object lacks gets what the program did at that time."""
+    """Old names are read; what is absent from the object gets what the program did at that time."""
     training = TrainingArgs.from_any(OldTrainArgs())
     assert (training.batch_size, training.ttt.layers, training.ttt.rope_mode) == (4, (1, 2), "mini_batch")
     assert training.ttt.kernel == "torch"
@@ -148,7 +161,7 @@ def test_from_any_refuses_what_holds_no_settings(value: Any) -> None:
 
 
 def test_from_any_refuses_what_cannot_be_saved() -> None:
-    with pytest.raises(InputError, match=r"run_dir: a object .* cannot be saved"):
+    with pytest.raises(InputError, match=r"run_dir: a object cannot be saved"):
         TrainingArgs.from_any({"seed": 1, "run_dir": object()})
 
 
@@ -167,11 +180,11 @@ def test_three_lines_in_an_old_trainer(tmp_path: Path) -> None:
 def test_save_takes_every_form(tmp_path: Path, form: str) -> None:
     """A configuration is saved to the same bytes whichever way it is held."""
     effective = tttcfg.resolve(overrides=["seed=3"])
-    tree = {"schema_version": 7, **effective.training.model_dump(mode="json")}
+    tree = {"schema_version": HEAD, **effective.training.model_dump(mode="json")}
     forms: dict[str, Any] = {
         "training": effective.training,
         "effective": effective,
-        "document": Document(effective.training, TTT_MOSHI, 7),
+        "document": Document(effective.training, TTT_MOSHI, HEAD),
         "mapping": tree,
     }
     one = tttcfg.save_document(tmp_path / "one.json", forms["training"], written_at=NOON)
@@ -204,7 +217,17 @@ def test_load_and_save_are_stable(tmp_path: Path) -> None:
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_load_says_which_version_it_found(tmp_path: Path) -> None:
+def test_load_takes_the_folder_that_a_document_was_saved_in(tmp_path: Path) -> None:
+    configuration = TrainingArgs(seed=3)
+    written = tttcfg.save_document(tmp_path, configuration)
+    for path in (tmp_path, str(tmp_path), f"{tmp_path}/", written):
+        assert tttcfg.load_document(path).training == configuration
+        assert tttcfg.load_document(path).path == str(written)
+    with pytest.raises(InputError, match="there is no such file"):
+        tttcfg.load_document(checkpoint(tmp_path / "run"))
+
+
+def test_load_returns_which_version_it_found(tmp_path: Path) -> None:
     document = tttcfg.load_document(write_json(tmp_path / "old.json", old_document(4)))
     assert document.version == 4
     assert document.decided_by == ("ttt.weight_lr_multiplier", "ttt.alpha_lr_multiplier")
@@ -213,17 +236,17 @@ def test_load_says_which_version_it_found(tmp_path: Path) -> None:
 def test_migrate_leaves_its_argument_alone() -> None:
     old = old_document(3)
     before = copy.deepcopy(old)
-    assert tttcfg.migrate_document(old)["schema_version"] == 7
+    assert tttcfg.migrate_document(old)["schema_version"] == HEAD
     assert old == before
 
 
-def test_migrate_there_and_back() -> None:
+def test_a_round_trip_of_migrations_gives_the_same_document() -> None:
     old = old_document(6, {"ttt.layers": "1,2", "ttt.use_rope": True, "batch_size": 4})
     assert tttcfg.migrate_document(tttcfg.migrate_document(old), to=6) == old
 
 
 def test_migrate_refuses_to_lose() -> None:
-    """What the older version cannot hold is named, and dropped only by who says so."""
+    """What the older version cannot hold is named, and dropped only where that is asked for."""
     current = tttcfg.migrate_document(old_document(6)) | {"provenance": {}}
     current["ttt"] = current["ttt"] | {"kernel": "triton"}
     with pytest.raises(LossError, match=r"ttt\.kernel: version 6 cannot hold it"):
@@ -231,13 +254,13 @@ def test_migrate_refuses_to_lose() -> None:
     assert "kernel" not in tttcfg.migrate_document(current, to=6, allow_loss=True)["ttt"]
 
 
-@pytest.mark.parametrize("to", [-1, 8])
+@pytest.mark.parametrize("to", [-1, HEAD + 1])
 def test_migrate_knows_its_versions(to: int) -> None:
-    with pytest.raises(InputError, match=f"there is no version {to}; versions go from 0 to 7"):
+    with pytest.raises(InputError, match=f"there is no version {to} of ttt_moshi; versions go from 0 to {HEAD}"):
         tttcfg.migrate_document(old_document(6), to=to)
 
 
-def test_diff_says_what_differs_the_gravest_first() -> None:
+def test_diff_lists_what_differs_the_gravest_first() -> None:
     left, right = TrainingArgs(), tttcfg.resolve(overrides=["run_dir=r", "seed=1", "lora.rank=8", "ttt.layers=[1,2]"])
     assert [(one.key, one.role, one.left, one.right) for one in tttcfg.diff(left, right)] == [
         ("lora.rank", Role.ARCHITECTURE, 64, 8),
@@ -250,6 +273,99 @@ def test_diff_says_what_differs_the_gravest_first() -> None:
 def test_diff_of_equals_is_empty(tmp_path: Path) -> None:
     document = tttcfg.load_document(document_file(trained(tmp_path)))
     assert tttcfg.diff(document, TrainingArgs()) == ()
+
+
+class Small(Section):
+    seed: int = setting(0, role=Role.TRAINING, unit="dimensionless", description="As in the built-in family.")
+    width: int = setting(8, role=Role.ARCHITECTURE, unit="channels", description="Not in the built-in family.")
+
+
+SMALL = Family(name="small", model=Small, migrations="tttcfg.migrations.ttt_moshi", schemas="tttcfg.schemas.ttt_moshi")
+
+
+def test_configurations_of_two_families_are_not_compared() -> None:
+    """Not even where the fields of one are fields of the other."""
+    with pytest.raises(InputError, match="cannot be compared"):
+        tttcfg.diff(Small(), TrainingArgs())
+    with pytest.raises(InputError, match="cannot be compared"):
+        tttcfg.diff(TrainingArgs(), Small())
+
+
+def test_a_mapping_is_of_the_family_of_the_model_beside_it() -> None:
+    given = {"schema_version": SMALL.head, "width": 16}
+    assert [one.key for one in tttcfg.diff(Small(), given)] == ["width"]
+    assert [one.key for one in tttcfg.diff(given, Small())] == ["width"]
+
+
+def small_document(folder: Path) -> Path:
+    """Return a folder with a document of the other family."""
+    tttcfg.save_document(folder / "training_config.json", Small(width=16))
+    return folder
+
+
+TAKING: dict[str, Callable[[Any, Path, Family | None], Any]] = {
+    "bind": lambda given, folder, family: tttcfg.bind(folder, given, family=family),
+    "diff": lambda given, _, family: tttcfg.diff(given, given, family=family),
+    "from_any": lambda given, _, family: tttcfg.from_any(given, family=family),
+    "save_document": lambda given, folder, family: tttcfg.save_document(folder, given, family=family),
+    "tag_for": lambda given, _, family: tttcfg.tag_for(given, family=family),
+    "to_dict": lambda given, _, family: tttcfg.to_dict(given, family=family),
+    "to_yaml": lambda given, _, family: tttcfg.to_yaml(given, family=family),
+}
+"""What every public function that takes a configuration does with it."""
+READING: dict[str, Callable[[Path, Family | None], Any]] = {
+    "adopt": lambda folder, family: tttcfg.adopt(folder, family=family),
+    "bind": lambda folder, family: tttcfg.bind(folder, family=family),
+    "inspect_weights": lambda folder, family: tttcfg.inspect_weights(folder, family=family),
+    "load_document": lambda folder, family: tttcfg.load_document(folder, family=family),
+    "migrate_document": lambda folder, family: tttcfg.migrate_document(
+        json.loads((folder / "training_config.json").read_bytes()), family=family
+    ),
+    "resolve": lambda folder, family: tttcfg.resolve(folder, family=family),
+    "resolve a file": lambda folder, family: tttcfg.resolve(config=folder / "training_config.json", family=family),
+    "verify": lambda folder, family: tttcfg.verify(folder, family=family),
+}
+"""What every public function that takes a path or a document does with it."""
+FORMS: dict[str, Callable[[], Any]] = {
+    "model": lambda: Small(width=16),
+    "effective": lambda: tttcfg.resolve(overrides={"width": 16}, family=SMALL),
+    "document": lambda: Document(Small(width=16), SMALL, SMALL.head),
+    "mapping": lambda: tttcfg.to_dict(Small(width=16)),
+}
+
+
+def test_the_tables_have_every_function_that_takes_a_family() -> None:
+    functions = {name for name in tttcfg.__all__ if inspect.isfunction(getattr(tttcfg, name))}
+    taking = {name for name in functions if "family" in inspect.signature(getattr(tttcfg, name)).parameters}
+    assert taking - {"override_texts"} == {name.split()[0] for name in (*TAKING, *READING)}  # it reads no configuration
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", TAKING)
+def test_a_configuration_of_another_family_than_was_given_is_refused(name: str, form: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        TAKING[name](FORMS[form](), tmp_path, TTT_MOSHI)
+    assert [problem.code for problem in caught.value.problems][:1] == ["family"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", READING)
+def test_a_document_of_another_family_than_was_given_is_refused(name: str, tmp_path: Path) -> None:
+    folder = small_document(tmp_path)
+    weights_file(folder / "consolidated.safetensors", {"some.tensor": ("F32", (2,))})
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError) as caught:
+        READING[name](folder, TTT_MOSHI)
+    assert {problem.code for problem in caught.value.problems} == {"family"}
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_from_any_of_a_model_returns_that_model_alone(form: str) -> None:
+    with pytest.raises(InputError, match="of the family small") as caught:
+        TrainingArgs.from_any(FORMS[form]())
+    assert [problem.code for problem in caught.value.problems] == ["family"]
+    assert tttcfg.from_any(FORMS[form]()) == tttcfg.from_any(FORMS[form](), family=SMALL) == Small(width=16)
 
 
 def test_diff_leaves_secrets_out() -> None:
@@ -269,7 +385,7 @@ def test_secret_is_in_nothing_that_resolve_returns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [[SECRET], {"a": SECRET}, 12345678901])
 def test_invalid_secret_is_not_quoted(bad: Any) -> None:
-    """A key of a wrong type is refused without saying what it was."""
+    """A key of a wrong type is refused without showing it."""
     for sources in ({"config": {"wandb": {"key": bad}}}, {"overrides": {"wandb.key": bad}}):
         with pytest.raises(InputError) as caught:
             tttcfg.resolve(**sources)  # type: ignore[arg-type]

@@ -1,27 +1,24 @@
-"""The examples run, say what they are there to say, and change nothing in the checkout."""
+"""The examples run, print what they are there to show, and change nothing in the checkout."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import tttcfg
+from tests.builders import HEAD
+from tests.launcher import Result, python
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CHECKPOINT = EXAMPLES / "checkpoint"
 
 
-def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, str(EXAMPLES / script), *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
-    )
+def run(script: str, *arguments: str, folder: Path, code: int = 0) -> Result:
+    env = {"PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    return python(EXAMPLES / script, *arguments, cwd=folder, env=env, code=code)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -42,28 +39,26 @@ def row(output: str, key: str) -> list[str]:
 def test_demo_shows_what_would_have_gone_wrong_and_what_is_resolved(tmp_path: Path) -> None:
     before = bundled()
     done = run("demo.py", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert row(done.stdout, "ttt.mini_batch_size")[:2] == ["16", "64"]
-    assert row(done.stdout, "ttt.layers")[:2] == ["middle", "[29, 30, 31]"]
-    assert row(done.stdout, "ttt.mlp.layers")[:2] == ["2", "5"]
-    assert "16    config      any.yaml:23:3" in done.stdout
-    assert "[deviation] ttt.mini_batch_size: is 16, but the weights were trained with 64" in done.stdout
-    assert "3 -> 7" in done.stdout
-    assert "+ ttt.weight_lr_multiplier  1.0     one learning rate served all parameters" in done.stdout
-    assert "read again, nothing differs: True" in done.stdout
+    assert done.err == ""
+    assert row(done.out, "ttt.mini_batch_size")[:2] == ["16", "64"]
+    assert row(done.out, "ttt.layers")[:2] == ["middle", "[29, 30, 31]"]
+    assert row(done.out, "ttt.mlp.layers")[:2] == ["2", "5"]
+    assert "16    config      any.yaml:23:3" in done.out
+    assert "[deviation] ttt.mini_batch_size: is 16" in done.out
+    assert f"3 -> {HEAD}" in done.out
+    assert "+ ttt.weight_lr_multiplier  1.0     one learning rate served all parameters" in done.out
+    assert "read again, nothing differs: True" in done.out
     assert bundled() == before
 
 
 def test_demo_is_short_enough_to_be_read(tmp_path: Path) -> None:
-    lines = run("demo.py", folder=tmp_path).stdout.splitlines()
+    lines = run("demo.py", folder=tmp_path).out.splitlines()
     assert len(lines) < 65
     assert max(map(len, lines)) < 140
 
 
 def test_bundled_checkpoint_is_what_its_script_builds(tmp_path: Path) -> None:
-    done = run("make_checkpoint.py", str(tmp_path), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    run("make_checkpoint.py", str(tmp_path), folder=tmp_path)
     assert contents(tmp_path) == bundled()
 
 
@@ -73,7 +68,7 @@ def test_bundled_checkpoint_is_small_and_of_generation_3() -> None:
     name = next(name for name in files if name.endswith("training_config.json"))
     document = tttcfg.load_document(CHECKPOINT / name)
     assert document.version == 3
-    assert not document.lacking
+    assert not document.missing
 
 
 def test_bundled_tensors_are_those_of_the_resolved_layers() -> None:
@@ -98,22 +93,19 @@ def test_bundled_tensors_are_those_of_the_resolved_layers() -> None:
 
 
 def test_trainer_saves_a_document_that_evaluation_restores(tmp_path: Path) -> None:
-    trained = run("adopt.py", "train", "--run_dir", "runs/mine", "--ttt.mini_batch_size", "8", folder=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    run("adopt.py", "train", "--run_dir", "runs/mine", "--ttt.mini_batch_size", "8", folder=tmp_path)
     config = str(EXAMPLES / "any.yaml")
     evaluated = run(
         "adopt.py", "evaluate", "--checkpoint_dir", "runs/mine", "--config", config, "batch_size=4", folder=tmp_path
     )
-    assert evaluated.returncode == 0, evaluated.stderr
-    assert "mini_batch_size: 8\n" in evaluated.stdout
-    assert "layer_indices: (1, 2)\n" in evaluated.stdout
-    assert "batch size 4\n" in evaluated.stdout
+    assert "mini_batch_size: 8\n" in evaluated.out
+    assert "layer_indices: (1, 2)\n" in evaluated.out
+    assert "batch size 4\n" in evaluated.out
 
 
 def test_trainer_passes_errors_on_with_their_exit_code(tmp_path: Path) -> None:
-    done = run("adopt.py", "train", "--run_dir", "runs/mine", "--ttt.mini_batch_size", "0", folder=tmp_path)
-    assert done.returncode == 2
-    assert "ttt.mini_batch_size: 0 is refused" in done.stderr
+    done = run("adopt.py", "train", "--run_dir", "runs/mine", "--ttt.mini_batch_size", "0", folder=tmp_path, code=2)
+    assert "ttt.mini_batch_size: 0 is refused" in done.err
 
 
 def test_examples_need_nothing_but_the_standard_library_and_tttcfg() -> None:

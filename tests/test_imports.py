@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from tests.builders import SOURCE, trained, write_json
+from tests import launcher
+from tests.builders import ROOT, SOURCE, trained, write_json
 
 HEAVY = ("pydantic", "typer", "ruamel", "rich", "torch", "jsonschema", "safetensors")
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -24,8 +23,7 @@ def imported(statements: str, folder: Path) -> set[str]:
     """Return the top-level packages that are loaded after running `statements`."""
     code = f"import sys\ntry:\n    {statements}\nexcept SystemExit as left:\n    assert not left.code, left\n"
     code += "print('loaded', *sorted({name.partition('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split()[1:])
+    return set(launcher.python("-c", code, cwd=folder).out.splitlines()[-1].split()[1:])
 
 
 def command(*arguments: str) -> str:
@@ -107,7 +105,7 @@ def folders_import_only_from_those_above(module: Path, tree: ast.Module) -> Iter
     here = FOLDERS.index(folder_of(module))
     for name in _imports(tree):
         target = _home(name, NAMES)
-        if target not in ("", "tttcfg") and FOLDERS.index(folder_of(NAMES[target])) > here:
+        if target and FOLDERS.index(folder_of(NAMES[target])) > here:
             yield f"imports {target}, which is below it"
 
 
@@ -126,12 +124,30 @@ def test_every_module_keeps_the_rule(rule: Rule) -> None:
     assert {name: found for name, found in broken.items() if found} == {}
 
 
-def test_every_folder_is_on_the_architecture_page_and_says_what_it_is() -> None:
+def test_every_folder_is_on_the_architecture_page_and_describes_itself() -> None:
     folders = {folder_of(path) for path in MODULES}
     assert folders == set(FOLDERS)
     for path in MODULES:
         if path.name == "__init__.py" and path.parent != SOURCE:
             assert ast.get_docstring(tree(path)), path
+
+
+def test_a_folder_that_declares_that_no_other_imports_it_is_right() -> None:
+    """`nn` is the training side of a family, which the family names: the one import from outside."""
+    for path in MODULES:
+        declared = path.name == "__init__.py" and "No other folder imports it" in (ast.get_docstring(tree(path)) or "")
+        if declared:
+            own = f"{_name(path)}."
+            users = [one for one in MODULES if not f"{_name(one)}.".startswith(own) and one.parent != SOURCE]
+            found = {_name(one) for one in users if any(f"{name}.".startswith(own) for name in _imports(tree(one)))}
+            assert not found, path
+
+
+def test_tests_start_processes_by_the_launcher_or_as_its_docstring_lists() -> None:
+    starts = re.compile(r"^(import subprocess|from multiprocessing|.* os\.fork\()", re.MULTILINE)
+    modules = {path for path in (ROOT / "tests").rglob("*.py") if starts.search(path.read_text("utf-8"))}
+    found = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules}
+    assert found == {"tests.launcher", *re.findall(r"^- `([\w.]+)`", launcher.__doc__ or "", re.MULTILINE)}
 
 
 def test_modules_depend_on_each_other_in_one_direction() -> None:

@@ -57,7 +57,7 @@ def test_version_has_one_home() -> None:
     assert importlib.metadata.version("tttcfg") == tttcfg.__version__
 
 
-def test_package_says_that_it_is_typed() -> None:
+def test_the_package_declares_that_it_is_typed() -> None:
     assert (SOURCE / "py.typed").exists()
     assert '"tttcfg" = ["py.typed"]' in project()
 

@@ -1,6 +1,6 @@
 """docs/tutorial.md is done from its first line to its last: files, changes, commands, and what they show.
 
-`python -m tests.test_tutorial` writes what commands say now into the page, where nothing is left out.
+`python -m tests.test_tutorial` writes what commands print now into the page, where nothing is left out.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from subprocess import STDOUT
 from typing import NamedTuple
 
 import pytest
 
-from tests.cli.process import environment
+from tests.launcher import launch
 
 pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
@@ -40,8 +40,8 @@ PROGRAMS = {
 INSTALL = "pip install -q -e ."
 
 
-class Said(NamedTuple):
-    """A command of the page, what the page shows of it, and what it says; `place` is where the page shows that."""
+class Ran(NamedTuple):
+    """A command of the page, what the page shows of it, and its output; `place` is where the page shows that."""
 
     line: str
     shown: str
@@ -56,14 +56,14 @@ class Said(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the page tells the truth; … stands for lines that are left out, or for a part of one."""
+        """Whether the page shows the real output; … replaces lines that are left out, or a part of one."""
         shown = [re.escape(line).replace("…", ".+") + r"\n" for line in self.shown.splitlines()]
         lines = [r"(?:.*\n)+" if line == r".+\n" else line for line in shown]
         return self.code == self.promised and re.fullmatch("".join(lines), self.output) is not None
 
 
 class Reader:
-    """Somebody who does what the page says, in a folder of their own."""
+    """A reader who follows the page, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.site, programs = folder / "home", folder / "site", folder / "bin"
@@ -76,21 +76,19 @@ class Reader:
         python = programs / "python"
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', "utf-8")
         python.chmod(0o755)
-        self.environment = environment(
-            PATH=f"{programs}:{os.environ['PATH']}",
-            PYTHONPATH=str(self.site),
-            PYTHONDONTWRITEBYTECODE="1",
-            NO_COLOR="1",
-            COLUMNS="100",
-            OMP_NUM_THREADS="1",
-            PYTEST_ADDOPTS="",
-            GIT_CEILING_DIRECTORIES=str(folder),
-            GIT_CONFIG_GLOBAL=os.devnull,
-        )
+        self.environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.site),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+            "GIT_CEILING_DIRECTORIES": str(folder),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
         self.run("git init -q . && git config user.name reader && git config user.email reader@example.org")
 
-    def follow(self, page: str) -> Iterator[Said]:
-        """Do everything that a page says, in its order, and yield each command with what it said."""
+    def follow(self, page: str) -> Iterator[Ran]:
+        """Follow a page in its order, and yield each command with its output."""
         for block in FENCE.finditer(page):
             if block["file"]:
                 path = self.home / block["file"]
@@ -103,24 +101,14 @@ class Reader:
                 assert block["kind"] == "console", block[0]
                 for command in COMMAND.finditer(block["body"]):
                     place = block.start("body") + command.start("shown")
-                    yield Said(command["line"], command["shown"], *self.run(command["line"]), place)
+                    yield Ran(command["line"], command["shown"], *self.run(command["line"]), place)
 
     def run(self, line: str, given: str = "") -> tuple[int, str]:
-        done = subprocess.run(
-            line,
-            shell=True,
-            cwd=self.home,
-            env=self.environment,
-            input=given.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=120,
-            check=False,
-        )
-        if line == INSTALL and done.returncode == 0:
+        done = launch("sh", "-c", line, cwd=self.home, env=self.environment, given=given, stderr=STDOUT, code=None)
+        if line == INSTALL and done.code == 0:
             self.install()
             return 0, ""
-        return done.returncode, done.stdout.decode()
+        return done.code, done.out
 
     def install(self) -> None:
         """Do with the wheel what pip does for `--editable`: take its metadata, and the modules where they are."""
@@ -133,20 +121,20 @@ class Reader:
         self.environment["PYTHONPATH"] += f":{self.home}"
 
 
-def refreshed(page: str, followed: Iterable[Said]) -> str:
-    """Return a page with what its commands say now, where nothing of that is left out."""
-    for said in sorted(followed, key=lambda said: said.place, reverse=True):
-        if "…" not in said.shown:
-            page = page[: said.place] + said.output + page[said.place + len(said.shown) :]
+def refreshed(page: str, followed: Iterable[Ran]) -> str:
+    """Return a page with the current output of its commands, where nothing of that is left out."""
+    for command in sorted(followed, key=lambda command: command.place, reverse=True):
+        if "…" not in command.shown:
+            page = page[: command.place] + command.output + page[command.place + len(command.shown) :]
     return page
 
 
-def test_everything_that_the_page_says_is_so(tmp_path: Path) -> None:
+def test_everything_that_the_page_shows_is_so(tmp_path: Path) -> None:
     page = PAGE.read_text("utf-8")
     followed = list(Reader(tmp_path).follow(page))
     assert len(followed) == len(re.findall(r"^\$ ", page, re.MULTILINE))
-    for said in followed:
-        assert said.holds, f"$ {said.line}\n{said.output}(exit {said.code})"
+    for command in followed:
+        assert command.holds, f"$ {command.line}\n{command.output}(exit {command.code})"
 
 
 @pytest.mark.parametrize(
@@ -162,18 +150,18 @@ def test_everything_that_the_page_says_is_so(tmp_path: Path) -> None:
     ],
 )
 def test_only_what_is_marked_as_left_out_may_be_left_out(shown: str, output: str, holds: bool) -> None:
-    assert Said("tttcfg", shown, 0, output).holds is holds
+    assert Ran("tttcfg", shown, 0, output).holds is holds
 
 
 def test_a_page_is_refreshed_where_nothing_is_left_out() -> None:
-    said = [Said("a", "old\n", 0, "new\nnewer\n", 4), Said("b", "…\n", 0, "new\n", 12)]
-    assert refreshed("$ a\nold\n$ b\n…\n", said) == "$ a\nnew\nnewer\n$ b\n…\n"
+    commands = [Ran("a", "old\n", 0, "new\nnewer\n", 4), Ran("b", "…\n", 0, "new\n", 12)]
+    assert refreshed("$ a\nold\n$ b\n…\n", commands) == "$ a\nnew\nnewer\n$ b\n…\n"
 
 
 def test_an_exit_code_is_promised_or_zero() -> None:
-    assert Said("tttcfg  # exit 1", "", 1, "").holds
-    assert not Said("tttcfg", "", 1, "").holds
-    assert not Said("tttcfg  # exit 1", "", 0, "").holds
+    assert Ran("tttcfg  # exit 1", "", 1, "").holds
+    assert not Ran("tttcfg", "", 1, "").holds
+    assert not Ran("tttcfg  # exit 1", "", 0, "").holds
 
 
 if __name__ == "__main__":

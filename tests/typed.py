@@ -13,7 +13,7 @@ from tttcfg import Document, Effective, Family, Role, Section, TrainingArgs, TTT
 class Layers(Section):
     """What the layers of another trainer read."""
 
-    width: int = setting(8, role=Role.COMPUTATION, unit="1", description="Width.")
+    width: int = setting(8, role=Role.COMPUTATION, unit="dimensionless", description="Width.")
 
 
 class Args(Section):

@@ -17,9 +17,9 @@ def write(path: str, data: bytes, mode: int) -> None:
 def replace(folder: str, data: bytes) -> None:
     path = os.path.join(folder, NAME)
     with open(path, "rb") as file:
-        file.read()
+        old = file.read()
     write(f"{path}.tmp", data, 0o644)
-    os.link(path, f"{path}.v3.bak")
+    write(f"{path}.v3.bak", old, 0o644)
     os.replace(f"{path}.tmp", path)
     if FSYNC:
         descriptor = os.open(folder, os.O_RDONLY)

@@ -71,6 +71,8 @@ def evaluate(
     if output is not None:
         evaluation.require_writable(output)
     device = deterministic_device()
+    if Path(checkpoint).is_dir():  # all that follows is of this step, though a run may save another one meanwhile
+        checkpoint = find_checkpoint(checkpoint).folder
     model_config = _model_config(checkpoint)
 
     def build_model(model_config: Mapping[str, Any], effective: tttcfg.Effective) -> TinyMoshi:

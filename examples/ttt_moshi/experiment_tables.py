@@ -55,8 +55,8 @@ def _checkpoint(found: Mapping[str, Any]) -> list[str]:
 
 
 def _through(row: Mapping[str, Any]) -> list[str]:
-    said = "identical to the last bit" if row["identical"] else "**not identical**"
-    return [row["name"], ", ".join(f"`{key}`" for key in row["restored"]), said]
+    outcome = "identical to the last bit" if row["identical"] else "**not identical**"
+    return [row["name"], ", ".join(f"`{key}`" for key in row["restored"]), outcome]
 
 
 def _by_seed(row: Mapping[str, Any]) -> list[str]:
@@ -70,7 +70,7 @@ def _outcome(row: Mapping[str, Any]) -> list[str]:
 
 
 def _loading(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what loading says; where tensors are left out, how many."""
+    """Yield what loading reports; where tensors are left out, how many."""
     if not row["strict"]:
         yield from ("loads", "loads")
         return

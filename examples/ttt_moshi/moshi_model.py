@@ -109,7 +109,7 @@ class CheckpointedLayer:
 def refuse_long_piece(transformer: Any, inputs: tuple[Tensor, ...]) -> None:
     """Before a transformer streams a piece: raise an InputError where attention cannot hold it.
 
-    Its keys are kept in a ring of `context` places; a longer piece overwrites itself, and moshi says nothing.
+    Its keys are kept in a ring of `context` places; a longer piece overwrites itself, and moshi reports nothing.
     """
     if not transformer.is_streaming:
         return

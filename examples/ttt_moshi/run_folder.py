@@ -44,7 +44,8 @@ def check(training: TrainingArgs) -> None:
         raise InputError(Problem("unwritable", f"{message}; continue with resume_from", "run_dir", str(folder)))
     if others := [str(path.relative_to(folder)) for path in _others(folder, training)]:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        message = f"holds what no run wrote there, so nothing is deleted: {', '.join(others[:_SHOWN])}{more}"
+        message = "holds files that this run cannot be shown to have written, so nothing is deleted: "
+        message += ", ".join(others[:_SHOWN]) + more
         raise InputError(Problem("unwritable", f"{message}; move it away", "run_dir", str(folder)))
 
 

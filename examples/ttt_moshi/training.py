@@ -142,7 +142,7 @@ class Run:
         """
         started = time.perf_counter()
         while self.state.step < self.training.max_steps:
-            # States carried from batch to batch are not saved, so that a resumed run starts anew; so does this one.
+            # States carried from batch to batch are not saved, so that a resumed run starts afresh; so does this one.
             with tttnn.carrying_states(self.model):
                 self._until_interrupted()
             self._interrupt()

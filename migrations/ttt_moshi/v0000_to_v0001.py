@@ -1,4 +1,4 @@
-"""Version 1: TTT layers come to Moshi, and the paper's benchmarks as a free-form mapping."""
+"""Version 1: TTT layers in Moshi, and the paper's benchmarks as a free-form mapping."""
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add

@@ -1,4 +1,4 @@
-"""Version 2: gating alpha and the inner MLP's shape become settings; checkpoints start to carry their configuration."""
+"""Version 2: gating alpha and the inner MLP's shape become settings; checkpoints contain their configuration."""
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add

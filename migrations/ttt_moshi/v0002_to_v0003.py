@@ -1,4 +1,4 @@
-"""Version 3: resuming, and knobs for output normalisation and inner-loss logging that nothing ever read."""
+"""Version 3: resuming, and unused settings for output normalisation and inner-loss logging."""
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add

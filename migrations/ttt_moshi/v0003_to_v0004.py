@@ -1,4 +1,4 @@
-"""Version 4: TTT weights and gating alpha get learning rates of their own."""
+"""Version 4: separate learning rates for TTT weights and gating alpha."""
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add

@@ -1,7 +1,7 @@
 """Version 5: rotary positions inside the TTT layers become a setting.
 
-What the layers did before is not recorded: ROPE_POSITION_MODULO_FIX.md and BFLOAT16_ROPE_FIX.md say that
-the live layer applied audio rotary positions without asking, so a plain "off" would be a guess.
+What the layers did before is not recorded: according to ROPE_POSITION_MODULO_FIX.md and BFLOAT16_ROPE_FIX.md the
+layer in use applied audio rotary positions unconditionally, so a plain "off" would be a guess.
 """
 
 from tttcfg.migration.chain import Migration

@@ -1,4 +1,4 @@
-"""Version 6: attention contexts, unfrozen attention and diagnostics; the trainer's last unnumbered shape."""
+"""Version 6: attention contexts, unfrozen attention and diagnostics; the trainer's last unnumbered version."""
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add

@@ -1,7 +1,7 @@
-"""Version 7: the first that carries a number.
+"""Version 7: the first with a version number in its documents.
 
-Constants become settings, knobs that nothing read go, free-form `paper_metrics` becomes typed
-`evaluation`, and secrets no longer travel with checkpoints.
+Constants become settings, unused settings are removed, free-form `paper_metrics` becomes typed
+`evaluation`, and checkpoints no longer contain secrets.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ from tttcfg.migration.operations import (
     Withhold,
 )
 from tttcfg.migration.record import LEGACY
-from tttcfg.schema.fragments import Shape, boolean, choice, either, follows, integer, nullable, number, text
+from tttcfg.schema.fragments import Fragment, boolean, choice, either, follows, integer, nullable, number, text
 from tttcfg.schema.paths import get_path
 
 WORDS = ("all", "middle", "none")
-INDICES: Shape = {"type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 0}, "minItems": 1}
-BETAS: Shape = {
+INDICES: Fragment = {"type": "array", "items": {"type": "integer", "maximum": 2**53, "minimum": 0}, "minItems": 1}
+BETAS: Fragment = {
     "default": [0.9, 0.95],
     "type": "array",
     "prefixItems": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}] * 2,
@@ -34,13 +34,13 @@ BETAS: Shape = {
 }
 ONE_FORM = "layers have one saved form: a word or a list of indices"
 HARD_CODED = "was a constant in the code"
-LAST_COMMIT = "is what the trainer's last public commit does; since when is not recorded"
+LAST_COMMIT = "is what the trainer's last public commit does; when that began is not recorded"
 LAYERS = "ttt.mlp.layers"
 FOUR_TIMES = "two layers were always built four times as wide, whatever was written"
 
 
 def layers(value: Any) -> Any:
-    """Turn "28,29,30" into [28, 29, 30]; words stay."""
+    """Return [28, 29, 30] for "28,29,30"; words are not changed."""
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
     if not parts or not all(part.isascii() and part.isdigit() and len(part) < 17 for part in parts):
         return value
@@ -60,17 +60,17 @@ def use_rope(value: Any) -> Any:
 
 
 def is_deep(layers: Any) -> bool:
-    """Whether an inner MLP is the multi-layer one, which other code ran; without a number it has two layers."""
+    """Return whether an inner MLP is the multi-layer one, which had code of its own; the default is two layers."""
     return isinstance(layers, int) and layers > 2
 
 
 def built(value: Any) -> Any:
-    """Return what a width, as it was written, was built as: two layers were always four times the head width."""
+    """Return a conversion that keeps a width only where the MLP is deep: two layers had four times the head's."""
     return lambda written, layers: written if is_deep(layers) else value
 
 
 def carried(value: Any, ttt: Any) -> Any:
-    """Return which states went on while evaluating: the depth decided it, whatever was written."""
+    """Return which states evaluation carried over: the inner model determined it, whatever was written."""
     if not isinstance(value, bool):
         return value
     is_linear = get_path(ttt, ("inner_model",)) == "linear"
@@ -85,7 +85,7 @@ def by_depth(two: str, more: str) -> By:
     return By(LAYERS, lambda layers: more if is_deep(layers) else two, f"{two}, {more} from 3 inner layers")
 
 
-def word(default: str, *words: str) -> Shape:
+def word(default: str, *words: str) -> Fragment:
     return follows(default, choice("", *words))
 
 
@@ -98,7 +98,7 @@ def steps(value: Any) -> Any:
 
 
 def pairs(value: Any) -> Any:
-    """Return how many pairs sBLIMP and sWUGGY took at most: all of them where it was 0."""
+    """Return the most pairs that sBLIMP and sWUGGY read: all of them where it was 0."""
     return None if value == 0 and not isinstance(value, bool) else value
 
 
@@ -110,11 +110,11 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def count() -> Shape:
+def count() -> Fragment:
     return nullable(integer(None, minimum=1))
 
 
-def typed(old: str, to: str, shape: Shape, convert: Any = None, **absent: Any) -> Operation:
+def typed(old: str, to: str, shape: Fragment, convert: Any = None, **absent: Any) -> Operation:
     return Promote(
         f"paper_metrics.{old}", f"evaluation.{to}", shape, "evaluation settings are typed", convert, **absent
     )
@@ -153,7 +153,7 @@ migration = Migration(
     version=7,
     date="2026-11-23",
     summary="a number, typed evaluation settings, constants as settings; dead knobs and secrets gone",
-    evidence="tttcfg 0.1.0",
+    evidence="tttcfg 0.2.0",
     operations=(
         Withhold("wandb.key", "secrets do not travel with checkpoints"),
         Convert("ckpt_freq", steps, "below 1 it saved the last step only", integer(0, minimum=0)),

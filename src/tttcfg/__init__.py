@@ -4,16 +4,17 @@ A name of the public interface is imported when it is first used: a program does
 one that only catches errors pays for those alone.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from tttcfg.version import __version__ as __version__
 
+TYPE_CHECKING = False  # for `python -m tttcfg`, typing would be searched in the current folder
 if TYPE_CHECKING:  # what __getattr__ finds
+    from typing import Any
+
     from tttcfg.api import *  # noqa: F403
     from tttcfg.errors import *  # noqa: F403
 else:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> "Any":
         if name.startswith("_") and name != "__all__":  # what the import system and tools look for
             raise AttributeError(f"module 'tttcfg' has no attribute {name!r}")
         import tttcfg.errors as errors

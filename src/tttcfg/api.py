@@ -1,7 +1,7 @@
 """The public functions; `tttcfg` exports them by name.
 
 Each takes the `family` of what it reads. By default it is that of a given model, or that which a document names in its
-`$schema`, or else the built-in one.
+`$schema`, or else the built-in one. What is of another family than the one that is given is an error.
 """
 
 from __future__ import annotations
@@ -17,18 +17,26 @@ from typing_extensions import TypeVar
 from tttcfg.documents import document as documents
 from tttcfg.documents import save as saving
 from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
-from tttcfg.documents.convert import extended
+from tttcfg.documents.convert import document_from, extended, of_family
 from tttcfg.documents.differences import Difference, document_differences
 from tttcfg.documents.document import Document
-from tttcfg.documents.effective import Binding, Effective, Origin, Verification
-from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Extension, PassedThrough, register
+from tttcfg.documents.effective import Binding, Effective, Origin, Verification, attempted
+from tttcfg.errors import InputError, Problem
+from tttcfg.family.extension import Extension, register
 from tttcfg.family.family import Derived, Family, ForeignFormat
-from tttcfg.resolving.arguments import override_texts
-from tttcfg.resolving.families import as_document, with_family
-from tttcfg.resolving.overrides import Overriding
-from tttcfg.resolving.resolver import Restore, resolve_family
+from tttcfg.files.locks import alone
+from tttcfg.formats.python import plain_tree
+from tttcfg.resolving import Restore
+from tttcfg.resolving.families import (
+    as_document,
+    family_among,
+    family_in_bytes,
+    named_family,
+    of_second,
+    read_document,
+)
+from tttcfg.resolving.overrides import Overriding, override_texts
+from tttcfg.resolving.resolver import resolve_family
 from tttcfg.resolving.sources import Config
 from tttcfg.schema.fields import Role, Section, Text, Whole, setting
 from tttcfg.schema.paths import Tree
@@ -63,6 +71,7 @@ __all__ = [
     "diff",
     "explain",
     "find_checkpoint",
+    "from_any",
     "inspect_weights",
     "load_document",
     "migrate_document",
@@ -108,25 +117,25 @@ def resolve(
         require_training: Raise if a setting is missing that a training run needs.
         strict_extensions: Raise if a source has settings of an extension that is not installed; by default they are
             passed through, with a warning.
+        family: Whose configuration it is, here and in the other functions; by default that which a document names in
+            its `$schema`, or that of a given model, or else the built-in one. What is of another family than the one
+            that is given is an error.
 
     Raises:
         InputError: A source cannot be used; all problems of all sources at once.
         ContradictionError: Every source is valid, but the result contradicts the model or the tensors; the exception's
             `effective` holds the result.
     """
-    return with_family(
-        lambda own: resolve_family(
-            own,
-            checkpoint=checkpoint,
-            config=config,
-            overrides=overrides,
-            restore=restore,
-            model_config=model_config,
-            require_ttt=require_ttt,
-            require_training=require_training,
-            strict_extensions=strict_extensions,
-        ),
+    return resolve_family(
         family,
+        checkpoint=checkpoint,
+        config=config,
+        overrides=overrides,
+        restore=restore,
+        model_config=model_config,
+        require_ttt=require_ttt,
+        require_training=require_training,
+        strict_extensions=strict_extensions,
     )
 
 
@@ -167,15 +176,15 @@ def inspect_weights(checkpoint: str | os.PathLike[str], *, family: Family[Any, A
 
     Contradictions are reported among the findings.
 
+    Args:
+        checkpoint: Any path that leads to it; see `find_checkpoint`.
+        family: By default the family that its document names, or the built-in one.
+
     Raises:
         InputError: A file cannot be read, or the checkpoint has no weights.
     """
-    try:
-        return verified(resolved_without_demands(checkpoint, family=family), checkpoint)
-    except ContradictionError as error:
-        if not isinstance(error.effective, Effective):
-            raise
-        return verified(error.effective, checkpoint)
+    effective, _ = attempted(lambda: resolved_without_demands(checkpoint, family=family))
+    return verified(effective, checkpoint)
 
 
 def resolved_without_demands(
@@ -185,9 +194,7 @@ def resolved_without_demands(
     family: Family[Any, Any] | None = None,
 ) -> Effective:
     """Return what `resolve` returns; weights without a configuration are not an error."""
-    return with_family(
-        lambda own: resolve_family(own, checkpoint=checkpoint, config=config, require_weights=False), family
-    )
+    return resolve_family(family, checkpoint=checkpoint, config=config, require_weights=False)
 
 
 def adopt(
@@ -201,6 +208,12 @@ def adopt(
 
     You assert by it that the checkpoint was trained with the values in `config`. The document records which fields the
     tensors prove, which are asserted, and which architecture and computation fields are neither, and so unconfirmed.
+
+    Args:
+        checkpoint: Any path that leads to it; see `find_checkpoint`.
+        config: As for `resolve`: what you assert.
+        written_at: The time that is recorded in the document; by default now.
+        family: By default the family that a file names in its `$schema`, or the built-in one.
 
     Returns:
         The file that was written.
@@ -221,10 +234,10 @@ def adopt_resolved(
     """Adopt a checkpoint with a configuration that was resolved before."""
     from tttcfg.verification.adopt import adopted  # and what writes beside weights
 
-    verification, family = verified(effective, checkpoint), effective.family
-    found = find_checkpoint(checkpoint, weight_names(family))
-    document = adopted(effective, verification, found, family)
-    return saving.save_document(document.path, document, written_at=written_at)
+    weights = verified(effective, checkpoint).weights
+    with alone(os.path.dirname(weights.header.name)):
+        document = adopted(effective, weights, find_checkpoint(weights.header.name, weight_names(effective.family)))
+        return saving.save_document(document.path, document, written_at=written_at)
 
 
 def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verification:
@@ -236,18 +249,36 @@ def verified(effective: Effective, checkpoint: str | os.PathLike[str]) -> Verifi
     return effective.verification
 
 
+def from_any(configuration: Any, *, family: Family[Model, Any] | None = None) -> Model:
+    """Return the configuration that a trainer of any version holds, validated, as its family's model.
+
+    Fields that an object of an older version does not have get what the program did at that time.
+
+    Args:
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
+        family: As in `resolve`.
+
+    Raises:
+        InputError: It is no configuration, or one of another family than `family`; with every problem.
+    """
+    training: Model = as_document(configuration, family).training
+    return training
+
+
 def load_document(path: str | os.PathLike[str], *, family: Family[Model, Any] | None = None) -> Document[Model]:
     """Read a saved configuration of any version, upgrade it to the current one and validate it.
 
     Args:
-        path: The file, or the folder of its training_config.json.
+        path: The file, which may be at a URL, or the folder of its training_config.json.
+        family: As in `resolve`.
 
     Raises:
         NewerVersionError: A newer tttcfg wrote it; the message names what to install.
         ForeignDocumentError: Another program wrote it.
         InputError: It cannot be read, or a value is not valid.
     """
-    return with_family(lambda own: documents.load_document(path, own), family)
+    file = os.path.join(path, documents.DOCUMENT_NAME) if os.path.isdir(path) else path
+    return read_document(file, family)
 
 
 def save_document(
@@ -266,11 +297,12 @@ def save_document(
 
     Args:
         path: The file; in a folder, training_config.json.
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
         extensions: The settings of extensions, which replace those that `configuration` has.
         weights: Each a `Header` of weights in the same folder whose format holds no metadata, as the family's
             `TensorKnowledge.read` returns it; the document records them too.
         written_at: The time that is recorded in the document; by default now.
+        family: As in `resolve`.
 
     Returns:
         The file that was written.
@@ -284,7 +316,8 @@ def save_document(
     """
     target = saving.target_of(path)
     document = extended(as_document(configuration, family), extensions)
-    return saving.save_document(target, placed(document, target, *weights), written_at=written_at)
+    with alone(target.parent):
+        return saving.save_document(target, placed(document, target, *weights), written_at=written_at)
 
 
 def placed(document: Document, target: Path, *weights: Any) -> Document:
@@ -306,8 +339,9 @@ def tag_for(configuration: Any, *, embed: bool = False, family: Family[Any, Any]
     safetensors library writes metadata in a varying order; after `canonicalize_header`, equal weights are equal bytes.
 
     Args:
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
         embed: Include the whole configuration without secrets, so that the file can be shared alone.
+        family: As in `resolve`.
 
     Raises:
         InputError: It is not a configuration, or too long to be embedded.
@@ -348,10 +382,11 @@ def bind(
 
     Args:
         path: Any path into a checkpoint, or a weights file; of a sharded checkpoint, each file gets the tag.
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values, which replaces
-            whatever the weights were bound to; by default the training_config.json in the same folder.
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping, which
+            replaces whatever the weights were bound to; by default the training_config.json in the same folder.
         embed: Embed the whole configuration in the weights, without secrets, so that the file can be shared alone; by
             default, only if they have an embedded one already.
+        family: As in `resolve`.
 
     Raises:
         InputError: A file cannot be used, or there are no weights; or no configuration was given, and the weights have
@@ -364,7 +399,7 @@ def bind(
     from tttcfg.verification import bind as binding  # and what reads and writes tensors
 
     own = family or (document.family if document is not None else None)
-    return with_family(lambda one: binding.bind(path, document, one, embed=embed), own)
+    return binding.bind(path, document, family_in_bytes if own is None else lambda _: own, embed=embed)
 
 
 def migrate_document(
@@ -380,6 +415,7 @@ def migrate_document(
         document: The document as plain values, in any version.
         to: The version to return; by default the current one.
         allow_loss: Drop values that an older version cannot hold.
+        family: As in `resolve`.
 
     Raises:
         LossError: An older version cannot hold a value, and upgrading again would not restore it.
@@ -387,23 +423,30 @@ def migrate_document(
     """
     from tttcfg.documents.downgrade import migrate_tree  # and all operations, which a current document needs none of
 
-    tree = with_family(lambda own: migrate_tree(document, own, to=to, allow_loss=allow_loss), family)
-    sections = tree.get(EXTENSIONS, {})
-    plain = {name: one.values if isinstance(one, PassedThrough) else one for name, one in sections.items()}
-    return {**tree, EXTENSIONS: plain} if plain else tree
+    values = plain_tree(document, "")
+    tree = migrate_tree(values, family or family_among(values), to=to, allow_loss=allow_loss)
+    return saving.with_values(tree)
 
 
 def diff(left: Any, right: Any, *, family: Family[Any, Any] | None = None) -> tuple[Difference, ...]:
     """Return the fields in which two configurations differ, architecture first and run last; secrets are left out.
 
     Args:
-        left: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        left: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
         right: Likewise.
+        family: As in `resolve`.
 
     Raises:
         InputError: One is not a configuration, or they are of different families.
     """
-    return document_differences(as_document(left, family), as_document(right, family))
+    own = family or family_among(left, right)
+    try:
+        documents = [document_from(side, own) for side in (left, right)]
+    except InputError as error:
+        if family is not None or not any(map(named_family, (left, right))):
+            raise
+        raise type(error)(map(of_second, error.problems)) from None
+    return document_differences(*(documents if family is None else (of_family(one, family) for one in documents)))
 
 
 def to_dict(configuration: Any, *, family: Family[Any, Any] | None = None) -> Tree:
@@ -412,7 +455,8 @@ def to_dict(configuration: Any, *, family: Family[Any, Any] | None = None) -> Tr
     Secrets are not in it.
 
     Args:
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
+        family: As in `resolve`.
 
     Raises:
         InputError: It is no configuration, or a value of it is refused.
@@ -426,7 +470,8 @@ def to_yaml(configuration: Any, *, family: Family[Any, Any] | None = None) -> st
     Secrets are not in it, and neither are schema version and provenance.
 
     Args:
-        configuration: A `TrainingArgs`, an `Effective`, a `Document`, or a document as plain values.
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
+        family: As in `resolve`.
 
     Raises:
         InputError: It is no configuration, or a value of it is refused.
@@ -440,14 +485,14 @@ def explain(effective: Effective, key: str = "") -> str:
     """Return where values come from, as `tttcfg resolve --explain [KEY]` prints it.
 
     Args:
+        effective: What `resolve` returned.
         key: The dotted path of a setting or a section, or a setting's old name. Its sources are listed, the one that
             is used first. Left out, there is one line for each setting.
 
     Raises:
         InputError: No setting has this name, or its value is a secret or not known.
     """
-    from tttcfg.report.explain import explanation, fields_named  # and what else people read
-    from tttcfg.report.render import Ink, origins_table
+    from tttcfg.report.render import Ink, explanation, fields_named, origins_table  # and what else people read
 
     if key:
         return explanation(effective, fields_named(effective, key), Ink(False))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tttcfg.urls import without_secrets
+from tttcfg.secrets import shown_key, without_secrets
 
 __all__ = [
     "ContradictionError",
@@ -24,7 +24,11 @@ __all__ = [
 SEVERITIES = ("error", "warning", "info")
 """How bad a problem is, the gravest first."""
 MAX_PROBLEMS = 20
+MAX_COLLECTED = 1_000
+"""After which reading ends, where each takes time."""
 MAX_QUOTED = 120
+MAX_NAME = 5_000
+"""Of a path or key in front of a message: the longest path that can be opened has 4,096 characters."""
 
 # Every code that a problem may have, with what it means. docs/errors.md is generated from this table,
 # and a test checks that every code used in the source is in it.
@@ -33,6 +37,7 @@ CODES = {
     "alias_bomb": "Aliases or merge keys that expand beyond the cap.",
     "assumed": "The checkpoint's document lacks a field of its own version; another source or a default is used.",
     "binding": "Weights and a saved configuration that do not belong together.",
+    "bug": "An error that nothing foresaw, in tttcfg or in a plug-in.",
     "computation": "A restored model that does not compute what was saved.",
     "conflict": "Two spellings of one setting in the same source.",
     "contradiction": "The effective configuration contradicts the model it is for.",
@@ -50,7 +55,7 @@ CODES = {
     "extension": "Settings of an extension that is not installed.",
     "family": "A document of another family than it is read as.",
     "foreign": "A document of another program.",
-    "fragment": "A configuration file that could not start a training run alone.",
+    "partial": "A configuration file that could not start a training run alone.",
     "golden": "A golden document that is missing, or that does not upgrade as recorded.",
     "index": "A list index that does not exist.",
     "kernel": "Which implementation of the inner scan `auto` takes, and why not the others.",
@@ -76,7 +81,7 @@ CODES = {
     "released": "A released file of a schema's history that was changed or is missing.",
     "removed": "A setting that no longer exists; its value had no effect.",
     "rename": "A stated rename that is none.",
-    "renamed": "An old spelling that was read as the new one.",
+    "renamed": "An old name that was read as the new one.",
     "restored": "The checkpoint's value is used although a configuration file has another.",
     "safetensors": "A weights file that breaks a rule of the safetensors format.",
     "schema": "A frozen schema that is missing or wrong, or a new version that cannot be made.",
@@ -133,12 +138,12 @@ class Problem(NamedTuple):
     severity: str = "error"
 
     def __str__(self) -> str:
-        where = f"{self.place}: " if str(self.place) else ""
+        where = f"{_in_one_line(str(self.place))}: " if str(self.place) else ""
         return printable(f"{where}{self._subject}{self.sentence}")
 
     def labelled(self) -> str:
         """Return it as one line with its severity and code, and with the place behind the message."""
-        where = f" ({self.place})" if str(self.place) else ""
+        where = f" ({_in_one_line(str(self.place))})" if str(self.place) else ""
         rest = self.sentence.removeprefix(self.message)
         return printable(f"{self.severity} [{self.code}] {self._subject}{self.message}{where}{rest}")
 
@@ -155,17 +160,17 @@ class Problem(NamedTuple):
 
     @property
     def _subject(self) -> str:
-        return f"{self.key}: " if self.key else ""
+        return f"{_in_one_line(self.key)}: " if self.key else ""
 
     def without_secrets(self) -> Problem:
-        """Return the problem with every URL in it as it may be shown."""
-        texts = (self.message, self.key, self.suggestion, self.advice)
-        if ":/" not in f"{texts}{self.place}":
-            return self
-        message, key, suggestion, advice = map(without_secrets, texts)
+        """Return the problem as it may be shown, whatever is in its texts."""
+        message, suggestion, advice = map(without_secrets, (self.message, self.suggestion, self.advice))
         file = without_secrets(self.place.file if isinstance(self.place, Place) else self.place)
         place = self.place._replace(file=file) if isinstance(self.place, Place) else file
-        return Problem(self.code, message, key, place, suggestion, advice, self.severity)
+        return Problem(self.code, message, shown_key(self.key), place, suggestion, advice, self.severity)
+
+
+_context: Any = vars(BaseException)["__context__"]
 
 
 class TttcfgError(Exception):
@@ -178,6 +183,15 @@ class TttcfgError(Exception):
         self.problems = tuple(problem.without_secrets() for problem in given)
         super().__init__(self.problems)
 
+    @property
+    def __context__(self) -> BaseException | None:
+        """What was handled when it was raised, unless that is suppressed: errors of parsers hold their whole input."""
+        return None if self.__suppress_context__ else _context.__get__(self)
+
+    @__context__.setter
+    def __context__(self, error: BaseException | None) -> None:
+        _context.__set__(self, error)
+
     def __str__(self) -> str:
         lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
         if len(self.problems) > MAX_PROBLEMS:
@@ -187,6 +201,18 @@ class TttcfgError(Exception):
 
 class InputError(TttcfgError, ValueError):
     """A file, document or override that cannot be used as it is."""
+
+
+class Problems(list[Problem]):
+    """The problems of what was attempted."""
+
+    def attempt(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what `action` returns, or None where it raises an InputError, whose problems are kept."""
+        try:
+            return action(*arguments)
+        except InputError as error:
+            self.extend(error.problems)
+            return None
 
 
 class NewerVersionError(InputError):
@@ -202,7 +228,7 @@ class LossError(InputError):
 
 
 class WriteError(TttcfgError, OSError):
-    """A file that could not be written; what was there before is untouched."""
+    """A file that could not be written: it is as it was, unless the message says that it was written after all."""
 
     def __str__(self) -> str:
         return TttcfgError.__str__(self)
@@ -222,6 +248,11 @@ class ContradictionError(TttcfgError):
         self.effective = effective
 
 
+def _in_one_line(name: str) -> str:
+    """Return a key or place as it begins the line of a problem: a hostile one may be long, or pretend to be several."""
+    return (name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…").replace("\n", "\\n")
+
+
 def printable(text: str) -> str:
     """Return `text` with control, direction-changing and surrogate characters escaped, newlines kept."""
     if text.isascii() and text.isprintable():
@@ -235,16 +266,37 @@ def quote(value: object) -> str:
     return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
 
 
+def clipped(name: str) -> str:
+    """Return a name for a message; names of tensors may contain anything, and be very long."""
+    return name if len(name) <= MAX_QUOTED and name.isprintable() else quote(name)
+
+
+def some(names: Sequence[object], most: int = 3) -> str:
+    """Return the first of several names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(clipped(str(name)) for name in names[:most]) + more
+
+
 def shallow_repr(value: object) -> str:
     """Describe `value` without walking into it: a hostile value may be endless when expanded."""
     if isinstance(value, dict):
         return f"a mapping of {len(value)} keys"
     if isinstance(value, (list, tuple)):
-        short = len(value) <= 8 and not any(isinstance(item, (dict, list, tuple, str)) for item in value)
+        short = len(value) <= 8 and all(type(item) in (int, float, bool, type(None)) for item in value)
         return repr(list(value)) if short else f"a list of {len(value)} items"
     if isinstance(value, int) and value.bit_length() > 1024:
         return "a number of hundreds of digits"
-    return "true" if value is True else "false" if value is False else "null" if value is None else repr(value)
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return repr(value) if isinstance(value, (int, float, str)) else kind_of(value)
+
+
+def kind_of(value: object) -> str:
+    """Name what a value is and not the value: it may be a secret in a place where none belongs."""
+    if value is None or isinstance(value, (bool, dict, list, tuple)):
+        return shallow_repr(value)
+    names = ((str, "text"), ((int, float), "a number"))
+    return next((name for kinds, name in names if isinstance(value, kinds)), f"a {type(value).__name__}")
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

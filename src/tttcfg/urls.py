@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 _MARK = "://"
 # Patterns are compiled when the first URL is used: few runs have one.
 _LOCAL = r"(?i:file|local)://(?:localhost)?(/[^?]*)"
-_LOGIN = r"(?s)^(?:[^/?#]*@|[^/?#]*:(?![0-9]*(?:[/?#]|$)).*@)"
-"""User and password; one with a bare slash in it ends at the last @."""
 _START = r"(:/+)"
 """One slash remains of a URL that was normalised as a path."""
-_IN_TEXT = r"[A-Za-z][A-Za-z0-9+.:\-]+:/\S+?(?=['\"),;:.\]]*(?:\s|$))"
+_IN_TEXT = r"(?<![A-Za-z0-9+.:\-])([0-9+.:\-]*)([A-Za-z][A-Za-z0-9+.:\-]+:/\S)(\S*)"
+"""A URL with what precedes it: begun only where nothing of a protocol precedes, so that no text is searched twice."""
+_BEHIND = "'\"),;:.]"
+"""What follows a URL in a sentence and is no part of it."""
 
 
 class Url(str):
@@ -68,9 +69,24 @@ def is_url(path: str) -> bool:
 def shown(url: str) -> str:
     """Return a URL without what may be secret in it: user, password, query."""
     *start, rest = re.split(_START, url, maxsplit=1)
-    return "".join((*start, re.split("[?#]", re.sub(_LOGIN, "", rest), maxsplit=1)[0]))
+    return "".join((*start, re.split("[?#]", _without_login(rest), maxsplit=1)[0]))
 
 
-def without_secrets(text: str) -> str:
+def _without_login(rest: str) -> str:
+    """Return what follows the protocol without user and password; one with a bare slash in it ends at the last @."""
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        return rest[host.rindex("@") + 1 :]
+    _, colon, port = host.partition(":")
+    return rest[rest.rfind("@") + 1 :] if colon and re.search("[^0-9]", port) else rest
+
+
+def without_hidden_parts(text: str) -> str:
     """Return a sentence with every URL in it as it may be shown."""
-    return re.sub(_IN_TEXT, lambda found: shown(found[0]), text) if ":/" in text else text
+    return re.sub(_IN_TEXT, _shown_in_text, text) if ":/" in text else text
+
+
+def _shown_in_text(found: re.Match[str]) -> str:
+    before, start, rest = found.groups()
+    url = start + rest.rstrip(_BEHIND)
+    return before + shown(url) + found[0][len(before) + len(url) :]

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import tttcfg
-from tests.builders import MODEL, SEED_EXCERPT, checkpoint, old_document, trained, write_json
+from tests.builders import HEAD, MODEL, SECRET, SEED_EXCERPT, checkpoint, old_document, trained, write_json
 from tests.cli.process import run
 from tests.evidence.dialects import tensors
 from tests.safetensors.files import weights_file
@@ -21,6 +21,7 @@ TYPERS = {
     "help_verify": "verify --help",
     "help_inspect": "inspect --help",
     "help_migrate": "migrate --help",
+    "help_scrub": "scrub --help",
     "help_diff": "diff --help",
     "help_fields": "fields --help",
     "help_history": "history --help",
@@ -36,9 +37,10 @@ OUTPUT = {
     "resolve_mistakes": "resolve --checkpoint nowhere --config mistakes.yaml --bach_size 4 ttt.base_lr=fast",
     "explain_key": "resolve --checkpoint now --config any.yaml batch_size=2 --explain batch_size",
     "explain_section": "resolve --checkpoint now ttt.mlp.layers=3 --explain ttt.mlp",
-    "migrate_plan": "migrate old --to 7",
+    "migrate_plan": f"migrate old --to {HEAD}",
     "migrate_down": "migrate now --to 6",
     "migrate_failures": "migrate seed broken",
+    "scrub_plan": "scrub leaking",
     "verify": "verify held",
     "verify_contradiction": "verify held --config any.yaml --restore none ttt.layers=all lora.enable=true",
     "verify_json": "verify held --output json",
@@ -92,6 +94,8 @@ def prepare(folder: Path) -> None:
         file = made / "consolidated" / "consolidated.safetensors"
         weights_file(file, {name: ("F32", one) for name, one in shapes.items()})
     weights_file(folder / "strange" / "model.safetensors", {"blocks.0.w": ("F32", (4, 4))})
+    write_json(folder / "leaking" / "training_config.json.v6.bak", old_document(6, {"wandb.key": SECRET}))
+    (folder / "leaking" / "args.yaml").write_text(f"wandb:\n  key: {SECRET}\nhub: {{token: {SECRET}}}\n")
     (folder / "any.yaml").write_text(ANY)
     (folder / "mistakes.yaml").write_text(MISTAKES)
     (folder / "wrong.yaml").write_text(WRONG)

@@ -11,12 +11,13 @@ import json
 import os
 import resource
 import socket
-import subprocess
 import sys
 import traceback
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.launcher import start
 
 ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 1 << 20
@@ -27,8 +28,8 @@ class Server:
 
     def __init__(self) -> None:
         self.socket, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "tests.cli.served", str(theirs.fileno())]
-        self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        number = theirs.fileno()
+        self.process = start(sys.executable, "-m", "tests.cli.served", str(number), cwd=ROOT, pass_fds=[number])
         theirs.close()
         atexit.register(self.close)
 
@@ -88,7 +89,7 @@ def _run(asked: dict[str, Any], streams: list[int]) -> None:
         os.chdir(asked["cwd"])
         resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu_seconds"],) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        sys.path[:] = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(":")), *sys.path[1:]]
+        sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(":")), *sys.path]
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 as the interpreter has them
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tttcfg
-from tests.builders import SECRET, checkpoint, document_file, old_document, trained, write_json
+from tests.builders import HEAD, SECRET, checkpoint, document_file, old_document, trained, write_json
 from tests.cli.process import run
 from tests.evidence.dialects.tensors import Size, consolidated
 from tests.safetensors.files import weights_file
@@ -24,9 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(made / "training_config.json", old_document(6, {"seed": 1}))
     write_json(made / "generation_3_ttt.json", old_document(3, {"seed": 1}))
     write_json(made / "training_config.json.v3.bak", old_document(3, {"seed": 1}))
-    write_json(made / "numbered.json", {"schema_version": 7, "seed": 1})
+    write_json(made / "numbered.json", {"schema_version": HEAD, "seed": 1})
     write_json(made / "half.json", {**old_document(0, {"seed": 1}), "ttt": {"rope_theta": 1.0}})
-    (made / "any.yaml").write_text("seed: 1\nschema_version: 7\n")
+    (made / "any.yaml").write_text(f"seed: 1\nschema_version: {HEAD}\n")
     shapes = consolidated(Size(), [1], [64])
     weights = checkpoint(made / "bare") / "consolidated" / "consolidated.safetensors"
     weights_file(weights, {name: ("F32", shape) for name, shape in shapes.items()})
@@ -59,9 +59,9 @@ INSIDE = "checkpoints/checkpoint_001000/consolidated"
 @pytest.mark.parametrize(
     ("side", "how"),
     [
-        ("a", f"checkpoint a/{INSIDE}, version 7"),
+        ("a", f"checkpoint a/{INSIDE}, version {HEAD}"),
         (f"a/{INSIDE}/config.json", CONFIG),
-        (f"a/{INSIDE}/consolidated.safetensors", f"checkpoint a/{INSIDE}, version 7"),
+        (f"a/{INSIDE}/consolidated.safetensors", f"checkpoint a/{INSIDE}, version {HEAD}"),
         (
             "bare",
             f"checkpoint bare/{INSIDE} without training_config.json, from its weights, completed with defaults",
@@ -76,17 +76,17 @@ INSIDE = "checkpoints/checkpoint_001000/consolidated"
         ("any.yaml", CONFIG),
     ],
 )
-def test_how_a_side_was_read_is_said(folder: Path, side: str, how: str) -> None:
+def test_how_a_side_was_read_is_reported(folder: Path, side: str, how: str) -> None:
     result = run("diff", side, "a", cwd=folder)
     if side.endswith("config.json") and side.startswith("a/"):  # a model's, and no setting of ours in it
-        assert (result.code, "dim: no setting has this name" in result.err) == (2, True)
+        assert (result.code, "dim: no setting" in result.err) == (2, True)
         return
-    assert result.err.splitlines()[:2] == [f"A: {how}", f"B: checkpoint a/{INSIDE}, version 7"]
+    assert result.err.splitlines()[:2] == [f"A: {how}", f"B: checkpoint a/{INSIDE}, version {HEAD}"]
 
 
 @pytest.mark.parametrize("name", ["generation_3_ttt.json", "training_config.json.v3.bak"])
 def test_a_saved_document_means_the_same_under_any_name(folder: Path, name: str) -> None:
-    """Its version's programs fill what it lacks, not today's defaults; overrides go on top of that."""
+    """What is absent is filled in by its version's programs, not by today's defaults; overrides go on top of that."""
     assert run("diff", name, "broken/training_config.json", cwd=folder).code == 0
     shown = run("diff", name, "any.json", cwd=folder).out
     assert ["ttt.rope_mode", "legacy", "->", "off"] in [line.split() for line in shown.splitlines()]
@@ -136,7 +136,7 @@ def test_old_document_is_compared_as_what_it_means(folder: Path) -> None:
     assert "use_rope" not in result.out
 
 
-def test_a_configuration_that_only_the_weights_carry_is_compared(tmp_path: Path) -> None:
+def test_a_configuration_that_is_only_in_the_weights_is_compared(tmp_path: Path) -> None:
     weights = made(tmp_path / "a", {"ttt.base_lr": 0.25, "seed": 5})
     tttcfg.bind(weights, embed=True)
     training = tttcfg.load_document(sidecar(weights)).training
@@ -159,19 +159,19 @@ def test_a_truncated_checkpoint_is_trouble_and_no_difference(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("sides", "said"),
+    ("sides", "message"),
     [
         (["a", "nowhere"], "nowhere: there is no such"),
         (["a", ""], "the path is empty"),
-        (["a"], "diff compares two sides, not 1: a"),
-        (["a", "b", "a"], "diff compares two sides, not 3: a, b, a"),
-        (["a", "b", "bach_size=1"], "bach_size: no setting has this name (did you mean batch_size?)"),
+        (["a"], "diff compares two sides, not 1;"),
+        (["a", "b", "a"], "diff compares two sides, not 3;"),
+        (["a", "b", "bach_size=1"], "(did you mean batch_size?)"),
         ([], "Missing argument"),
     ],
     ids=["nowhere", "empty", "one", "three", "key", "none"],
 )
-def test_wrong_use(folder: Path, sides: list[str], said: str) -> None:
+def test_wrong_use(folder: Path, sides: list[str], message: str) -> None:
     """What cannot be compared exits with 2: trouble is not a difference."""
     result = run("diff", *sides, cwd=folder)
     assert (result.code, result.out) == (2, "")
-    assert said in result.err
+    assert message in result.err

@@ -1,8 +1,6 @@
-"""`tttcfg fields`, `tttcfg history` and the command without a subcommand, as processes."""
+"""`tttcfg fields` and the command without a subcommand, as processes."""
 
 from __future__ import annotations
-
-import pytest
 
 import tttcfg
 from tests.cli.process import run
@@ -10,7 +8,7 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
 def test_fields_lists_every_field() -> None:
-    """One line per field, the secret's included: it says what the field is, not what it holds."""
+    """One line per field, the secret's included: it describes the field and does not show its value."""
     lines = run("fields").out.splitlines()
     assert [line.split()[0] for line in lines] == ["KEY", *TTT_MOSHI.fields]
 
@@ -19,7 +17,7 @@ def test_fields_of_an_old_spelling() -> None:
     """An old name leads to today's field and its history."""
     result = run("fields", "ttt.use_rope")
     assert result.out.startswith("ttt.rope_mode\n")
-    assert "version 7: renamed ttt.use_rope to ttt.rope_mode" in result.out
+    assert "version 7: renamed" in result.out
 
 
 def test_fields_as_json() -> None:
@@ -30,28 +28,8 @@ def test_fields_as_json() -> None:
 
 def test_fields_of_an_unknown_key() -> None:
     result = run("fields", "ttt.layer")
-    assert (result.code, result.err) == (
-        2,
-        "error: ttt.layer: no setting has this name (did you mean ttt.layers?)\n",
-    )
-
-
-def test_history_tells_every_version() -> None:
-    lines = run("history").out.splitlines()
-    heads = [line.split()[1] for line in lines if line.startswith("version ")]
-    assert heads == [str(version) for version in range(TTT_MOSHI.head + 1)]
-
-
-def test_history_as_json() -> None:
-    (version,) = run("history", "4", "--output", "json").json
-    assert set(version) == {"version", "date", "summary", "evidence", "operations"}
-    assert [one["path"] for one in version["operations"]] == ["ttt.weight_lr_multiplier", "ttt.alpha_lr_multiplier"]
-
-
-@pytest.mark.parametrize("version", ["8", "-1", "x"])
-def test_history_of_a_version_that_is_none(version: str) -> None:
-    result = run("history", "--", version)
-    assert (result.code, result.out) == (2, "")
+    assert result.code == 2
+    assert result.err.startswith("error: ttt.layer: no setting")
 
 
 def test_version() -> None:
@@ -59,7 +37,7 @@ def test_version() -> None:
 
 
 def test_no_arguments_show_the_help() -> None:
-    """Without a command the help is shown and the exit code says that nothing was done."""
+    """Without a command the help is shown and the exit code shows that nothing was done."""
     result = run()
     assert result.code == 2
     assert "Commands:" in result.out + result.err

@@ -1,4 +1,4 @@
-"""`tttcfg inspect` as a process: who says what, whether they agree, and what it writes."""
+"""`tttcfg inspect` as a process: what it reports of each source, whether they agree, and what it writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {key: rest for key, *rest in cells}
 
 
-def test_who_says_what_and_whether_they_agree(tmp_path: Path) -> None:
+def test_the_values_of_every_source_and_whether_they_agree(tmp_path: Path) -> None:
     weights = made(tmp_path)
     write_json(weights.parent / "config.json", {**MODEL, "lora": False, "lora_scaling": 3.0})
     result = run("inspect", weights)
@@ -41,7 +41,7 @@ def test_the_same_in_other_words_agrees_and_a_contradiction_does_not(tmp_path: P
     assert found["ttt.mlp.hidden_dims"][:4] == ["null", "-", "[16]", "yes"]
 
 
-def test_what_a_document_lacks_it_does_not_say(tmp_path: Path) -> None:
+def test_absent_settings_of_a_document_are_not_listed_as_its_own(tmp_path: Path) -> None:
     weights = made(tmp_path)
     write_json(sidecar(weights), {"ttt": {"enable": True, "layers": [1, 2], "mini_batch_size": 8}, "batch_size": 1})
     found = rows(run("inspect", weights).out)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests.builders import checkpoint, document_file, old_document, trained, write_json
-from tests.cli.process import TTTCFG, environment, run, run_on_terminal
+from tests.cli.process import TTTCFG, run, run_on_terminal
+from tests.launcher import launch, python, started
 from tttcfg.resolving.config import read_config
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -40,7 +41,7 @@ def hostile(tmp_path: Path) -> Path:
         ["resolve", "--checkpoint", "now", "--explain", "run_dir"],
         ["resolve", "--config", "bad.json"],
         ["resolve", "--config", HOSTILE],
-        ["resolve", f"{HOSTILE}=1", HOSTILE, f"--{HOSTILE}", "1", f"seed={HOSTILE}"],
+        ["resolve", f"{HOSTILE}=1", f"--{HOSTILE}", "1", f"seed={HOSTILE}"],
         ["resolve", "--explain", HOSTILE],
         ["migrate", "."],
         ["migrate", ".", "--output", "json"],
@@ -51,7 +52,7 @@ def hostile(tmp_path: Path) -> Path:
     ids=lambda arguments: " ".join(arguments).replace(HOSTILE, "HOSTILE"),
 )
 def test_nothing_hostile_reaches_the_terminal(hostile: Path, arguments: list[str]) -> None:
-    """Control characters come out escaped and markup as it is, in values, names and errors alike."""
+    """Control characters are escaped and markup is kept as it is, in values, names and errors."""
     result = run(*arguments, cwd=hostile)
     shown = result.out + result.err
     assert "[bold]" in shown
@@ -102,14 +103,11 @@ def test_many_documents_are_counted_on_a_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_narrow_standard_output(encoding: str) -> None:
-    """What the encoding lacks is escaped so that JSON and YAML still mean the same."""
+    """Characters that the encoding does not have are escaped so that JSON and YAML still mean the same."""
     name = "Zürich 東京 \U0001f600"
     for output in ("json", "yaml"):
         command = [*TTTCFG, "resolve", f"run_dir={name}", "--output", output]
-        done = subprocess.run(
-            command, env=environment(PYTHONIOENCODING=encoding), capture_output=True, timeout=60, check=True
-        )
-        text = done.stdout.decode(encoding)
+        text = launch(*command, env={"PYTHONIOENCODING": encoding}, encoding=encoding).out
         if output == "json":
             assert json.loads(text)["training"]["run_dir"] == name
         else:
@@ -139,32 +137,63 @@ def test_reader_that_leaves(arguments: str) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as closed:
-        done = subprocess.run(
-            [*TTTCFG, *arguments.split()],
-            env=environment(),
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    assert b"Traceback" not in done.stderr
-    assert b"Exception ignored" not in done.stderr
-    assert done.returncode in (1, 141)
+        done = launch(*TTTCFG, *arguments.split(), stdout=closed, code=None)
+    assert "Traceback" not in done.err
+    assert "Exception ignored" not in done.err
+    assert done.code in (1, 141)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_full_disk() -> None:
     """A standard output that takes nothing more is one line of error."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*TTTCFG, "history"], env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
-        )
-    assert (done.returncode, done.stderr) == (2, b"error: standard output: cannot be used: No space left on device\n")
+        done = launch(*TTTCFG, "history", stdout=full, code=2)
+    assert done.err == "error: standard output: cannot be used: No space left on device\n"
 
 
-def _obeying_interrupts() -> None:
-    """As a shell starts a command: what runs in the background of a script inherits that interrupts are ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", ["resolve", "resolve seed=x", "fields --none", "migrate none", "none"])
+def test_full_standard_error(arguments: str, tmp_path: Path) -> None:
+    """What cannot be reported is a failure, by its code."""
+    with open("/dev/full", "w") as full:
+        launch(*TTTCFG, *arguments.split(), stderr=full, cwd=tmp_path, code=2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_does_not_take_the_version() -> None:
+    with open("/dev/full", "w") as full:
+        done = launch(*TTTCFG, "--version", stdout=full, code=2)
+    assert done.err == "error: standard output: cannot be used: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["migrate .", "migrate . --write", "scrub .", "scrub . --write", "schema check", "schema new x"]
+)
+def test_a_folder_that_was_removed_is_named(arguments: str, tmp_path: Path) -> None:
+    """And not the standard output, which is as good as ever."""
+    command = f'rmdir ../{tmp_path.name}; exec "$0" -m tttcfg {arguments}'
+    done = launch("sh", "-c", command, sys.executable, cwd=tmp_path, code=2)
+    assert done.err == "error: .: is a folder that was removed; change to another one\n"
+
+
+def test_a_path_that_is_no_utf8_is_escaped_in_json(tmp_path: Path) -> None:
+    """As JSON can: what reads it back has the path that can be opened."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.yaml")
+    path.write_text("seed: 3\n")
+    origins = run("resolve", "--config", path, "--output", "json").json["origins"]["seed"]
+    assert origins[0]["where"] == f"{path}:1:1"
+    old = write_json(tmp_path / os.fsdecode(b"\xff") / "training_config.json", old_document(4))
+    assert run("migrate", tmp_path, "--output", "json").json["files"][0]["path"] == str(old)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "resolve", "verify", "inspect", "migrate", "diff", "fields", "history", "schema"]
+)
+def test_an_unknown_option_does_not_command_the_terminal(command: str, tmp_path: Path) -> None:
+    done = run(*command.split(), f"--{HOSTILE}", HOSTILE, cwd=tmp_path)
+    assert done.code == 2
+    assert [character for character in RAW if character in done.out + done.err] == []
+    assert r"\u202e" in done.err or "argument 1 is neither" in done.err, "as it is, or by its position"
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -173,21 +202,12 @@ def test_interrupt(tmp_path: Path, workers: str) -> None:
     for index in range(3000):
         write_json(tmp_path / f"{index:04d}" / "training_config.json", {"batch_size": 1})
     command = [*TTTCFG, "migrate", ".", "--workers", workers]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=_obeying_interrupts,  # noqa: PLW1509  this process has no threads
-    ) as process:
+    with started(*command, cwd=tmp_path, stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert b"Traceback" not in errors
+    assert "Traceback" not in errors
     # Python 3.10 ends by the signal itself, which a shell reports as 130 too, where it struck inside an import.
     assert process.returncode in (130, -signal.SIGINT)
 
@@ -198,22 +218,13 @@ def test_interrupt_while_starting() -> None:
     code += "class Stop:\n    def find_spec(self, name, path=None, target=None):\n"
     code += "        if name == 'typer': raise KeyboardInterrupt\n"
     code += "sys.meta_path.insert(0, Stop()); from tttcfg.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (130, b"")
+    assert python("-c", code, code=130).err == ""
 
 
 @pytest.mark.parametrize("arguments", ["resolve", "resolve seed=x", "history", "--version", "--help"])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_stream_is_wrong_use(arguments: str, closed: str, tmp_path: Path) -> None:
-    """Without a standard stream the command does nothing, says so where it can, and leaves with 2."""
+    """Without a standard stream the command does nothing, reports that where it can, and exits with 2."""
     script = f'exec "$@" {closed}'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", *TTTCFG, *arguments.split()],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    said = b"error: standard output: is closed; redirect it to /dev/null instead\n" if closed == ">&-" else b""
-    assert (done.returncode, done.stdout, done.stderr) == (2, b"", said)
+    message = "error: standard output: is closed; redirect it to /dev/null instead\n" if closed == ">&-" else ""
+    assert launch("sh", "-c", script, "sh", *TTTCFG, *arguments.split(), cwd=tmp_path, code=2) == (2, "", message, 0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +13,9 @@ import pytest
 
 import tttcfg
 from tests.builders import MODEL, trained
-from tests.cli.process import Result, environment
 from tests.evidence.dialects.tensors import Size, consolidated
+from tests.launcher import Result, python
+from tests.planted import chain_of
 from tests.safetensors.files import Tensors, compact, framed, laid_out, room_for, sharded, weights_file
 from tttcfg.documents.save import document_bytes
 from tttcfg.errors import TttcfgError
@@ -68,12 +67,13 @@ def served() -> Iterator[Callable[[str, bytes], str]]:
     files.rm("/user:hunter2@host", recursive=True)
 
 
-def told(call: Callable[[], Any]) -> str:
-    """Return all that a call says, in whatever way somebody may show it."""
+def shown_by(call: Callable[[], Any]) -> str:
+    """Return everything that a call returns or raises, in every form in which it may be shown."""
     try:
         result = call()
     except TttcfgError as error:
         shown = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+        shown += [f"{one}{one!r}{vars(one)}" for one in chain_of(error)]
         result = getattr(error, "effective", None)
     else:
         shown = []
@@ -100,7 +100,7 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("beside", BESIDE)
-def test_no_function_tells_it(beside: str, model: str, served: Callable[[str, bytes], str], tmp_path: Path) -> None:
+def test_no_function_shows_it(beside: str, model: str, served: Callable[[str, bytes], str], tmp_path: Path) -> None:
     urls = [
         served("a.safetensors", WEIGHTS),
         served("cut.safetensors", WEIGHTS[:-1]),
@@ -111,16 +111,16 @@ def test_no_function_tells_it(beside: str, model: str, served: Callable[[str, by
         f"{BASE}{QUERY}",
         f"{BASE}nothing/{QUERY}",
         f"simplecache::{URL}",
-        f"nobody{URL[6:]}",
+        f"unknown{URL[6:]}",
         f"file{URL[6:]}",
     ]
     for url in urls:
         for name, function in FUNCTIONS.items():
-            said = told(lambda url=url, function=function: function(url))  # type: ignore[misc]
-            assert not [hidden for hidden in HIDDEN if hidden in said], (name, url)
+            shown = shown_by(lambda url=url, function=function: function(url))  # type: ignore[misc]
+            assert not [hidden for hidden in HIDDEN if hidden in shown], (name, url)
 
 
-def test_no_function_tells_it_of_several_files(served: Callable[[str, bytes], str], tmp_path: Path) -> None:
+def test_no_function_shows_it_of_several_files(served: Callable[[str, bytes], str], tmp_path: Path) -> None:
     names = list(SHAPES)
     halves = ({name: SHAPES[name] for name in part} for part in (names[:9], names[9:]))
     sharded(tmp_path / "w", dict(zip(("1.safetensors", "2.safetensors"), halves, strict=True)))
@@ -128,17 +128,15 @@ def test_no_function_tells_it_of_several_files(served: Callable[[str, bytes], st
     for path in (tmp_path / "w").iterdir():
         served(path.name, path.read_bytes())
     index = f"{BASE}{INDEX_NAME}{QUERY}"
-    assert "holds tensor" in told(lambda: tttcfg.inspect_weights(index))
+    assert "holds tensor" in shown_by(lambda: tttcfg.inspect_weights(index))
     for function in FUNCTIONS.values():
-        said = told(lambda function=function: function(index))  # type: ignore[misc]
-        assert not [hidden for hidden in HIDDEN if hidden in said]
+        shown = shown_by(lambda function=function: function(index))  # type: ignore[misc]
+        assert not [hidden for hidden in HIDDEN if hidden in shown]
 
 
 def remotely(folder: Path, *words: str) -> Result:
     """Run `tttcfg` in a folder whose files are behind URLs too, all of which hide something."""
-    command = [sys.executable, "-c", PROGRAM, str(folder), f"{BASE}*{QUERY}", *words]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, timeout=60, check=False)
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return python("-c", PROGRAM, folder, f"{BASE}*{QUERY}", *words, cwd=folder, code=None)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +168,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("migrate URL", 2),
     ],
 )
-def test_no_command_tells_it(folder: Path, words: str, code: int) -> None:
+def test_no_command_shows_it(folder: Path, words: str, code: int) -> None:
     result = remotely(folder, *(URL if word == "URL" else word.replace("@URL", f"@{URL}") for word in words.split()))
     assert (result.code, "Traceback" in result.err) == (code, False)
     written = [path.read_text() for path in folder.glob("out.*")]

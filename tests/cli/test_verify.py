@@ -1,4 +1,4 @@
-"""`tttcfg verify` as a process: what it leaves with, and what nobody can overlook."""
+"""`tttcfg verify` as a process: its exit code, and what it prints."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def weights(tmp_path: Path) -> Path:
     return made(tmp_path / "run")
 
 
-def test_what_the_checkpoint_overrules_of_a_file_is_told(weights: Path, tmp_path: Path) -> None:
-    """The exit code is 0, for what would run is right; that it is not what the file says is said."""
+def test_settings_of_a_file_that_the_checkpoint_overrides_are_reported(weights: Path, tmp_path: Path) -> None:
+    """The exit code is 0, because what would run is right; the difference from the file is reported."""
     config = write_json(tmp_path / "other.json", {"ttt": {"layers": "all", "mini_batch_size": 99}})
     result = run("verify", weights, "--config", config)
     assert result.code == 0
@@ -28,8 +28,8 @@ def test_what_the_checkpoint_overrules_of_a_file_is_told(weights: Path, tmp_path
     assert "[restored] ttt.mini_batch_size" in result.err
 
 
-def test_what_the_tensors_refute_of_a_file_is_told(weights: Path, tmp_path: Path) -> None:
-    """Without a document, what the tensors prove is not called verified as if somebody had said it."""
+def test_settings_of_a_file_that_the_tensors_refute_are_reported(weights: Path, tmp_path: Path) -> None:
+    """Without a document, what the tensors prove is not listed as verified, since no document states it."""
     sidecar(weights).unlink()
     config = write_json(tmp_path / "other.json", {"ttt": {"layers": "all"}})
     result = run("verify", weights, "--config", config)
@@ -65,7 +65,7 @@ def broken(path: Path) -> None:
 def test_weights_that_cannot_be_read_are_no_answer(
     weights: Path, spoil: Callable[[Path], None], command: list[str]
 ) -> None:
-    """Standard output is empty then, and standard error says what is wrong with the file."""
+    """Standard output is empty then, and standard error names the problem of the file."""
     spoil(weights)
     result = run(*command, weights.parent, "--output", "json")
     assert (result.code, result.out) == (2, "")
@@ -81,15 +81,15 @@ def test_weights_whose_data_is_cut_off_are_an_answer(weights: Path, command: lis
     assert [one["code"] for one in json.loads(result.out)["findings"] if one["severity"] == "error"] == ["truncated"]
 
 
-def test_weights_that_nobody_knows_are_verified_by_nothing(tmp_path: Path) -> None:
-    strange = weights_file(tmp_path / "model.safetensors", {"blocks.0.w": ("F32", (4, 4))})
-    assert run("inspect", strange).code == 0
-    result = run("verify", strange, "--output", "json")
+def test_weights_of_an_unknown_program_cannot_be_verified(tmp_path: Path) -> None:
+    unknown = weights_file(tmp_path / "model.safetensors", {"blocks.0.w": ("F32", (4, 4))})
+    assert run("inspect", unknown).code == 0
+    result = run("verify", unknown, "--output", "json")
     assert result.code == 1
     assert [one["code"] for one in result.json["findings"] if one["severity"] == "error"] == ["dialect"]
 
 
-def test_a_path_that_does_not_come_first_is_told_where_it_goes(weights: Path) -> None:
+def test_the_error_for_a_path_that_does_not_come_first_says_where_it_goes(weights: Path) -> None:
     result = run("verify", "--checkpoint", weights)
     assert (result.code, result.out) == (2, "")
     assert "the checkpoint's path comes first, without an option, and files go after --config" in result.err

@@ -73,7 +73,7 @@ def stack_error(computed: Computed, model: Any, length: str = "24") -> float:
 
 
 def stream_error(computed: Computed, model: Any, streamed: Any = streaming) -> float:
-    """Return how far a transformer's output is off, token by token; `streamed` is how it is told that they are."""
+    """Return how far a transformer's output is off, token by token; `streamed` puts it into streaming."""
     tokens = computed.expected["stream_in"].to(computed.dtype).unbind(dim=1)
     with torch.no_grad(), carrying_states(model), streamed(model):
         found = torch.stack([model(one.unsqueeze(1)).squeeze(1) for one in tokens], dim=1)
@@ -105,7 +105,7 @@ def language_model_errors(computed: Computed) -> dict[str, float]:
 
 
 def after_the_layers(computed: Computed) -> Transformer:
-    """Return the stack with TTT after whole layers, where nobody should put it."""
+    """Return the stack with TTT after whole layers, which is the wrong place."""
     model = transformer(computed)
     for index in computed.config.layer_indices:
         layer: Any = model.layers[index].original_layer

@@ -63,7 +63,7 @@ def test_a_stray_model_config_does_not_make_a_run_folder_a_checkpoint(run: Path)
     assert Path(find_checkpoint(run).folder) == Path(find_checkpoint(run / "checkpoints").folder) == newest
     inside = run / "checkpoints" / "checkpoint_001000"
     assert Path(find_checkpoint(inside / "config.json").folder) == inside / "consolidated"
-    with pytest.raises(InputError, match="is no file of a checkpoint"):
+    with pytest.raises(InputError, match="is not a file"):
         find_checkpoint(run / "config.json")
 
 
@@ -110,9 +110,9 @@ def test_files_that_are_not_there_are_none(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("absent", "there is no such checkpoint"),
-        ("absent/config.json", "there is no such checkpoint"),
+        ("absent/config.json", "no such checkpoint"),
         ("empty", "holds no checkpoint: no consolidated folder, no checkpoint_NNNNNN folder"),
-        ("notes.txt", "is no file of a checkpoint"),
+        ("notes.txt", "is not a file of a checkpoint"),
         ("run/checkpoints/checkpoint_2000000", "holds neither weights nor training_config.json"),
         ("loop", "cannot be read: Too many levels of symbolic links"),
         ("a\0b", "is no path"),
@@ -231,12 +231,12 @@ def test_a_step_without_weights_and_configuration_is_passed_over_with_a_warning(
     folder = hollow(tmp_path, 2000, *names)
     effective = tttcfg.resolve(tmp_path)
     assert effective.training.batch_size == 3
-    (told,) = (one for one in effective.findings if "is passed over" in one.message)
-    assert told.severity == "warning"
-    assert "checkpoint_001000 is taken" in told.message
-    assert "checkpoint_002000" in str(told.place)
+    (passed_over,) = (one for one in effective.findings if "is passed over" in one.message)
+    assert passed_over.severity == "warning"
+    assert "checkpoint_001000 is taken" in passed_over.message
+    assert "checkpoint_002000" in str(passed_over.place)
     for explicit in (folder, folder.parent, *(folder / name for name in names)):
-        with pytest.raises(InputError, match=r"holds neither weights nor training_config\.json"):
+        with pytest.raises(InputError, match=r"holds neither weights"):
             tttcfg.resolve(explicit)
 
 
@@ -254,11 +254,11 @@ def test_of_another_programs_config_json_only_what_is_read_has_to_be_sound(tmp_p
     path.write_text(model.replace("{", '{"clip": Infinity, "twice": 1, "twice": 2, ', 1))
     assert tttcfg.resolve(folder).ttt is not None
     path.write_text(model.replace("{", '{"dim": NaN, ', 1).replace('"dim": 64', '"other": 64'))
-    with pytest.raises(InputError, match=r"config\.json:1:9: dim: NaN is not a value"):
+    with pytest.raises(InputError, match=r"config\.json:1:9: dim: NaN"):
         tttcfg.resolve(folder)
     path.write_text("{}")
-    told = {one.key for one in tttcfg.resolve(folder).findings if "is missing" in one.message}
-    assert {"dim", "num_heads", "num_layers"} <= told
+    missing = {one.key for one in tttcfg.resolve(folder).findings if "is missing" in one.message}
+    assert {"dim", "num_heads", "num_layers"} <= missing
 
 
 def test_an_index_that_only_names_the_file_beside_it_is_no_other_checkpoint(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import pytest
 
 import tttcfg
-from tests.builders import SEED_EXCERPT, checkpoint, old_document
+from tests.builders import HEAD, SEED_EXCERPT, checkpoint, old_document
 from tttcfg.documents.downgrade import is_numbered, migrate_tree
 from tttcfg.errors import LossError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain, Migration
-from tttcfg.migration.operations import Declare, Reshape
+from tttcfg.migration.operations import Declare, Redeclare
 from tttcfg.schema.fields import Role, Section, setting
 from tttcfg.schema.fragments import choice
 from tttcfg.schema.paths import set_path
@@ -23,8 +23,8 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
 def test_a_fresh_document_names_every_setting_that_would_come_back_otherwise() -> None:
-    """What the older program would read as something else is a loss, even where no operation says so."""
-    document = tttcfg.migrate_document({"schema_version": 7, "ttt": {"enable": True, "layers": [1]}})
+    """What the older program would read as something else is a loss, even where no operation declares it."""
+    document = tttcfg.migrate_document({"schema_version": HEAD, "ttt": {"enable": True, "layers": [1]}})
     with pytest.raises(tttcfg.LossError) as caught:
         tttcfg.migrate_document(document, 3)
     lost = {problem.key for problem in caught.value.problems}
@@ -32,7 +32,7 @@ def test_a_fresh_document_names_every_setting_that_would_come_back_otherwise() -
 
 
 def test_an_empty_document_never_goes_back_to_nothing() -> None:
-    older = tttcfg.migrate_document({"schema_version": 7}, 3, allow_loss=True)
+    older = tttcfg.migrate_document({"schema_version": HEAD}, 3, allow_loss=True)
     assert older["ttt"]["ttt_mlp_layers"] == 2
     assert tttcfg.migrate_document(older)["seed"] == 0
 
@@ -40,7 +40,7 @@ def test_an_empty_document_never_goes_back_to_nothing() -> None:
 @pytest.mark.parametrize("mlp", [{"layers": 2, "expansion_factor": 2.0}, {"layers": 2, "hidden_dims": [7]}])
 def test_a_two_layer_width_of_its_own_cannot_go_back(mlp: dict[str, Any]) -> None:
     """The old trainer always built two layers four times as wide."""
-    document = {"schema_version": 7, "ttt": {"mlp": mlp, "kernel": "torch"}}
+    document = {"schema_version": HEAD, "ttt": {"mlp": mlp, "kernel": "torch"}}
     with pytest.raises(tttcfg.LossError, match=r"ttt\.mlp\."):
         tttcfg.migrate_document(document, 6)
 
@@ -88,7 +88,7 @@ def losses(document: dict[str, Any], version: int) -> dict[str, str]:
     return {}
 
 
-def test_removed_values_come_back_where_nobody_edited_their_section() -> None:
+def test_removed_values_come_back_where_their_section_was_not_edited() -> None:
     document = edited(5, {"optim.lr": 0.25, "lora.enable": True})
     assert losses(document, 5) == {}
     older = tttcfg.migrate_document(document, 5)
@@ -107,6 +107,12 @@ def test_a_removed_value_does_not_come_back_into_a_section_that_was_edited() -> 
     assert older["ttt"]["mini_batch_size"] == 64
     assert not {"chunk_size", "log_inner_loop_losses"} & older["ttt"].keys()
     assert older["paper_metrics"] == OLD["paper_metrics"]
+
+
+def test_without_a_digest_it_is_not_known_whether_a_section_was_edited() -> None:
+    document = edited(5, {})
+    del document["provenance"]["section_digests"]
+    assert losses(document, 5)["ttt.chunk_size"].startswith("was removed, and ttt may have been edited since")
 
 
 def test_an_edit_that_was_taken_back_is_none() -> None:
@@ -147,7 +153,7 @@ def test_provenance_that_was_edited_brings_nothing_back() -> None:
 
 
 def test_a_new_run_does_not_get_the_old_runs_removed_values(tmp_path: Path) -> None:
-    """What a result carries along of the checkpoint's record has the digests of the checkpoint's own sections."""
+    """What a result keeps of the checkpoint's record has the digests of the checkpoint's own sections."""
     folder = checkpoint(tmp_path, old_document(5, {**OLD}))
     same = tttcfg.resolve(folder)
     other = tttcfg.resolve(folder, None, ["ttt.base_lr=0.5"])
@@ -176,13 +182,13 @@ def test_going_down_leaves_the_document_as_it_is() -> None:
 
 
 def test_versions_that_wrote_no_number_get_none() -> None:
-    assert [is_numbered(TTT_MOSHI, version) for version in range(8)] == [False] * 7 + [True]
+    assert [is_numbered(TTT_MOSHI, version) for version in range(HEAD + 1)] == [False] * 7 + [True] * (HEAD - 6)
     assert "schema_version" not in tttcfg.migrate_document(edited(5, {}), 6)
 
 
 class Widened(Section):
-    mode: Literal["off", "on", "auto"] = setting("off", role=Role.COMPUTATION, unit="name", description="A mode.")
-    count: int = setting(4, role=Role.TRAINING, unit="1", ge=1, le=100, description="A number.")
+    mode: Literal["off", "on", "auto"] = setting("off", role=Role.COMPUTATION, description="A mode.")
+    count: int = setting(4, role=Role.TRAINING, unit="dimensionless", ge=1, le=100, description="A number.")
 
 
 STEPS = (
@@ -190,8 +196,8 @@ STEPS = (
     Declare("count", {"default": 4, "type": "integer", "minimum": 1, "maximum": 10}),
 )
 WIDER = (
-    Reshape("mode", choice("off", "off", "on", "auto"), "a third mode"),
-    Reshape("count", {"default": 4, "type": "integer", "minimum": 1, "maximum": 100}, "more of them"),
+    Redeclare("mode", choice("off", "off", "on", "auto"), "a third mode"),
+    Redeclare("count", {"default": 4, "type": "integer", "minimum": 1, "maximum": 100}, "more of them"),
 )
 
 

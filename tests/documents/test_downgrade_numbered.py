@@ -1,4 +1,4 @@
-"""Going between versions that both carry a number: nothing of the record is lost on the way."""
+"""Going between versions that both have a number: nothing of the record is lost on the way."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tttcfg.schema.fields import Role, Section, setting
 
 
 class Deep(Section):
-    rate: float = setting(0.5, role=Role.TRAINING, unit="1", description="Rate.")
+    rate: float = setting(0.5, role=Role.TRAINING, unit="dimensionless", description="Rate.")
 
 
 class New(Section):
-    kind: int = setting(1, role=Role.TRAINING, unit="1", description="Kind.")
+    kind: int = setting(1, role=Role.TRAINING, unit="dimensionless", description="Kind.")
     deep: Deep = Deep()
 
 """
@@ -110,7 +110,7 @@ def test_an_edit_between_two_upgrades_is_not_forgotten(folder: Path, monkeypatch
 def test_the_section_of_an_extension_goes_along_where_versions_have_numbers(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is not installed too, as it stands; a version without a number has no place for it."""
+    """One that is not installed is passed through; a version without a number has no place for it."""
     family = family_in(folder, monkeypatch)
     document = golden(1) | {"extensions": {"unheard_of": {"schema_version": 3, "a": [1.50]}}}
     head = json.loads(canonical_bytes(migrate_tree(document, family)))
@@ -137,7 +137,7 @@ def test_an_extension_that_needs_a_later_version_does_not_go_along(
 def test_what_was_filled_and_then_removed_is_recorded_as_filled_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody gave it: the older document says so, as the one that came up to that version does."""
+    """The value was filled in, and the older document records that, as does the one upgraded to that version."""
     write_step(folder, 2, [*OPERATIONS[2], 'Remove("dropout", "nothing read it")'])
     config = folder / "trainer" / "config.py"
     lines = config.read_text("utf-8").splitlines(keepends=True)

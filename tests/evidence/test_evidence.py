@@ -1,4 +1,4 @@
-"""Tensors that contradict each other, lack something or are hostile: always a sentence, never an error or a guess."""
+"""Tensors that contradict each other, are incomplete or are hostile: always a sentence, never an error or a guess."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.evidence.dialects.tensors import (
     moshi_ttt,
     old_moshi,
     problems,
-    said,
+    proved_values,
 )
 from tttcfg.evidence.evidence import gather
 from tttcfg.safetensors.header import Header
@@ -64,18 +64,20 @@ def test_every_problem_has_a_code_and_the_file() -> None:
         ("W2", [4, 0, 16], "is [4, 0, 16], and should have no empty axis"),
     ],
 )
-def test_a_tensor_of_the_wrong_shape_is_said_with_the_right_one(name: str, shape: list[int], message: str) -> None:
+def test_a_tensor_of_the_wrong_shape_is_reported_with_the_right_one(name: str, shape: list[int], message: str) -> None:
     assert problems(WHOLE | {FIRST + name: shape}) == [f"{FIRST}{name} {message}"]
 
 
-def test_tensors_that_are_wrong_alike_are_one_problem() -> None:
+def test_tensors_that_are_wrong_in_the_same_way_are_one_problem() -> None:
     wrong = {f"{TTT.format(layer)}{name}.weight": [8] for layer in (1, 2) for name in ("wq", "wk")}
     names = f"{FIRST}wq.weight, {FIRST}wk.weight, {SECOND}wq.weight and 1 more"
     assert problems(WHOLE | wrong) == [f"{names} are [8], and should be [model_dim, model_dim]"]
 
 
 def test_a_tensor_of_the_wrong_shape_proves_nothing_itself() -> None:
-    proved = said(evidence_of(WHOLE | {f"{FIRST}ttt_norm_weight": [8, 0], f"{FIRST}learnable_ttt_lr_bias": [8, 2]}))
+    proved = proved_values(
+        evidence_of(WHOLE | {f"{FIRST}ttt_norm_weight": [8, 0], f"{FIRST}learnable_ttt_lr_bias": [8, 2]})
+    )
     assert proved["ttt.num_heads"] == 4
 
 
@@ -115,12 +117,12 @@ def test_heads_that_do_not_fill_the_model_are_a_problem() -> None:
     assert problem.endswith(") are not 48 (transformer.layers.1.seq_modeling_block.forward_ssm_gating.gating_alpha)")
 
 
-def test_what_layers_lack_is_said_once_for_all_that_lack_the_same() -> None:
+def test_a_tensor_that_several_layers_lack_is_reported_once() -> None:
     shapes = without(WHOLE, f"{FIRST}wq.bias", f"{SECOND}wq.bias")
     assert problems(shapes) == ["lacks ttt_layer.ttt.wq.bias in TTT layers 1, 2"]
 
 
-def test_a_long_list_of_what_a_layer_lacks_is_cut() -> None:
+def test_a_long_list_of_missing_tensors_is_cut() -> None:
     gate = f"{BLOCK.format(1)}forward_ssm_gating.gating_alpha"
     (problem,) = problems({gate: [64]})
     assert problem.startswith("lacks backward_ssm_gating.gating_alpha, ")
@@ -134,7 +136,7 @@ def test_a_bias_is_missed_with_its_weight_there() -> None:
 def test_an_inner_model_without_its_first_layer_proves_no_widths() -> None:
     found = problems(without(WHOLE, f"{FIRST}W1", f"{SECOND}W1"))
     assert "lacks ttt_layer.ttt.W1 in TTT layers 1, 2" in found
-    assert any("W2" in problem and "which no TTT layer of" in problem for problem in found)
+    assert any("W2" in problem and "which no TTT layer" in problem for problem in found)
 
 
 def test_a_gap_in_the_inner_layers_is_a_problem() -> None:
@@ -153,8 +155,9 @@ def test_a_whole_model_without_one_of_its_layers_is_a_problem() -> None:
 def test_adapters_with_a_norm_of_the_model_are_not_taken_for_the_whole_model() -> None:
     """The norm comes with every base model, and the base model is more than its norm."""
     shapes = adapters(SIZE, (1, 2), (64,), 8) | {"out_norm.alpha": [1, 1, 64]}
-    assert problems(shapes) == ["has no base tensor in layers 0, 1, 2, 3, of 0 to 3"]
-    assert "ttt.num_layers" not in said(evidence_of(shapes))
+    (problem,) = problems(shapes)
+    assert "in layers 0, 1, 2, 3" in problem
+    assert "ttt.num_layers" not in proved_values(evidence_of(shapes))
 
 
 def test_adapters_that_leave_out_a_layer_are_a_problem() -> None:
@@ -203,10 +206,10 @@ def test_an_empty_norm_proves_no_width(shape: list[int]) -> None:
 
 
 def test_one_precision_is_proved_and_two_are_not() -> None:
-    alike = {name: ("F16", shape) for name, shape in WHOLE.items()}
-    counted = alike | {"step": ("I64", [])}
-    mixed = alike | {"out_norm.alpha": ("F32", [1, 1, 64])}
-    dtypes = [gather(header_of(one)).dtype for one in (alike, counted, mixed)]
+    same = {name: ("F16", shape) for name, shape in WHOLE.items()}
+    counted = same | {"step": ("I64", [])}
+    mixed = same | {"out_norm.alpha": ("F32", [1, 1, 64])}
+    dtypes = [gather(header_of(one)).dtype for one in (same, counted, mixed)]
     assert [proof.value if proof else None for proof in dtypes] == ["float16", "float16", None]
 
 
@@ -223,9 +226,9 @@ def test_one_precision_is_proved_and_two_are_not() -> None:
 )
 def test_a_hostile_name_is_shown_escaped_and_cut(name: str) -> None:
     evidence = evidence_of(WHOLE | {name: [8, 8]})
-    (said,) = (*evidence.problems, *evidence.notes)
-    assert said.message.isprintable()
-    assert len(said.message) < 300
+    (problem,) = (*evidence.problems, *evidence.notes)
+    assert problem.message.isprintable()
+    assert len(problem.message) < 300
 
 
 @pytest.mark.parametrize(
@@ -245,20 +248,20 @@ def test_two_names_of_one_tensor_are_a_problem() -> None:
     ]
 
 
-MANY = 200_000
+MANY = 120_000
 CROWDS: dict[str, Callable[[], Shapes]] = {
     "layers": lambda: lora({f"transformer.layers.{n}.gating.linear_in": [4, 4] for n in range(MANY // 2)}, 2),
     "blocks": lambda: {f"{TTT.format(number % 100_000)}W{number // 100_000 + 1}": [4, 4, 4] for number in range(MANY)},
     "inner layers": lambda: {f"{FIRST}W{number}": [1, 1, 1] for number in range(1, MANY + 1)},
-    "strangers": lambda: {f"{FIRST}x{number}": [1] for number in range(MANY)},
+    "unknown names": lambda: {f"{FIRST}x{number}": [1] for number in range(MANY)},
     "misshapen": lambda: {f"{TTT.format(number // 2)}w{'qk'[number % 2]}.weight": [1] for number in range(MANY)},
     "halves": lambda: {f"{FIRST}{number}.lora_A.weight": [1, 1] for number in range(MANY)},
-    "nobody's": lambda: {f"h.{number}.lora_A.lora_A": [1] for number in range(MANY)},
+    "unknown adapters": lambda: {f"h.{number}.lora_A.lora_A": [1] for number in range(MANY)},
 }
 
 
 @pytest.mark.parametrize("kind", some(sorted(CROWDS), 3))
-def test_two_hundred_thousand_names_are_read_and_few_sentences_said(kind: str) -> None:
+def test_a_hundred_thousand_names_are_read_and_few_sentences_printed(kind: str) -> None:
     """It takes about a second; anything quadratic takes minutes, and would not go unnoticed."""
     entries = {name: ("F32", tuple(shape)) for name, shape in CROWDS[kind]().items()}
     header = Header(

@@ -1,8 +1,11 @@
-"""What a family knows of tensors, with something to say for all that it leaves out."""
+"""What a family knows of tensors, with defaults for everything that it leaves out."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from tests.evidence.dialects.tensors import Size, evidence_of, moshi
 from tests.safetensors.files import weights_file
 from tttcfg.documents.checkpoint import find_checkpoint, weight_names
 from tttcfg.errors import InputError
+from tttcfg.evidence.dialects.dialect import Base, Dialect
 from tttcfg.evidence.knowledge import NoTensorKnowledge, TensorKnowledge
 from tttcfg.family.family import Family
 from tttcfg.family.weights import binder, read_as
@@ -41,12 +45,12 @@ def family(tensors: type[TensorKnowledge]) -> Family:
     return Family("their", Nothing, "none", "none", tensors=tensors, weight_names=("names.txt",))
 
 
-def test_what_a_class_leaves_out_is_nothing_to_say() -> None:
+def test_a_class_without_methods_proves_and_reports_nothing() -> None:
     known = family(Bare).knowledge
     evidence = evidence_of(moshi(Size()))
     assert not known.proved(evidence)
     assert not known.equivalent({}, {}, None)
-    assert not known.left_open(evidence, None)
+    assert not known.undetermined_fields(evidence, None)
     assert not known.in_model_config({"dim": 64})
     assert not known.as_saved(lambda _: None, evidence)
 
@@ -55,6 +59,26 @@ def test_a_name_that_nothing_asks_for_is_refused() -> None:
     """A misspelled name would otherwise verify everything."""
     with pytest.raises(TypeError, match=r"Misspelled has provded; tttcfg reads .*proved"):
         type("Misspelled", (NoTensorKnowledge,), {"provded": lambda: None})
+
+
+NAMES = Dialect("theirs", "their trainer", "net.*", Base("net", layer=r"net\.([0-9])\."), block=r"net\.([0-9])\.t")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fault"),
+    [
+        ("ttt_mosh", "'ttt_mosh' is the name of none (moshi_finetune, "),
+        (replace(NAMES, name="ttt_moshi"), "'ttt_moshi' is the name of one of tttcfg's; give another name"),
+        (replace(NAMES, signature="("), "signature of theirs is no regular expression: missing )"),
+        (replace(NAMES, base=Base("*")), "base.known of theirs is no regular expression: nothing to repeat"),
+        (replace(NAMES, block="net"), "block of theirs has 0 groups, not the layer's index as the only one"),
+        (replace(NAMES, base=Base("", layer="(a)(b)")), "base.layer of theirs has 2 groups, not the layer's index"),
+    ],
+)
+def test_a_dialect_that_could_not_be_used_is_refused_where_it_is_declared(dialect: Any, fault: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"Theirs.dialects: {fault}")):
+        type("Theirs", (NoTensorKnowledge,), {"dialects": (dialect,)})
+    type("Theirs", (NoTensorKnowledge,), {"dialects": (NAMES, "ttt_moshi")})
 
 
 def test_a_class_that_proves_nothing_at_all_is_refused() -> None:
@@ -72,7 +96,7 @@ def test_weights_of_its_own_format_are_found_before_safetensors_and_read_by_it(t
     assert find_checkpoint(tmp_path).weights == (str(other),)
 
 
-def test_a_format_that_the_family_names_and_nobody_reads_is_a_plain_error(tmp_path: Path) -> None:
+def test_a_format_of_the_family_that_cannot_be_read_is_a_plain_error(tmp_path: Path) -> None:
     theirs = family(Bare)
     with pytest.raises(InputError, match=r"names\.txt: is of a format that cannot be read"):
         read_as(theirs, str(tmp_path / "names.txt"))

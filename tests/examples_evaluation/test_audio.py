@@ -121,10 +121,10 @@ def test_a_broken_file_is_refused_by_name_with_the_reason(tmp_path: Path, data: 
     with pytest.raises(InputError, match=r"broken\.wav") as raised:
         read_audio(path, 24_000)
     assert message in str(raised.value)
-    if message != "non-finite samples":  # the header does not tell
-        with pytest.raises(InputError) as told:
+    if message != "non-finite samples":  # the header does not show them
+        with pytest.raises(InputError) as of_length:
             length_of(path)
-        assert told.value.problems == raised.value.problems
+        assert of_length.value.problems == raised.value.problems
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import ttt_moshi.evaluation
+
+from tests.launcher import python
 
 FOLDER = Path(ttt_moshi.evaluation.__file__).parent
 README = (FOLDER / "README.md").read_text("utf-8")
@@ -45,5 +46,4 @@ def test_it_imports_the_standard_library_torch_and_tttcfg_only() -> None:
 def test_a_copy_under_another_name_can_be_imported(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "benchmarks_of_mine", ignore=shutil.ignore_patterns("__pycache__"))
     program = "from benchmarks_of_mine import exit_code; print(exit_code({'standard': {}, 'paper_metrics': None}))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert python("-c", program, cwd=tmp_path).out == "0\n"

@@ -51,7 +51,7 @@ def test_a_word_with_two_nonwords_makes_two_pairs(copied: Copy) -> None:
         ("sBLIMP", "wuggy", "is the table of sWUGGY: it has the column word, and sBLIMP has transcription"),
     ],
 )
-def test_the_table_of_another_benchmark_is_told_by_its_columns(
+def test_the_table_of_another_benchmark_is_recognised_by_its_columns(
     miniature: Path, layout: str, folder: str, sentence: str
 ) -> None:
     """Five of the trainer's configurations point swuggy_gold_csv at the table of sBLIMP."""
@@ -59,7 +59,7 @@ def test_the_table_of_another_benchmark_is_told_by_its_columns(
     assert found == [f"F/gold.csv:1: {sentence}"]
 
 
-def test_sentences_in_the_column_of_words_are_told_by_their_spaces(copied: Copy) -> None:
+def test_sentences_in_the_column_of_words_are_recognised_by_their_spaces(copied: Copy) -> None:
     folder = copied("blimp")
     gold = edited(folder, lambda lines: [lines[0].replace("transcription", "word"), *lines[1:]])
     assert "another benchmark's table" in refused("sWUGGY", gold, folder)[0]

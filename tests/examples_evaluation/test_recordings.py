@@ -1,4 +1,4 @@
-"""Which chapters become long sequences, and what is said where they are not there."""
+"""Which chapters become long sequences, and what is reported where they are missing."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ttt_moshi import compare_results
 from ttt_moshi.evaluation import assemble, compare, describe, evaluate, exit_code, read, require_writable, write
 
 import tttcfg
+from tests.builders import HEAD
 from tests.examples_evaluation.conftest import Resolve
 from tttcfg import InputError
 
@@ -47,7 +48,7 @@ def changed(document: Document, change: Change) -> Document:
     return other
 
 
-def test_results_say_what_was_evaluated(document: Document, resolve: Resolve) -> None:
+def test_results_record_what_was_evaluated(document: Document, resolve: Resolve) -> None:
     effective = resolve()
     assert document["results_version"] == 1
     assert document["tttcfg"] == tttcfg.__version__
@@ -120,7 +121,7 @@ def test_it_is_no_success_when_something_that_was_asked_for_is_missing(document:
     assert exit_code(changed(document, change)) == 1
 
 
-def test_lines_for_the_log_say_what_ran_and_what_did_not(document: Document) -> None:
+def test_lines_for_the_log_report_what_ran_and_what_did_not(document: Document) -> None:
     lines = describe(document)
     (line,) = [line for line in lines if line.startswith("StoryEnding-miniature (tones): accuracy 0.")]
     assert re.search(r"\(95 % interval 0\.\d{4} to 0\.\d{4}\), 4 pairs, ", line)
@@ -133,7 +134,7 @@ def test_lines_for_the_log_say_what_ran_and_what_did_not(document: Document) -> 
     ]
 
 
-def test_with_no_data_the_log_says_that_nothing_ran(model: Any, tokenizer: Any, resolve: Resolve) -> None:
+def test_with_no_data_the_log_reports_that_nothing_ran(model: Any, tokenizer: Any, resolve: Resolve) -> None:
     """The trainer's evaluator reported accuracies of 0.0, and success."""
     document = assemble(resolve(), checkpoint=None, paper_metrics=evaluate(model, tokenizer, resolve()))
     assert describe(document)[-1].startswith("no benchmark ran")
@@ -155,7 +156,7 @@ def test_two_checkpoints_of_one_configuration_are_comparable(document: Document)
 
 
 @pytest.mark.parametrize(("base_lr", "code"), [(1.0, 0), (0.5, 1)])
-def test_the_program_that_compares_says_what_stands_in_the_way(
+def test_the_program_that_compares_prints_why_results_are_not_comparable(
     document: Document, tmp_path: Path, capsys: pytest.CaptureFixture[str], base_lr: float, code: int
 ) -> None:
     fields = document["configuration"]["fields"]
@@ -167,10 +168,10 @@ def test_the_program_that_compares_says_what_stands_in_the_way(
         write(results, path)
     assert compare_results.main([str(path) for path in paths]) == code
     accuracy = benchmarks(document)["sstory"]["accuracy"]
-    said = capsys.readouterr().out
-    assert f"sstory: {accuracy:.4f} and {accuracy:.4f}\n" in said
-    assert ("   ttt.base_lr is 1.0 in one and 0.5 in the other\n" in said) == bool(code)
-    assert said.startswith("not comparable:\n" if code else "comparable\n")
+    printed = capsys.readouterr().out
+    assert f"sstory: {accuracy:.4f} and {accuracy:.4f}\n" in printed
+    assert ("   ttt.base_lr is 1.0 in" in printed) == bool(code)
+    assert printed.startswith("not comparable:\n" if code else "comparable\n")
 
 
 def test_run_settings_do_not_matter(document: Document, resolve: Resolve) -> None:
@@ -195,7 +196,7 @@ def test_another_configuration_is_named_field_by_field(document: Document, resol
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda one: one["configuration"].update(digest="x", schema_version=6), "are of schema versions 7 and 6"),
+        (lambda one: one["configuration"].update(digest="x", schema_version=6), f"are of schema versions {HEAD} and 6"),
         (lambda one: one["configuration"].update(digest="x"), "the configurations' digests differ"),
         (lambda one: one["standard"].update(data={"digest": "b"}), "standard: the data are not the same"),
         (lambda one: one["standard"].pop("data"), "standard: the data are not recorded"),
@@ -205,20 +206,20 @@ def test_another_configuration_is_named_field_by_field(document: Document, resol
             lambda one: one["paper_metrics"]["scoring"].update(normalisation="sum"),
             'scoring: normalisation is "weighted mean per token" in one and "sum" in the other',
         ),
-        (lambda one: benchmarks(one)["sstory"]["data"].update(audio="x"), "sStoryCloze: the data are not the same"),
+        (lambda one: benchmarks(one)["sstory"]["data"].update(audio="x"), "sStoryCloze: the data"),
         (lambda one: benchmarks(one)["librilight"].update(piece=1), "LibriLight: the pieces are not the same"),
         (lambda one: benchmarks(one)["sstory"].update(status="error"), "sStoryCloze: done in one and error in"),
         (lambda one: benchmarks(one)["sblimp"].update(status="error"), "sBLIMP: not run in one and error in"),
     ],
 )
-def test_what_makes_results_incomparable_is_said(document: Document, change: Change, reason: str) -> None:
+def test_what_makes_results_incomparable_is_reported(document: Document, change: Change, reason: str) -> None:
     found = compare(document, changed(document, change))
     assert not found.comparable
     assert len(found.reasons) == 1
     assert reason in found.reasons[0]
 
 
-def test_figures_of_other_data_or_another_tokenizer_are_not_held_against_each_other(document: Document) -> None:
+def test_figures_of_other_data_or_another_tokenizer_are_not_compared(document: Document) -> None:
     other_data = changed(document, lambda one: benchmarks(one)["sstory"]["data"].update(audio="x"))
     assert compare(document, other_data).figures.keys() == {"librilight"}
     other_tokenizer = changed(document, lambda one: one["paper_metrics"]["tokenizer"].update(name="mimi"))

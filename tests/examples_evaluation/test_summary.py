@@ -1,4 +1,4 @@
-"""The figures of a result are what their definitions say."""
+"""The figures of a result follow their definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_the_standard_error_is_that_of_the_mean() -> None:
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, 1.0, 1.0, 1.0]])
-def test_what_one_value_or_the_same_again_and_again_says_of_the_spread_is_nothing(values: list[float]) -> None:
+def test_one_value_or_equal_values_have_no_spread(values: list[float]) -> None:
     assert mean_of(values) == (1.0, None)
 
 

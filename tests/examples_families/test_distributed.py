@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributed.checkpoint import FileSystemReader
 from video_dit_config import distributed
 from video_dit_config.distributed import METADATA_NAME, read
 
-from tests.cli.process import environment
 from tests.examples_families.conftest import VIDEO, save_distributed, save_state
+from tests.launcher import python
 from tttcfg import InputError
 from tttcfg.safetensors.header import Header
 
@@ -48,7 +45,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_distributed(tmp_path_factory.mktemp("small") / "step-1", {"dit.a": [2, 3], "dit.b": [4]})
 
 
-def test_it_says_what_torch_itself_says(saved: Path) -> None:
+def test_it_gives_what_torch_itself_gives(saved: Path) -> None:
+    # It takes 50 MB, which only the process that runs this one needs.
+    from torch.distributed.checkpoint import FileSystemReader
+
     header = header_of(saved)
     theirs = FileSystemReader(saved).read_metadata().state_dict_metadata
     sizes = {name: tuple(one.size) for name, one in theirs.items() if hasattr(one, "size")}
@@ -59,7 +59,7 @@ def test_it_says_what_torch_itself_says(saved: Path) -> None:
     assert header.truncated is None
 
 
-def test_a_model_by_itself_has_no_prefix(tmp_path: Path) -> None:
+def test_a_model_alone_has_no_prefix(tmp_path: Path) -> None:
     """The pretrained weights that training starts from."""
     save_state(tmp_path, {"dit.a": torch.zeros(2, 3)})
     assert header_of(tmp_path).entries == {"dit.a": ("F32", (2, 3))}
@@ -75,8 +75,7 @@ def test_every_save_has_another_digest(tmp_path: Path) -> None:
 def test_torch_is_not_needed(small: Path) -> None:
     code = f"import sys; sys.modules['torch'] = None; sys.path.insert(0, {str(VIDEO)!r})\n"
     code += f"from video_dit_config.distributed import read\nprint(len(read({str(small / METADATA_NAME)!r})))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
-    assert done.stdout == "2\n", done.stderr
+    assert python("-c", code).out == "2\n"
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -92,25 +91,13 @@ def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
     assert not canary.exists()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        [],
-        "text",
-        torch.Size([1]),
-        {"state_dict_metadata": {}},
-        torch.distributed.checkpoint.metadata.Metadata({}, None, {"x": 1}),
-        torch.distributed.checkpoint.metadata.Metadata({"a": 1}),
-        torch.distributed.checkpoint.metadata.Metadata(
-            {1: torch.distributed.checkpoint.metadata.BytesStorageMetadata()}
-        ),
-    ],
-    ids=repr,
-)
-def test_what_is_no_list_of_tensors_is_refused(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(InputError, match=r"is it of torch.distributed.checkpoint\?"):
-        header_of(hostile(tmp_path, value))
+def test_what_is_no_list_of_tensors_is_refused(tmp_path: Path) -> None:
+    from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
+
+    theirs = [Metadata({}, None, {"x": 1}), Metadata({"a": 1}), Metadata({1: BytesStorageMetadata()})]
+    for value in ({}, [], "text", torch.Size([1]), {"state_dict_metadata": {}}, *theirs):
+        with pytest.raises(InputError, match=r"is it of torch.distributed.checkpoint\?"):
+            header_of(hostile(tmp_path, value))
 
 
 def test_an_index_that_would_cost_gigabytes_is_refused(tmp_path: Path) -> None:
@@ -127,7 +114,7 @@ def test_an_index_that_would_cost_gigabytes_is_refused(tmp_path: Path) -> None:
 def test_a_key_that_is_nested_without_end_is_refused(tmp_path: Path, nested: bytes) -> None:
     """Its hash would end the process."""
     (tmp_path / ".metadata").write_bytes(b"\x80\x04})" + nested + b"Ns.")
-    with pytest.raises(InputError, match="is nested deeper than 64"):
+    with pytest.raises(InputError, match="nested deeper"):
         header_of(tmp_path)
 
 
@@ -157,7 +144,7 @@ def test_a_file_beyond_the_cap_is_not_read(small: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_without_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"\.metadata: there is no such file"):
+    with pytest.raises(InputError, match=r"\.metadata: there is no"):
         header_of(tmp_path)
 
 

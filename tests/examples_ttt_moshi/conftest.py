@@ -62,11 +62,11 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 class Done(NamedTuple):
-    """How a program left, what it wrote to standard output, and what it told beside."""
+    """The exit code of a program, its standard output, and everything that it logged or wrote to standard error."""
 
     code: int
     out: str
-    told: str
+    log: str
 
 
 Left = Callable[..., Done]
@@ -80,8 +80,8 @@ def left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ca
         monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
         with caplog.at_level(logging.INFO), pytest.raises(SystemExit) as exit_:
             run(main)
-        said = capsys.readouterr()
-        return Done(int(exit_.value.code or 0), said.out, said.err + caplog.text)
+        written = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), written.out, written.err + caplog.text)
 
     return ran
 

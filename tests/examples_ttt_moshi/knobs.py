@@ -1,6 +1,6 @@
 """What every field does to a small model: each is changed, then the programs train with it and evaluate with it.
 
-The fields, their roles and a second value of each come from their declarations. What stands here is only where a field
+The fields, their roles and a second value of each come from their declarations. Listed here is only where a field
 needs company to matter, and where another value is needed than any valid one.
 """
 
@@ -126,22 +126,22 @@ VALUES: dict[str, Any] = {
     "wandb.key": SECRET,
     **_RESUMED,
 }
-"""Values that are not any valid one: the same files at another place, a switch whose default is the other answer."""
+"""Values that are not any valid one: the same files at another place, a boolean whose default is the other value."""
 STAND_IN = """
 import json, logging
 from pathlib import Path
-say = logging.getLogger("wandb").info
+log = logging.getLogger("wandb").info
 def login(key):
-    say("logged in: %s", bool(key))
+    log("logged in: %s", bool(key))
 def init(project, name, mode, dir, config):
-    say("project %s, run %s, %s", project, name, mode)
+    log("project %s, run %s, %s", project, name, mode)
     Path(dir, "wandb.json").write_text(json.dumps(config))
     return Run()
 class Run:
     def log(self, figures, step): pass
     def finish(self): pass
 """
-"""Stands for Weights & Biases, which is far away: it says what it is given, without the key."""
+"""Replaces Weights & Biases, which needs a network: it logs what it is given, without the key."""
 FIGURES = re.compile(r'/run_\d+|[\d.,]+(?= (?:tokens/s|s\b|MB))|(?<="peak_memory_bytes": )\d+')
 
 
@@ -155,7 +155,7 @@ class Outcome:
         steps: Loss and gradient norm of every step.
         standard: The standard evaluation of the given weights.
         losses: Nats that are compared: of the standard evaluation's streams, and along the long sequences.
-        told: What was said and written, without times and places, and what the layers read.
+        log: What was logged and written, without times and places, and what the layers read.
         refused: Keys of the settings for which a program refused to run.
     """
 
@@ -164,7 +164,7 @@ class Outcome:
     steps: list[tuple[float, ...]] = field(default_factory=list)
     standard: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
 
 
@@ -234,7 +234,7 @@ class Bench:
         folder = self.here / f"run_{next(self.numbers)}"
         given = {"run_dir": str(folder), **self.placed(settings)}
         run, found = Path(given["run_dir"]), Outcome()
-        with telling(found, self.here / "stand_in"):
+        with logging_to(found, self.here / "stand_in"):
             self.train(given)
         if saved := sorted(run.glob("checkpoints/*/consolidated/*[a-d].safetensors")):
             found.weights = load_file(saved[-1])
@@ -247,23 +247,23 @@ class Bench:
         if checkpoint is not None:
             self.evaluate(found, checkpoint, given, folder / "results.json")
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        found.told = [without(line, (str(run), str(self.here))) for line in (*found.told, *files)]
+        found.log = [without(line, (str(run), str(self.here))) for line in (*found.log, *files)]
         return found
 
     def build(self, found: Outcome, settings: Mapping[str, Any]) -> None:
-        with telling(found, self.here):
+        with logging_to(found, self.here):
             effective = tttcfg.resolve(
                 config=self.configs, overrides=texts(settings), model_config=settings["moshi_paths.config_path"]
             )
-            found.told.append(str(effective.ttt))
+            found.log.append(str(effective.ttt))
             model = build(MODEL, effective)
             found.shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
     def evaluate(self, found: Outcome, checkpoint: Path, settings: Mapping[str, Any], output: Path) -> None:
-        with telling(found, self.here / "stand_in"):
+        with logging_to(found, self.here / "stand_in"):
             results = eval_from_checkpoint.evaluate(str(checkpoint), self.configs, texts(settings), "both", output)
             benchmarks = results["paper_metrics"]["benchmarks"]
-            found.told += [json.dumps(results["paper_metrics"]["scoring"]), *map(json.dumps, benchmarks.values())]
+            found.log += [json.dumps(results["paper_metrics"]["scoring"]), *map(json.dumps, benchmarks.values())]
             found.standard = results["standard"]
             del found.standard["data"]["path"]  # the same file may be at another place
             found.losses = {name: found.standard[name]["loss"] for name in ("text", "audio")}
@@ -285,10 +285,10 @@ def without(line: str, places: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def telling(found: Outcome, packages: Path) -> Iterator[None]:
-    """Write down what is said, and what is refused; packages in a folder come before all others."""
+def logging_to(found: Outcome, packages: Path) -> Iterator[None]:
+    """Record what is logged and which keys are refused; packages in a folder come before all others."""
     handler = logging.Handler()
-    handler.emit = lambda record: found.told.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: found.log.append(record.getMessage())  # type: ignore[method-assign]
     logger, before = logging.getLogger(), logging.getLogger().level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -299,7 +299,7 @@ def telling(found: Outcome, packages: Path) -> Iterator[None]:
         yield
     except TttcfgError as error:
         found.refused |= {problem.key for problem in error.problems}
-        found.told.append(str(error))
+        found.log.append(str(error))
     finally:
         torch.set_num_threads(threads)
         sys.path.remove(str(packages))

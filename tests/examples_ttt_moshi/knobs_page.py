@@ -25,7 +25,7 @@ BEHAVES_AS = {
         "records how many ranks were launched: setting it starts none, and the launcher's number is saved",
     ),
 }
-"""Fields that do what another role's sentence says, and why."""
+"""Fields that have the effect of another role, and why."""
 UNSEEN = {
     "gradient_checkpointing": "trades time for memory: the same activations are computed again, with equal bits",
     "moshi_paths.hf_repo_id": "names the base model on the Hub, which only the real Moshi has: "
@@ -34,7 +34,7 @@ UNSEEN = {
 }
 """Fields that do nothing here that could be seen, and why."""
 STARTS_ELSEWHERE = {"reset_optimizer", "reset_step"}
-"""Run fields that say from where training goes on, and so change what it ends with."""
+"""Run fields that determine from where training continues, and so change its result."""
 SECTIONS = {
     Role.ARCHITECTURE: "Evaluation of the earlier weights fails, and reports the setting.",
     Role.COMPUTATION: "The same weights, evaluated: the largest change of a mean loss in nats, over the text, the\n"
@@ -96,7 +96,7 @@ def row(field: ConfigField, bench: Bench) -> tuple[str, ...]:
 
 
 def cells(field: ConfigField, before: Any, after: Any) -> tuple[str, ...]:
-    """Return what stands in a field's row before the figure."""
+    """Return the cells of a field's row before the figure."""
     beside = ", ".join(
         code(f"{name}={plainly(value)}") for name, value in COMPANY.get(field.name, {}).items() if name != field.name
     )
@@ -131,7 +131,7 @@ def change_of_weights(before: Outcome, after: Outcome) -> float:
     return float((other - one).norm() / one.norm())
 
 
-def alike(one: str, other: str) -> bool:
+def nearly_equal(one: str, other: str) -> bool:
     """Whether two figures of the page are the same but for numbers within a factor of ten."""
     numbers = [[float(number) for number in NUMBER.findall(text)] for text in (one, other)]
     if NUMBER.sub("", one) != NUMBER.sub("", other):

@@ -1,6 +1,6 @@
 """Whole models with the real `moshi` package, against numbers of the trainer's own code; `.ci/moshi` runs these tests.
 
-The numbers are not committed: they lie beside the checkout, as tests/computed/README.md says.
+The numbers are not committed: they are in a folder beside the checkout, as tests/computed/README.md describes.
 """
 
 from __future__ import annotations

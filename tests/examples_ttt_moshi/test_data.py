@@ -1,4 +1,4 @@
-"""Lines of audio files and voices become pieces of `duration_sec`; what cannot be read is told, all at once."""
+"""Lines of audio files and voices become pieces of `duration_sec`; all that cannot be read is reported at once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_recording_that_lacks_less_than_a_token_has_no_piece_without_tokens(
     assert all((data.batch([piece]).codes != NO_TOKEN).any() for piece in range(pieces))
 
 
-def test_every_recording_that_is_broken_or_too_short_is_told_with_its_line(
+def test_every_recording_that_is_broken_or_too_short_is_reported_with_its_line(
     tmp_path: Path, training: TrainingArgs
 ) -> None:
     tone(tmp_path / "good.wav", 4.0)
@@ -75,9 +75,7 @@ def test_every_recording_that_is_broken_or_too_short_is_told_with_its_line(
     ]
 
 
-def test_the_description_tells_recordings_apart_also_when_they_are_exchanged(
-    tmp_path: Path, training: TrainingArgs
-) -> None:
+def test_the_description_differs_when_recordings_are_exchanged(tmp_path: Path, training: TrainingArgs) -> None:
     def described(one: float, other: float) -> Mapping[str, Any]:
         tone(tmp_path / "a.wav", 2.56, one)
         tone(tmp_path / "b.wav", 2.56, other)
@@ -91,7 +89,7 @@ def test_the_description_tells_recordings_apart_also_when_they_are_exchanged(
     assert described(440, 500) != first != described(880, 440)
 
 
-def test_a_user_who_says_nothing_has_no_tokens(training: TrainingArgs) -> None:
+def test_a_silent_user_has_no_tokens(training: TrainingArgs) -> None:
     config = {**MODEL, "n_q": 6, "dep_q": 3, "delays": [0] * 7}
     codes = open_dataset(training.data.eval_data, "data.eval_data", config, training).batch([0]).codes
     assert (codes[:, 4:] == NO_TOKEN).all()
@@ -122,9 +120,9 @@ def test_a_batch_knows_what_it_continues(tmp_path: Path, training: TrainingArgs)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ('{"path": "gone.wav", "duration": 1}', "there is no such file"),
+        ('{"path": "gone.wav", "duration": 1}', "no such file"),
         ('{"path": "gone.wav"}', "has no duration, in seconds"),
         ('{"duration": 1}', "has to be a mapping with a path or with voices"),
         ("nothing", "is no JSON"),
@@ -135,11 +133,11 @@ def test_a_batch_knows_what_it_continues(tmp_path: Path, training: TrainingArgs)
         ),
     ],
 )
-def test_a_line_that_is_none_is_told_with_its_place(
-    tmp_path: Path, training: TrainingArgs, line: str, said: str
+def test_an_invalid_line_is_reported_with_its_place(
+    tmp_path: Path, training: TrainingArgs, line: str, message: str
 ) -> None:
     (tmp_path / "data.jsonl").write_text(f"\n{line}\n", "utf-8")
-    with pytest.raises(InputError, match=rf"data\.jsonl:2: data\.train_data: .*{said}"):
+    with pytest.raises(InputError, match=rf"data\.jsonl:2: data\.train_data: .*{message}"):
         open_dataset(str(tmp_path / "data.jsonl"), "data.train_data", MODEL, training)
 
 

@@ -1,4 +1,4 @@
-"""Every field does what its role says: changed alone, in training and in evaluating, on the programs as they are."""
+"""Every field has the effects of its role: changed alone, in training and in evaluation, with the real programs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .knobs_page import (
     PAGE,
     STARTS_ELSEWHERE,
     UNSEEN,
-    alike,
     cells,
     change_of_losses,
     code,
     effect_of,
+    nearly_equal,
     role_of,
     shown,
 )
 
 pytestmark = pytest.mark.program
 
-LEAVES = TTT_MOSHI.fields
+FIELDS = TTT_MOSHI.fields
 UPDATE = "see whether this is meant, then run python -m tests.examples_ttt_moshi.knobs_page"
 TOLERANCE = 1e-5
 """Nats by which another number of sequences per batch may change the loss of one."""
@@ -79,7 +79,7 @@ def training(field: ConfigField, before: Outcome, after: Outcome) -> None:
 
 
 def run(field: ConfigField, before: Outcome, after: Outcome) -> None:
-    """Changes what is written or said, or is refused by name; and neither a shape nor a number."""
+    """Changes what is written or logged, or is refused by name; and neither a shape nor a number."""
     if field.name in before.refused | after.refused:
         return
     assert after.shapes == before.shapes
@@ -88,13 +88,13 @@ def run(field: ConfigField, before: Outcome, after: Outcome) -> None:
         assert not same_weights(before, after)
     elif after.weights:
         assert same_weights(before, after)
-    assert after.told != before.told or field.unit == "path"
+    assert after.log != before.log or field.unit == "path"
 
 
 def secret(field: ConfigField, before: Outcome, after: Outcome) -> None:
     """Is used, and changes nothing."""
     run(field, before, after)
-    assert "logged in: True" in after.told
+    assert "logged in: True" in after.log
 
 
 SENTENCES = {
@@ -107,45 +107,45 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(
-    "field", some((field for field in LEAVES.values() if field.name not in UNSEEN), 3, lambda field: field.name)
+    "field", some((field for field in FIELDS.values() if field.name not in UNSEEN), 3, lambda field: field.name)
 )
-def test_a_field_does_what_its_role_says(field: ConfigField, bench: Bench) -> None:
+def test_a_field_has_the_effects_of_its_role(field: ConfigField, bench: Bench) -> None:
     old, new = bench.change(field)
     before, after = bench.before(field), bench.after(field, new)
     SENTENCES[role_of(field)](field, before, after)
-    if after.told == before.told:  # the same file at another place
+    if after.log == before.log:  # the same file at another place
         assert field.name in bench.after(field, "gone").refused
     if field in shown(role_of(field)) and role_of(field) not in (Role.RUN, Role.SECRET):
         lines = PAGE.read_text("utf-8").splitlines()
         start, effect = f"| {' | '.join(cells(field, old, new))} | ", effect_of(role_of(field), before, after)
-        assert any(line.startswith(start) and alike(line[len(start) : -2], effect) for line in lines), (
+        assert any(line.startswith(start) and nearly_equal(line[len(start) : -2], effect) for line in lines), (
             f"{start}{effect}: {UPDATE}"
         )
 
 
 @pytest.mark.parametrize("name", UNSEEN)
 def test_a_field_that_is_excused_really_does_nothing_here(name: str, bench: Bench) -> None:
-    field = LEAVES[name]
+    field = FIELDS[name]
     before, after = bench.before(field), bench.after(field, bench.change(field)[1])
     assert same_weights(before, after)
     assert (after.shapes, after.standard, after.steps) == (before.shapes, before.standard, before.steps)
     if field.role is Role.RUN:
-        assert after.told == before.told
+        assert after.log == before.log
 
 
 def test_the_same_configuration_gives_the_same_outcome(bench: Bench) -> None:
     """What is taken for the effect of a change is none of chance."""
-    field = LEAVES["log_freq"]
+    field = FIELDS["log_freq"]
     before, after = bench.before(field), bench.after(field, bench.change(field)[0])
     assert same_weights(before, after)
     assert (after.shapes, after.standard, after.steps) == (before.shapes, before.standard, before.steps)
-    assert after.told == before.told
+    assert after.log == before.log
 
 
 def test_the_secret_is_in_no_file_and_no_line(bench: Bench) -> None:
-    field = LEAVES["wandb.key"]
+    field = FIELDS["wandb.key"]
     after = bench.after(field, SECRET)
-    assert not any(SECRET in line for line in after.told)
+    assert not any(SECRET in line for line in after.log)
     files = [path for path in bench.here.rglob("*") if path.is_file()]
     assert any(path.name == "wandb.json" for path in files)
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
@@ -153,7 +153,7 @@ def test_the_secret_is_in_no_file_and_no_line(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", BEHAVES_AS)
 def test_a_field_that_behaves_as_another_role_is_not_of_that_role(name: str) -> None:
-    assert LEAVES[name].role is not BEHAVES_AS[name][0]
+    assert FIELDS[name].role is not BEHAVES_AS[name][0]
 
 
 def test_the_page_has_every_field_that_it_is_to_have_and_no_other() -> None:
@@ -165,11 +165,11 @@ def test_the_page_has_every_field_that_it_is_to_have_and_no_other() -> None:
 
 
 def test_what_is_declared_here_are_fields() -> None:
-    assert {*BASE, *COMPANY, *VALUES, *BEHAVES_AS, *UNSEEN, *STARTS_ELSEWHERE} <= LEAVES.keys()
+    assert {*BASE, *COMPANY, *VALUES, *BEHAVES_AS, *UNSEEN, *STARTS_ELSEWHERE} <= FIELDS.keys()
 
 
 def test_every_field_of_the_layers_follows_from_a_setting_or_from_config_json(bench: Bench) -> None:
-    """`tests/nn/layers/test_knobs.py` shows what each of them does; here, that somebody can set it."""
+    """`tests/nn/layers/test_knobs.py` shows what each of them does; here, that a user can set it."""
 
     def layers(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
         path = write_json(bench.here / "other.json", {**MODEL, **model})
@@ -184,7 +184,7 @@ def test_every_field_of_the_layers_follows_from_a_setting_or_from_config_json(be
     changes: list[tuple[dict[str, Any], dict[str, Any]]] = [
         (BASE, {name: value}) for name, value in (("dim", 64), ("num_heads", 4), ("num_layers", 3))
     ]
-    changes += [({**company_of(field), field.name: bench.change(field)[1]}, {}) for field in LEAVES.values()]
+    changes += [({**company_of(field), field.name: bench.change(field)[1]}, {}) for field in FIELDS.values()]
     for settings, model in changes:
         reached |= {name for name, value in layers(settings, model).items() if value != before[name]}
     assert reached == set(TTTConfig.model_fields)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from ttt_moshi.recall import paired, recalled
 from ttt_moshi.voices import FIRST_WORD, WORD, Voices
 from ttt_moshi.wrong_settings import wrong_settings
 
+from tests.launcher import python
 from tttcfg import InputError
 
 from .conftest import CONFIGS, write_json
@@ -136,7 +135,7 @@ def test_a_result_that_is_not_identical_is_no_success(results: dict[str, Any]) -
     assert "**not identical**" in markdown(other)
 
 
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_trained(
+def test_an_output_that_cannot_be_written_is_reported_before_anything_is_trained(
     arguments: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=f"{tmp_path}: cannot be written: "):
@@ -193,12 +192,9 @@ def test_persistent_states_show_in_pieces_only(results: dict[str, Any]) -> None:
 
 def test_the_same_seed_gives_the_same_results(arguments: list[str], results: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "again.json"
-    words = ["--seeds", "0", "--output", str(path), *arguments]
-    command = [sys.executable, experiment.__file__, *words]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == markdown(results)
-    assert "Evaluating the checkpoint of seed 0" in done.stderr
+    done = python(experiment.__file__, "--seeds", "0", "--output", path, *arguments)
+    assert done.out == markdown(results)
+    assert "Evaluating the checkpoint of seed 0" in done.err
     assert json.loads(path.read_text("utf-8")) == results
 
 
@@ -214,7 +210,7 @@ def test_seeds_are_combined_as_means_over_seeds() -> None:
     assert (found["losses_digests"], found["caught_by_fingerprint"]) == (["1.0", "2.0", "6.0"], 2)
 
 
-def test_recalled_tokens_are_those_of_words_that_were_said_before() -> None:
+def test_recalled_tokens_are_those_of_words_that_were_spoken_before() -> None:
     codes = Voices(seed=3, sequences=1, words=3, sounds=8, steps=20 * WORD, codebooks=3).sequence(0)
     words = (codes[0, WORD - 1 :: WORD] - FIRST_WORD).tolist()[:-1]
     expected = [(2 + at) * WORD - 2 for at, word in enumerate(words) if word in words[:at]]

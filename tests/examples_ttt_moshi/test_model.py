@@ -109,13 +109,13 @@ def test_a_base_model_goes_under_the_adapters(here: Path, tmp_path: Path, model:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"dim": None}, "dim: is None, and has to be a positive whole number"),
         ({"dim": 30}, "dim: 30 is no even number of channels for each head"),
         ({"delays": [0, 0]}, r"delays: are \[0, 0\], and have to be n_q \+ 1 whole numbers"),
     ],
 )
-def test_a_config_that_describes_no_model_is_refused(change: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_config_that_describes_no_model_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         TinyMoshi({**MODEL, **change})

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +23,7 @@ from ttt_moshi.moshi_model import base_weights, is_moshi, moshi_module
 from ttt_moshi.tokenizer import MimiTokenizer, audio_tokenizer
 
 import tttcfg
+from tests.launcher import launch, python
 from tttcfg import InputError
 from tttcfg.nn import carrying_states
 
@@ -155,7 +154,7 @@ def test_a_depformer_in_config_json_means_the_real_model() -> None:
     assert not is_moshi(MODEL)
 
 
-def test_without_the_package_it_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [one for one in sys.modules if one.partition(".")[0] == "moshi"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "moshi", None)
@@ -237,7 +236,7 @@ def test_a_piece_longer_than_the_ring_is_refused(folder: Path) -> None:
 
 @needs_moshi
 def test_recomputing_activations_changes_nothing(whole: Path, folder: Path) -> None:
-    """The state of the TTT layers is carried on once, though the layers below them are computed twice."""
+    """The state of the TTT layers is passed on once, though the layers below them are computed twice."""
     again = trained_in(folder, "kept", "gradient_checkpointing=false")
     one, other = (load_file(place / "consolidated.safetensors") for place in (whole, again))
     assert all(one[name].equal(other[name]) for name in one)
@@ -283,7 +282,7 @@ def test_unfrozen_attention_is_the_models_and_not_the_depformers(folder: Path, b
 
 @needs_moshi
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"depformer_dmi": 8}, "is no config.json of moshi .*dmi"),
         ({"norm": "rms"}, "is no config.json of moshi"),
@@ -291,8 +290,8 @@ def test_unfrozen_attention_is_the_models_and_not_the_depformers(folder: Path, b
         ({"dim": None}, "dim: is None"),
     ],
 )
-def test_a_config_json_that_cannot_be_built_is_told(folder: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_config_json_that_cannot_be_built_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         build({**REAL, **changes}, resolved(folder))
 
 
@@ -311,17 +310,15 @@ def test_the_base_model_comes_from_the_hub(folder: Path, base: Path, tmp_path: P
     (repository / "refs" / "main").write_text("0123", "utf-8")
     shutil.copy(base, repository / "snapshots" / "0123" / "model.safetensors")
     program = CONFIGS.parent / "train.py"
-    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    for name, code, said in (
+    env = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    for name, code, message in (
         ("tiny", 0, "Base model: model.safetensors of someone/tiny"),
         ("gone", 2, "someone/gone: moshi_paths.hf_repo_id: gives no model.safetensors; name a local file"),
     ):
         words = [f"run_dir={folder / name}", f"moshi_paths.hf_repo_id=someone/{name}", "max_steps=1"]
-        command = [sys.executable, program, "--config", folder / "config.json", *words]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False)
-        assert done.returncode == code, done.stderr
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        done = python(program, "--config", folder / "config.json", *words, env=env, code=code)
+        assert message in done.err
+        assert "Traceback" not in done.err
 
 
 def test_the_small_model_has_no_base_on_the_hub(folder: Path) -> None:
@@ -354,7 +351,7 @@ def test_a_file_that_is_not_mimis_is_refused(base: Path, tmp_path: Path) -> None
 
 
 @needs_moshi
-def test_the_log_says_which_model_it_is(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_model(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         build(REAL, resolved(folder))
     assert any(line.startswith("Model: LMModel of moshi 0.2.") for line in caplog.messages)
@@ -362,20 +359,16 @@ def test_the_log_says_which_model_it_is(folder: Path, caplog: pytest.LogCaptureF
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the script is bash's")
 @pytest.mark.parametrize(
-    ("environment", "code", "said"),
+    ("environment", "code", "message"),
     [
         ({"PIP_NO_INDEX": "1"}, 1, "cannot be installed, so nothing was tested; TTTCFG_WITHOUT_MOSHI=1 leaves its"),
         ({"TTTCFG_WITHOUT_MOSHI": "1"}, 0, "NOT TESTED, because TTTCFG_WITHOUT_MOSHI=1"),
     ],
 )
 def test_without_the_package_its_tests_fail_unless_they_are_left_out_on_purpose(
-    environment: dict[str, str], code: int, said: str
+    environment: dict[str, str], code: int, message: str
 ) -> None:
-    given = {name: value for name, value in os.environ.items() if name != "TTTCFG_WITHOUT_MOSHI"}
     script = CONFIGS.parent.parent.parent / ".ci" / "moshi"
-    command = ["bash", script]
-    done = subprocess.run(
-        command, env={**given, **environment}, capture_output=True, encoding="utf-8", timeout=120, check=False
-    )
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    done = launch("bash", script, env={"TTTCFG_WITHOUT_MOSHI": None, **environment}, code=code)
+    assert done.out == ""
+    assert message in done.err

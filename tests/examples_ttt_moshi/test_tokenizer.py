@@ -1,4 +1,4 @@
-"""The small tokenizer tells sounds apart and says how it is set; Mimi is refused where it cannot be had."""
+"""The small tokenizer distinguishes sounds and describes itself; Mimi is refused where it is not available."""
 
 from __future__ import annotations
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,7 @@ from ttt_moshi.model import TinyMoshi, build
 from ttt_moshi.optimizer import make_optimizer, make_schedule
 
 import tttcfg
+from tests.launcher import python
 from tttcfg import InputError
 
 from .conftest import CONFIGS, MODEL, Left, TrainRun, write_json
@@ -103,15 +101,15 @@ def test_recomputing_activations_changes_nothing(trained: Path, train_run: Train
 
 
 def test_states_go_on_inside_a_file_only(here: Path, train_run: TrainRun) -> None:
-    """One file of four pieces: the second loss differs where the state of the first piece is carried on."""
+    """One file of four pieces: the second loss differs where the state of the first piece is continued."""
     voices = {"seed": 1, "sequences": 1, "words": 3, "sounds": 8}
     data = f"data.train_data={write_json(here / 'long.jsonl', {'voices': voices, 'duration': 10.24})}"
     common = (data, "batch_size=1", "do_ckpt=false", "max_steps=2", "optim.lr=0")
-    carried, anew = (
+    continued, anew = (
         figures(train_run(f"states_{on}", *common, f"ttt.persistent_states={on}")) for on in ("each_sequence", "never")
     )
-    assert carried[0]["loss"] == anew[0]["loss"]
-    assert carried[1]["loss"] != anew[1]["loss"]
+    assert continued[0]["loss"] == anew[0]["loss"]
+    assert continued[1]["loss"] != anew[1]["loss"]
     across = figures(train_run("across", *common, "duration_sec=10.24", "ttt.reset_on_new_file=false"))
     assert across[0]["loss"] != across[1]["loss"]
 
@@ -154,18 +152,18 @@ def test_groups_have_their_own_learning_rates_and_betas_stay(here: Path) -> None
     }
 
 
-def test_it_evaluates_while_it_trains_and_says_how_it_goes(
+def test_it_evaluates_while_it_trains_and_logs_its_progress(
     train_run: TrainRun, caplog: pytest.LogCaptureFixture
 ) -> None:
     diagnostics = ("ttt.enable_training_diagnostics=true", "ttt.training_diagnostic_frequency=2")
     with caplog.at_level(logging.INFO):
         run = train_run("talking", "do_eval=true", "eval_freq=2", *diagnostics)
     assert [one["step"] for one in figures(run, "eval")] == [2, 4]
-    said = caplog.messages
-    assert "✅ TTT mini_batch_size saved: 8" in said
-    assert "✅ Batch size saved: 2" in said
-    assert "Saved training config to training_config.json" in said
-    assert sum(line.startswith("gradient norms: ") for line in said) == 2
+    logged = caplog.messages
+    assert "✅ TTT mini_batch_size saved: 8" in logged
+    assert "✅ Batch size saved: 2" in logged
+    assert "Saved training config to training_config.json" in logged
+    assert sum(line.startswith("gradient norms: ") for line in logged) == 2
 
 
 def test_it_runs_the_benchmarks_while_it_trains(here: Path, tmp_path: Path) -> None:
@@ -177,7 +175,7 @@ def test_it_runs_the_benchmarks_while_it_trains(here: Path, tmp_path: Path) -> N
         assert results["paper_metrics"]["benchmarks"]["sblimp"]["status"] == "done"
 
 
-def test_an_evaluation_that_fails_ends_no_training_and_the_exit_code_tells(
+def test_an_evaluation_that_fails_ends_no_training_and_the_exit_code_is_1(
     here: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of a recording whose header is whole and whose samples are not."""
@@ -196,7 +194,7 @@ def test_an_evaluation_that_fails_ends_no_training_and_the_exit_code_tells(
     assert len(figures(tmp_path / "run")) == 4
 
 
-def test_a_benchmark_that_fails_ends_no_training_and_the_exit_code_tells(here: Path, tmp_path: Path) -> None:
+def test_a_benchmark_that_fails_ends_no_training_and_the_exit_code_is_1(here: Path, tmp_path: Path) -> None:
     options = ["evaluation.enable=true", "evaluation.freq=2", "evaluation.tstory.audio_dir=gone", "do_ckpt=false"]
     assert train.train([str(here / "config.json")], [f"run_dir={tmp_path / 'run'}", *options]) == 1
     for step in (2, 4):
@@ -204,9 +202,7 @@ def test_a_benchmark_that_fails_ends_no_training_and_the_exit_code_tells(here: P
         assert results["paper_metrics"]["benchmarks"]["tstory"]["status"] == "error"
 
 
-def test_everything_that_stands_in_the_way_is_told_at_once_before_the_run_has_a_folder(
-    here: Path, tmp_path: Path
-) -> None:
+def test_all_obstacles_are_reported_at_once_before_the_run_has_a_folder(here: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.wav").write_bytes(b"ID3 some mp3")
     entries = [json.dumps({"path": f"{name}.wav", "duration": 1.0}) for name in ("one", "two")]
@@ -238,7 +234,7 @@ def test_a_run_folder_is_deleted_only_on_purpose(
     (here / "precious").mkdir()
     (here / "precious" / "thesis.tex").touch()
     (here / "precious" / "checkpoints").mkdir()
-    with pytest.raises(InputError, match=r"holds what no run wrote there.* thesis\.tex"):
+    with pytest.raises(InputError, match=r"nothing is deleted.* thesis\.tex"):
         train_run("precious", "overwrite_run_dir=true")
     assert (here / "precious" / "thesis.tex").exists()
 
@@ -262,7 +258,7 @@ def test_what_no_run_wrote_is_never_deleted(train_run: TrainRun, name: str) -> N
     (run / name).parent.mkdir(exist_ok=True)
     (run / name).touch()
     before = files(run)
-    with pytest.raises(InputError, match="run_dir: holds what no run wrote there"):
+    with pytest.raises(InputError, match="run_dir: holds files that this run cannot"):
         train_run(run.name, "max_steps=2", "overwrite_run_dir=true")
     assert files(run) == before
 
@@ -304,7 +300,7 @@ def test_a_run_that_cannot_start_deletes_nothing(train_run: TrainRun, override: 
 def test_a_run_that_torchrun_restarts_deletes_nothing_of_itself(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 1 of a training that was done, say, makes it start the program once more."""
+    """Exit code 1 after a complete training, for example, makes a scheduler start the program once more."""
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     run = train_run("restarted", "max_steps=1", "overwrite_run_dir=true")
     before = files(run)
@@ -316,17 +312,17 @@ def test_a_run_that_torchrun_restarts_deletes_nothing_of_itself(
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("data.train_data=gone.jsonl", r"gone\.jsonl: data\.train_data: cannot be read"),
         ("moshi_paths.config_path=null", "moshi_paths.config_path: is not set"),
         ("moshi_paths.moshi_path=gone", "moshi_paths.moshi_path: cannot be read"),
         ("wandb.project=mine", "wandb.project: names a project"),
-        ("resume_from=gone", "there is no such checkpoint"),
+        ("resume_from=gone", "no such checkpoint"),
     ],
 )
-def test_what_is_missing_is_told_before_anything_is_trained(train_run: TrainRun, override: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_is_missing_is_reported_before_training(train_run: TrainRun, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         train_run("missing", override, "overwrite_run_dir=true")
 
 
@@ -345,23 +341,22 @@ def test_a_rise_that_torchs_schedule_cannot_make_is_refused_before_training(
 
 def test_two_ranks_agree_with_one(here: Path, train_run: TrainRun) -> None:
     """Two ranks with a sequence each take the steps that one rank takes with both."""
-    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", EXAMPLES / "ttt_moshi" / "train.py"]
+    ranks = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     words = ["--config", here / "config.json", f"run_dir={here / 'ranks'}", "batch_size=1", "max_steps=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *command, *words], env=environment, capture_output=True, check=True, timeout=120)
+    python(*ranks, EXAMPLES / "ttt_moshi" / "train.py", *words)
     alone, together = weights(train_run("alone", "max_steps=2"), 2), weights(here / "ranks", 2)
     for name, tensor in alone.items():
         torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-3)
     assert tttcfg.resolve(here / "ranks").training.world_size == 2
 
 
-@pytest.mark.parametrize(("word", "code", "said"), REFUSED)
-def test_what_is_wrong_is_told_in_a_sentence_with_an_exit_code(
-    here: Path, word: str, code: int, said: str, left: Left
+@pytest.mark.parametrize(("word", "code", "message"), REFUSED)
+def test_what_is_wrong_is_reported_in_a_sentence_with_an_exit_code(
+    here: Path, word: str, code: int, message: str, left: Left
 ) -> None:
     done = left(train.main, "--config", here / "config.json", f"run_dir={here / 'refused'}", word)
     assert (done.code, done.out) == (code, "")
-    assert said in done.told
+    assert message in done.log
 
 
 def test_the_bundled_configuration_is_one_that_trains() -> None:

@@ -30,7 +30,7 @@ PADDING = 3
 
 
 class Letters:
-    """Stands for a tokenizer: a token for every letter."""
+    """Replaces a tokenizer: a token for every letter."""
 
     def encode(self, word: str) -> list[int]:
         return [ord(letter) - ord("a") + 4 for letter in word]
@@ -55,12 +55,12 @@ def test_a_word_begins_at_its_step_after_the_end_of_padding() -> None:
     assert stream(Word("ab", 0.0)) == [4, 5, 3, 3, 3, 3, 3, 3]
 
 
-def test_words_that_are_said_faster_than_their_tokens_follow_one_another() -> None:
+def test_words_that_are_spoken_faster_than_their_tokens_follow_one_another() -> None:
     assert stream(Word("abc", 0.08), Word("de", 0.16)) == [0, 4, 5, 6, 7, 8, 3, 3]
     assert stream(Word("abc", 0.08), Word("d", 0.4)) == [0, 4, 5, 6, 0, 7, 3, 3]
 
 
-def test_what_is_said_after_the_end_is_left_out() -> None:
+def test_what_is_spoken_after_the_end_is_left_out() -> None:
     assert stream(Word("abc", 0.08), Word("z", 9.0), steps=3) == [0, 4, 5]
 
 
@@ -69,7 +69,7 @@ def test_only_the_main_speakers_words_are_read_in_their_order(listed: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"alignments": [["a", 0.5, "SPEAKER_MAIN"]]}'])
-def test_what_is_no_transcript_is_told_before_anything_is_trained(
+def test_an_invalid_transcript_is_reported_before_anything_is_trained(
     listed: Path, effective: tttcfg.Effective, text: str
 ) -> None:
     (listed.parent / "a.json").write_text(text, "utf-8")
@@ -77,7 +77,7 @@ def test_what_is_no_transcript_is_told_before_anything_is_trained(
         open_dataset(str(listed), "data.train_data", MODEL, effective.training)
 
 
-def test_without_a_tokenizer_it_says_that_transcripts_are_not_read(
+def test_without_a_tokenizer_the_log_reports_that_transcripts_are_not_read(
     listed: Path, effective: tttcfg.Effective, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -98,8 +98,8 @@ def test_a_sentencepiece_model_gives_the_text_stream(listed: Path, effective: tt
     training = effective.training.model_copy(update={"moshi_paths": paths})
     data = open_dataset(str(listed), "data.train_data", MODEL, training)
     model = TextTokenizer(tmp_path / "words.model", 16).model
-    said = [token for token in data.batch([0]).codes[0, 0].tolist() if token not in (PADDING, 0, -1)]
-    assert model.decode(said) == "one two"
+    spoken = [token for token in data.batch([0]).codes[0, 0].tolist() if token not in (PADDING, 0, -1)]
+    assert model.decode(spoken) == "one two"
     described = json.loads(json.dumps(data.description))
     assert described["text_tokenizer"]["name"] == "sentencepiece"
     write_json(tmp_path / "a.json", {"alignments": ALIGNMENTS[:1]})
@@ -110,7 +110,7 @@ def test_a_sentencepiece_model_gives_the_text_stream(listed: Path, effective: tt
 
 
 def test_a_tokenizer_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"moshi_paths\.tokenizer_path: there is no such file"):
+    with pytest.raises(InputError, match=r"moshi_paths\.tokenizer_path: there is no"):
         TextTokenizer(tmp_path / "gone.model", 16)
 
 

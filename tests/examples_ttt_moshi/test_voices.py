@@ -16,10 +16,10 @@ def test_a_sequence_depends_on_seed_and_index_alone() -> None:
 
 def test_a_speaker_says_a_word_in_the_same_way_every_time() -> None:
     codes = VOICES.sequence(0)
-    said = codes[0, WORD - 1 :: WORD][:-1] - FIRST_WORD
+    spoken = codes[0, WORD - 1 :: WORD][:-1] - FIRST_WORD
     answers = codes[2:, 2 * WORD - 2 :: WORD]
     for word in range(VOICES.words):
-        assert len(torch.unique(answers[:, said == word], dim=1)[0]) == 1
+        assert len(torch.unique(answers[:, spoken == word], dim=1)[0]) == 1
     assert len(answers[0].unique()) == 1
     assert len(answers[1].unique()) > 1
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import document_file, trained, write_json
+from tests.builders import HEAD, document_file, old_document, trained, write_json
 from tttcfg.errors import InputError
 from tttcfg.family import extension as extensions
 from tttcfg.family.extension import Extension, passed_through_in
+from tttcfg.fleet.migrate import MigrationTask, migrate_file
 from tttcfg.verification.tags import tag_of
 
 UNKNOWN = '{"schema_version":  3,\n  "text": "h\\u00e9",   "rate": 1.50, "big": [1E3, {"a": null}]}'
@@ -26,6 +27,13 @@ def written(run: Path, section: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("version", [6, HEAD])
+def test_null_is_no_extensions(version: int, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "training_config.json", old_document(version) | {"extensions": None})
+    assert migrate_file(str(path), MigrationTask()).status in ("planned", "current")
+    assert tttcfg.load_document(path).passed_through == {}
+
+
 def test_its_settings_come_with_the_rest(noise: Any, tmp_path: Path) -> None:
     folder = written(tmp_path, {"schema_version": 1, "dropout": 0.5, "patience": 9, "cache": "there"})
     config = {"extensions": {"noise": {"dropout": 0.25, "cache": "here"}}}
@@ -37,12 +45,12 @@ def test_its_settings_come_with_the_rest(noise: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("noise")
-def test_a_departure_from_its_computation_is_told(tmp_path: Path) -> None:
+def test_a_departure_from_its_computation_is_reported(tmp_path: Path) -> None:
     folder = written(tmp_path, {"schema_version": 1, "dropout": 0.5, "patience": 9, "cache": "there"})
     effective = tttcfg.resolve(folder, overrides=["extensions.noise.dropout=0.25"])
-    (told,) = (one for one in effective.findings if one.code == "deviation")
-    assert told.key == "extensions.noise.dropout"
-    assert "0.25, but the weights were trained with 0.5" in told.message
+    (finding,) = (one for one in effective.findings if one.code == "deviation")
+    assert finding.key == "extensions.noise.dropout"
+    assert "trained with 0.5" in finding.message
 
 
 def test_a_checkpoint_without_its_section_did_what_the_trainer_did_without_it(noise: Any, tmp_path: Path) -> None:
@@ -58,7 +66,7 @@ def test_without_a_checkpoint_it_has_its_defaults(noise: Any) -> None:
 def test_its_section_has_a_version_and_a_chain_of_its_own(noise: Any, tmp_path: Path) -> None:
     document = tttcfg.load_document(document_file(written(tmp_path, {"schema_version": 0, "drop": 0.5, "patience": 9})))
     part = document.parts["noise"]
-    assert (part.version, document.version, document.is_current) == (0, 7, False)
+    assert (part.version, document.version, document.is_current) == (0, HEAD, False)
     assert part.training == noise.Noise(dropout=0.5, patience=9, cache="/tmp")
     saved = tttcfg.migrate_document(json.loads(document_file(tmp_path / "checkpoints/checkpoint_001000").read_bytes()))
     section = saved["extensions"]["noise"]
@@ -95,15 +103,15 @@ def test_a_run_setting_of_it_is_no_part_of_the_digest() -> None:
 
 
 @pytest.mark.usefixtures("noise")
-def test_its_decisive_settings_are_bound_to_the_weights(tmp_path: Path) -> None:
+def test_its_model_defining_settings_are_bound_to_the_weights(tmp_path: Path) -> None:
     import safetensors.numpy
     from numpy import zeros
 
     effective = tttcfg.resolve(overrides=["extensions.noise.dropout=0.5", "ttt.enable=false"])
-    mark = tttcfg.tag_for(effective)
-    assert list((tag_of(mark) or {})["extensions"]) == ["noise"]
+    tag = tttcfg.tag_for(effective)
+    assert list((tag_of(tag) or {})["extensions"]) == ["noise"]
     tensors = {"transformer.layers.0.norm1.alpha": zeros((1, 1, 8), "float32")}
-    safetensors.numpy.save_file(tensors, tmp_path / "consolidated.safetensors", mark)
+    safetensors.numpy.save_file(tensors, tmp_path / "consolidated.safetensors", tag)
     tttcfg.save_document(tmp_path, effective)
     assert tttcfg.load_document(tmp_path / "training_config.json").parts["noise"].training.dropout == 0.5
     tree = json.loads((tmp_path / "training_config.json").read_bytes())
@@ -114,7 +122,7 @@ def test_its_decisive_settings_are_bound_to_the_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "message"),
     [
         ({"schema_version": 1, "dropout": 2.0}, r"extensions\.noise\.dropout: 2\.0 is refused"),
         ({"schema_version": 1, "dorpout": 0.5}, r"extensions\.noise\.dorpout: .*did you mean dropout"),
@@ -124,8 +132,8 @@ def test_its_decisive_settings_are_bound_to_the_weights(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("noise")
-def test_a_section_that_is_refused_says_where(tmp_path: Path, section: Any, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_section_that_is_refused_is_reported_with_its_place(tmp_path: Path, section: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         tttcfg.load_document(document_file(written(tmp_path, section)))
 
 
@@ -142,7 +150,7 @@ def test_overrides_of_it_are_checked_together(noise: Any) -> None:
 def test_one_that_needs_a_later_core_is_refused(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extensions, "_REGISTERED", {})
     tttcfg.register(Extension("later", package.Noise, "noise.migrations", "noise.schemas", needs=99))
-    with pytest.raises(InputError, match="later: needs version 99 of ttt_moshi, and this tttcfg has 7"):
+    with pytest.raises(InputError, match=f"later: needs version 99 of ttt_moshi, and this tttcfg has {HEAD}"):
         tttcfg.resolve()
 
 
@@ -168,7 +176,7 @@ def test_one_of_another_family_is_none_of_this_one(package: Any, monkeypatch: py
 
 
 def unread(folder: Path) -> Path:
-    """Make a checkpoint with the section of an extension that nobody has, oddly written, and return its document."""
+    """Make a checkpoint with an oddly written section of an unknown extension, and return its document."""
     path = document_file(trained(folder))
     text = path.read_text("utf-8")
     path.write_text(
@@ -177,11 +185,11 @@ def unread(folder: Path) -> Path:
     return path
 
 
-def test_one_that_is_not_installed_is_told_and_carried_to_the_byte(tmp_path: Path) -> None:
+def test_one_that_is_not_installed_is_reported_and_passed_through_to_the_byte(tmp_path: Path) -> None:
     path = unread(tmp_path)
     effective = tttcfg.resolve(path)
-    (told,) = (one for one in effective.findings if one.code == "extension")
-    assert (told.severity, told.key) == ("warning", "extensions.unread")
+    (finding,) = (one for one in effective.findings if one.code == "extension")
+    assert (finding.severity, finding.key) == ("warning", "extensions.unread")
     saved = tttcfg.save_document(tmp_path / "again.json", effective)
     assert UNKNOWN.encode() in saved.read_bytes()
     once = tttcfg.save_document(tmp_path / "once.json", tttcfg.load_document(saved)).read_bytes()
@@ -199,9 +207,15 @@ def test_one_that_is_not_installed_survives_as_plain_values(tmp_path: Path) -> N
     assert tree["extensions"] == {"unread": json.loads(UNKNOWN)}
 
 
-def test_a_file_that_sets_one_that_is_not_installed_is_told(tmp_path: Path) -> None:
+def test_a_file_that_sets_one_that_is_not_installed_is_reported(tmp_path: Path) -> None:
     config = tmp_path / "any.yaml"
     config.write_text("extensions:\n  unread:\n    rate: 2\n", encoding="utf-8")
-    (told,) = tttcfg.resolve(None, config).findings[:1]
-    assert (told.code, told.key) == ("extension", "extensions.unread")
-    assert str(told.place).endswith("any.yaml:2:3")
+    (finding,) = tttcfg.resolve(None, config).findings[:1]
+    assert (finding.code, finding.key) == ("extension", "extensions.unread")
+    assert str(finding.place).endswith("any.yaml:2:3")
+
+
+def test_of_several_files_the_later_one_takes_precedence_in_it_as_well(noise: Any) -> None:
+    files = [{"extensions": {"noise": {"dropout": 0.25, "cache": "a"}}}, {"extensions": {"noise": {"dropout": 0.5}}}]
+    found = tttcfg.resolve(config=files).extension(noise.Noise)
+    assert (found.dropout, found.cache) == (0.5, "a")

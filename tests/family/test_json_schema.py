@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.builders import HEAD
 from tttcfg.family.family import schema_name
 from tttcfg.family.json_schema import document_schema, model_schema
 from tttcfg.schema.fields import Role
@@ -15,7 +16,7 @@ from tttcfg.schema.fragments import fields_of
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas" / "ttt_moshi"
-VERSIONS = range(TTT_MOSHI.head + 1)
+VERSIONS = range(HEAD + 1)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -32,13 +33,13 @@ def test_no_secret_is_in_the_current_schema() -> None:
 
 
 def test_only_the_current_schema_demands_a_number() -> None:
-    assert document_schema(TTT_MOSHI, 7)["required"] == ["schema_version"]
-    assert document_schema(TTT_MOSHI, 7)["properties"]["schema_version"]["const"] == 7
-    assert "required" not in document_schema(TTT_MOSHI, 6)
+    assert document_schema(TTT_MOSHI, HEAD)["required"] == ["schema_version"]
+    assert document_schema(TTT_MOSHI, HEAD)["properties"]["schema_version"]["const"] == HEAD
+    assert all("required" not in document_schema(TTT_MOSHI, version) for version in range(HEAD))
 
 
 def test_every_field_of_the_current_schema_has_role_unit_and_description() -> None:
-    schema = document_schema(TTT_MOSHI, 7)
+    schema = document_schema(TTT_MOSHI, HEAD)
     for field in TTT_MOSHI.fields.values():
         if field.role is Role.SECRET:
             continue
@@ -54,4 +55,4 @@ def test_every_field_of_the_current_schema_has_role_unit_and_description() -> No
 def test_the_fields_of_a_schema_are_those_of_the_model_without_secrets_and_reserved_keys() -> None:
     """Reserved keys at the top are none; a field of that name in a section would be one."""
     names = [field.name for field in TTT_MOSHI.public_fields]
-    assert sorted(fields_of(document_schema(TTT_MOSHI, TTT_MOSHI.head))) == sorted(names)
+    assert sorted(fields_of(document_schema(TTT_MOSHI, HEAD))) == sorted(names)

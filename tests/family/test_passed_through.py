@@ -37,7 +37,7 @@ def test_what_was_doubted_is_doubted_still(tmp_path: Path) -> None:
     assert codes(saved_again(tmp_path, effective), "doubt") == codes(effective, "doubt")
 
 
-def test_what_nobody_vouched_for_stays_so(tmp_path: Path) -> None:
+def test_what_was_not_confirmed_stays_unconfirmed(tmp_path: Path) -> None:
     effective = tttcfg.resolve(write_json(tmp_path / "config.json", WIDE), {"ttt": {"enable": True, "layers": [1]}})
     keys = {key for _, key in codes(effective, "unconfirmed")}
     again = {key for _, key in codes(saved_again(tmp_path, effective), "doubt")}
@@ -50,7 +50,7 @@ def test_what_was_decided_is_a_fact(tmp_path: Path) -> None:
     assert codes(saved_again(tmp_path, effective), "legacy") == set()
 
 
-def test_writing_over_a_document_keeps_what_stood_there(tmp_path: Path) -> None:
+def test_writing_over_a_document_keeps_the_old_one(tmp_path: Path) -> None:
     """The old trainer's document is not lost, and what was removed stays in the record."""
     folder = checkpoint(tmp_path, old_document(3), WIDE) / "consolidated"
     target = folder / "training_config.json"
@@ -84,16 +84,16 @@ def test_a_current_document_with_a_secret_is_refused(tmp_path: Path) -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_a_secret_in_the_place_of_its_section_is_not_told(tmp_path: Path) -> None:
+def test_a_secret_in_the_place_of_its_section_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("wandb: hush\n", encoding="utf-8")
-    told = run("resolve", "--config", tmp_path / "c.yaml")
-    assert told.code == 2
-    assert "hush" not in told.out + told.err
+    done = run("resolve", "--config", tmp_path / "c.yaml")
+    assert done.code == 2
+    assert "hush" not in done.out + done.err
 
 
-def test_set_applies_where_it_stands() -> None:
-    told = run("resolve", "--set", "ttt.base_lr=1", "ttt.base_lr=2", "--explain", "ttt.base_lr")
-    assert told.out.startswith("ttt.base_lr = 2.0\n")
+def test_set_applies_in_the_order_of_the_arguments() -> None:
+    done = run("resolve", "--set", "ttt.base_lr=1", "ttt.base_lr=2", "--explain", "ttt.base_lr")
+    assert done.out.startswith("ttt.base_lr = 2.0\n")
     assert run("resolve", "ttt.base_lr=2", "--set=ttt.base_lr=1", "--explain", "ttt.base_lr").out.startswith(
         "ttt.base_lr = 1.0\n"
     )
@@ -109,12 +109,12 @@ def test_set_applies_where_it_stands() -> None:
     ],
 )
 def test_wrong_use_is_named(arguments: list[str], message: str) -> None:
-    told = run("resolve", *arguments)
-    assert told.code == 2
-    assert message in told.err
+    done = run("resolve", *arguments)
+    assert done.code == 2
+    assert message in done.err
 
 
-def test_a_key_with_dots_in_it_is_told_how_to_write_it(tmp_path: Path) -> None:
+def test_the_error_for_a_key_with_dots_says_how_to_write_it(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("ttt.mini_batch_size: 16\n", encoding="utf-8")
-    told = run("resolve", "--config", tmp_path / "c.yaml")
-    assert "write mini_batch_size in a section ttt" in told.err
+    done = run("resolve", "--config", tmp_path / "c.yaml")
+    assert "write mini_batch_size in a section ttt" in done.err

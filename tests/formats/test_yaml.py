@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.strategies import encodable
 from tttcfg.errors import InputError, Place
 from tttcfg.formats.yaml import parse_yaml, read_yaml
 from tttcfg.report.render import yaml_text
@@ -45,22 +45,24 @@ REFUSED = {
     "x:\n  a: 1\n  a: 2": "file:3:3: x.a: is a duplicate key; the first is in line 2",
     "<<: {a: 1}\n<<: {b: 2}": "file:2:1: <<: is a duplicate key; the first is in line 1",
     "<<: 1": "file:1:5: << takes a mapping, or a list of mappings",
-    "a: *b": "file:1:4: there is no anchor 'b'",
-    "a: &a [*a]": "file:1:8: the alias 'a' contains itself",
-    "a: &a {<<: *a}": "file:1:12: the alias 'a' contains itself",
-    "a: !!set {b, c}": "file:1:4: the tag 'tag:yaml.org,2002:set' is not supported; configurations are plain data",
-    "a: !!python/tuple [1]": "file:1:4: the tag 'tag:yaml.org,2002:python/tuple' is not supported; "
-    "configurations are plain data",
-    "a: !x 1": "file:1:4: a: the tag '!x' is not supported; configurations are plain data",
-    "!x a: 1": "file:1:1: the tag '!x' is not supported; configurations are plain data",
+    "a: *b": "file:1:4: this alias has no anchor; text that begins with * needs quotes",
+    "a: &a [*a]": "file:1:8: this alias contains itself",
+    "a: &a {<<: *a}": "file:1:12: this alias contains itself",
+    "a: !!set {b, c}": "file:1:4: a tag is not supported; text that begins with ! needs quotes",
+    "a: !!python/tuple [1]": "file:1:4: a tag is not supported; text that begins with ! needs quotes",
+    "a: !x 1": "file:1:4: a: a tag is not supported; text that begins with ! needs quotes",
+    "!x a: 1": "file:1:1: a tag is not supported; text that begins with ! needs quotes",
     "? [a]\n: 1": "file:1:3: a key must be plain text, not an alias, list or mapping",
     "a: 1\n---\nb: 2": "file:2:1: a second document starts here; a configuration file holds one",
     "a: \x07": "file:1:4: the control character U+0007 is not allowed in YAML",
     "%YAML 1.1\n---\na: 1": "file:2:1: only %YAML 1.2 is read; remove the directive",
     "%TAG ! x:\n---\na: 1": "file:2:1: only %YAML 1.2 is read; remove the directive",
-    "a: [1": "file:1:6: while parsing a flow sequence expected ',' or ']', but got '<stream end>'",
+    'a: "x\nb: 1\n': "file:1:4: this text in quotes is not closed",
+    "a:\n   b: 1\n  c: 2\n": "file:3:3: the indentation of this line matches none above it, or a colon is missing",
+    "a: @x": "file:1:4: text that begins with this character needs quotes",
+    "a: [1": "file:1:6: a comma or ] is missing here",
     "- 1": "file:1:1: holds [1], not a mapping of keys to values",
-    "text": "file:1:1: holds 'text', not a mapping of keys to values",
+    "text": "file:1:1: holds text, not a mapping of keys to values",
     "": "file: holds no configuration",
     "---\n...": "file: holds no configuration",
     '"\\ud800": 1\nb: .nan': "file:1:1: the text has a lone surrogate, which UTF-8 cannot encode\n"
@@ -69,7 +71,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", VALUES)
-def test_scalars_mean_what_yaml_1_2_says(text: str) -> None:
+def test_scalars_are_read_by_yaml_1_2(text: str) -> None:
     assert repr(read_yaml(f"a: {text}", "file").values["a"]) == repr(VALUES[text])
 
 
@@ -92,12 +94,12 @@ def test_every_key_knows_its_line_and_column() -> None:
     assert tree.place(("z",)) == Place("file")
 
 
-def test_a_written_key_beats_a_merged_one_and_the_first_mapping_the_second() -> None:
+def test_a_written_key_overrides_a_merged_one_and_the_first_mapping_the_second() -> None:
     text = "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz: {<<: [*x, *y], a: 3}"
     assert read_yaml(text, "file").values["z"] == {"a": 3, "b": 1, "c": 2}
 
 
-def test_a_merged_key_stands_where_the_merge_stands() -> None:
+def test_the_place_of_a_merged_key_is_that_of_the_merge() -> None:
     tree = read_yaml("x: &x {a: 1}\nz:\n  <<: *x\n", "file")
     assert tree.place(("z", "a")) == Place("file", 3, 7)
 
@@ -122,12 +124,12 @@ def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
 
 def test_aliases_count_with_the_levels_of_what_they_stand_for() -> None:
     text = "a: &a " + "[" * 40 + "]" * 40 + "\nb: " + "[" * 40 + "*a" + "]" * 40
-    with pytest.raises(InputError, match="nested deeper than 64 levels"):
+    with pytest.raises(InputError, match="nested deeper"):
         read_yaml(text, "file")
 
 
 TEXTS = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.text(encodable, max_size=20),
     st.text("0123456789.+-eExo_:~#|>&*!%@`'\"{}[],? \nnulltrefas<=", max_size=12),
 )
 SCALARS = st.one_of(
@@ -154,7 +156,7 @@ PIECES = ["[", "]", "{", "}", ":", ": ", "- ", "? ", "&a ", "*a", "!x ", "<<: ",
 @settings(max_examples=300)
 @given(
     st.one_of(
-        st.text(max_size=200),
+        st.text(encodable, max_size=200),
         st.lists(st.sampled_from(PIECES), max_size=40).map("".join),
         st.builds(
             lambda at, piece, cut: GOOD[:at] + piece + GOOD[at + cut :],
@@ -165,5 +167,10 @@ PIECES = ["[", "]", "{", "}", ":", ": ", "- ", "? ", "&a ", "*a", "!x ", "<<: ",
     )
 )
 def test_any_text_is_read_or_refused_as_bad_input(text: str) -> None:
-    with contextlib.suppress(InputError):
+    """Each message of the parser has a sentence of ours; none is left to the one for an unknown message."""
+    refused = ""
+    try:
         assert isinstance(read_yaml(text, "file").values, dict)
+    except InputError as error:
+        refused = str(error)
+    assert "is not valid here" not in refused

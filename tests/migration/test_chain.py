@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import NEWEST
 from tttcfg.documents.document import document_of
 from tttcfg.migration.chain import Chain, Migration
 from tttcfg.migration.operations import Declare
@@ -47,8 +48,8 @@ def test_before_version_4_all_learning_rates_were_one(golden: Read) -> None:
     assert (ttt.weight_lr_multiplier, ttt.alpha_lr_multiplier) == (25.0, 500.0)
 
 
-def test_before_version_5_nobody_knows_what_rotary_positions_did(golden: Read) -> None:
-    modes = [upgraded(golden, version).training.ttt.rope_mode for version in VERSIONS]
+def test_before_version_5_it_is_unknown_what_rotary_positions_did(golden: Read) -> None:
+    modes = [upgraded(golden, version).training.ttt.rope_mode for version in range(8)]
     assert modes == ["legacy"] * 5 + ["mini_batch", "off", "mini_batch"]
 
 
@@ -115,7 +116,7 @@ def test_where_persistence_is_missing_the_depth_decides_as_well(golden: Read) ->
 
 
 def test_in_a_current_document_what_is_missing_follows_from_the_rest(golden: Read) -> None:
-    tree = golden("v0007")
+    tree = golden(NEWEST)
     tree["ttt"]["inner_model"] = "mlp"
     tree["ttt"]["mlp"] |= {"layers": 3, "hidden_dims": None}
     for name in ("read_out", "scan_dtype", "persistent_states"):

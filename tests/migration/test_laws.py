@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import tttcfg.testing
+from tests.builders import NUMBERED
 from tests.conftest import GOLDEN
 from tests.strategies import overrides, settled
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 Effects = Callable[[dict[str, Any]], dict[str, Any]]
 ABSENT: dict[str, tuple[str, Any]] = {
@@ -32,10 +32,10 @@ ABSENT: dict[str, tuple[str, Any]] = {
 
 
 def effects_of(version: int) -> Effects:
-    """Return what the trainer of a version did with a configuration, as far as it is known."""
+    """Return what the trainer of a version before 7 did with a configuration, as far as it is known."""
 
     def effects(document: dict[str, Any]) -> dict[str, Any]:
-        """Settings that did not exist were constants; two inner layers were built alike, whatever was written."""
+        """Settings that did not exist were constants; two inner layers had the same width, whatever was written."""
         ttt = document.get("ttt", {"enable": False, "layers": "none"})
         found = {"ttt.enable": ttt["enable"], "ttt.inner_model": "mlp", "ttt.kernel": "torch", "optim.eps": 1e-8}
         if version < 2:
@@ -78,5 +78,5 @@ TestSchema = tttcfg.testing.laws(
     golden=GOLDEN,
     overrides=overrides,
     settled=settled,
-    effects={version: effects_of(version) for version in range(TTT_MOSHI.head)},
+    effects={version: effects_of(version) for version in range(NUMBERED)},
 )

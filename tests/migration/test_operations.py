@@ -1,4 +1,4 @@
-"""Each operation by itself: up, up of a partial document, down, and what it does to the schema."""
+"""Each operation alone: up, up of a partial document, down, and what it does to the schema."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tttcfg.migration.operations import (
     Doubt,
     Operation,
     Promote,
+    Redeclare,
     Remove,
     RemoveRest,
     Rename,
-    Reshape,
     Withhold,
 )
 from tttcfg.migration.record import Record
@@ -104,7 +104,7 @@ def test_withhold_leaves_a_partial_document_its_secret() -> None:
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_rename_moves_the_value_and_says_so(partial: bool) -> None:
+def test_rename_moves_the_value_and_records_it(partial: bool) -> None:
     tree, record = up(RENAME, {"a": {"b": 3, "z": 0}}, partial=partial)
     assert tree == {"a": {"z": 0}, "c": {"d": 3}}
     assert record.renamed == {"a.b": {"value": "c.d", "reason": "why"}}
@@ -199,7 +199,7 @@ def test_going_down_undoes_the_record_too(operation: Operation, tree: dict[str, 
 
 
 def test_what_comes_back_from_a_record_is_a_copy() -> None:
-    """Whoever changes the document must not change what it came from."""
+    """Changing the document does not change the record that it came from."""
     widen = Convert("a", lambda value: {**value, "b": 4} if isinstance(value, dict) else value, "why")
     tree, record = up(widen, {"a": {"b": 2}})
     kept = record.converted["a"]["value"]
@@ -220,22 +220,22 @@ def test_what_comes_back_from_a_record_is_a_copy() -> None:
     ],
 )
 def test_an_operation_turns_one_shape_into_the_next(operation: Operation, before: Any, after: Any) -> None:
-    operation.reshape(before)
+    operation.apply_to_schema(before)
     assert before == after
 
 
-def test_old_spellings_say_where_they_went() -> None:
+def test_old_spellings_lead_to_the_current_names() -> None:
     assert RENAME.spellings() == {"a.b": "c.d"}
     assert REMOVE.spellings() == {"a.b": ""}
     assert ADD.spellings() == {}
 
 
 def test_reshape_changes_what_is_allowed_and_no_document() -> None:
-    operation = Reshape("a.b", integer(5, minimum=0), "why")
+    operation = Redeclare("a.b", integer(5, minimum=0), "why")
     tree, record = up(operation, {"a": {"b": 3}})
     assert (tree, record) == ({"a": {"b": 3}}, Record())
     assert list(operation.down(tree, record)) == []
     assert tree == {"a": {"b": 3}}
     schema = section({"a": section({"b": integer(1)})})
-    operation.reshape(schema)
+    operation.apply_to_schema(schema)
     assert schema == section({"a": section({"b": integer(5, minimum=0)})})

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tttcfg.migration.record import Record
-from tttcfg.schema.fragments import boolean, section, take_shape
+from tttcfg.schema.fragments import boolean, section, take_fragment
 from tttcfg.schema.paths import MISSING, pop_path, prune, same
-from tttcfg.schema.secrets import WITHHELD, looks_secret, redacted, without_withheld
+from tttcfg.secrets import WITHHELD, looks_secret, redacted, without_withheld
 
 
 def test_a_record_comes_back_from_provenance() -> None:
@@ -20,7 +20,7 @@ def test_a_record_comes_back_from_provenance() -> None:
     assert Record.from_saved(record.saved()) == record
 
 
-def test_a_copy_of_a_record_is_changed_by_itself() -> None:
+def test_changing_a_copy_of_a_record_does_not_change_the_record() -> None:
     record = Record(removed={"a": {"value": 1, "reason": "because"}})
     copy = record.copy()
     assert copy == record
@@ -37,6 +37,12 @@ def test_entries_of_another_form_are_passed_over(provenance: dict[str, Any]) -> 
     assert Record.from_saved(provenance) == Record()
 
 
+@pytest.mark.parametrize("kind", ["renamed", "section_digests"])
+@pytest.mark.parametrize("value", [None, 3, [], {"ttt": 1}])
+def test_what_has_to_be_a_name_and_is_none_is_passed_over(kind: str, value: object) -> None:
+    assert Record.from_saved({kind: {"why": {"ttt": value}}}) == Record()
+
+
 def test_what_is_recorded_follows_a_renamed_field() -> None:
     record = Record()
     record.doubted["old"] = {"value": 1, "reason": ""}
@@ -49,16 +55,16 @@ def test_what_is_recorded_follows_a_renamed_field() -> None:
 
 def test_an_old_spelling_brings_a_value_to_a_path_or_below_it() -> None:
     record = Record(renamed={"old": {"value": "mlp.layers", "reason": ""}})
-    assert record.brought("mlp.layers")
-    assert record.brought("mlp")
-    assert not record.brought("mlp.lay")
+    assert record.has_renamed("mlp.layers")
+    assert record.has_renamed("mlp")
+    assert not record.has_renamed("mlp.lay")
 
 
 @pytest.mark.parametrize(
     "name",
     ["key", "api_key", "API-KEY", "access_token", "client_secret", "Password", ["db", "passwd"][1], "auth"],
 )
-def test_names_of_secrets_are_told(name: str) -> None:
+def test_names_of_secrets_are_recognised(name: str) -> None:
     assert looks_secret(name)
 
 
@@ -94,7 +100,7 @@ def test_taking_removes_a_value_and_pruning_what_it_leaves_empty() -> None:
 
 def test_taking_the_last_shape_takes_its_section_as_well() -> None:
     schema = section({"a": section({"b": boolean(True)}), "c": boolean(False)})
-    assert take_shape(schema, ("a", "b")) == boolean(True)
+    assert take_fragment(schema, ("a", "b")) == boolean(True)
     assert list(schema["properties"]) == ["c"]
 
 

@@ -1,4 +1,4 @@
-"""Seals: what part of a document a removed value came from, and whether that part was edited since."""
+"""Section digests: the part of a document that a removed value came from, and whether it was edited since."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tttcfg.migration.chain import Chain, Migration
 from tttcfg.migration.operations import Declare, Remove, Rename
 from tttcfg.migration.record import Record
-from tttcfg.migration.section_digests import add_missing, digest, drop_matching, part_of
+from tttcfg.migration.section_digests import add_missing, drop_matching, section_digest, section_of
 from tttcfg.schema.fragments import integer
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -30,20 +30,20 @@ def chain(*steps: tuple[object, ...]) -> Chain:
     ],
 )
 def test_a_value_came_from_the_nearest_section_that_is_left(removed: str, part: str | None) -> None:
-    assert part_of(removed, TTT_MOSHI.chain) == part
+    assert section_of(removed, TTT_MOSHI.chain) == part
 
 
 def test_where_a_section_went_several_ways_the_part_is_the_whole_document() -> None:
     fields = tuple(Declare(name, integer(0)) for name in ("a.b", "a.c", "a.d"))
     history = chain(fields, (Rename("a.b", "x.b", WHY), Rename("a.c", "y", WHY), Remove("a.d", WHY)))
-    assert part_of("a.d", history) == ""
+    assert section_of("a.d", history) == ""
 
 
 def test_a_part_that_moved_is_known_by_its_new_name() -> None:
     fields = tuple(Declare(name, integer(0)) for name in ("a.b", "a.c"))
     first = (Remove("a.c", WHY),)
-    assert part_of("a.c", chain(fields, first)) == "a"
-    assert part_of("a.c", chain(fields, first, (Rename("a.b", "z.y.b", WHY),))) == "z.y"
+    assert section_of("a.c", chain(fields, first)) == "a"
+    assert section_of("a.c", chain(fields, first, (Rename("a.b", "z.y.b", WHY),))) == "z.y"
 
 
 def test_a_digest_is_dropped_only_where_the_part_holds_what_it_held() -> None:
@@ -59,6 +59,6 @@ def test_a_digest_is_dropped_only_where_the_part_holds_what_it_held() -> None:
 
 
 def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:
-    assert digest({"a": {"b": 1, "c": 2}}, "a") == digest({"a": {"c": 2, "b": 1}, "z": 0}, "a")
-    assert digest({"a": {"b": 1}}, "a") != digest({"a": {"b": 1.0}}, "a")
-    assert digest({"a": 1}, "") != digest({"a": 2}, "")
+    assert section_digest({"a": {"b": 1, "c": 2}}, "a") == section_digest({"a": {"c": 2, "b": 1}, "z": 0}, "a")
+    assert section_digest({"a": {"b": 1}}, "a") != section_digest({"a": {"b": 1.0}}, "a")
+    assert section_digest({"a": 1}, "") != section_digest({"a": 2}, "")

@@ -1,4 +1,4 @@
-"""Without torch the tests of `tttcfg.nn` are left out; `test_without_torch.py` says so."""
+"""Without torch the tests of `tttcfg.nn` are left out; `test_without_torch.py` tests the error."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import tttcfg
@@ -16,7 +17,7 @@ from tests.nn.models import Skeleton
 from tttcfg.documents.effective import Effective
 from tttcfg.nn import Checkpointer, add_lora, add_ttt
 from tttcfg.nn.checkpoints.folders import STEPS
-from tttcfg.nn.checkpoints.run_record import record_paths
+from tttcfg.nn.checkpoints.manifests import record_paths
 
 MODEL: dict[str, Any] = {
     "dim": 64,
@@ -134,6 +135,28 @@ class Training:
     def save(self, steps: int = 1, **options: Any) -> Path:
         self.train(steps)
         return self.checkpointer.save_checkpoint(**options)
+
+
+def make_uniform(run: Training, value: float, step: int) -> None:
+    """Give every trained parameter, and what the optimiser has of it, one value: any mix of two saves shows."""
+    run.state.step = step
+    with torch.no_grad():
+        for parameter in run.optimizer.param_groups[0]["params"]:
+            parameter.fill_(value)
+            moments = {key: torch.full_like(parameter, value) for key in ("exp_avg", "exp_avg_sq")}
+            run.optimizer.state[parameter] = {"step": torch.tensor(value), **moments}
+
+
+def numbers_of(run: Training) -> set[float]:
+    """Return the different numbers in what `make_uniform` sets."""
+    state = [one for own in run.optimizer.state.values() for one in own.values()]
+    return {number for one in (*run.optimizer.param_groups[0]["params"], *state) for number in one.flatten().tolist()}
+
+
+def numbers_in(inside: Path) -> set[float]:
+    """Return the different numbers in all tensors of a checkpoint."""
+    parts = [load_file(path) for path in inside.glob("*.safetensors")]
+    return {number for part in parts for one in part.values() for number in one.flatten().tolist()}
 
 
 def loss(model: nn.Module, codes: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,15 @@
-"""The layers need torch, and say how to get it."""
+"""The layers need torch, and the error says how to install it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
+from tests.launcher import python
 
-def test_without_torch_the_import_says_what_to_install() -> None:
+
+def test_without_torch_the_error_says_what_to_install() -> None:
     code = "import sys; sys.modules['torch'] = None; import tttcfg.nn"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.endswith('ImportError: tttcfg.nn needs torch: pip install "tttcfg[torch]"\n')
+    assert python("-c", code, code=1).err.endswith('ImportError: tttcfg.nn needs torch: pip install "tttcfg[torch]"\n')
 
 
 def test_the_other_tests_of_this_folder_run() -> None:

@@ -1,4 +1,4 @@
-"""The schema's history, told from the migrations."""
+"""The schema's history, written from the migrations."""
 
 from __future__ import annotations
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import tttcfg
 from tests.builders import alternatives
+from tests.strategies import encodable
 from tttcfg import Effective, Problem, Role, TrainingArgs
 from tttcfg.documents.differences import Difference
-from tttcfg.fleet.plan import Change
+from tttcfg.fleet.plan import DocumentChange
 from tttcfg.report.render import (
     Ink,
     differences_text,
@@ -74,27 +75,37 @@ def test_findings_of_one_quiet_kind_are_one_line() -> None:
     ]
 
 
-def test_findings_that_say_the_same_share_a_line() -> None:
+def test_equal_findings_share_a_line() -> None:
     """What cannot be confirmed is listed once, every key named."""
     found = [Problem("unconfirmed", "cannot be confirmed", name, severity="warning") for name in ("a", "b", "c", "d")]
     assert findings_text(found, PLAIN) == "warning [unconfirmed] a, b, c, d: cannot be confirmed\n"
 
 
-def test_one_finding_is_told_in_full() -> None:
+def test_one_finding_is_printed_in_full() -> None:
     found = [Problem("renamed", "is now called new", "old", severity="info")]
     assert findings_text(found, PLAIN) == "info [renamed] old: is now called new\n"
 
 
+def test_many_settings_of_the_checkpoint_share_a_line() -> None:
+    found = [
+        Problem("restored", f"is {one} from the checkpoint, not 0", key=f"k{one}", severity="info") for one in range(5)
+    ]
+    assert len(findings_text(found[:4], PLAIN).splitlines()) == 4
+    (line,) = findings_text(found, PLAIN).splitlines()
+    assert line.startswith("info [restored] 5 settings are the checkpoint's")
+    assert "k0, k1, k2, k3, k4" in line
+
+
 def test_plan_groups_changes_by_reason() -> None:
-    """A reason is said once, its changes beneath; nulls that are filled in are one line."""
+    """A reason is printed once, its changes beneath; nulls that are filled in are one line."""
     plan = [
-        Change("added", "a", None, "new"),
-        Change("added", "b", 1, "new"),
-        Change("renamed", "c", None, "tidier", "d"),
-        Change("added", "e", None, "new"),
-        Change("converted", "f", "1,2", "one form", [1, 2]),
-        Change("removed", "g", None, "nothing read it"),
-        Change("doubted", "h", 100, "ignored"),
+        DocumentChange("added", "a", None, "new"),
+        DocumentChange("added", "b", 1, "new"),
+        DocumentChange("renamed", "c", None, "tidier", "d"),
+        DocumentChange("added", "e", None, "new"),
+        DocumentChange("converted", "f", "1,2", "one form", [1, 2]),
+        DocumentChange("removed", "g", None, "nothing read it"),
+        DocumentChange("doubted", "h", 100, "ignored"),
     ]
     assert plan_text(plan, PLAIN).splitlines() == [
         "  new",
@@ -112,25 +123,25 @@ def test_plan_groups_changes_by_reason() -> None:
 
 
 def test_plan_names_a_single_null() -> None:
-    assert plan_text([Change("added", "a", None, "new")], PLAIN) == "  new\n    + a  null\n"
+    assert plan_text([DocumentChange("added", "a", None, "new")], PLAIN) == "  new\n    + a  null\n"
 
 
 def test_plan_is_coloured_by_kind() -> None:
-    assert "\x1b[31m    - g  1\x1b[0m" in plan_text([Change("removed", "g", 1, "gone")], COLOUR)
+    assert "\x1b[31m    - g  1\x1b[0m" in plan_text([DocumentChange("removed", "g", 1, "gone")], COLOUR)
 
 
 def test_plan_escapes_what_a_file_holds() -> None:
     """Keys and values come from files, and may be anything."""
-    text = plan_text([Change("removed", "g\x1b[2J", "\x1b[31m", "gone")], PLAIN)
+    text = plan_text([DocumentChange("removed", "g\x1b[2J", "\x1b[31m", "gone")], PLAIN)
     assert "\x1b" not in text
 
 
-def test_differences_stand_under_their_role() -> None:
+def test_differences_are_listed_under_their_role() -> None:
     found = [Difference("a", Role.ARCHITECTURE, 1, 2), Difference("seed", Role.TRAINING, None, [1])]
     assert differences_text(found, PLAIN) == "architecture\n  a  1  ->  2\ntraining\n  seed  null  ->  [1]\n"
 
 
-TEXTS = st.text(max_size=30) | st.sampled_from(
+TEXTS = st.text(encodable, max_size=30) | st.sampled_from(
     ["yes", "null", "1e3", "0x1", "~", "- a", "#", "a: b", "2026-01-01", "="]
 )
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import tttcfg
 from tttcfg.errors import ForeignDocumentError, InputError, Place
-from tttcfg.resolving.config import read_config
+from tttcfg.formats.text import ParsedFile
+from tttcfg.resolving.config import read_config, whole_document
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 CATALOGUE = "configs_ttt_optimized_examples.yaml"
@@ -90,7 +91,7 @@ def test_sections_that_share_an_alias_do_not_change_each_other(tmp_path: Path) -
     assert values["evaluation.tstory.max_pairs"] == values["evaluation.sstory.max_pairs"] == 5
 
 
-def test_files_merge_left_to_right_leaf_by_leaf(tmp_path: Path) -> None:
+def test_files_merge_left_to_right_field_by_field(tmp_path: Path) -> None:
     one = write(tmp_path, "one.yaml", "seed: 1\noptim: {lr: 1e-4, eps: 1e-6}\n")
     two = write(tmp_path, "two.toml", "[optim]\nlr = 2e-4\n")
     three = write(tmp_path, "three.json", '{"seed": 3}')
@@ -128,7 +129,7 @@ def test_a_real_file_that_is_no_configuration_fails_key_by_key(name: str, shared
     assert {problem.code for problem in problems} == {"unknown_key"}
 
 
-def test_a_real_catalogue_says_what_it_is(shared_data: Path) -> None:
+def test_a_real_catalogue_is_recognised(shared_data: Path) -> None:
     with pytest.raises(InputError, match=r"is a catalogue of 8 fragments .* copy the one you want under ttt:"):
         read_config(shared_data / "yaml" / CATALOGUE, TTT_MOSHI)
 
@@ -144,10 +145,47 @@ def test_every_other_real_file_loads(shared_data: Path) -> None:
 def test_a_file_that_names_the_schema_of_another_family_is_refused(tmp_path: Path, version: str) -> None:
     """With a version or without one, and although every key of it is one of ours."""
     path = write(tmp_path, "theirs.yaml", f"$schema: urn:tttcfg:other:v0000\n{version}batch_size: 4\n")
-    with pytest.raises(ForeignDocumentError, match=r"theirs.yaml:1:1.* of the family other.*--family other"):
+    with pytest.raises(
+        ForeignDocumentError, match=r"theirs.yaml:1:1.* of the family other.*no family other is installed"
+    ):
         read_config(path, TTT_MOSHI)
 
 
 def test_a_file_may_name_the_schema_of_its_own_family(tmp_path: Path) -> None:
     path = write(tmp_path, "ours.yaml", f"$schema: {TTT_MOSHI.schema_id}\nbatch_size: 4\n")
     assert read_config(path, TTT_MOSHI).values == {"batch_size": 4}
+
+
+def test_a_name_of_today_beside_an_old_one_has_a_value_of_today() -> None:
+    """The old name brings in the history, which must not convert what it never knew in another form."""
+    config = {"ttt": {"mlp": {"layers": 2, "expansion_factor": 2.0}, "use_rope": True}}
+    ttt = tttcfg.resolve(config=config).training.ttt
+    assert (ttt.mlp.expansion_factor, ttt.rope_mode) == (2.0, "mini_batch")
+
+
+def test_a_setting_under_both_of_its_names_is_refused_under_the_old_one() -> None:
+    both = {"paper_metrics": {"sblimp_max_pairs": 3}, "evaluation": {"sblimp": {"max_pairs": 4}}}
+    with pytest.raises(InputError) as caught:
+        tttcfg.resolve(config=both)
+    assert [problem.key for problem in caught.value.problems] == ["paper_metrics.sblimp_max_pairs"]
+
+
+def test_a_file_of_a_known_other_format_is_refused_with_what_it_is() -> None:
+    with pytest.raises(InputError, match=r"is a dashboard's baseline stub.* it names a base model") as caught:
+        tttcfg.resolve(config={"baseline": "moshi"})
+    assert [problem.code for problem in caught.value.problems] == ["foreign"]
+
+
+def test_whether_a_file_is_a_whole_document() -> None:
+    """One that has every field of a version is one, whatever its format."""
+    whole = ParsedFile(TTT_MOSHI.chain.template(3), {}, "args.yaml")
+    document = whole_document(whole, TTT_MOSHI)
+    assert document is not None
+    assert document.version == 3
+    assert whole_document(ParsedFile({"seed": 1}, {}, "args.yaml"), TTT_MOSHI) is None
+
+
+def test_a_catalogue_names_the_section_that_its_fragments_are_of() -> None:
+    fragments = {name: {"base_lr": 1.0, "mini_batch_size": 8} for name in ("fast", "small")}
+    with pytest.raises(InputError, match=r"is a catalogue of 2 fragments \('fast', 'small', …\).* under ttt:"):
+        tttcfg.resolve(config={**fragments, "other": {"base_lr": 1.0, "a": 1, "b": 2}, "seed": 1})

@@ -1,4 +1,4 @@
-"""Whether anything uses a field: what is said of a section depends on its switch, whatever that is called."""
+"""Whether anything uses a field: findings on a section depend on the field that enables it, whatever its name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tttcfg.schema.fields import Role, Section, config_fields, setting
 class Stretched(Section):
     SWITCH: ClassVar[str] = "enabled"
 
-    enabled: bool = setting(False, role=Role.COMPUTATION, unit="switch", description="Stretch positions.")
-    scale: float = setting(1.0, role=Role.COMPUTATION, unit="1", description="By how much.")
+    enabled: bool = setting(False, role=Role.COMPUTATION, description="Stretch positions.")
+    scale: float = setting(1.0, role=Role.COMPUTATION, unit="dimensionless", description="By how much.")
 
 
 class Adapted(Section):
-    enable: bool = setting(False, role=Role.ARCHITECTURE, unit="switch", description="Add adapters.")
+    enable: bool = setting(False, role=Role.ARCHITECTURE, description="Add adapters.")
     rank: int = setting(8, role=Role.ARCHITECTURE, unit="channels", description="Their rank.")
 
 

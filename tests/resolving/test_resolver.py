@@ -11,6 +11,7 @@ import pytest
 
 import tttcfg
 from tests.builders import (
+    HEAD,
     MODEL,
     SEED_EXCERPT,
     alternatives,
@@ -22,10 +23,12 @@ from tests.builders import (
 )
 from tttcfg import ContradictionError, Effective, InputError, Problem, Role
 from tttcfg.cli import main
+from tttcfg.documents.effective import Origin
+from tttcfg.resolving.resolver import origins_place
 from tttcfg.schema.fields import ConfigField
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
-LEAVES = TTT_MOSHI.fields
+FIELDS = TTT_MOSHI.fields
 TTT_ON = {"ttt.enable": True, "ttt.layers": [1, 2]}
 
 
@@ -47,7 +50,7 @@ def test_override_of_training_is_no_deviation(tmp_path: Path) -> None:
 
 
 def test_restored_value(tmp_path: Path) -> None:
-    """A file's value that the checkpoint overrules is named, with where it stands."""
+    """A file's value that the checkpoint overrides is named with its place."""
     config = write_json(tmp_path / "any.json", {"ttt": {"base_lr": 0.5}})
     effective = tttcfg.resolve(trained(tmp_path / "run", {"ttt.base_lr": 0.125}), config)
     (restored,) = found(effective, "restored")
@@ -62,11 +65,11 @@ def test_restore_none_reports_deviations(tmp_path: Path) -> None:
     assert [finding.key for finding in found(effective, "deviation")] == ["ttt.base_lr"]
 
 
-def test_checkpoint_without_document_is_unvouched(tmp_path: Path) -> None:
-    """Each computation field that no override gives is named, for nobody can vouch for it."""
+def test_settings_of_a_checkpoint_without_document_are_unconfirmed(tmp_path: Path) -> None:
+    """Each computation field that no override gives is named, since it cannot be confirmed."""
     model = write_json(tmp_path / "config.json", MODEL)
     effective = tttcfg.resolve(model, {"ttt": {"base_lr": 0.5}}, ["ttt.mini_batch_size=8"])
-    computation = {name for name, field in LEAVES.items() if field.role is Role.COMPUTATION}
+    computation = {name for name, field in FIELDS.items() if field.role is Role.COMPUTATION}
     assert {finding.key for finding in found(effective, "unconfirmed")} == computation - {"ttt.mini_batch_size"}
     assert effective.training.ttt.base_lr == 0.5
 
@@ -87,7 +90,7 @@ def test_legacy_value_that_does_not_matter(tmp_path: Path, overrides: list[str])
     assert not [one for one in found(effective, "legacy") if one.severity == "warning"]
 
 
-def test_who_decides_an_unknown_value_is_told_so(tmp_path: Path) -> None:
+def test_an_override_of_an_unknown_value_is_reported(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
     effective = tttcfg.resolve(folder, None, ["ttt.rope_mode=off"])
     (legacy,) = found(effective, "legacy")
@@ -101,7 +104,7 @@ def doubts(effective: Effective) -> list[Problem]:
 
 
 def test_doubted_value(tmp_path: Path) -> None:
-    """A recorded value that the program of that time may not have obeyed carries a doubt."""
+    """A recorded value that the program of that time may not have obeyed is doubted."""
     document = old_document(6, {"ttt.enable": True, "ttt.ttt_layer_context": 100})
     (doubt,) = doubts(tttcfg.resolve(checkpoint(tmp_path, document)))
     assert doubt.severity == "warning"
@@ -116,7 +119,7 @@ def test_a_value_that_was_doubted_and_is_another_now(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         ("https://me:hunter2@host/model", True),
         ("https://host/model?signature=hunter2", True),
@@ -124,14 +127,14 @@ def test_a_value_that_was_doubted_and_is_another_now(tmp_path: Path) -> None:
         ("what?/a@b", False),
     ],
 )
-def test_a_setting_that_may_give_access_away_is_named_and_not_repeated(value: str, told: bool) -> None:
+def test_a_setting_that_may_give_access_away_is_named_and_not_repeated(value: str, reported: bool) -> None:
     warned = found(tttcfg.resolve(overrides={"moshi_paths.moshi_path": value}), "secret")
-    assert [(one.severity, one.key) for one in warned] == [("warning", "moshi_paths.moshi_path")] * told
+    assert [(one.severity, one.key) for one in warned] == [("warning", "moshi_paths.moshi_path")] * reported
     assert not any("hunter2" in one.message for one in warned)
 
 
 def test_assumed_values(tmp_path: Path) -> None:
-    """Of what a document lacks, each setting that decides what is computed is named by itself, the others together."""
+    """Of the absent settings, each one that decides what is computed has a finding, and the others share one."""
     effective = tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32}))
     *model_defining, others = found(effective, "assumed")
     assert ("warning", "param_dtype") in {(one.severity, one.key) for one in model_defining}
@@ -141,15 +144,15 @@ def test_assumed_values(tmp_path: Path) -> None:
     assert "optim.lr" in others.message
 
 
-def test_fragment() -> None:
-    """Configuration files that could not start a run by themselves are called a fragment."""
-    (fragment,) = found(tttcfg.resolve(config={"ttt": {"base_lr": 0.5}}), "fragment")
-    assert "run_dir or data.train_data" in fragment.message
+def test_partial_configuration() -> None:
+    """Configuration files that could not start a run alone are called partial."""
+    (partial,) = found(tttcfg.resolve(config={"ttt": {"base_lr": 0.5}}), "partial")
+    assert "run_dir or data.train_data" in partial.message
 
 
-def test_whole_configuration_is_no_fragment() -> None:
+def test_a_whole_configuration_is_not_partial() -> None:
     """A file that names run folder and data is complete."""
-    assert found(tttcfg.resolve(config={"run_dir": "r", "data": {"train_data": "d"}}), "fragment") == []
+    assert found(tttcfg.resolve(config={"run_dir": "r", "data": {"train_data": "d"}}), "partial") == []
 
 
 def test_renamed_and_removed(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_renamed_override() -> None:
 
 
 def test_without_dimensions_there_is_no_layer_configuration(tmp_path: Path) -> None:
-    """No model dimensions are invented: `ttt` is None and a finding says what to give."""
+    """No model dimensions are invented: `ttt` is None and a finding names what to give."""
     effective = tttcfg.resolve(trained(tmp_path, TTT_ON, model=None))
     (missing,) = found(effective, "model_config")
     assert effective.ttt is None
@@ -228,7 +231,7 @@ def test_contradictions_come_all_at_once_with_the_result(tmp_path: Path) -> None
     assert caught.value.effective.ttt is None
 
 
-def test_require_training_names_all_that_lacks() -> None:
+def test_require_training_names_all_that_is_missing() -> None:
     """What only a training run needs is demanded only there, all at once."""
     with pytest.raises(InputError) as caught:
         tttcfg.resolve(require_training=True)
@@ -249,7 +252,7 @@ def test_problems_of_all_sources_come_at_once(tmp_path: Path) -> None:
     assert [problem.code for problem in caught.value.problems] == ["not_found", "unknown_key", "rejected"]
 
 
-@pytest.mark.parametrize("field", [pytest.param(field, id=name) for name, field in LEAVES.items()])
+@pytest.mark.parametrize("field", [pytest.param(field, id=name) for name, field in FIELDS.items()])
 def test_digest_depends_on_what_the_weights_compute(field: ConfigField) -> None:
     """The digest changes with architecture and computation fields, and with no other."""
     changed = tttcfg.resolve(overrides={field.name: alternatives(field)[0]})
@@ -257,10 +260,12 @@ def test_digest_depends_on_what_the_weights_compute(field: ConfigField) -> None:
     assert (changed.digest != tttcfg.resolve().digest) is model_defining
 
 
-@pytest.mark.parametrize("version", range(1, 7))
+@pytest.mark.parametrize("version", range(1, HEAD))
 def test_migrated_document_resolves_to_the_same(tmp_path: Path, version: int) -> None:
     """An old document and its migrated file mean the same, to training, layers and digest."""
     values = {"ttt.enable": True, "ttt.layers": "1,2", "ttt.mini_batch_size": 8, "ttt.base_lr": 0.5, "batch_size": 4}
+    if version >= 7:
+        values["ttt.layers"] = [1, 2]
     folder = checkpoint(tmp_path, old_document(version, values))
     before = tttcfg.resolve(folder)
     tttcfg.save_document(document_file(folder), tttcfg.load_document(document_file(folder)))
@@ -269,11 +274,11 @@ def test_migrated_document_resolves_to_the_same(tmp_path: Path, version: int) ->
     assert {f for f in after.findings if f.severity != "info"} == {f for f in before.findings if f.severity != "info"}
 
 
-@pytest.mark.parametrize("version", range(1, 7))
+@pytest.mark.parametrize("version", range(1, HEAD))
 def test_assumed_values_stay_below_the_file_after_migrating(
     tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`migrate --write` does not turn what a document lacked into something that the checkpoint says."""
+    """`migrate --write` does not turn what is absent from a document into a value of the checkpoint."""
     document = old_document(version)
     del document["batch_size"], document["ttt"]["mini_batch_size"]
     folder = checkpoint(tmp_path, document)
@@ -288,18 +293,19 @@ def test_assumed_values_stay_below_the_file_after_migrating(
 
 
 def test_restore_is_one_of_three(tmp_path: Path) -> None:
-    with pytest.raises(tttcfg.InputError, match="'None' is none of auto, all, none"):
+    with pytest.raises(tttcfg.InputError, match="'None' is none of auto, all, none") as caught:
         tttcfg.resolve(checkpoint(tmp_path, SEED_EXCERPT), restore="None")  # type: ignore[arg-type]
+    assert [(problem.code, problem.key) for problem in caught.value.problems] == [("rejected", "restore")]
 
 
 def test_an_item_override_is_shown_as_the_field_has_it() -> None:
-    """The winner's value is the effective one, in canonical form."""
+    """The value that is used is the effective one, in canonical form."""
     effective = tttcfg.resolve(None, {"ttt": {"layers": [29, 30, 31]}}, ["ttt.layers.0=31", "optim.betas.0=0"])
     assert effective.origins["ttt.layers"][0].value == effective.training.ttt.layers == (30, 31)
     assert effective.origins["optim.betas"][0].value == (0.0, 0.95)
 
 
-def test_a_derived_context_stands_before_the_null_that_it_fills(tmp_path: Path) -> None:
+def test_a_derived_context_is_listed_before_the_null_that_it_fills(tmp_path: Path) -> None:
     effective = tttcfg.resolve(write_json(tmp_path / "config.json", MODEL), {"ttt": {"enable": True}})
     first, *others = effective.origins["ttt.ttt_layer_context"]
     assert (first.source, first.value) == ("derived", 3000)
@@ -320,7 +326,7 @@ def test_a_section_takes_what_the_file_gives(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
     effective = tttcfg.resolve(folder, {"ttt": {"base_lr": 0.5}}, ["ttt=!config"])
     assert (effective.training.ttt.base_lr, effective.training.ttt.mini_batch_size) == (0.5, 8)
-    with pytest.raises(tttcfg.InputError, match="no configuration file gives it"):
+    with pytest.raises(tttcfg.InputError, match="no configuration file"):
         tttcfg.resolve(folder, {"seed": 1}, ["ttt=!config"])
 
 
@@ -328,14 +334,34 @@ def test_one_override_may_be_given_as_text() -> None:
     assert tttcfg.resolve(None, None, "ttt.base_lr=0.25").training.ttt.base_lr == 0.25
 
 
-def test_a_model_configuration_that_is_not_the_checkpoints_own_is_told(tmp_path: Path) -> None:
+def test_a_model_configuration_that_is_not_the_checkpoints_own_is_reported(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, SEED_EXCERPT, {**MODEL, "num_layers": 32})
     other = write_json(tmp_path / "other.json", {**MODEL, "num_layers": 32, "dim": 128})
-    (told,) = found(tttcfg.resolve(folder, model_config=other), "model_config")
-    assert (told.severity, told.message.endswith("config.json: dim 128 for 64")) == ("warning", True)
+    (finding,) = found(tttcfg.resolve(folder, model_config=other), "model_config")
+    assert (finding.severity, finding.message.endswith("config.json: dim 128 for 64")) == ("warning", True)
 
 
-def test_a_two_layer_width_of_its_own_is_told() -> None:
+def test_of_a_model_configuration_that_differs_in_much_five_keys_are_listed(tmp_path: Path) -> None:
+    own = {**MODEL, **{f"key{number}": number for number in range(5)}, "num_layers": 32}
+    folder = checkpoint(tmp_path, SEED_EXCERPT, own)
+    given = {**own, "dim": 128, **{f"key{number}": -1 for number in range(5)}}
+    effective = tttcfg.resolve(folder, model_config=write_json(tmp_path / "other.json", given))
+    listed = ", ".join(f"key{number} -1 for {number}" for number in range(4))
+    assert found(effective, "model_config")[0].message.endswith(f"config.json: dim 128 for 64, {listed}")
+
+
+def test_a_value_of_an_older_form_that_today_refuses_is_refused_with_its_place(tmp_path: Path) -> None:
+    """Whether two inner layers ignored it, or three take it, other sources decide."""
+    file = tmp_path / "old.yaml"
+    file.write_text("ttt:\n  ttt_mlp_expansion_factor: -1.0\n", encoding="utf-8")
+    assert tttcfg.resolve(config=file).training.ttt.mlp.expansion_factor == 4.0
+    with pytest.raises(tttcfg.InputError) as caught:
+        tttcfg.resolve(config=file, overrides={"ttt.mlp.layers": 3, "ttt.ttt_mlp_expansion_factor": -2.0})
+    assert [problem.key for problem in caught.value.problems] == ["ttt.mlp.expansion_factor"] * 2
+    assert str(caught.value.problems[0].place) == f"{file}:2:3"
+
+
+def test_a_two_layer_width_of_its_own_is_reported() -> None:
     """Under its old name it meant nothing, wherever the number of layers is from."""
     effective = tttcfg.resolve(None, {"ttt": {"enable": True, "mlp": {"expansion_factor": 2.0}}})
     assert "ttt.mlp" in {finding.key for finding in found(effective, "training")}
@@ -393,7 +419,7 @@ def test_what_a_document_wrote_and_the_program_did_not_obey_is_reported(tmp_path
         assert len(found(effective, "converted")) == expected
 
 
-def test_defaults_that_follow_from_the_depth_say_so() -> None:
+def test_defaults_that_follow_from_the_depth_have_that_origin() -> None:
     effective = tttcfg.resolve(overrides={"ttt.mlp.layers": 3})
     for name, value in (("read_out", "twice"), ("scan_dtype", "parameters"), ("persistent_states", "first_sequence")):
         (origin,) = effective.origins[f"ttt.{name}"]
@@ -407,3 +433,51 @@ def test_a_value_that_is_derived_instead_is_restored_too(tmp_path: Path) -> None
     effective = tttcfg.resolve(folder, config={"ttt": {"ttt_layer_context": 50}})
     assert [(one.key, str(one.place)) for one in found(effective, "restored")] == [("ttt.ttt_layer_context", "config")]
     assert effective.origins["ttt.ttt_layer_context"][0].source == "derived"
+
+
+def test_a_bad_item_is_refused_with_the_position_of_its_override() -> None:
+    with pytest.raises(InputError) as caught:
+        tttcfg.resolve(config={"ttt": {"layers": [1]}}, overrides=["seed=1", "ttt.layers.0=x"])
+    (problem,) = caught.value.problems
+    assert (problem.key, str(problem.place)) == ("ttt.layers.0", "override 2 (ttt.layers.0)")
+
+
+def test_values_that_do_not_go_together_have_the_place_of_the_most_deliberate() -> None:
+    config = {"ttt": {"mlp": {"layers": 3, "hidden_dims": [8, 8]}}}
+    with pytest.raises(InputError) as caught:
+        tttcfg.resolve(config=config, overrides=["seed=1", "ttt.mlp.layers=2"])
+    (problem,) = caught.value.problems
+    assert (problem.key, str(problem.place)) == ("ttt.mlp", "override 2 (ttt.mlp.layers)")
+
+
+ORIGINS = {
+    "a.b": (Origin("default", 1, "default"),),
+    "a.c": (Origin("config", 1, "the file"), Origin("default", 1, "default")),
+    "a.d": (Origin("checkpoint", 1, "the checkpoint"), Origin("config", 1, "the file")),
+    "a.e": (Origin("override", 1, "override 1"), Origin("checkpoint", 1, "the checkpoint")),
+    "ab": (Origin("override", 1, "override 2"),),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "place"),
+    [
+        ("a", "", "override 1"),
+        ("a", "a.e", "the checkpoint"),
+        ("a", "a.e a.d", "the file"),
+        ("a", "a.e a.d a.c", ""),
+        ("a.c", "", "the file"),
+        ("a.b", "", ""),
+        ("a.d.0", "", "the checkpoint"),
+        ("nothing", "", ""),
+    ],
+)
+def test_the_place_of_a_problem_is_that_of_the_most_deliberate_value(name: str, left_out: str, place: str) -> None:
+    origins: Any = {key: given for key, given in ORIGINS.items() if key not in left_out.split()}
+    assert origins_place(origins, name) == place
+
+
+def test_a_checkpoint_that_is_replaced_all_the_time_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tttcfg.resolving.sources.is_in_place", lambda _: False)
+    with pytest.raises(InputError, match="is replaced faster than it can be read; run again, or give another step"):
+        tttcfg.resolve(trained(tmp_path))

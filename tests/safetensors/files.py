@@ -101,7 +101,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "nothing right": lambda: _listed(b'"N":{"dtyp":"F3","shap":[-1],"data":[0,4]}'),
     "metadata of numbers": lambda: b'{"__metadata__":' + _listed(b'"N":1', 1_000_000) + b"}",
     "small objects": lambda: b'{"a":[' + b'{"a":1},' * 590_000 + b"1]}",
-    "no two shapes alike": lambda: _listed(b'"N":{"dtype":"U8","shape":[0,N],"data_offsets":[0,0]}'),
+    "no two equal entries": lambda: _listed(b'"N":{"dtype":"U8","shape":[0,N],"data_offsets":[0,0]}'),
     "another layout": lambda: _listed(b'"N": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}'),
 }
 """Headers of up to the largest size, each the worst in its own way."""

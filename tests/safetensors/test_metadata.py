@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +14,11 @@ from typing import Any
 import pytest
 import safetensors
 
+from tests.launcher import python
 from tests.safetensors.files import compact, framed, laid_out, many, weights_file
 from tttcfg.errors import InputError, WriteError
-from tttcfg.files.storage import TEMPORARY_SUFFIX
+from tttcfg.files.locks import TEMPORARY_SUFFIX
+from tttcfg.safetensors import header as header_module
 from tttcfg.safetensors import metadata as rewriting
 from tttcfg.safetensors.header import read_header
 from tttcfg.safetensors.metadata import canonicalize_header, rewrite
@@ -121,11 +121,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "message"), [({"x": "\ud800"}, "cannot be written"), ({"x": "y" * (17 << 20)}, "header of")]
+    ("metadata", "message"), [({"x": "\ud800"}, "cannot be written"), ({"x": "y" * 10_000}, "header of")]
 )
 def test_metadata_that_could_not_be_read_again_is_refused(
-    metadata: dict[str, str], message: str, tmp_path: Path
+    metadata: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(header_module, "HEADER_CAP", 10_000)
     path = file_of(tmp_path / "w")
     before = path.read_bytes()
     with pytest.raises(InputError, match=message):
@@ -164,8 +165,7 @@ def test_a_failing_call_leaves_the_old_file_and_no_litter(
 def test_a_kill_leaves_the_old_file_or_the_new(call: str, number: int, tmp_path: Path) -> None:
     path = file_of(tmp_path / "w")
     before = path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", DYING, str(path), call, str(number)], check=False)
-    assert done.returncode == 99
+    python("-c", DYING, path, call, str(number), code=99)
     if (call, number) == ("fsync", 1):
         assert read_header(path).metadata == {"new": "x"}
         assert data_of(path) == DATA
@@ -178,9 +178,54 @@ def test_what_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = file_of(tmp_path / "w")
     with rewriting.rewriting(path, NOTES) as put:
         path.write_bytes(b"theirs")
-        with pytest.raises(WriteError, match="was changed by another program"):
+        with pytest.raises(WriteError, match="changed by another program"):
             put()
     assert path.read_bytes() == b"theirs"
+    assert os.listdir(tmp_path) == ["w"]
+
+
+@pytest.mark.parametrize("when", ["before the copy is read again", "before it is put in place"])
+def test_a_folder_that_is_moved_meanwhile_keeps_no_copy_and_is_reported_by_the_name_of_the_weights(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, moved, open_regular = tmp_path / "folder", tmp_path / "moved", rewriting.open_regular
+    folder.mkdir()
+    path = file_of(folder / "w")
+    before = path.read_bytes()
+
+    def moving(name: str) -> Any:
+        if name.endswith(TEMPORARY_SUFFIX) and when == "before the copy is read again":
+            folder.rename(moved)
+        return open_regular(name)
+
+    def write() -> None:
+        with rewriting.rewriting(path, NOTES) as put:
+            folder.rename(moved)
+            put()
+
+    monkeypatch.setattr(rewriting, "open_regular", moving)
+    with pytest.raises(WriteError) as caught:
+        write()
+    assert str(caught.value) == f"{path}: was moved or removed by another program meanwhile; run again"
+    assert (os.listdir(moved), (moved / "w").read_bytes()) == (["w"], before)
+
+
+def test_a_copy_that_cannot_be_read_again_is_reported_by_the_name_of_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file_of(tmp_path / "w")
+    opened = os.open
+
+    def refusing(name: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if str(name).endswith(TEMPORARY_SUFFIX) and not flags & os.O_CREAT:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(name, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(WriteError) as caught:
+        rewrite(path, NOTES)
+    message = "cannot be written: its temporary copy cannot be read: Input/output error"
+    assert str(caught.value) == f"{path}: {message}"
     assert os.listdir(tmp_path) == ["w"]
 
 
@@ -194,7 +239,7 @@ def test_nothing_changes_until_it_is_put_in_place(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_not_the_original_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory or disk may change a byte under way; what was read is held against what was written."""
+    """Memory or disk may change a byte under way; what was read is compared with what was written."""
     path = file_of(tmp_path / "w")
     before, real = path.read_bytes(), rewriting.write_all
 
@@ -216,7 +261,7 @@ def test_a_full_disk_is_seen_before_anything_is_copied(tmp_path: Path, monkeypat
     assert os.listdir(tmp_path) == ["w"]
 
 
-def test_a_file_system_that_tells_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_does_not_report_its_size_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file_of(tmp_path / "w")
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=100, f_blocks=0))
     rewrite(path, NOTES)
@@ -244,11 +289,10 @@ def test_a_read_only_file_is_refused(tmp_path: Path) -> None:
 
 def peak(path: Path) -> int:
     """Return the most memory, in KiB, that a process takes which rewrites `path`."""
-    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    return int(python("-c", PEAK, path).out)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux to tell the peak of memory")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux to measure peak memory")
 def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     small = weights_file(tmp_path / "small", {"a": ("F32", [8 << 20])})
     large = weights_file(tmp_path / "large", {"a": ("F32", [96 << 20])})
@@ -271,19 +315,19 @@ def test_blocks_of_any_length_are_copied_whole(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("padding", [b"", b" "])
-def test_a_saved_file_is_settled_whatever_order_its_metadata_came_in(
+def test_the_header_of_a_saved_file_is_canonical_whatever_the_order_of_its_metadata(
     turned: bool, padding: bytes, tmp_path: Path
 ) -> None:
-    """Where it stands, if the header has the length already; else by a copy."""
+    """It is rewritten in place if the header has the length already, and else by a copy."""
     notes = dict(reversed(NOTES.items())) if turned else NOTES
     header = compact(laid_out(TENSORS, notes))
     path = file_of(tmp_path / "w", header + b" " * (-len(header) % 8) + padding)
     canonicalize_header(path)
-    settled, file = path.read_bytes(), path.stat()
+    canonical, file = path.read_bytes(), path.stat()
     rewrite(path, NOTES)
-    assert path.read_bytes() == settled
+    assert path.read_bytes() == canonical
     canonicalize_header(path)
-    assert path.read_bytes() == settled
+    assert path.read_bytes() == canonical
     assert data_of(path) == DATA
     assert file.st_mode == path.stat().st_mode
 
@@ -298,7 +342,7 @@ def test_settling_costs_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(path.read_bytes()) == len(before)
 
 
-def test_a_header_that_cannot_be_settled_is_a_write_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_cannot_be_rewritten_is_a_write_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     header = compact(laid_out(TENSORS, dict(sorted(NOTES.items(), reverse=True))))
     path = file_of(tmp_path / "w", header + b" " * (-len(header) % 8))
 

@@ -1,4 +1,4 @@
-"""Containment of schemas: held against the reference implementation, and the cases that no sample shows."""
+"""Containment of schemas: compared with the reference implementation, and the cases that no sample shows."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ VALUES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_what_is_accepted_is_what_the_reference_accepts(shape: Any) -> None:
-    reference = Draft202012Validator(shape)
+@pytest.mark.parametrize("fragment", SHAPES, ids=str)
+def test_what_is_accepted_is_what_the_reference_accepts(fragment: Any) -> None:
+    reference = Draft202012Validator(fragment)
     for value in VALUES:
-        assert accepts(shape, value) is reference.is_valid(value), value
+        assert accepts(fragment, value) is reference.is_valid(value), value
 
 
 @pytest.mark.parametrize("wide", SHAPES, ids=str)
@@ -78,14 +78,14 @@ def test_an_answer_is_never_wrong(wide: Any) -> None:
         beyond = [value for value in VALUES if accepts(narrow, value) and not accepts(wide, value)]
         verdict = contains(wide, narrow)
         assert not (verdict and beyond), (narrow, beyond)
-        assert verdict is not None or not beyond or narrow == {}, "no could have been told"
+        assert verdict is not None or not beyond or narrow == {}, "the verdict could have been no"
 
 
 def test_all_is_decided_for_the_shapes_that_the_models_have() -> None:
-    shapes = list(fields_of(model_schema(TTT_MOSHI)).values())
-    for wide, narrow in product(shapes, shapes):
+    fragments = list(fields_of(model_schema(TTT_MOSHI)).values())
+    for wide, narrow in product(fragments, fragments):
         assert contains(wide, narrow) is not None, (wide, narrow)
-    assert all(contains(shape, shape) for shape in shapes)
+    assert all(contains(fragment, fragment) for fragment in fragments)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_what_cannot_be_decided_is_left_open(wide: Any, narrow: Any) -> None:
     assert contains(wide, narrow) is None
 
 
-def test_equal_rules_contain_each_other_whatever_they_say() -> None:
-    shape = {**TEXT, "pattern": "^a", "description": "one"}
-    assert contains(shape, {**shape, "description": "another", "default": "ab"}) is True
+def test_equal_rules_contain_each_other_whatever_they_are() -> None:
+    fragment = {**TEXT, "pattern": "^a", "description": "one"}
+    assert contains(fragment, {**fragment, "description": "another", "default": "ab"}) is True
 
 
 def test_true_is_not_one() -> None:

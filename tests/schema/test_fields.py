@@ -33,13 +33,13 @@ def test_every_field_declares_role_unit_and_description(model: type[Section]) ->
         assert field.description.endswith("."), field.name
 
 
-def test_a_type_that_says_enough_needs_no_unit() -> None:
+def test_a_type_that_implies_a_unit_needs_no_other() -> None:
     class Implied(Section):
-        on: bool | None = setting(None, role=Role.RUN, description="A switch.")
+        on: bool | None = setting(None, role=Role.RUN, description="Whether it is on.")
         mode: Literal["fast", "slow"] = setting("fast", role=Role.RUN, description="A mode.")
         note: Text | None = setting(None, role=Role.RUN, description="A note.")
         folder: Text = setting("", role=Role.RUN, unit="path", description="A folder.")
-        rate: float = setting(1.0, role=Role.RUN, description="A number that does not say what it counts.")
+        rate: float = setting(1.0, role=Role.RUN, description="A number without a unit.")
 
     units = [field.unit for field in config_fields(Implied).values()]
     assert units == ["boolean", "fast, slow", "text", "path", ""]
@@ -49,7 +49,7 @@ def test_a_switch_that_is_no_field_is_refused() -> None:
     class Mistaken(Section):
         SWITCH: ClassVar[str] = "enbled"
 
-        enabled: bool = setting(True, role=Role.RUN, description="A switch.")
+        enabled: bool = setting(True, role=Role.RUN, description="Whether it is on.")
 
     with pytest.raises(TypeError, match="Mistaken has no field 'enbled', which SWITCH names"):
         config_fields(Mistaken)
@@ -71,11 +71,11 @@ def test_leaves_come_in_declaration_order_with_dotted_names() -> None:
     assert sections(Sample) == {"inner"}
 
 
-def test_a_leaf_reads_its_value() -> None:
+def test_a_field_reads_its_value() -> None:
     assert config_fields(Sample)["inner.width"].get(Sample(inner=Inner(width=5))) == 5
 
 
-def test_a_leaf_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
+def test_a_field_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
     found = config_fields(Sample)
     assert [field.nullable for field in found.values()] == [False, True, False]
     assert [field.is_text for field in found.values()] == [False, False, True]
@@ -83,17 +83,17 @@ def test_a_leaf_knows_whether_it_takes_null_and_whether_it_takes_text() -> None:
 
 def test_a_default_that_is_made_is_known() -> None:
     class Made(Section):
-        tags: list[str] = setting(role=Role.RUN, unit="name", description="Tags.", default_factory=lambda: ["a"])
+        tags: list[str] = setting(role=Role.RUN, unit="tags", description="Tags.", default_factory=lambda: ["a"])
 
     assert config_fields(Made)["tags"].default == ["a"]
 
 
 def test_what_a_list_or_a_mapping_holds_is_not_the_fields_own_type() -> None:
     class Held(Section):
-        tags: list[str] = setting([], role=Role.RUN, unit="name", description="Tags.")
-        more: dict[str, str] | None = setting(None, role=Role.RUN, unit="name", description="More.")
-        words: list[str | None] = setting([], role=Role.RUN, unit="name", description="Words.")
-        text: Annotated[str, Field(max_length=3)] | None = setting(None, role=Role.RUN, unit="name", description="One.")
+        tags: list[str] = setting([], role=Role.RUN, unit="tags", description="Tags.")
+        more: dict[str, str] | None = setting(None, role=Role.RUN, unit="tags", description="More.")
+        words: list[str | None] = setting([], role=Role.RUN, unit="words", description="Words.")
+        text: Annotated[str, Field(max_length=3)] | None = setting(None, role=Role.RUN, description="One.")
 
     found = [(field.is_text, field.is_free_text, field.nullable) for field in config_fields(Held).values()]
     assert found == [(False, False, False), (False, False, True), (False, False, False), (True, True, True)]
@@ -102,7 +102,7 @@ def test_what_a_list_or_a_mapping_holds_is_not_the_fields_own_type() -> None:
 def test_field_names_of_the_model_are_listed_nowhere_else() -> None:
     """No module outside the family spells its fields; what it needs follows from the declarations.
 
-    The layers and the Checkpointer are the family's own: what they find wrong, they say of a field.
+    The layers and the Checkpointer are the family's own: what they find wrong, they report for a field.
     """
     names = {name for name in TTT_MOSHI.fields if "." in name}
     for path in SOURCES.rglob("*.py"):

@@ -23,8 +23,8 @@ from tttcfg.schema.fields import Role, Section, Text, Whole, setting
 
 
 class Optim(Section):
-    lr: float = setting(0.001, role=Role.TRAINING, unit="1", gt=0, description="Learning rate.")
-    name: Literal["adam", "sgd"] = setting("adam", role=Role.TRAINING, unit="name", description="Optimiser.")
+    lr: float = setting(0.001, role=Role.TRAINING, unit="dimensionless", gt=0, description="Learning rate.")
+    name: Literal["adam", "sgd"] = setting("adam", role=Role.TRAINING, description="Optimiser.")
 
 
 class Args(Section):
@@ -55,7 +55,7 @@ class Project:
         return run("schema", command, *arguments, "--family", family, cwd=self.root, **env)
 
     def problems(self) -> list[dict[str, Any]]:
-        """Return what the check finds, having seen that the exit code says whether it found anything."""
+        """Return what the check finds, and check that the exit code is 1 where it found anything."""
         result = self.schema("check", "--output", "json")
         found: list[dict[str, Any]] = result.json
         assert result.code == (1 if found else 0), result.err

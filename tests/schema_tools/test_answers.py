@@ -1,4 +1,4 @@
-"""What the author of a change says, as options hold it."""
+"""The answers of the author of a change, as options give them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_all_slips_are_named_at_once() -> None:
     assert len(raised.value.problems) == 4
 
 
-def test_answers_come_back_from_the_options_that_say_them() -> None:
+def test_answers_come_back_from_their_options() -> None:
     answers = Answers(
         {"a.b": Absent("it's: odd", "because: so"), "c": Absent([1, None], "x")}, {"d": "it's gone"}, {"e": "f.g"}
     )

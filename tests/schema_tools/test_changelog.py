@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Remove, Rename, Reshape
+from tttcfg.migration.operations import Add, Redeclare, Remove, Rename
 from tttcfg.schema.fragments import integer
 from tttcfg.schema_tools.changelog import entry, with_entry
 
@@ -14,18 +14,18 @@ STEP = Migration(
     "here",
     (
         Rename("a", "b", "why"),
-        Reshape("c", integer(1), "why"),
+        Redeclare("c", integer(1), "why"),
         Remove("d", "why"),
         Add("e", integer(1), 0, "why"),
     ),
 )
 
 
-def test_an_entry_says_what_changes_and_what_going_back_loses() -> None:
-    said = " ".join(entry(STEP, "trainer").split())
-    assert said.startswith("- Schema version 8 of trainer: more steps.")
-    assert "adds `e`; removes `d`; renames `a` to `b`; changes `c`" in said
-    assert "Going back to 7 loses `e`" in said
+def test_an_entry_lists_what_changes_and_what_going_back_loses() -> None:
+    text = " ".join(entry(STEP, "trainer").split())
+    assert text.startswith("- Schema version 8 of trainer: more steps.")
+    assert "adds `e`; removes `d`; renames `a` to `b`; changes `c`" in text
+    assert "Going back to 7 loses `e`" in text
     assert max(map(len, entry(STEP, "trainer").splitlines())) <= 120
 
 

@@ -9,10 +9,10 @@ import pytest
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Rename
 from tttcfg.schema.fragments import boolean, choice, integer, nullable, number, text
-from tttcfg.schema_tools.changes import Change, changes, compatibility, described, renames
+from tttcfg.schema_tools.changes import SchemaChange, changes, compatibility, described, renames
 
 
-def only(old: dict[str, Any], new: dict[str, Any], **renamed: str) -> Change:
+def only(old: dict[str, Any], new: dict[str, Any], **renamed: str) -> SchemaChange:
     (change,) = changes(old, new, renamed)
     return change
 
@@ -35,7 +35,7 @@ def test_a_changed_shape_has_the_class_that_containment_gives_it(old: Any, new: 
     assert only({"a": old}, {"a": new}).compatibility == expected
 
 
-def test_what_could_not_be_decided_says_so() -> None:
+def test_what_could_not_be_decided_has_a_note() -> None:
     assert "could not be decided" in only({"a": text("", pattern="a")}, {"a": text("", pattern="b")}).note
     assert only({"a": text("")}, {"a": boolean(True)}).note == ""
 
@@ -50,7 +50,7 @@ def test_a_new_field_without_a_default_is_breaking() -> None:
     assert "no default" in change.note
 
 
-def test_a_field_that_is_gone_is_missed_by_nobody_old() -> None:
+def test_removing_a_field_is_forward_compatible() -> None:
     assert only({"a": integer(1)}, {}).compatibility == "forward"
 
 
@@ -74,7 +74,7 @@ def test_a_change_may_be_both() -> None:
     assert (change.compatibility, change.semantic) == ("backward", ("default",))
 
 
-def test_an_old_schema_that_says_no_role_leaves_it_open() -> None:
+def test_an_old_schema_without_roles_leaves_it_open() -> None:
     assert changes({"a": boolean(True)}, {"a": boolean(True) | {"x-role": "run", "description": "x"}}) == []
 
 

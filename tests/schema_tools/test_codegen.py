@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.launcher import launch
 from tttcfg.family.json_schema import model_schema
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
+from tttcfg.migration.operations import Add, Convert, Declare, Operation, Redeclare, Remove, Rename, Withhold
 from tttcfg.schema.fragments import bare, boolean, choice, either, fields_of, free_form, integer, nullable, number, text
-from tttcfg.schema_tools.codegen import migration_source, shape_source
-from tttcfg.schema_tools.meaning import source_digest
+from tttcfg.schema_tools.codegen import fragment_source, migration_source, source_digest
 from tttcfg.schema_tools.plan import unchanged
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -24,7 +23,7 @@ HOSTILE = 'quotes " and \' and \\ and \n and \u202e and é and three """'
 BETAS = {"default": [0.9, 0.95], "type": "array", "prefixItems": [{"type": "number"}] * 2, "minItems": 2, "maxItems": 2}
 OPERATIONS: tuple[Operation, ...] = (
     Rename("a.b", "c.d", HOSTILE),
-    Reshape("c.d", nullable(integer(None, minimum=1)), "why"),
+    Redeclare("c.d", nullable(integer(None, minimum=1)), "why"),
     Remove("e", "why"),
     Withhold("f", "why"),
     Add("g", BETAS, [0.9, 0.95], "a reason that is long enough to push the whole of the operation over a line's end"),
@@ -47,12 +46,12 @@ def test_a_step_reads_back_as_it_was(summary: str) -> None:
 
 
 def test_a_step_without_operations_reads_back() -> None:
-    migration = Migration(8, "2026-12-01", "nothing", "nobody", ())
+    migration = Migration(8, "2026-12-01", "nothing", "it was not recorded", ())
     assert read_back(migration_source(migration)) == migration
 
 
 def test_the_source_depends_on_the_migration_alone() -> None:
-    """So a file that is still as it was made can be told from one that somebody edited."""
+    """So an unchanged file can be distinguished from an edited one."""
     migration = Migration(8, "2026-12-01", "many", "here", OPERATIONS)
     source = migration_source(migration)
     assert migration_source(read_back(source)) == source
@@ -67,11 +66,11 @@ def test_a_conversion_is_a_function_to_write() -> None:
     (operation,) = read_back(source).operations
     assert isinstance(operation, Convert)
     assert operation.forward([1]) == [1]
-    assert operation.shape == number(1.0)
+    assert operation.fragment == number(1.0)
 
 
 @pytest.mark.parametrize(
-    ("shape", "source"),
+    ("fragment", "source"),
     [
         (boolean(True), "boolean(True)"),
         (integer(3, minimum=1), "integer(3, minimum=1)"),
@@ -86,14 +85,14 @@ def test_a_conversion_is_a_function_to_write() -> None:
         ({"type": "integer"}, '{"type": "integer"}'),
     ],
 )
-def test_shapes_are_written_with_the_words_that_make_them(shape: dict[str, Any], source: str) -> None:
-    assert shape_source(shape) == source
+def test_shapes_are_written_with_the_words_that_make_them(fragment: dict[str, Any], source: str) -> None:
+    assert fragment_source(fragment) == source
 
 
 @pytest.mark.parametrize("name", sorted(fields_of(model_schema(TTT_MOSHI))))
 def test_every_shape_of_the_models_reads_back(name: str) -> None:
-    shape = bare(fields_of(model_schema(TTT_MOSHI))[name])
-    migration = Migration(0, "2026-12-01", "x", "y", (Declare(name, shape),))
+    fragment = bare(fields_of(model_schema(TTT_MOSHI))[name])
+    migration = Migration(0, "2026-12-01", "x", "y", (Declare(name, fragment),))
     assert read_back(migration_source(migration)) == migration
 
 
@@ -108,7 +107,7 @@ def test_a_formatter_changes_nothing_that_it_means(tmp_path: Path, width: str) -
         path = tmp_path / "step.py"
         source = migration_source(Migration(8, "2026-12-01", "many", "here", operations))
         path.write_text(source, "utf-8")
-        subprocess.run([ruff, "format", "-q", "--line-length", width, "--isolated", str(path)], check=True)
+        launch(ruff, "format", "-q", "--line-length", width, "--isolated", path)
         for prose in (False, True):
             formatted = source_digest(path.read_text("utf-8"), "step.py", prose=prose)
             assert formatted == source_digest(source, "step.py", prose=prose)
@@ -126,5 +125,5 @@ def test_what_is_edited_means_something_else() -> None:
 
 @pytest.mark.parametrize("migration", TTT_MOSHI.chain.migrations, ids=lambda one: f"v{one.version}")
 def test_of_a_step_that_was_written_by_hand_there_is_a_source_to_compare(migration: Migration) -> None:
-    """With whatever operations: `schema new --amend` tells by it that the step was edited."""
+    """With whatever operations: `schema new --amend` detects with it that the step was edited."""
     compile(migration_source(migration), "step.py", "exec")

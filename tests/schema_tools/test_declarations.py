@@ -27,7 +27,7 @@ class Table(TypedDict):
 
 
 class Hub(Section):
-    name: str = setting("", role=Role.RUN, unit="name", description="A name.")
+    name: str = setting("", role=Role.RUN, description="A name.")
     token: SecretStr | None = setting(None, role=Role.SECRET, unit="secret", description="A token.")
 
 
@@ -41,7 +41,7 @@ class Dated(Section):
 
 def messages(annotation: Any, role: Role = Role.RUN) -> list[str]:
     """Return what is wrong with a model that has one field of a type."""
-    declared = setting(None, role=role, unit="1", description="A value.")
+    declared = setting(None, role=role, unit="dimensionless", description="A value.")
     model = create_model("Sample", __base__=Section, value=(annotation, declared))
     return [fault.message for fault in undeclared(model)]
 
@@ -60,11 +60,12 @@ def messages(annotation: Any, role: Role = Role.RUN) -> list[str]:
     ],
 )
 def test_a_type_that_json_does_not_give_back_is_named(annotation: Any, called: str) -> None:
-    assert messages(annotation) == [f"value has the type {called}, of which JSON holds no value"]
+    assert messages(annotation) == [f"value has the type {called}, which JSON has no values of"]
 
 
 def test_such_a_type_is_found_below_an_optional_section() -> None:
-    assert messages(Dated | None) == ["value.day has the type date, of which JSON holds no value"]
+    (message,) = messages(Dated | None)
+    assert message.startswith("value.day has the type date")
 
 
 @pytest.mark.parametrize(
@@ -105,5 +106,5 @@ def test_one_value_may_be_secret_as_a_whole() -> None:
     assert messages(Hub | None, Role.SECRET) == []
 
 
-def test_the_built_in_family_has_nothing_to_mend() -> None:
+def test_the_built_in_family_has_no_undeclared_part() -> None:
     assert list(undeclared(TTT_MOSHI.model)) == []

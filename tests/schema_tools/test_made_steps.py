@@ -12,7 +12,7 @@ from tttcfg.migration.chain import Chain, Migration
 from tttcfg.migration.operations import Declare
 from tttcfg.migration.record import Record
 from tttcfg.schema.fragments import (
-    Shape,
+    Fragment,
     bare,
     boolean,
     choice,
@@ -20,8 +20,8 @@ from tttcfg.schema.fragments import (
     integer,
     nullable,
     number,
+    properties_at,
     section,
-    shape_parent,
     text,
 )
 from tttcfg.schema.paths import split, value_paths
@@ -32,7 +32,7 @@ from tttcfg.schema_tools.frozen import made_by
 from tttcfg.schema_tools.plan import plan
 
 PATHS = ("a", "b", "s.c", "s.d", "s.t.e", "u.f")
-SHAPES: tuple[Shape, ...] = (
+SHAPES: tuple[Fragment, ...] = (
     boolean(True),
     integer(1, minimum=0),
     integer(2, minimum=1),
@@ -45,14 +45,14 @@ SHAPES: tuple[Shape, ...] = (
 fields = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(SHAPES), min_size=1)
 
 
-def schema_of(shapes: dict[str, Shape]) -> Shape:
+def schema_of(fragments: dict[str, Fragment]) -> Fragment:
     whole = section()
-    for path, shape in shapes.items():
-        shape_parent(whole, split(path))[split(path)[-1]] = shape
+    for path, fragment in fragments.items():
+        properties_at(whole, split(path))[split(path)[-1]] = fragment
     return whole
 
 
-def answers_for(old: dict[str, Shape], new: dict[str, Shape], renaming: bool) -> Answers:
+def answers_for(old: dict[str, Fragment], new: dict[str, Fragment], renaming: bool) -> Answers:
     gone, added = [path for path in old if path not in new], [path for path in new if path not in old]
     renamed = dict(zip(gone[:1], added[:1], strict=False)) if renaming else {}
     absent = {path: Absent(new[path]["default"], "as it was") for path in added if path not in renamed.values()}
@@ -61,22 +61,22 @@ def answers_for(old: dict[str, Shape], new: dict[str, Shape], renaming: bool) ->
 
 @given(old=fields, new=fields, renaming=st.booleans())
 def test_a_made_step_leads_from_one_schema_to_the_other(
-    old: dict[str, Shape], new: dict[str, Shape], renaming: bool
+    old: dict[str, Fragment], new: dict[str, Fragment], renaming: bool
 ) -> None:
     planned = plan(old, new, answers_for(old, new, renaming), "what changes")
     assert planned.missing == ()
     step = read_back(migration_source(Migration(1, "2026-01-01", "what changes", "here", planned.operations)))
-    assert {path: bare(shape) for path, shape in made_by(step, schema_of(old)).items()} == {
-        path: bare(shape) for path, shape in new.items()
+    assert {path: bare(fragment) for path, fragment in made_by(step, schema_of(old)).items()} == {
+        path: bare(fragment) for path, fragment in new.items()
     }
     assert bool(step.operations) == bool(changes(old, new))
 
 
 @given(old=fields, new=fields, renaming=st.booleans())
 def test_a_made_step_leaves_documents_with_the_new_fields_and_no_others(
-    old: dict[str, Shape], new: dict[str, Shape], renaming: bool
+    old: dict[str, Fragment], new: dict[str, Fragment], renaming: bool
 ) -> None:
-    first = Migration(0, "2026-01-01", "", "", tuple(Declare(path, shape) for path, shape in old.items()))
+    first = Migration(0, "2026-01-01", "", "", tuple(Declare(path, fragment) for path, fragment in old.items()))
     planned = plan(old, new, answers_for(old, new, renaming), "what changes")
     chain = Chain([first, Migration(1, "2026-01-02", "", "", planned.operations)])
     document = chain.template(0)

@@ -1,4 +1,4 @@
-"""What only the author of a change can say, and has not said."""
+"""What only the author of a change can answer, and has not."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
         ("a", "x", "the code has no x"),
     ],
 )
-def test_why_something_is_no_rename_is_said(was: str, now: str, why: str) -> None:
+def test_the_reason_why_something_is_no_rename_is_given(was: str, now: str, why: str) -> None:
     (one,) = misplaced(OLD, NEW, Answers({}, {}, {was: now}))
-    assert one.message == f"is no rename: {why}"
+    assert one.message == f"is not a rename: {why}"
 
 
 @pytest.mark.parametrize(
-    ("shape", "secret"),
+    ("fragment", "secret"),
     [
         (text(""), "hub.token"),
         (nullable(text(None)), "hub.token"),
@@ -39,12 +39,12 @@ def test_why_something_is_no_rename_is_said(was: str, now: str, why: str) -> Non
         (free_form(), ""),
     ],
 )
-def test_only_free_text_may_have_become_a_secret(shape: Any, secret: str) -> None:
-    assert likely_secret("tokens", shape, {"hub.token", "password"}) == secret
-    assert likely_secret("tokens", shape, set()) == ""
+def test_only_free_text_may_have_become_a_secret(fragment: Any, secret: str) -> None:
+    assert likely_secret("tokens", fragment, {"hub.token", "password"}) == secret
+    assert likely_secret("tokens", fragment, set()) == ""
 
 
-def test_what_was_refused_is_not_said_again() -> None:
+def test_what_was_refused_is_not_suggested_again() -> None:
     answers = Answers({"c": Absent(1, "x"), "d": Absent(1, "x")}, {"e": "x"}, {"f": "g", "h": "i"})
     refused = [Problem(kind, "", path) for kind, path in (("absent", "c"), ("reason", "e"), ("rename", "f:g"))]
     assert without_refused(answers, refused) == Answers({"d": Absent(1, "x")}, {}, {"h": "i"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Convert, Declare, Remove, Rename, Reshape, Withhold
+from tttcfg.migration.operations import Add, Convert, Declare, Redeclare, Remove, Rename, Withhold
 from tttcfg.schema.fragments import boolean, choice, integer, number, text
 from tttcfg.schema_tools.answers import Absent, Answers
 from tttcfg.schema_tools.changes import changes
@@ -17,14 +17,14 @@ from tttcfg.schema_tools.plan import answered, first_step, plan, unchanged
 OLD: dict[str, Any] = {"a": integer(1), "b": choice("x", "x", "y"), "s.c": boolean(True)}
 
 
-def test_what_is_said_of_every_change_becomes_its_operation() -> None:
+def test_the_answer_to_every_change_becomes_its_operation() -> None:
     new = {"s.a": integer(1), "b": choice("x", "x", "y", "z"), "d": text("")}
     answers = Answers({"d": Absent("", "was none")}, {"s.c": "nothing read it"}, {"a": "s.a"})
     planned = plan(OLD, new, answers, "all of it")
     assert planned.missing == ()
     assert planned.operations == (
         Rename("a", "s.a", "all of it"),
-        Reshape("b", new["b"], "all of it"),
+        Redeclare("b", new["b"], "all of it"),
         Remove("s.c", "nothing read it"),
         Add("d", text(""), "", "was none"),
     )
@@ -43,7 +43,7 @@ def test_a_rename_may_change_the_shape_on_the_way() -> None:
 def test_a_narrower_shape_is_converted_and_a_wider_one_is_not() -> None:
     wide, narrow = {"a": integer(1, minimum=0)}, {"a": integer(1, minimum=1)}
     assert isinstance(plan(wide, narrow, Answers(), "x").operations[0], Convert)
-    assert isinstance(plan(narrow, wide, Answers(), "x").operations[0], Reshape)
+    assert isinstance(plan(narrow, wide, Answers(), "x").operations[0], Redeclare)
 
 
 def test_a_field_that_became_a_secret_is_withheld() -> None:
@@ -52,7 +52,7 @@ def test_a_field_that_became_a_secret_is_withheld() -> None:
 
 
 def test_a_secret_by_another_name_is_withheld_whether_it_is_new_or_not() -> None:
-    """No schema shows secrets, so that none can be told from one that was there."""
+    """No schema lists secrets, so a new one cannot be distinguished from one that was there."""
     planned = plan({"hub.login": text("")}, {}, Answers({}, {}, {"hub.login": "access"}), "no secrets", {"access"})
     assert planned.missing == ()
     assert planned.operations == (Withhold("hub.login", "no secrets"), Remove("hub", "no secrets"))
@@ -70,7 +70,7 @@ def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
     )
 
 
-def test_all_that_is_lacking_is_named_with_the_option_that_says_it() -> None:
+def test_all_missing_answers_are_named_with_their_options() -> None:
     planned = plan(OLD, {"a": integer(1), "b": OLD["b"], "d": number(1.0)}, Answers(), "x")
     assert [(one.key, one.advice) for one in planned.missing] == [
         ("d", "--absent 'd=VALUE: REASON'"),
@@ -93,7 +93,7 @@ def test_a_new_field_that_resembles_one_that_is_gone_may_be_it(gone: Any, new: A
     assert likely_renames(tuple(changes(gone, new))) == expected
 
 
-def test_what_a_step_says_is_known_when_it_is_made_anew() -> None:
+def test_the_answers_of_a_step_are_known_when_it_is_made_anew() -> None:
     old, new = {"a": integer(1), "c": integer(1)}, {"b": integer(1), "d": integer(1)}
     answers = Answers({"d": Absent(3, "three")}, {"a": "clearer", "c": "dead"}, {"a": "b"})
     step = Migration(1, "2026-01-01", "x", "y", plan(old, new, answers, "x").operations)

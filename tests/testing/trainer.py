@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.launcher import python
 
 CONFIG = '''"""The configuration of a small trainer."""
 
@@ -21,19 +20,19 @@ Stages = list[Annotated[int, Field(ge=0, le=99)]]
 
 
 class Optim(Section):
-    lr: float = setting(0.1, role=Role.TRAINING, unit="1", description="Learning rate.", ge=0)
+    lr: float = setting(0.1, role=Role.TRAINING, unit="dimensionless", description="Learning rate.", ge=0)
 
 
 class Hub(Section):
-    url: str = setting("https://hub", role=Role.RUN, unit="name", description="Where it uploads.", max_length=200)
-    pin: str | None = setting(None, role=Role.SECRET, unit="name", description="Access.")
+    url: str = setting("https://hub", role=Role.RUN, description="Where it uploads.", max_length=200)
+    pin: str | None = setting(None, role=Role.SECRET, description="Access.")
 
 
 class Config(Section):
     width: Whole = setting(64, role=Role.ARCHITECTURE, unit="channels", description="Width.", ge=1)
     optim: Optim = Optim()
     hub: Hub = Hub()
-    dropout: float = setting(0.1, role=Role.COMPUTATION, unit="1", description="Dropout.", ge=0, le=1)
+    dropout: float = setting(0.1, role=Role.COMPUTATION, unit="dimensionless", description="Dropout.", ge=0, le=1)
     stages: Stages = setting([1], role=Role.TRAINING, unit="epochs", description="Stages.")
 
 
@@ -98,14 +97,15 @@ from pathlib import Path
 from tttcfg.documents.downgrade import migrate_tree
 from tttcfg.documents.save import canonical_bytes
 from tttcfg.family.family import schema_name
-from tttcfg.family.json_schema import DIALECT, RESERVED, document_schema
+from tttcfg.family.json_schema import DIALECT, document_schema
+from tttcfg.schema.fragments import RESERVED
 from trainer.config import FAMILY
 
 for version in range(FAMILY.head + 1):
-    shape = FAMILY.chain.schema(version)
+    fragment = FAMILY.chain.schema(version)
     reserved = {**RESERVED, "schema_version": {**RESERVED["schema_version"], "const": version}} if version else {}
     urn = f"urn:tttcfg:trainer:v{version:04d}"
-    schema = {"$schema": DIALECT, "$id": urn, **shape, "properties": {**shape["properties"], **reserved}}
+    schema = {"$schema": DIALECT, "$id": urn, **fragment, "properties": {**fragment["properties"], **reserved}}
     schema |= {"required": ["schema_version"]} if version else {}
     schema = document_schema(FAMILY, version) if version == FAMILY.head else schema
     Path("trainer/schemas", schema_name(version)).write_text(json.dumps(schema, indent=2) + "\\n")
@@ -169,14 +169,13 @@ def write_step(folder: Path, version: int, operations: list[str] | None = None, 
 
 def amend(folder: Path) -> None:
     """Write the schemas and upgraded golden documents anew, as an author does who trusts the code."""
-    subprocess.run([sys.executable, "-c", AMEND], cwd=folder, check=True, capture_output=True, text=True, timeout=60)
+    python("-c", AMEND, cwd=folder)
 
 
 def broken_laws(folder: Path) -> tuple[set[str], str]:
-    """Run the laws as a process, and return the names of those that fail, with all that was said."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "--tb=short", "test_schema.py"]
-    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, cwd=folder, env=alone, check=False, capture_output=True, text=True, timeout=120)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
-    return {line.split("::")[2].split(" ")[0].split("[")[0].removeprefix("test_") for line in lines}, done.stdout
+    """Run the laws as a process, and return the names of those that fail, with the whole output."""
+    words = ("-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "--tb=short", "test_schema.py")
+    done = python(*words, cwd=folder, env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, code=None)
+    assert done.code in (0, 1), done.out + done.err
+    lines = [line for line in done.out.splitlines() if line.startswith("FAILED ")]
+    return {line.split("::")[2].split(" ")[0].split("[")[0].removeprefix("test_") for line in lines}, done.out

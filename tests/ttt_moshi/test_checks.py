@@ -1,4 +1,4 @@
-"""What is doubtful or impossible about a configuration by itself: one test per rule."""
+"""What is doubtful or impossible about a configuration alone: one test per rule."""
 
 from __future__ import annotations
 

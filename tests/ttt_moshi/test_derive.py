@@ -30,7 +30,7 @@ def test_dimensions_come_from_the_model() -> None:
     assert config.inner_layer_sizes == (128, 512, 128)
 
 
-def test_contexts_that_nobody_set_are_the_models() -> None:
+def test_contexts_that_are_not_set_are_the_models() -> None:
     config = derive(training(ttt_layer_context=50), MODEL, "config.json").config
     assert (config.ttt_layer_context, config.non_ttt_layer_context) == (50, 3000)
 
@@ -101,7 +101,7 @@ def test_a_width_of_nothing_is_a_contradiction() -> None:
     assert [problem.key for problem in wrong(found)] == ["ttt.mlp.expansion_factor"]
 
 
-def test_every_derived_value_says_where_it_comes_from() -> None:
+def test_every_derived_value_has_an_origin() -> None:
     found = derive(training(), MODEL, "config.json")
     assert found.origins["ttt.head_dim"] == "config.json (dim / num_heads)"
     assert {f"ttt.{name}" for name in ("model_dim", "layer_indices", "inner_layer_sizes", "dtype")} <= set(
@@ -109,7 +109,7 @@ def test_every_derived_value_says_where_it_comes_from() -> None:
     )
 
 
-def test_contexts_taken_from_the_model_say_so() -> None:
+def test_contexts_taken_from_the_model_have_that_origin() -> None:
     origins = derive(training(ttt_layer_context=50), MODEL, "config.json").origins
     assert origins["ttt.non_ttt_layer_context"] == "config.json (context)"
     assert "ttt.ttt_layer_context" not in origins
@@ -137,7 +137,7 @@ def test_the_largest_inner_model_of_the_largest_model_is_derived() -> None:
     assert config.inner_layer_sizes[1] == 2**20 * 10_000
 
 
-def test_the_middle_of_one_layer_is_none_and_says_so() -> None:
+def test_the_middle_of_one_layer_is_none_and_is_reported() -> None:
     found = derive(training(layers="middle"), MODEL | {"num_layers": 1}, "config.json")
     assert found.config is None
     assert [(problem.code, problem.key) for problem in wrong(found)] == [("model_config", "ttt.layers")]

@@ -10,7 +10,7 @@ import pytest
 import tttcfg
 from tests.builders import checkpoint
 from tests.evidence.dialects import tensors
-from tests.evidence.dialects.tensors import Size, evidence_of, said
+from tests.evidence.dialects.tensors import Size, evidence_of, proved_values
 from tests.safetensors.files import weights_file
 from tttcfg.ttt_moshi.tensors import MoshiTensors
 
@@ -46,7 +46,9 @@ def without_document(run: Path, hidden: tuple[int, ...] = (64,), layers: tuple[i
         ({}, set()),
     ],
 )
-def test_other_words_for_what_is_proved_are_told_from_other_values(given: dict[str, Any], expected: set[str]) -> None:
+def test_other_words_for_what_is_proved_are_distinguished_from_other_values(
+    given: dict[str, Any], expected: set[str]
+) -> None:
     assert set(MoshiTensors().equivalent(SHOWN, given, MODEL)) == expected
 
 
@@ -59,7 +61,7 @@ def test_a_word_for_layers_needs_a_depth() -> None:
     assert set(MoshiTensors().equivalent(shallow, given, {"num_layers": 10**12})) == set()
 
 
-def test_a_word_for_trained_attention_is_told_from_another_value() -> None:
+def test_a_word_for_trained_attention_is_distinguished_from_another_value() -> None:
     shapes = tensors.moshi_ttt(SIZE, (1, 2), (64,))
     shown = MoshiTensors().proved(evidence_of(shapes | tensors.unfrozen(SIZE, (1, 2), (1, 2))))
     key = "ttt.unfrozen_attention_layers"
@@ -71,9 +73,7 @@ def test_a_word_for_trained_attention_is_told_from_another_value() -> None:
     "mlp",
     [{"hidden_dims": [64]}, {"hidden_dims": [64], "expansion_factor": 2.0}, {"expansion_factor": 4.03}, {}],
 )
-def test_a_file_that_says_the_same_as_the_tensors_stands_and_nothing_is_said(
-    tmp_path: Path, mlp: dict[str, Any]
-) -> None:
+def test_a_file_that_agrees_with_the_tensors_is_used_silently(tmp_path: Path, mlp: dict[str, Any]) -> None:
     config = {"ttt": {"enable": True, "layers": "middle", "mlp": mlp}, "param_dtype": "float32"}
     effective = tttcfg.resolve(without_document(tmp_path), config)
     assert effective.training.ttt.layers == "middle"
@@ -90,7 +90,7 @@ def test_a_file_that_says_the_same_as_the_tensors_stands_and_nothing_is_said(
 @pytest.mark.parametrize(
     "mlp", [{"hidden_dims": [32]}, {"expansion_factor": 2.0}, {"layers": 3, "hidden_dims": [64, 64]}]
 )
-def test_a_file_that_says_something_else_is_beaten_by_the_tensors(tmp_path: Path, mlp: dict[str, Any]) -> None:
+def test_the_tensors_override_a_file_that_differs(tmp_path: Path, mlp: dict[str, Any]) -> None:
     effective = tttcfg.resolve(without_document(tmp_path), {"ttt": {"layers": [0, 3], "mlp": mlp}})
     assert effective.training.ttt.layers == (1, 2)
     assert effective.ttt is not None
@@ -106,8 +106,8 @@ def test_what_is_adopted_keeps_the_words_of_the_file(tmp_path: Path) -> None:
     assert document.training.ttt.mlp.hidden_dims == (64,)
 
 
-def test_widths_that_no_factor_may_say_are_listed() -> None:
+def test_widths_that_no_factor_expresses_are_listed() -> None:
     """A factor has an upper end; the widths of such an inner model are proved all the same."""
-    shown = said(evidence_of(tensors.consolidated(Size(heads=4, head_dim=1), (1,), (20_000,))))
+    shown = proved_values(evidence_of(tensors.consolidated(Size(heads=4, head_dim=1), (1,), (20_000,))))
     assert shown["ttt.mlp.hidden_dims"] == [20_000]
     assert "ttt.mlp.expansion_factor" not in shown

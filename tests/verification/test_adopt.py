@@ -25,16 +25,16 @@ def folder(tmp_path: Path) -> Path:
     return weights.parent
 
 
-def test_a_checkpoint_is_adopted_from_what_is_proved_and_vouched_for(folder: Path, tmp_path: Path) -> None:
-    """The document says what rests on what; what is neither proved nor vouched for stays doubted."""
+def test_a_checkpoint_is_adopted_from_what_is_proved_and_asserted(folder: Path, tmp_path: Path) -> None:
+    """The document records what is proved and what is asserted; everything else stays doubted."""
     config = write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 8}, "run_dir": "runs/a"})
     written = tttcfg.adopt(folder, config)
     document = tttcfg.load_document(written)
     training: TrainingArgs = document.training
     assert (training.ttt.layers, training.ttt.mini_batch_size) == ((1, 2), 8)
-    proved, vouched = document.provenance["adopted"].values()
+    proved, asserted = document.provenance["adopted"].values()
     assert proved["ttt.layers"] == [1, 2]
-    assert vouched == {"ttt.mini_batch_size": 8, "run_dir": "runs/a"}
+    assert asserted == {"ttt.mini_batch_size": 8, "run_dir": "runs/a"}
     doubts = {one.key for one in tttcfg.resolve(folder).findings if one.code == "doubt"}
     assert "ttt.base_lr" in doubts
     assert "ttt.mini_batch_size" not in doubts
@@ -55,10 +55,10 @@ def test_a_file_that_the_tensors_refute_is_not_adopted(folder: Path, tmp_path: P
     config = write_json(tmp_path / "wrong.json", wrong)
     with pytest.raises(ContradictionError) as caught:
         tttcfg.adopt(folder, config)
-    told = {problem.key: problem.labelled() for problem in caught.value.problems}
-    assert told.keys() == {"ttt.layers", "ttt.mlp.layers", "lora.enable"}
-    assert f"({config}:1:10)" in told["ttt.layers"]
-    assert "transformer.layers.1." in told["ttt.layers"]
+    messages = {problem.key: problem.labelled() for problem in caught.value.problems}
+    assert messages.keys() == {"ttt.layers", "ttt.mlp.layers", "lora.enable"}
+    assert f"({config}:1:10)" in messages["ttt.layers"]
+    assert "transformer.layers.1." in messages["ttt.layers"]
     assert not (folder / "training_config.json").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_file_that_the_tensors_refute_is_not_adopted(folder: Path, tmp_path: P
     ],
     ids=["the same", "a list for a factor", "a factor"],
 )
-def test_a_file_that_says_the_same_in_any_words_is_vouched_for(folder: Path, words: dict[str, Any]) -> None:
+def test_a_file_that_gives_the_same_layers_in_any_words_is_accepted(folder: Path, words: dict[str, Any]) -> None:
     written = tttcfg.adopt(folder, {"ttt": words})
     assert tttcfg.verify(folder).binding == "unbound"
     assert tttcfg.load_document(written).training.ttt.layers == (1, 2)
@@ -82,9 +82,9 @@ def as_file(path: Path, shapes: tensors.Shapes, dtype: str = "BF16") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "dtype", "said"),
+    ("shapes", "dtype", "message"),
     [
-        ({"foo.bar": [3, 3]}, "BF16", "has tensor names of no known program"),
+        ({"foo.bar": [3, 3]}, "BF16", "no known program"),
         (tensors.in_place(SIZE, [1, 2]), "BF16", "are of moshi_in_place"),
         (tensors.video_dit(SIZE, [16]), "BF16", "are of ttt-video-dit"),
         (tensors.lm_pytorch(SIZE, [16]), "BF16", "are of ttt-lm-pytorch"),
@@ -93,10 +93,10 @@ def as_file(path: Path, shapes: tensors.Shapes, dtype: str = "BF16") -> Path:
     ids=["unknown", "moshi_in_place", "ttt-video-dit", "ttt-lm-pytorch", "float64"],
 )
 def test_no_document_is_written_that_its_own_weights_would_refuse(
-    shapes: tensors.Shapes, dtype: str, said: str, tmp_path: Path
+    shapes: tensors.Shapes, dtype: str, message: str, tmp_path: Path
 ) -> None:
     weights = as_file(tmp_path / "consolidated.safetensors", shapes, dtype)
-    with pytest.raises(ContradictionError, match=said):
+    with pytest.raises(ContradictionError, match=message):
         tttcfg.adopt(weights)
     assert not sidecar(weights).exists()
 
@@ -129,10 +129,10 @@ UNKNOWN = {"transformer.layers.0.extra.weight": [8]}
     ],
     ids=["some", "none"],
 )
-def test_layers_that_may_have_ttt_are_left_to_whoever_knows(
+def test_layers_that_may_have_ttt_have_to_be_given(
     shapes: tensors.Shapes, key: str, known: dict[str, Any], tmp_path: Path
 ) -> None:
-    """One tensor that nobody knows, and which layers have TTT is not proved any more."""
+    """With one unknown tensor, it is no longer proved which layers have TTT."""
     weights = as_file(tmp_path / "consolidated.safetensors", {**shapes, **UNKNOWN})
     with pytest.raises(
         InputError, match=rf"{key}: cannot be determined: some layers have tensors of unknown names; give the run's"
@@ -143,7 +143,7 @@ def test_layers_that_may_have_ttt_are_left_to_whoever_knows(
     assert tttcfg.verify(weights).document["ttt.enable"] is known["enable"]
 
 
-def test_what_is_doubted_for_one_reason_is_said_in_one_line(folder: Path) -> None:
+def test_what_is_doubted_for_one_reason_is_one_line(folder: Path) -> None:
     tttcfg.adopt(folder)
     doubts = [line for line in run("verify", folder).err.splitlines() if "[doubt]" in line]
     assert len(doubts) == 1
@@ -152,8 +152,8 @@ def test_what_is_doubted_for_one_reason_is_said_in_one_line(folder: Path) -> Non
     assert "[doubt] ttt.base_lr: is 0.5, recorded as 1.0: not determined" in override
 
 
-def test_an_old_document_that_is_vouched_for_means_what_it_meant(folder: Path, tmp_path: Path) -> None:
-    """As a configuration file it is filled with what its program did, and what nobody knows of it stays doubted."""
+def test_an_old_document_that_is_given_means_what_it_meant(folder: Path, tmp_path: Path) -> None:
+    """As a configuration file it is filled with what its program did, and what is unknown of it stays doubted."""
     old = old_document(3, {"ttt.enable": True, "ttt.layers": "1,2", "param_dtype": "bfloat16"})
     path = write_json(tmp_path / "saved_version_3.json", old)
     document = tttcfg.load_document(tttcfg.adopt(folder, path))

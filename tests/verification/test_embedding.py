@@ -1,4 +1,4 @@
-"""Weights that carry their configuration themselves; and marks that a trainer makes when it saves."""
+"""Weights with an embedded configuration, and binding tags that a trainer makes when it saves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tttcfg
-from tests.builders import SECRET, checkpoint, document_file, old_document, write_json
+from tests.builders import HEAD, SECRET, checkpoint, document_file, old_document, write_json
 from tests.cli.process import run
 from tests.verification.bound import MODEL, TRAINED, changed, contradicted, filled, made, put, sidecar, state
 from tttcfg import ContradictionError, InputError
@@ -44,7 +44,7 @@ def test_bound_alone_they_get_their_document_back(tmp_path: Path) -> None:
     assert weights.read_bytes() == before
 
 
-def test_what_nobody_can_vouch_for_stays_so_in_the_embedded_configuration(tmp_path: Path) -> None:
+def test_what_cannot_be_confirmed_stays_so_in_the_embedded_configuration(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, old_document(3, {"ttt.enable": True, "ttt.layers": "1,2"}), MODEL)
     filled(folder / "consolidated" / "consolidated.safetensors")
     doubts = {(one.code, one.key) for one in tttcfg.resolve(tmp_path).findings if one.code in ("legacy", "doubt")}
@@ -92,23 +92,23 @@ def test_many_departures_are_counted(tmp_path: Path) -> None:
 def test_an_embedded_configuration_that_cannot_be_read_is_an_error(training: Any, tmp_path: Path) -> None:
     weights = made(tmp_path)
     document = tttcfg.load_document(sidecar(weights))
-    mark = {**json.loads(tag_for(document)[TAG_KEY]), "training": training}
-    filled(weights, {TAG_KEY: json.dumps(mark)})
+    tag = {**json.loads(tag_for(document)[TAG_KEY]), "training": training}
+    filled(weights, {TAG_KEY: json.dumps(tag)})
     assert "the configuration embedded in" in contradicted(tmp_path).message
 
 
 def test_an_edited_embedded_configuration_contradicts_its_own_digest(tmp_path: Path) -> None:
     weights = made(tmp_path)
-    mark = json.loads(tag_for(tttcfg.load_document(sidecar(weights)), embed=True)[TAG_KEY])
-    mark["training"]["ttt"]["base_lr"] = 0.125
-    filled(weights, {TAG_KEY: json.dumps(mark)})
+    tag = json.loads(tag_for(tttcfg.load_document(sidecar(weights)), embed=True)[TAG_KEY])
+    tag["training"]["ttt"]["base_lr"] = 0.125
+    filled(weights, {TAG_KEY: json.dumps(tag)})
     sidecar(weights).unlink()
-    assert "was saved with another configuration" in contradicted(tmp_path).message
+    assert "saved with another" in contradicted(tmp_path).message
 
 
 def test_a_newer_embedded_configuration_says_what_to_install(tmp_path: Path) -> None:
-    mark = {"digest": "sha256:x", "schema_version": 8, "training": {"new": 1}}
-    sidecar(made(tmp_path, metadata={TAG_KEY: json.dumps(mark)})).unlink()
+    tag = {"digest": "sha256:x", "schema_version": HEAD + 1, "training": {"new": 1}}
+    sidecar(made(tmp_path, metadata={TAG_KEY: json.dumps(tag)})).unlink()
     with pytest.raises(InputError, match="pip install --upgrade tttcfg"):
         tttcfg.resolve(tmp_path)
 
@@ -138,12 +138,12 @@ def test_an_embedded_configuration_that_loses_its_place_is_kept_beside(embed: bo
 
 @pytest.mark.parametrize("training", [{"new": 1}, {"run_dir": "\ud800"}])
 def test_an_embedded_configuration_that_cannot_be_read_is_kept_as_it_is(training: Any, tmp_path: Path) -> None:
-    mark = {"digest": "sha256:x", "schema_version": 8, "training": training}
-    weights = made(tmp_path, metadata={TAG_KEY: json.dumps(mark)})
+    tag = {"digest": "sha256:x", "schema_version": HEAD + 1, "training": training}
+    weights = made(tmp_path, metadata={TAG_KEY: json.dumps(tag)})
     assert tttcfg.bind(weights, tttcfg.load_document(sidecar(weights))).state == "bound"
     [kept] = weights.parent.glob("training_config.json.embedded-*.bak")
     tree = json.loads(kept.read_bytes())
-    assert (tree["schema_version"], {key: tree[key] for key in training}) == (8, training)
+    assert (tree["schema_version"], {key: tree[key] for key in training}) == (HEAD + 1, training)
 
 
 def test_what_a_document_holds_as_well_is_not_kept_twice(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_what_a_document_holds_as_well_is_not_kept_twice(tmp_path: Path) -> None
 )
 def test_an_embedded_configuration_that_no_file_could_hold_is_refused(change: Any, tmp_path: Path) -> None:
     document = tttcfg.load_document(sidecar(made(tmp_path)))
-    mark = {**json.loads(tag_for(document, embed=True)[TAG_KEY]), **change}
-    weights = filled(tmp_path / "alone" / "model.safetensors", {TAG_KEY: json.dumps(mark)})
+    tag = {**json.loads(tag_for(document, embed=True)[TAG_KEY]), **change}
+    weights = filled(tmp_path / "alone" / "model.safetensors", {TAG_KEY: json.dumps(tag)})
     done = run("resolve", "--checkpoint", weights, "--output", "json")
     assert done.code == 2
     assert f"{weights} (embedded)" in done.err
@@ -178,12 +178,12 @@ def test_an_embedded_configuration_that_no_file_could_hold_is_refused(change: An
 
 @pytest.mark.parametrize("embed", [True, False])
 def test_a_trainer_can_bind_while_it_saves(embed: bool, tmp_path: Path) -> None:
-    """It hands the mark to the format's library; the document does not have to know the tensors."""
+    """It passes the tag to the format's library; the document does not have to know the tensors."""
     folder = checkpoint(tmp_path, model=MODEL)
     training = tttcfg.resolve(overrides=TRAINED).training
-    document = tttcfg.Document(training, TTT_MOSHI, TTT_MOSHI.head)
+    document = tttcfg.Document(training, TTT_MOSHI, HEAD)
     filled(folder / "consolidated" / "consolidated.safetensors", tag_for(document, embed=embed))
     tttcfg.save_document(document_file(folder), training)
     assert state(tmp_path) == "bound"
     write_json(document_file(folder), old_document(6, {"ttt.enable": True, "ttt.layers": "1,2"}))
-    assert "was saved with another configuration" in contradicted(tmp_path).message
+    assert "saved with another" in contradicted(tmp_path).message

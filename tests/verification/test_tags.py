@@ -1,4 +1,4 @@
-"""The digest in a mark, told in the schema version that the weights were bound under."""
+"""The digest in a binding tag, computed in the schema version that the weights were bound under."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 
 from tests.strategies import complete_documents
 from tttcfg.documents.document import Document, document_of
-from tttcfg.documents.effective import digest
+from tttcfg.documents.effective import configuration_digest
 from tttcfg.documents.save import document_tree
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import document_schema
@@ -25,7 +25,11 @@ from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.verification.bindings import binding_of
 from tttcfg.verification.tags import TAG_KEY, digest_as, digest_of_tree, tag_for
 
-COMPUTATION: dict[str, Any] = {"role": Role.COMPUTATION, "unit": "1", "description": "What weights compute."}
+COMPUTATION: dict[str, Any] = {
+    "role": Role.COMPUTATION,
+    "unit": "dimensionless",
+    "description": "What weights compute.",
+}
 
 
 class Data(Section):
@@ -40,7 +44,7 @@ class Before(Section):
     data: Data = Data()
     rate: float = setting(0.5, **COMPUTATION)
     scale: float = setting(2.0, **COMPUTATION)
-    seed: int = setting(0, role=Role.TRAINING, unit="1", description="A seed.")
+    seed: int = setting(0, role=Role.TRAINING, unit="number", description="A seed.")
 
 
 class After(Section):
@@ -49,7 +53,7 @@ class After(Section):
     data: Data = Data()
     base_rate: float = setting(0.5, **COMPUTATION)
     scale: int = setting(200, **COMPUTATION)
-    seed: int = setting(0, role=Role.TRAINING, unit="1", description="A seed.")
+    seed: int = setting(0, role=Role.TRAINING, unit="number", description="A seed.")
     power: float = setting(1.0, **COMPUTATION)
 
 
@@ -88,7 +92,7 @@ STEPS = (
 
 def family(model: type[Section], head: int, schemas: str) -> Family:
     made = Family(
-        name="small",
+        name="smaller",
         model=model,
         migrations="",
         schemas=schemas,
@@ -123,7 +127,7 @@ def test_the_digest_of_a_tree_is_that_of_the_configuration(values: dict[str, Any
     """By the roles in the frozen schema, as by those on the fields."""
     document = document_of(values, TTT_MOSHI)
     tree, schema = document_tree(document), frozen_schema(TTT_MOSHI, TTT_MOSHI.head)
-    assert digest_of_tree(tree, schema, TTT_MOSHI.head) == digest(document.training, TTT_MOSHI)
+    assert digest_of_tree(tree, schema, TTT_MOSHI.head) == configuration_digest(document.training, TTT_MOSHI)
 
 
 @pytest.mark.parametrize("saved", ["as it was", "upgraded"])
@@ -137,7 +141,7 @@ def test_weights_stay_bound_when_the_schema_moves_on(
     if saved == "upgraded":
         document = document_of(document_tree(document), after, "training_config.json")
     assert document.version == (1 if saved == "upgraded" else 0)
-    assert digest_as(document, 0) == digest(old.training, before)
+    assert digest_as(document, 0) == configuration_digest(old.training, before)
     assert binding_of(bound, document, after).state == "bound"
 
 
@@ -145,7 +149,7 @@ def test_weights_stay_bound_when_the_schema_moves_on(
     ("values", "state"),
     [({"base_rate": 0.75}, "contradicted"), ({"scale": 100}, "contradicted"), ({"seed": 9}, "bound")],
 )
-def test_another_configuration_contradicts_an_older_mark(
+def test_another_configuration_contradicts_an_older_tag(
     values: dict[str, Any], state: str, families: tuple[Family, Family]
 ) -> None:
     before, after = families
@@ -164,12 +168,25 @@ def test_an_older_embedded_configuration_is_upgraded_and_compared(families: tupl
     assert "departs from training_config.json in seed (0, not 5)" in binding_of(carrying, other, after).reason
 
 
-def test_a_mark_without_roles_to_compare_is_no_verdict(families: tuple[Family, Family]) -> None:
+def test_a_tag_without_roles_to_compare_is_no_verdict(families: tuple[Family, Family]) -> None:
     after = families[1]
     document = document_of({"schema_version": 1}, after, "training_config.json")
-    mark = {TAG_KEY: json.dumps({"digest": "sha256:x", "schema_version": 2})}
-    assert binding_of(header(mark), document, after).state == "unbound"
+    tag = {TAG_KEY: json.dumps({"digest": "sha256:x", "schema_version": 2})}
+    assert binding_of(header(tag), document, after).state == "unbound"
 
 
 def document_tree_of(one: Family) -> dict[str, Any]:
     return document_tree(Document(one.model(), one, one.head))
+
+
+def test_weights_of_another_family_are_not_the_documents() -> None:
+    """Whatever the digests are; a tag of 0.1, which names no family, is compared as before."""
+    document = document_of({"schema_version": TTT_MOSHI.head}, TTT_MOSHI, "training_config.json")
+    metadata = tag_for(document)
+    assert binding_of(header(metadata), document, TTT_MOSHI).state == "bound"
+    tag = json.loads(metadata[TAG_KEY])
+    found = binding_of(header({TAG_KEY: json.dumps({**tag, "family": "other"})}), document, TTT_MOSHI)
+    assert found.state == "contradicted"
+    assert "of the family 'other'" in found.reason
+    tag.pop("family")
+    assert binding_of(header({TAG_KEY: json.dumps(tag)}), document, TTT_MOSHI).state == "bound"

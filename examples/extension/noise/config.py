@@ -5,7 +5,7 @@ from tttcfg import Extension, Role, Section, Text, Whole, setting
 
 class Noise(Section):
     dropout: float = setting(
-        0.1, role=Role.COMPUTATION, unit="1", ge=0, lt=1, description="Dropout of the TTT layers' output."
+        0.1, role=Role.COMPUTATION, unit="dimensionless", ge=0, lt=1, description="Dropout of the TTT layers' output."
     )
     patience: Whole = setting(
         5, role=Role.TRAINING, unit="evaluations", ge=1, description="Evaluations without progress before it stops."

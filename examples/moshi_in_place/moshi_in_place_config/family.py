@@ -15,7 +15,8 @@ FAMILY = Family(
         ForeignFormat(
             "a configuration of the Moshi TTT trainer",
             ("ttt.enable", "paper_metrics", "evaluation"),
-            "its TTT settings share names with this fork's and mean other things; give --family ttt_moshi",
+            "its TTT settings share names with this fork's and mean other things",
+            families=("ttt_moshi",),
         ),
     ),
     required_to_train=("run_dir", "data.train_data"),

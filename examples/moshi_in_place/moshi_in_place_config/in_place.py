@@ -11,7 +11,7 @@ class TTTArgs(Section):
     SWITCH: ClassVar[str] = "enabled"
 
     enabled: bool = setting(
-        False, role=Role.ARCHITECTURE, unit="switch", description="Let down projections learn while the model runs."
+        False, role=Role.ARCHITECTURE, description="Let down projections learn while the model runs."
     )
     layer_frequency: Whole = setting(
         6, role=Role.ARCHITECTURE, unit="layers", ge=1, description="Every how many layers one has TTT."
@@ -23,7 +23,7 @@ class TTTArgs(Section):
         256, role=Role.COMPUTATION, unit="tokens", ge=1, description="Tokens between two updates of a projection."
     )
     learning_rate: float = setting(
-        1e-3, role=Role.COMPUTATION, unit="1", gt=0, description="Size of an update of a projection."
+        1e-3, role=Role.COMPUTATION, unit="dimensionless", gt=0, description="Size of an update of a projection."
     )
     conv_kernel_size: Whole = setting(
         2, role=Role.ARCHITECTURE, unit="tokens", ge=1, description="Tokens that the target generator looks at."
@@ -31,12 +31,12 @@ class TTTArgs(Section):
     delta_clip_fro_norm: float | None = setting(
         1e-5,
         role=Role.COMPUTATION,
-        unit="1",
+        unit="dimensionless",
         gt=0,
         description="Frobenius norm that an update is clipped to; null clips none.",
     )
     unfreeze_ttt_layers: bool = setting(
-        False, role=Role.TRAINING, unit="switch", description="Train the rest of the layers with TTT as well."
+        False, role=Role.TRAINING, description="Train the rest of the layers with TTT as well."
     )
 
 
@@ -45,9 +45,13 @@ class YaRNArgs(Section):
 
     SWITCH: ClassVar[str] = "enabled"
 
-    enabled: bool = setting(False, role=Role.COMPUTATION, unit="switch", description="Stretch rotary positions.")
+    enabled: bool = setting(False, role=Role.COMPUTATION, description="Stretch rotary positions.")
     scale: float = setting(
-        1.0, role=Role.COMPUTATION, unit="1", gt=0, description="Longest sequence over original_max_seq_len."
+        1.0,
+        role=Role.COMPUTATION,
+        unit="dimensionless",
+        gt=0,
+        description="Longest sequence over original_max_seq_len.",
     )
     original_max_seq_len: Whole = setting(
         3000, role=Role.COMPUTATION, unit="tokens", ge=1, description="Length that Moshi was trained on."
@@ -62,7 +66,13 @@ class YaRNArgs(Section):
         gt=0,
         description="Frequencies with fewer are stretched in full.",
     )
-    mscale: float = setting(1.0, role=Role.COMPUTATION, unit="1", ge=0, description="Growth of attention with scale.")
+    mscale: float = setting(
+        1.0, role=Role.COMPUTATION, unit="dimensionless", ge=0, description="Growth of attention with scale."
+    )
     mscale_all_dim: float = setting(
-        0.0, role=Role.COMPUTATION, unit="1", ge=0, description="The same for all dimensions; divides mscale's."
+        0.0,
+        role=Role.COMPUTATION,
+        unit="dimensionless",
+        ge=0,
+        description="The same for all dimensions; divides mscale's.",
     )

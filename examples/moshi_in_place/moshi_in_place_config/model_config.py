@@ -1,7 +1,7 @@
 """What the fork writes into config.json as well: its `ttt` and `yarn` sections, under other names.
 
 A loader that built the model from config.json and left `yarn_config` out of it is what made checkpoints compute with
-other positions than they were trained with (the fork mended it in 965d167).
+other positions than they were trained with (the fork fixed it in 965d167).
 """
 
 from __future__ import annotations

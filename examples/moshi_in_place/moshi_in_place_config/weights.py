@@ -8,11 +8,9 @@ from typing import Any
 
 from moshi_in_place_config.model_config import in_model_config
 from moshi_in_place_config.training_args import TrainArgs
-from tttcfg.evidence.evidence import Evidence
+from tttcfg.evidence.evidence import Evidence, Proof
 from tttcfg.evidence.knowledge import TensorKnowledge
-from tttcfg.evidence.readings import Proof
-from tttcfg.evidence.verdicts import VERIFIED, Verdict
-from tttcfg.evidence.verifier import Verifier
+from tttcfg.evidence.verifier import VERIFIED, Verdict, Verifier
 
 START, FREQUENCY = "ttt.start_layer", "ttt.layer_frequency"
 DIALECTS = ("moshi_in_place", "moshi_finetune")
@@ -45,7 +43,7 @@ class InPlaceVerifier(Verifier[TrainArgs, None]):
     """Checks a configuration against what tensors prove."""
 
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
-        """Yield what is to be said of every field that shapes tensors."""
+        """Yield the verdict on every field that shapes tensors."""
         if shown := proved(self.evidence):
             yield from self.fields(shown, *SHAPING)
             yield from self.spacing(shown, self.evidence.known_layers)
@@ -57,9 +55,9 @@ class InPlaceVerifier(Verifier[TrainArgs, None]):
         if not found or (found[0], frequency) != (ttt.start_layer, ttt.layer_frequency):
             return
         if found != tuple(range(ttt.start_layer, depth.value if depth else found[-1] + 1, ttt.layer_frequency)):
-            said = f"every {ttt.layer_frequency} layers from {ttt.start_layer}"
+            described = f"every {ttt.layer_frequency} layers from {ttt.start_layer}"
             having = f"the weights have TTT in layers {list(found)} ({layers.tensor})"
-            yield FREQUENCY, Verdict("contradicted", said, having, "give the weights that were trained so")
+            yield FREQUENCY, Verdict("contradicted", described, having, "give the weights that were trained so")
         elif depth:
             yield FREQUENCY, VERIFIED
 

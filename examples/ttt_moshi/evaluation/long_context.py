@@ -172,7 +172,7 @@ class _Monitor:
         if not self.blocks:
             return "none: the model has no TTT layers"
         if any(block.persistent_states == "never" for block in self.blocks):
-            return "start anew with every piece: ttt.persistent_states is never"
+            return "start afresh with every piece: ttt.persistent_states is never"
         if not all(self.changes):
             message = f"the inner weights stay as they are after {self.changes.count(False)} of {self.pieces} pieces"
             raise InputError(Problem("contradiction", message, "evaluation.librilight.streaming.ttt_verification"))

@@ -65,7 +65,7 @@ _DTYPES = {
 
 
 def read(path: str, /) -> Header:
-    """Read what the `.metadata` file at `path` says of the model's tensors; torch writes it anew with every save.
+    """Read what the `.metadata` file at `path` has about the model's tensors; torch rewrites it with every save.
 
     Raises:
         InputError: It cannot be read, is no file of torch.distributed.checkpoint, or holds what such a file never does.
@@ -79,10 +79,10 @@ def read(path: str, /) -> Header:
 @lru_cache(maxsize=1)  # saving a document reads the same file several times, and a large one takes seconds
 def _read_entries(data: bytes, path: str) -> tuple[Mapping[str, Tensor], Mapping[str, int]]:
     """Return the model's tensors, and how many bytes each of the files needs that hold them."""
-    said = _fields(_unpickled(data, path))
-    entries = dict(_entries(said.get("state_dict_metadata"), path))
+    fields = _fields(_unpickled(data, path))
+    entries = dict(_entries(fields.get("state_dict_metadata"), path))
     own = {name: entry for name, entry in entries.items() if name.startswith(MODEL)}
-    return own or entries, _ends(said.get("storage_data"), path)
+    return own or entries, _ends(fields.get("storage_data"), path)
 
 
 class _StandIn:
@@ -168,8 +168,8 @@ def _look_through(data: bytes) -> None:
 
 def _fields(value: Any) -> Mapping[str, Any]:
     """Return the state of a stand-in, by field; empty if it is not one."""
-    said = value.state if isinstance(value, _StandIn) else None
-    return said if isinstance(said, dict) else {}
+    fields = value.state if isinstance(value, _StandIn) else None
+    return fields if isinstance(fields, dict) else {}
 
 
 def _entries(listed: Any, path: str) -> Iterator[tuple[str, Tensor]]:
@@ -177,12 +177,12 @@ def _entries(listed: Any, path: str) -> Iterator[tuple[str, Tensor]]:
     if not isinstance(listed, dict):
         raise _refused(path, "lists no tensors")
     for name, one in listed.items():
-        said = _fields(one)
+        fields = _fields(one)
         if not isinstance(name, str) or not isinstance(one, _StandIn):
             raise _refused(path, "lists something that is no tensor and no value")
-        if "size" not in said:
+        if "size" not in fields:
             continue
-        properties, size = said.get("properties"), said["size"]
+        properties, size = fields.get("properties"), fields["size"]
         state = properties.state if isinstance(properties, _StandIn) else None
         dtype = state[0] if isinstance(state, tuple) and state else None
         if not isinstance(size, tuple) or any(type(axis) is not int or not 0 <= axis < 1 << 48 for axis in size):
@@ -196,10 +196,10 @@ def _ends(stored: Any, path: str) -> dict[str, int]:
     """Return where the data of each file ends."""
     ends: dict[str, int] = {}
     for one in stored.values() if isinstance(stored, dict) else ():
-        said = _fields(one)
-        name, offset, length = (said.get(key) for key in ("relative_path", "offset", "length"))
+        fields = _fields(one)
+        name, offset, length = (fields.get(key) for key in ("relative_path", "offset", "length"))
         if not isinstance(name, str) or type(offset) is not int or type(length) is not int:
-            raise _refused(path, "does not say where its tensors are")
+            raise _refused(path, "does not record where its tensors are")
         if os.path.basename(name) != name:
             raise _refused(path, f"names {quote(name)}, which does not lie beside it")
         ends[name] = max(ends.get(name, 0), offset + length)

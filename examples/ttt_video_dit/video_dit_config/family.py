@@ -12,7 +12,10 @@ FAMILY = Family(
     schemas="video_dit_config.schemas",
     foreign_formats=(
         ForeignFormat(
-            "a configuration of a Moshi trainer", ("moshi_paths", "ttt"), "give --family ttt_moshi, or moshi_in_place"
+            "a configuration of a Moshi trainer",
+            ("moshi_paths", "ttt"),
+            "it configures a language model",
+            families=("ttt_moshi", "moshi_in_place"),
         ),
     ),
     required_to_train=("training.dataset_path", "training.jsonl_paths"),

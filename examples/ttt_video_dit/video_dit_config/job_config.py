@@ -1,4 +1,4 @@
-"""`JobConfig`: everything that a job of ttt-video-dit is configured with, training and sampling alike.
+"""`JobConfig`: everything that a job of ttt-video-dit is configured with, for training and sampling.
 
 Section and field names are the program's (ttt/infra/config_manager.py).
 """
@@ -21,10 +21,12 @@ def whole(value: Any) -> Any:
 
 
 def _run(default: object, unit: str, description: str, **constraints: Any) -> Any:
+    """Declare a run setting; `unit` is empty where the type implies it."""
     return setting(default, role=Role.RUN, unit=unit, description=description, **constraints)
 
 
 def _training(default: object, unit: str, description: str, **constraints: Any) -> Any:
+    """Declare a training setting; `unit` is empty where the type implies it."""
     return setting(default, role=Role.TRAINING, unit=unit, description=description, **constraints)
 
 
@@ -32,7 +34,7 @@ class JobExpConfig(Section):
     """The job itself."""
 
     config_file: Text | None = _run(None, "path", "File that the job was started with.")
-    exp_name: Text = _run("default job", "name", "Name of the job.")
+    exp_name: Text = _run("default job", "", "Name of the job.")
     dump_folder: Text | None = _run(None, "path", "Folder of all jobs; null is exp in the current folder.")
     seed: Whole = _training(42, "number", "Seed of all random generators.", ge=0)
 
@@ -41,7 +43,7 @@ class TrainingConfig(Section):
     """How it is trained, and on what."""
 
     adapter_method: Literal["sft", "qkvo"] | None = _training(
-        None, "name", "What is trained: everything (sft) or TTT and attention projections (qkvo)."
+        None, "", "What is trained: everything (sft) or TTT and attention projections (qkvo)."
     )
     dataset_path: Text | None = _run(None, "path", "Folder of the data; needed to train.")
     jsonl_paths: Text | None = _run(None, "path", "Index of the data; needed to train.")
@@ -55,13 +57,13 @@ class TrainingConfig(Section):
 class OptimizerConfig(Section):
     """The optimiser; the TTT layers have a learning rate of their own."""
 
-    name: Literal["AdamW"] = _training("AdamW", "name", "Optimiser.")
-    lr: float = _training(1e-4, "1", "Learning rate outside of the TTT layers.", ge=0)
-    lr_end: float = _training(0.0, "1", "Learning rate at the end.", ge=0)
-    lr_ssm: float = _training(1e-4, "1", "Learning rate of the TTT layers.", ge=0)
-    lr_schedule: Schedule = _training("linear", "name", "How the learning rate falls.")
-    lr_ssm_schedule: Schedule = _training("linear", "name", "How that of the TTT layers falls.")
-    gradient_clipping_norm: float = _training(0.1, "1", "Gradient norm that is clipped to.", ge=0)
+    name: Literal["AdamW"] = _training("AdamW", "", "Optimiser.")
+    lr: float = _training(1e-4, "dimensionless", "Learning rate outside of the TTT layers.", ge=0)
+    lr_end: float = _training(0.0, "dimensionless", "Learning rate at the end.", ge=0)
+    lr_ssm: float = _training(1e-4, "dimensionless", "Learning rate of the TTT layers.", ge=0)
+    lr_schedule: Schedule = _training("linear", "", "How the learning rate falls.")
+    lr_ssm_schedule: Schedule = _training("linear", "", "How that of the TTT layers falls.")
+    gradient_clipping_norm: float = _training(0.1, "dimensionless", "Gradient norm that is clipped to.", ge=0)
 
 
 class CheckpointConfig(Section):
@@ -69,7 +71,7 @@ class CheckpointConfig(Section):
 
     init_state_dir: Text | None = _run(None, "path", "Folder of the weights to start from.")
     interval: Whole = _run(0, "steps", "Steps between two checkpoints; 0 saves none.", ge=0)
-    resume: bool = _run(False, "switch", "Go on with the job of this name.")
+    resume: bool = _run(False, "", "Go on with the job of this name.")
     resume_step: Whole = _run(-1, "steps", "Step to go on from; -1 is the newest.", ge=-1)
     timeout_minutes: Whole = _run(0, "minutes", "Time after which the job is ended; 0 is never.", ge=0)
 
@@ -78,7 +80,7 @@ class ParallelismConfig(Section):
     """How ranks share the work."""
 
     fsdp_unsharded_dtype: Dtype = setting(
-        "bfloat16", role=Role.COMPUTATION, unit="name", description="Floating-point type that the model computes in."
+        "bfloat16", role=Role.COMPUTATION, description="Floating-point type that the model computes in."
     )
     tp_sharding: Whole = _run(1, "ranks", "Ranks that share the heads of every layer.", ge=1)
     dp_sharding: Whole = _run(8, "ranks", "Ranks that share the parameters.", ge=1)
@@ -92,12 +94,12 @@ class RematConfig(Section):
     scan_checkpoint_group_size: Annotated[Whole, BeforeValidator(whole)] = _run(
         16, "mini-batches", "Mini-batches per activation checkpoint of the inner scan.", ge=0
     )
-    forward_ssm: bool = _run(False, "switch", "Checkpoint the forward TTT layer.")
-    reverse_ssm: bool = _run(False, "switch", "Checkpoint the backward TTT layer.")
-    attention: bool = _run(False, "switch", "Checkpoint attention.")
-    mlp: bool = _run(False, "switch", "Checkpoint the MLP.")
-    seq_modeling_block: bool = _run(False, "switch", "Checkpoint attention and TTT together.")
-    shard_transformer_inputs: bool = _run(False, "switch", "Share a layer's input among tensor-parallel ranks.")
+    forward_ssm: bool = _run(False, "", "Checkpoint the forward TTT layer.")
+    reverse_ssm: bool = _run(False, "", "Checkpoint the backward TTT layer.")
+    attention: bool = _run(False, "", "Checkpoint attention.")
+    mlp: bool = _run(False, "", "Checkpoint the MLP.")
+    seq_modeling_block: bool = _run(False, "", "Checkpoint attention and TTT together.")
+    shard_transformer_inputs: bool = _run(False, "", "Share a layer's input among tensor-parallel ranks.")
 
 
 class CommConfig(Section):
@@ -109,11 +111,11 @@ class CommConfig(Section):
 class WandBConfig(Section):
     """Where the job is logged."""
 
-    disable: bool = _run(False, "switch", "Log nothing there.")
-    project: Text = _run("ttt-video", "name", "Weights & Biases project.")
-    entity: Text = _run("default", "name", "Weights & Biases entity.")
+    disable: bool = _run(False, "", "Log nothing there.")
+    project: Text = _run("ttt-video", "", "Weights & Biases project.")
+    entity: Text = _run("default", "", "Weights & Biases entity.")
     log_interval: Whole = _run(50, "steps", "Steps between two log lines.", ge=1)
-    alert: bool = _run(False, "switch", "Send a message when a job starts, goes on or ends a prompt.")
+    alert: bool = _run(False, "", "Send a message when a job starts, goes on or ends a prompt.")
 
 
 class JobConfig(Section):

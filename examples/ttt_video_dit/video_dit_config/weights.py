@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tttcfg import quote
-from tttcfg.evidence.evidence import Evidence
+from tttcfg.evidence.evidence import Evidence, Proof
 from tttcfg.evidence.knowledge import TensorKnowledge
-from tttcfg.evidence.readings import Proof
-from tttcfg.evidence.verdicts import VERIFIED, Verdict
-from tttcfg.evidence.verifier import Verifier
+from tttcfg.evidence.verifier import VERIFIED, Verdict, Verifier
 from tttcfg.safetensors.header import Header
 from video_dit_config.distributed import read
 from video_dit_config.job_config import JobConfig
@@ -52,7 +50,7 @@ class JobVerifier(Verifier[JobConfig, None]):
     """Checks a job configuration against what tensors prove."""
 
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
-        """Yield what is to be said of every field that shapes tensors."""
+        """Yield the verdict on every field that shapes tensors."""
         if not _is_ours(self.evidence):
             return
         yield "model.name", VERIFIED
@@ -60,9 +58,9 @@ class JobVerifier(Verifier[JobConfig, None]):
         shown = _dimensions(self.evidence)
         if shown is not None and shown.value not in PRESETS.values():
             width, heads, layers = shown.value
-            said = f"the weights have width {width}, {heads} heads and {layers} layers ({shown.tensor})"
+            described = f"the weights have width {width}, {heads} heads and {layers} layers ({shown.tensor})"
             advice = f"the sizes are {', '.join(PRESETS)}; give the weights of one of them"
-            yield "model.size", Verdict("contradicted", quote(self.training.model.size), said, advice)
+            yield "model.size", Verdict("contradicted", quote(self.training.model.size), described, advice)
 
 
 class DistributedTensors(TensorKnowledge):

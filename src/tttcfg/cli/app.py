@@ -5,22 +5,40 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections import deque
+from io import StringIO
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
-from tttcfg.cli.terminal import fail, print_out
-from tttcfg.errors import InputError, Problem, TttcfgError
-from tttcfg.resolving.families import family_in
+from tttcfg.cli.terminal import discard, fail, print_err, print_out
+from tttcfg.errors import InputError, Problem, TttcfgError, printable
+from tttcfg.secrets import without_secrets
 from tttcfg.version import __version__
 
-COMMANDS = ("resolve", "verify", "inspect", "migrate", "diff", "fields", "history", "schema")
+COMMANDS = ("resolve", "verify", "inspect", "migrate", "scrub", "diff", "fields", "history", "schema")
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""click's ClickException, which typer has no name for; with some of its versions it comes from a copy of click."""
 EPILOG = (
     "Exit codes: 0 fine; 1 the answer is no (contradiction, difference, failed file); 2 wrong use or unreadable input."
 )
+
+
+class _Command(TyperCommand):
+    """A command that prints no argument that may be a secret: one too many, or what is assigned to a key."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except _USAGE_ERROR as error:
+            vars(error)["message"] = without_secrets(vars(error)["message"])
+            raise
+        if rest and not ctx.resilient_parsing:
+            ctx.fail(f"Got {len(rest)} unexpected extra argument{'s' if len(rest) > 1 else ''}")
+        return rest
 
 
 def build(names: tuple[str, ...]) -> typer.Typer:
@@ -39,7 +57,8 @@ def build(names: tuple[str, ...]) -> typer.Typer:
         if hasattr(module, "COMMANDS"):
             app.add_typer(_group(name, module), name=name)
         else:
-            app.command(name, epilog=EPILOG, **getattr(module, "SETTINGS", {}))(_in_family(getattr(module, name)))
+            settings = getattr(module, "SETTINGS", {})
+            app.command(name, cls=_Command, epilog=EPILOG, **settings)(getattr(module, name))
     return app
 
 
@@ -47,60 +66,32 @@ def _module(name: str) -> ModuleType:
     """Import one command: a run pays for no other."""
     match name:
         case "resolve":
-            from tttcfg.cli import resolve
-
-            return resolve
+            import tttcfg.cli.resolve
         case "verify":
-            from tttcfg.cli import verify
-
-            return verify
+            import tttcfg.cli.verify
         case "inspect":
-            from tttcfg.cli import inspect
-
-            return inspect
+            import tttcfg.cli.inspect
         case "migrate":
-            from tttcfg.cli import migrate
-
-            return migrate
+            import tttcfg.cli.migrate
+        case "scrub":
+            import tttcfg.cli.scrub
         case "diff":
-            from tttcfg.cli import diff
-
-            return diff
+            import tttcfg.cli.diff
         case "fields":
-            from tttcfg.cli import fields
-
-            return fields
+            import tttcfg.cli.fields
         case "history":
-            from tttcfg.cli import history
-
-            return history
+            import tttcfg.cli.history
         case _:
-            from tttcfg.cli import schema
-
-            return schema
-
-
-def _in_family(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that runs again where, without --family, the documents that it reads name another one."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        try:
-            command(**given)
-        except InputError as error:
-            found = None if given.get("family") else family_in(error)
-            if found is None:
-                raise
-            command(**{**given, "family": found.name})
-
-    return run
+            import tttcfg.cli.schema
+    module: ModuleType = getattr(tttcfg.cli, name)
+    return module
 
 
 def _group(name: str, module: ModuleType) -> typer.Typer:
     """Return the commands of a module that has several."""
     group = typer.Typer(name=name, no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help=module.HELP)
     for one in module.COMMANDS:
-        group.command(one, epilog=EPILOG)(getattr(module, one))
+        group.command(one, cls=_Command, epilog=EPILOG)(getattr(module, one))
     return group
 
 
@@ -126,21 +117,36 @@ def run(arguments: list[str]) -> None:
         application = build(names)
         gc.freeze()
         gc.enable()
-        application(args=prepared(arguments), prog_name="tttcfg")
+        sys.exit(typer.main.get_command(application)(prepared(arguments), "tttcfg", standalone_mode=False))
     except TttcfgError as error:
         fail(error)
+    except _USAGE_ERROR as error:
+        _misused(error)
     except BrokenPipeError:
-        _silence()
+        discard(sys.stdout)
         sys.exit(141)
     except OSError as error:
-        _silence()
-        place = str(error.filename or "standard output")
-        fail(InputError(Problem("unwritable", f"cannot be used: {error.strerror or error}", place=place)))
+        discard(sys.stdout)
+        fail(InputError(_unusable(error)))
 
 
-def _silence() -> None:
-    """Keep the interpreter from writing what is left to a standard output that takes nothing more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _unusable(error: OSError) -> Problem:
+    """Return what the file system refused where nothing else foresaw it, as a problem of a file, folder or stream."""
+    if error.filename is None and isinstance(error, FileNotFoundError):  # no stream that is open is missing
+        return Problem("not_found", "is a folder that was removed", place=os.curdir, advice="change to another one")
+    place = str(error.filename or "standard output")
+    return Problem("unwritable", f"cannot be used: {error.strerror or error}", place=place)
+
+
+def _misused(error: Any) -> NoReturn:
+    """Print what typer does not take, and exit with its code; an option that it does not know may be any text."""
+    shown = StringIO()
+    error.show(file=shown)
+    try:
+        print_err(printable(shown.getvalue()))
+    except OSError:
+        discard(sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def prepared(arguments: list[str]) -> list[str]:
@@ -148,14 +154,14 @@ def prepared(arguments: list[str]) -> list[str]:
     if arguments[:1] != ["resolve"]:
         return arguments
     result: list[str] = []
-    rest = list(arguments)
+    rest = deque(arguments)
     while rest:
-        argument = rest.pop(0)
+        argument = rest.popleft()
         if argument == "--explain":
             follows = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
-            argument = f"--explain={rest.pop(0) if follows else '*'}"
+            argument = f"--explain={rest.popleft() if follows else '*'}"
         elif argument == "--set" and rest and "=" in rest[0]:  # overrides apply in the order in which they are given
-            argument = rest.pop(0)
+            argument = rest.popleft()
         elif argument.startswith("--set=") and argument.count("=") > 1:
             argument = argument.removeprefix("--set=")
         result.append(argument)

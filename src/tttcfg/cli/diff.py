@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 
 from tttcfg.api import diff as diff_api
-from tttcfg.api import load_document, resolve
-from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, effective_of, ink, print_err, print_json, print_out
-from tttcfg.documents.checkpoint import find_checkpoint, weight_names
+from tttcfg.api import resolve
+from tttcfg.cli.options import FAMILY, OUTPUT
+from tttcfg.cli.terminal import ink, print_err, print_json, print_out
+from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, opened_checkpoint, weight_names
 from tttcfg.documents.document import DOCUMENT_NAME, Document
-from tttcfg.documents.effective import Effective
-from tttcfg.errors import ContradictionError, InputError, Problem, printable
-from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.documents.effective import Effective, attempted
+from tttcfg.errors import InputError, Problem, Problems, printable
 from tttcfg.family.family import Family
 from tttcfg.formats.endings import read_file
+from tttcfg.formats.text import ParsedFile
 from tttcfg.report import render
 from tttcfg.resolving.config import Given, given, whole_document
-from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.families import chosen_family, named_family, of_second, read_document
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address, is_url
 
+_SIDES = "a side is a path, and what follows it KEY=VALUE"
 _OF_CHECKPOINTS = (".safetensors", ".safetensors.index.json", ".pt")
 
 
@@ -32,7 +34,7 @@ def diff(
         list[str], typer.Argument(metavar="SIDE", help="Two paths, each with KEY=VALUE overrides after it.")
     ],
     family: FAMILY = None,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """Compare two configurations, field by field, grouped by role.
 
@@ -47,71 +49,136 @@ def diff(
       tttcfg diff runs/a/checkpoints/checkpoint_001000 configs/any.yaml
       tttcfg diff runs/a ttt.base_lr=0.1 runs/b
     """
-    chosen, configurations = chosen_family(family), []
-    for letter, (path, overrides) in zip("AB", _split(sides), strict=True):
-        configuration, how = _configuration(path, overrides, chosen)
+    chosen = chosen_family(family)
+    both = _sides(_split(sides), chosen)
+    for problem in (one for side in both for one in side.passed_over):
+        print_err(f"warning: {printable(str(problem))}")
+    for letter, (configuration, how, _) in zip("AB", both, strict=True):
         print_err(f"{letter}: {printable(how)}")
         for name in configuration.passed_through:
             print_err(f"{letter}: not compared: the extension {printable(name)}, which is not installed")
-        configurations.append(configuration)
-    found = diff_api(*configurations, family=chosen)
-    if output is Output.json:
-        print_json([{**one._asdict(), "role": one.role.value} for one in found])
-    elif found:
-        print_out(render.differences_text(found, ink(sys.stdout)))
+    differences = diff_api(*(side.configuration for side in both), family=chosen)
+    if output == "json":
+        print_json([{**one._asdict(), "role": one.role.value} for one in differences])
+    elif differences:
+        print_out(render.differences_text(differences, ink(sys.stdout)))
     else:
         print_err("no difference")
-    raise typer.Exit(1 if found else 0)
+    raise typer.Exit(1 if differences else 0)
 
 
 def _split(words: list[str]) -> list[tuple[str, list[str]]]:
     sides: list[tuple[str, list[str]]] = []
     for word in words:
-        if sides and "=" in word and not os.path.exists(word) and not is_url(word.partition("=")[0]):
+        if "=" in word and not os.path.exists(word) and not is_url(word.partition("=")[0]):
+            if not sides:
+                message = "an override follows the side that it is for, and none precedes the first one"
+                raise InputError(Problem("override", message))
             sides[-1][1].append(word)
         else:
             sides.append((word, []))
     if len(sides) != 2:
-        raise InputError(
-            Problem("override", f"diff compares two sides, not {len(sides)}: {', '.join(side for side, _ in sides)}")
-        )
+        raise InputError(Problem("override", f"diff compares two sides, not {len(sides)}", advice=_SIDES))
     return sides
 
 
-def _configuration(path: str, overrides: list[str], family: Family) -> tuple[Document | Effective, str]:
-    """Return the configuration of a side, and how the side was read."""
+class _Side(NamedTuple):
+    """The configuration of a side, how the side was read, and the newer steps that hold no checkpoint."""
+
+    configuration: Document | Effective
+    how: str
+    passed_over: tuple[Problem, ...] = ()
+
+
+def _sides(given: list[tuple[str, list[str]]], chosen: Family | None) -> list[_Side]:
+    """Read both sides, as of the family that is chosen or that one of them names.
+
+    Raises:
+        InputError: A side cannot be read; the problems of both.
+    """
+    problems = Problems()
+    opened = [(problems.attempt(_opened, path, chosen), overrides) for path, overrides in given]
+    own = chosen or next((one.family for one, _ in opened if one is not None and one.family is not None), None)
+    found: list[Any] = [None] * len(opened)
+    for late in (False, True) if own is not None else (True, False):  # weights may name the family of both
+        for index, (side, overrides) in enumerate(opened):
+            if side is not None and side.is_weights is late:
+                found[index] = problems.attempt(_configuration, side, overrides, own)
+            if own is None and found[index] is not None:
+                own = found[index].configuration.family
+    if problems:
+        raise InputError(problems if chosen is not None or own is None else map(of_second, problems))
+    return found
+
+
+class _Opened(NamedTuple):
+    """A side that is read and not understood yet.
+
+    Attributes:
+        family: That which it names; None where it names none, or does so in its weights.
+        checkpoint: The checkpoint that its document lies in, if it lies in one.
+        document: The saved document that it is, or that lies in the checkpoint.
+        tree: What is in any other file; without a document and this, it is weights, or nothing.
+    """
+
+    path: str
+    family: Family | None = None
+    checkpoint: Checkpoint | None = None
+    document: Document | None = None
+    tree: ParsedFile | None = None
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether only resolving finds the family that it names: a configuration may be embedded in weights."""
+        return self.document is None and self.tree is None
+
+
+def _opened(path: str, family: Family | None) -> _Opened:
     path = address(path)
     if not path or os.path.isdir(path) or path.endswith(_OF_CHECKPOINTS):
-        found = find_checkpoint(path, weight_names(family))
-        for problem in found.passed_over:
-            print_err(f"warning: {printable(str(problem))}")
-        if found.document is None:
-            effective = _resolved(None, overrides, family, path)
-            embedded = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
-            how = "as embedded in its weights" if embedded else "from its weights, completed with defaults"
-            return effective, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}"
-        return _saved(load_document(found.document, family=family), overrides, f"checkpoint {found.folder}")
+        try:
+            with opened_checkpoint(path, weight_names(family or TTT_MOSHI)) as found:
+                if found.document is not None:
+                    document = read_document(found.document, family)
+                    return _Opened(path, document.family, found, document)
+        except InputError as error:
+            if {one.code for one in error.problems} != {"not_found"}:
+                raise
+        return _Opened(path)  # whose weights may have a name that the other side's family knows
     if os.path.basename(path) == DOCUMENT_NAME:
-        return _saved(load_document(path, family=family), overrides, "saved document")
+        document = read_document(path, family)
+        return _Opened(path, document.family, None, document)
     tree = read_file(path)
-    if (document := whole_document(tree, family)) is not None:
-        return _saved(document, overrides, "saved document")
-    return _resolved(given(tree, family), overrides, family), "configuration file, completed with defaults"
+    return _Opened(path, named_family(tree.values), tree=tree)
 
 
-def _saved(document: Document, overrides: list[str], what: str) -> tuple[Document | Effective, str]:
+def _configuration(side: _Opened, overrides: list[str], family: Family | None) -> _Side:
+    found, document = side.checkpoint, side.document
+    if found is not None and document is not None:
+        return _saved(document, overrides, f"checkpoint {found.folder}")._replace(passed_over=found.passed_over)
+    if side.is_weights:
+        effective = _resolved(None, overrides, family, side.path)
+        found = find_checkpoint(side.path, weight_names(effective.family))
+        embedded = any(origins[0].source == "checkpoint" for origins in effective.origins.values())
+        how = "as embedded in its weights" if embedded else "from its weights, completed with defaults"
+        return _Side(effective, f"checkpoint {found.folder} without {DOCUMENT_NAME}, {how}", found.passed_over)
+    own = family or TTT_MOSHI
+    if side.tree is not None:
+        document = whole_document(side.tree, own)
+    if document is not None or side.tree is None:
+        return _saved(cast("Document", document), overrides, "saved document")
+    return _Side(_resolved(given(side.tree, own), overrides, own), "configuration file, completed with defaults")
+
+
+def _saved(document: Document, overrides: list[str], what: str) -> _Side:
     what = f"{what}, version {document.version}"
     if not overrides:
-        return document, what
-    given = document.training.model_dump(mode="json")
-    parts = {name: part.training.model_dump(mode="json") for name, part in document.parts.items()}
-    return _resolved({**given, **({EXTENSIONS: parts} if parts else {})}, overrides, document.family), what
+        return _Side(document, what)
+    return _Side(_resolved(render.settings_of(document), overrides, document.family), what)
 
 
 def _resolved(
-    config: Given | dict[str, Any] | None, overrides: list[str], family: Family, checkpoint: str | None = None
+    config: Given | dict[str, Any] | None, overrides: list[str], family: Family | None, checkpoint: str | None = None
 ) -> Effective:
-    try:
-        return resolve(checkpoint, config, overrides, family=family)
-    except ContradictionError as error:  # it differs or not, whatever contradicts it
-        return effective_of(error)
+    effective, _ = attempted(lambda: resolve(checkpoint, config, overrides, family=family))
+    return effective  # it differs or not, whatever contradicts it

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, print_json, print_out
-from tttcfg.errors import InputError, Problem, nearest_key
+from tttcfg.cli.options import FAMILY, OUTPUT
+from tttcfg.cli.terminal import ink, print_json, print_out
 from tttcfg.family.extension import all_fields, extensions_of, path_of
 from tttcfg.family.family import Family
 from tttcfg.report import render
 from tttcfg.report.history import field_history
-from tttcfg.resolving.families import chosen_family
-from tttcfg.schema.fields import ConfigField, plain
+from tttcfg.resolving.families import BUILT_IN, family_named
+from tttcfg.schema.fields import plain
 
 
 def fields(
     key: Annotated[
-        str | None, typer.Argument(metavar="KEY", help="A field, a section, or an old spelling.", show_default=False)
+        str | None, typer.Argument(metavar="KEY", help="A field, a section, or an old name.", show_default=False)
     ] = None,
     family: FAMILY = None,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """Print what a field is: role, unit, default and history; without KEY, list all fields.
 
@@ -35,10 +33,10 @@ def fields(
       tttcfg fields ttt.mini_batch_size
       tttcfg fields ttt.use_rope
     """
-    chosen = chosen_family(family)
+    chosen = family_named(family or BUILT_IN)
     fields = all_fields(chosen)
-    names = _names(key, chosen, fields)
-    if output is Output.json:
+    names = list(fields) if key is None else render.names_at(key, fields, chosen)
+    if output == "json":
         print_json(
             [
                 {
@@ -55,15 +53,9 @@ def fields(
     elif len(names) == 1 and key is not None:
         print_out(render.field_text(fields[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
     else:
+        shown = [(name, fields[name]) for name in names]
         rows = [
-            (
-                name,
-                fields[name].role.value,
-                fields[name].unit,
-                render.value_text(fields[name].default),
-                fields[name].description,
-            )
-            for name in names
+            (name, one.role.value, one.unit, render.value_text(one.default), one.description) for name, one in shown
         ]
         print_out(render.table([("KEY", "ROLE", "UNIT", "DEFAULT", "WHAT IT IS"), *rows], ink(sys.stdout), ("cyan",)))
 
@@ -75,18 +67,3 @@ def _history(family: Family, name: str) -> list[str]:
         if name.startswith(path):
             return field_history(extension, name.removeprefix(path))
     return field_history(family, name)
-
-
-def _names(key: str | None, family: Family, fields: Mapping[str, ConfigField]) -> list[str]:
-    if key is None:
-        return list(fields)
-    found = [name for name in fields if name == key or name.startswith(f"{key}.")]
-    if not found:
-        now = family.chain.spellings.get(key)
-        if now:
-            return [now]
-        message = "no longer exists: nothing used it" if now == "" else "no setting has this name"
-        raise InputError(
-            Problem("unknown_key", message, key, suggestion="" if now == "" else nearest_key(key, list(fields)))
-        )
-    return found

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, print_json, print_out
+from tttcfg.cli.options import FAMILY, OUTPUT
+from tttcfg.cli.terminal import ink, print_json, print_out
 from tttcfg.report.history import versions
-from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.families import BUILT_IN, family_named
 
 
 def history(
@@ -18,7 +18,7 @@ def history(
         int | None, typer.Argument(metavar="VERSION", help="One version, in full.", show_default=False)
     ] = None,
     family: FAMILY = None,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """List the schema's versions and what each changed.
 
@@ -27,11 +27,11 @@ def history(
       tttcfg history
       tttcfg history 7
     """
-    chosen = chosen_family(family)
+    chosen = family_named(family or BUILT_IN)
+    if version is not None:
+        chosen.require_version(version)
     found = [one for one in versions(chosen) if version in (None, one["version"])]
-    if not found:
-        raise typer.BadParameter(f"there is no version {version}; versions go from 0 to {chosen.head}")
-    if output is Output.json:
+    if output == "json":
         print_json(found)
         return
     colours = ink(sys.stdout)

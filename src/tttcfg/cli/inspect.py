@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from tttcfg.api import adopt_resolved, resolved_without_demands, verified
-from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY
-from tttcfg.cli.terminal import Output, answer, effective_of, ink, print_err
-from tttcfg.errors import ContradictionError, InputError, Problem
+from tttcfg.cli.options import CHECKPOINT, CONFIG, FAMILY, OUTPUT
+from tttcfg.cli.terminal import answer, ink, print_err
+from tttcfg.documents.effective import attempted
+from tttcfg.errors import InputError, Problem
 from tttcfg.report import render
 from tttcfg.resolving.families import chosen_family
 
@@ -21,7 +22,7 @@ def inspect(
     ] = False,
     config: CONFIG = None,
     family: FAMILY = None,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """Print what a checkpoint's tensors prove, and how config.json and the saved configuration agree with it.
 
@@ -38,15 +39,13 @@ def inspect(
     if config and not write:
         message = "goes with --write; to check a configuration against weights, use tttcfg verify"
         raise InputError(Problem("override", message, "--config"))
-    chosen, code = chosen_family(family), 0
-    try:
-        effective = resolved_without_demands(checkpoint, config, family=chosen)
-    except ContradictionError as error:
-        effective, code = effective_of(error), error.exit_code
+    effective, contradiction = attempted(
+        lambda: resolved_without_demands(checkpoint, config, family=chosen_family(family))
+    )
     verification = verified(effective, checkpoint)
-    written = adopt_resolved(effective, checkpoint) if write and not code else None
-    text = render.inspection_text(verification, chosen, ink(sys.stdout))
+    written = adopt_resolved(effective, checkpoint) if write and contradiction is None else None
+    text = render.inspection_text(verification, effective.family, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
     if written is not None:
         print_err(f"wrote {written}")
-    raise typer.Exit(code)
+    raise typer.Exit(contradiction.exit_code if contradiction else 0)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tttcfg.cli.options import FAMILY, STRICT_EXTENSIONS
-from tttcfg.cli.terminal import Output, ink, json_text, print_err, print_out
+from tttcfg.cli.files import Counts, print_files, print_problems, unsearched
+from tttcfg.cli.options import FAMILY, STRICT_EXTENSIONS, Output
+from tttcfg.cli.terminal import ink, print_out
+from tttcfg.documents.secret_values import keeping
 from tttcfg.errors import InputError, Problem, printable
-from tttcfg.fleet.migrate import Outcome, Task, migrate_many
-from tttcfg.fleet.plan import as_json, digest
+from tttcfg.fleet.migrate import MigrationResult, MigrationTask, migrate_many
+from tttcfg.fleet.plan import as_json, changes_digest
 from tttcfg.fleet.scan import find_documents
 from tttcfg.report.render import plan_text
-from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.families import family_named
+from tttcfg.schema.paths import Tree
 
 REMEMBERED = 64
 """How many plans are remembered, so that a file with the same one need not show it again."""
@@ -43,13 +45,14 @@ def migrate(
     family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
     fsync: Annotated[bool, typer.Option(help="Make every file durable before the next.")] = True,
-    output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = Output.text,
+    output: Annotated[Output, typer.Option("--output", help="Form of the report.")] = "text",
 ) -> None:
     """Bring saved documents to the current version, or to another one.
 
     Shows the plan and changes nothing unless --write is given. Every file is replaced whole or not at
     all; the old one is kept beside it (training_config.json.v3.bak), and what is removed is kept
-    in the document's provenance. Running again does no harm.
+    in the document's provenance, except for secrets; those that the old one has are reported, and for its
+    owner alone to read. Running again does no harm.
 
     \b
     Examples:
@@ -57,20 +60,20 @@ def migrate(
       tttcfg migrate runs --write --workers 4
       tttcfg migrate runs/exp/checkpoints/checkpoint_001000 --to 6 --write
     """
-    head = chosen_family(family).head
-    if to is not None and not 0 <= to <= head:
-        raise InputError(Problem("version", f"there is no version {to}; versions go from 0 to {head}", "--to"))
-    explain = output is Output.json or not write
-    task = Task(to, write, allow_loss, fsync, explain, family, strict_extensions)
-    report = _report_json if output is Output.json else partial(_report_text, task=task)
+    if to is not None and family is not None:
+        family_named(family).require_version(to, "--to")
+    explain = output == "json" or not write
+    task = MigrationTask(to, write, allow_loss, fsync, explain, family, strict_extensions)
     with closing(_outcomes(paths, task, workers)) as outcomes:
-        counts = report(outcomes)
+        counts = print_files(outcomes, _as_json, _count) if output == "json" else _report_text(outcomes, task)
     if not counts:
         raise InputError(Problem("not_found", f"no training_config.json in {', '.join(map(str, paths))}"))
     raise typer.Exit(1 if counts.get("failed") else 0)
 
 
-def _outcomes(paths: Sequence[Path], task: Task, workers: int | None) -> Generator[Outcome, None, None]:
+def _outcomes(
+    paths: Sequence[Path], task: MigrationTask, workers: int | None
+) -> Generator[MigrationResult, None, None]:
     """Yield what becomes of every document, and of every folder that cannot be searched, with a bar on a terminal."""
     unlisted: list[InputError] = []
     length = sum(1 for _ in find_documents(paths, lambda _: None)) if sys.stderr.isatty() else 0
@@ -87,20 +90,23 @@ def _outcomes(paths: Sequence[Path], task: Task, workers: int | None) -> Generat
     yield from _failures(unlisted, task)
 
 
-def _failures(unlisted: list[InputError], task: Task) -> Iterator[Outcome]:
-    while unlisted:
-        error = unlisted.pop(0)
-        yield Outcome(str(error.problems[0].place), "failed", to=task.to, problem=str(error))
+def _failures(unlisted: list[InputError], task: MigrationTask) -> Iterator[MigrationResult]:
+    for place, problems in unsearched(unlisted):
+        yield MigrationResult(place, "failed", to=task.to, problems=problems)
 
 
-def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _count(counts: Counts, outcome: MigrationResult) -> None:
+    counts[outcome.status] = counts.get(outcome.status, 0) + 1
+
+
+def _report_text(outcomes: Iterable[MigrationResult], task: MigrationTask) -> Counts:
+    counts: Counts = {}
     steps: dict[tuple[int | None, int | None], int] = {}
     shown: dict[bytes, str] = {}
     for outcome in outcomes:
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+        _count(counts, outcome)
         if outcome.status == "failed":
-            print_err(f"{ink(sys.stderr)('red', 'failed')} " + printable(outcome.problem).replace("\n", "\n       "))
+            print_problems("failed", outcome.problems)
             continue
         if outcome.status == "current":
             continue
@@ -112,7 +118,7 @@ def _report_text(outcomes: Iterable[Outcome], task: Task) -> dict[str, int]:
     return counts
 
 
-def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
+def _show(outcome: MigrationResult, task: MigrationTask, shown: dict[bytes, str]) -> None:
     """Print what happens to one file; its changes in full unless they were `shown` lately, of another one.
 
     Once it is written only what is lost is among them.
@@ -123,10 +129,14 @@ def _show(outcome: Outcome, task: Task, shown: dict[bytes, str]) -> None:
     line = f"{colours('bold', printable(outcome.path))}: {verb} {_step(outcome.version, outcome.to)}{by}"
     if outcome.passed_through:
         line += f", with extensions that are not installed as they are: {printable(', '.join(outcome.passed_through))}"
+    if outcome.secrets:
+        what = "its backup keeps" if task.write else "its backup would keep"
+        holds = outcome.backup or outcome.path  # what is scrubbed before is not in its backup
+        line += f"; {printable(keeping(outcome.secrets, [holds], what, task.family_name or ''))}"
     if task.write and not outcome.changes:
         print_out(line)
         return
-    key = digest(outcome.changes)
+    key = changes_digest(outcome.changes)
     like = shown.pop(key, None)
     shown[key] = like or outcome.path
     if len(shown) > REMEMBERED:
@@ -142,23 +152,16 @@ def _step(version: int | None, to: int | None) -> str:
     return f"from version {version} to {to}" if version != to else "to the current versions of its extensions"
 
 
-def _summary(counts: dict[str, int], steps: dict[tuple[int | None, int | None], int], task: Task) -> str:
+def _summary(counts: Counts, steps: dict[tuple[int | None, int | None], int], task: MigrationTask) -> str:
     done = "migrated" if task.write else "to migrate"
     parts = [f"{count} {_step(*step)}" for step, count in sorted(steps.items(), key=str)]
-    line = f"{counts.get('migrated', 0) + counts.get('planned', 0)} {done}" + (
-        f" ({', '.join(parts)})" if parts else ""
-    )
+    line = f"{counts.get('migrated', 0) + counts.get('planned', 0)} {done}"
+    line += f" ({', '.join(parts)})" if parts else ""
     where = "current" if task.to is None else f"at version {task.to}"
     line += f", {counts.get('current', 0)} already {where}, {counts.get('failed', 0)} failed"
     return line + ("" if task.write or not counts.get("planned") else "; --write does it")
 
 
-def _report_json(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        file = {**outcome._asdict(), "changes": [as_json(change) for change in outcome.changes]}
-        print_out(("," if counts else '{"files": [') + json_text(file, indent=None))
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    if counts:
-        print_out('], "summary": ' + json_text(counts, indent=None) + "}")
-    return counts
+def _as_json(outcome: MigrationResult) -> Tree:
+    lists = {"problems": [one.as_json() for one in outcome.problems], "changes": list(map(as_json, outcome.changes))}
+    return {**outcome._asdict(), **lists}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from tttcfg.resolving import Restore
 
-class Restore(str, Enum):
-    auto = "auto"
-    all = "all"
-    none = "none"
-
+Output = Literal["text", "json"]
+"""The forms of a command's result."""
 
 OVERRIDES = Annotated[
     list[str] | None,
@@ -31,6 +28,7 @@ MODEL_CONFIG = Annotated[
     str | None,
     typer.Option("--model-config", metavar="FILE", help="The model's config.json, where the checkpoint has none."),
 ]
+OUTPUT = Annotated[Output, typer.Option("--output", help="Form of the result.")]
 FAMILY = Annotated[
     str | None,
     typer.Option(
@@ -45,3 +43,9 @@ STRICT_EXTENSIONS = Annotated[
 CHECKPOINT = Annotated[
     str, typer.Argument(metavar="PATH", help="Any path into a checkpoint, a safetensors file, or the URL of one.")
 ]
+
+
+def option_names(context: typer.Context) -> list[str]:
+    """Return the names of a command's options, without hyphens."""
+    names = (name for one in context.command.get_params(context) for name in one.opts)
+    return [name.removeprefix("--") for name in names if name.startswith("--")]

@@ -2,43 +2,33 @@
 
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from tttcfg.api import placed
-from tttcfg.api import resolve as resolve_api
-from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, Restore
-from tttcfg.cli.terminal import ascii_only, effective_of, fail, ink, print_err, print_json, print_out
-from tttcfg.documents.effective import Effective
+from tttcfg.cli.options import CONFIG, FAMILY, MODEL_CONFIG, OVERRIDES, RESTORE, SET, STRICT_EXTENSIONS, option_names
+from tttcfg.cli.terminal import ascii_only, fail, ink, print_err, print_json, print_out
+from tttcfg.documents.effective import Effective, attempted
+from tttcfg.documents.replaced import replaced_by_writing
 from tttcfg.documents.save import document_bytes
-from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.family.family import Family
+from tttcfg.documents.secret_values import keeping, secrets_of_file
+from tttcfg.errors import InputError, Problem, printable
 from tttcfg.files.storage import write_atomically
 from tttcfg.report import render
-from tttcfg.report.explain import explanation, fields_named
-from tttcfg.resolving.arguments import override_texts
-from tttcfg.resolving.families import as_document, chosen_family
+from tttcfg.resolving.families import BUILT_IN, as_document, chosen_family
+from tttcfg.resolving.overrides import CommandLine
+from tttcfg.resolving.resolver import resolve_family
 from tttcfg.urls import address
 from tttcfg.version import __version__
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
-
-
-OPTIONS = (
-    *("checkpoint", "config", "set", "restore", "model-config", "train", "require-ttt", "output", "explain", "write"),
-    *("family", "strict-extensions", "help"),
-)
-
-
-class Output(str, Enum):
-    yaml = "yaml"
-    json = "json"
+Form = Literal["yaml", "json"]
 
 
 def resolve(
+    context: typer.Context,
     overrides: OVERRIDES = None,
     checkpoint: Annotated[
         str | None,
@@ -52,7 +42,7 @@ def resolve(
     ] = None,
     config: CONFIG = None,
     set_: SET = None,
-    restore: RESTORE = Restore.auto,
+    restore: RESTORE = "auto",
     model_config: MODEL_CONFIG = None,
     train: Annotated[bool, typer.Option("--train", help="Demand what a training run needs (run_dir, data).")] = False,
     require_ttt: Annotated[
@@ -60,7 +50,7 @@ def resolve(
     ] = False,
     family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.yaml,
+    output: Annotated[Form, typer.Option("--output", help="Form of the result.")] = "yaml",
     explain: Annotated[
         str | None,
         typer.Option("--explain", metavar="[KEY]", help="Show where values come from, or everything about one value."),
@@ -77,41 +67,48 @@ def resolve(
       tttcfg resolve --checkpoint runs/exp --config any.yaml
       tttcfg resolve --checkpoint_dir runs/exp/checkpoints/checkpoint_001000 --config any.yaml --batch_size 4
       tttcfg resolve --checkpoint runs/exp ttt.mini_batch_size=16 --explain ttt.mini_batch_size
-      tttcfg resolve --config base.yaml --config mine.yaml ttt.layers=[28,29,30] --train
+      tttcfg resolve --config base.yaml --config mine.yaml ttt.layers=28,29,30 --train
 
     \b
     Values: KEY=VALUE, KEY=@FILE (the value in a YAML, JSON or TOML file), KEY.0=VALUE (an item
     of a list), KEY=null, KEY=!default, KEY=!config (take that source's value).
     """
-    if explain is not None and output is Output.json:
-        raise InputError(
-            Problem("override", "--explain and --output json exclude each other; the JSON has all origins")
-        )
-    chosen = chosen_family(family)
-    texts = [*override_texts(overrides or [], OPTIONS, family=chosen), *(set_ or [])]
-    contradiction: ContradictionError | None = None
-    try:
-        effective = resolve_api(
-            checkpoint,
-            config,
-            texts,
-            restore=restore.value,
+    if explain is not None and output == "json":
+        message = "--explain and --output json exclude each other; the JSON has all origins"
+        raise InputError(Problem("override", message))
+    effective, contradiction = attempted(
+        lambda: resolve_family(
+            chosen_family(family),
+            checkpoint=checkpoint,
+            config=config,
+            overrides=CommandLine(overrides or (), option_names(context), set_ or ()),
+            restore=restore,
             model_config=model_config,
             require_ttt=require_ttt,
             require_training=train,
             strict_extensions=strict_extensions,
-            family=chosen,
         )
-    except ContradictionError as error:
-        contradiction, effective = error, effective_of(error)
-    _show(effective, chosen, output, explain, _header(checkpoint, config))
-    if contradiction is not None and output is Output.json:
+    )
+    own = effective.family
+    replaced = replaced_by_writing(write, own) if write is not None else None
+    _show(effective, output, explain, _header(checkpoint, config))
+    if contradiction is not None and output == "json":
         fail(contradiction)
     if contradiction is not None:  # the findings report it
         raise typer.Exit(contradiction.exit_code)
     if write is not None:
-        data = _file_bytes(effective, chosen, write, _header(checkpoint, config))
-        write_atomically(write, data, backup=f"{write}.bak" if write.is_file() else None)
+        if write.suffix == ".json":
+            data = document_bytes(placed(as_document(effective), write))
+        else:
+            data = render.effective_yaml(effective, _header(checkpoint, config)).encode()
+        if replaced is None:
+            write_atomically(write, data)
+            return
+        secrets = secrets_of_file(replaced, str(write), own)
+        kept = write_atomically(write, data, expected=replaced, backup=f"{write}.bak", private_backup=secrets != [])
+        named = family or (own.name if own.name != BUILT_IN else "")
+        if note := keeping(secrets, [kept], family=named):
+            print_err(printable(f"warning: {write}: {note}"))
 
 
 def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
@@ -120,11 +117,11 @@ def _header(checkpoint: str | None, config: list[str] | None) -> list[str]:
     return [f"resolved by tttcfg {__version__} from {', '.join(sources) or 'defaults'}"]
 
 
-def _show(effective: Effective, family: Family, output: Output, explain: str | None, header: list[str]) -> None:
+def _show(effective: Effective, output: Form, explain: str | None, header: list[str]) -> None:
     colours = ink(sys.stdout)
     findings: Sequence[Problem] = effective.findings
-    if output is Output.json:
-        print_json(render.effective_json(effective, family))
+    if output == "json":
+        print_json(render.effective_json(effective, effective.family))
         return
     if explain is None and effective.is_contradicted:
         pass  # there is no configuration to use
@@ -133,13 +130,7 @@ def _show(effective: Effective, family: Family, output: Output, explain: str | N
     elif explain == "*":
         print_out(render.origins_table(effective.shown_origins, colours))
     else:
-        names = fields_named(effective, explain)
-        print_out(explanation(effective, names, colours))
+        names = render.fields_named(effective, explain)
+        print_out(render.explanation(effective, names, colours))
         findings = [one for one in findings if one.key in names or one.severity == "error"]
     print_err(render.findings_text(findings, ink(sys.stderr)))
-
-
-def _file_bytes(effective: Effective, family: Family, path: Path, header: list[str]) -> bytes:
-    if path.suffix == ".json":
-        return document_bytes(placed(as_document(effective, family), path))
-    return render.effective_yaml(effective, header).encode()

@@ -11,24 +11,22 @@ from typing import Annotated
 
 import typer
 
-from tttcfg.cli.asking import asked
-from tttcfg.cli.options import FAMILY
-from tttcfg.cli.terminal import Output, ink, print_err, print_json, print_out
+from tttcfg.cli.options import FAMILY, OUTPUT, Output
+from tttcfg.cli.terminal import ink, print_err, print_json, print_out
 from tttcfg.errors import InputError, Problem, printable
 from tttcfg.family.json_schema import model_schema
 from tttcfg.report.schema_changes import change_json, changes_text
 from tttcfg.resolving.families import BUILT_IN, family_named
 from tttcfg.schema.fragments import fields_of
-from tttcfg.schema_tools.answers import Answers, parsed, spelled
-from tttcfg.schema_tools.changes import Change, changes, compatibility, renames
-from tttcfg.schema_tools.check import check as find_faults
-from tttcfg.schema_tools.freeze import freeze as release
+from tttcfg.schema_tools.answers import Absent, Answers, parsed, spelled, value_of
+from tttcfg.schema_tools.changes import SchemaChange, changes, compatibility, renames
+from tttcfg.schema_tools.check import check as find_problems
 from tttcfg.schema_tools.frozen import read_frozen
 from tttcfg.schema_tools.goldens import usual_folder
-from tttcfg.schema_tools.layout import Sources, shown
-from tttcfg.schema_tools.missing import without_refused
+from tttcfg.schema_tools.layout import History, shown
+from tttcfg.schema_tools.missing import VALUE, without_refused
 from tttcfg.schema_tools.new import Draft, amended_draft, files_of, new_draft
-from tttcfg.schema_tools.released import unrecorded
+from tttcfg.schema_tools.released import release, unrecorded
 from tttcfg.schema_tools.steps import read_steps
 from tttcfg.schema_tools.write import write_together
 
@@ -44,11 +42,10 @@ GOLDEN = Annotated[
         show_default=False,
     ),
 ]
-OUTPUT = Annotated[Output, typer.Option("--output", help="Form of the result.")]
 
 
-def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
-    """List what of a schema's history is missing or wrong, all at once, and how to mend it; nothing is written.
+def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text") -> None:
+    """List what of a schema's history is missing or wrong, all at once, and how to fix it; nothing is written.
 
     Model, frozen schemas, migrations, golden documents and the declarations of all fields have to agree, and what is
     released has to be as it was. Made for CI: the exit code is 0 where all is well and 1 where anything is not.
@@ -58,13 +55,13 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.
       tttcfg schema check
       tttcfg schema check --family my_trainer.config:FAMILY --golden tests/golden
     """
-    sources = _sources_here(family, golden)
-    problems = find_faults(sources.family, sources.golden, sources.options)
+    history = _history_here(family, golden)
+    problems = find_problems(history)
     _report(problems, output)
-    if note := unrecorded(sources):
+    if note := unrecorded(history):
         print_err(printable(note))
-    if not problems and output is Output.text:
-        print_err(f"{sources.family.name}: versions 0 to {sources.family.head} agree with the code and with each other")
+    if not problems and output == "text":
+        print_err(f"{history.family.name}: versions 0 to {history.family.head} agree with the code and with each other")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -74,7 +71,7 @@ def diff(
         typer.Argument(metavar="[A [B]]", help="Versions; B is the code by default, A the newest.", show_default=False),
     ] = None,
     family: FAMILY = None,
-    output: OUTPUT = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """Compare two versions of a schema, or one and the code: what differs, and who can read whose documents.
 
@@ -88,9 +85,9 @@ def diff(
       tttcfg schema diff 6
       tttcfg schema diff 5 6 --output json
     """
-    sources = _sources(family)
-    found = _differences(sources, versions or [])
-    if output is Output.json:
+    history = _history(family)
+    found = _differences(history, versions or [])
+    if output == "json":
         print_json({"compatibility": compatibility(found), "changes": [change_json(one) for one in found]})
     elif found:
         print_out(changes_text(found, ink(sys.stdout)))
@@ -148,25 +145,25 @@ def new(
     """
     if not message.strip() and not amend:
         raise typer.BadParameter('describe the change in a few words: tttcfg schema new "dropout"')
-    sources, today = _sources_here(family, golden), datetime.now(timezone.utc).date().isoformat()
+    history, today = _history_here(family, golden), datetime.now(timezone.utc).date().isoformat()
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
     make = amended_draft if amend else partial(new_draft, date=today)
     answers = parsed(rename or [], absent or [], reason or [])
-    draft = make(sources, message, answers, evidence=evidence)
+    draft = make(history, message, answers, evidence=evidence)
     while draft.missing and sys.stdin.isatty() and all(one.advice for one in draft.missing):
-        answers = asked(draft, answers)
-        draft = make(sources, message, answers, evidence=evidence)
+        answers = _asked(draft, answers)
+        draft = make(history, message, answers, evidence=evidence)
     if draft.missing:
-        _exit_with_missing(sources, draft, answers, words)
-    written = files_of(sources, draft, changelog)
+        _exit_with_missing(history, draft, answers, words)
+    written = files_of(history, draft, changelog)
     for path in write_together(written.files):
         print_out(shown(path))
     for note in written.notes:
         print_err(printable(note))
 
 
-def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output.text) -> None:
+def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text") -> None:
     """Mark the newest version as released: from then on, a change of its files is an error in `tttcfg schema check`.
 
     The digests of its migration, schema and golden documents are recorded in released.json, beside the schemas.
@@ -176,39 +173,40 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = Output
     Examples:
       tttcfg schema freeze
     """
-    sources = _sources_here(family, golden)
-    done = release(sources)
-    _report(list(done.problems), output)
-    if done.problems:
+    history = _history_here(family, golden)
+    problems = find_problems(history)
+    _report(problems, output)
+    if problems:
         raise typer.Exit(1)
-    if output is Output.text:
-        below = f", and every one from {done.before + 1}," if done.before + 1 < done.version else ""
-        state = "already" if done.before == done.version else "now"
-        print_err(f"version {done.version} of {sources.family.name}{below} is {state} released")
+    head, before = history.family.head, release(history)
+    if output == "text":
+        below = f", and every one from {before + 1}," if before + 1 < head else ""
+        since = "already" if before == head else "now"
+        print_err(f"version {head} of {history.family.name}{below} is {since} released")
 
 
-def _sources(given: str | None, golden: Path | None = None) -> Sources:
+def _history(given: str | None, golden: Path | None = None) -> History:
     """Return a family's files; no bytecode is written beside modules that are only read."""
     sys.dont_write_bytecode = True
     name = given or BUILT_IN
     family = family_named(name)
     options = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
     options += "" if golden is None else f" --golden {shlex.quote(str(golden))}"
-    return Sources(family, golden or usual_folder(family), options)
+    return History(family, golden or usual_folder(family), options)
 
 
-def _sources_here(name: str | None, golden: Path | None) -> Sources:
+def _history_here(name: str | None, golden: Path | None) -> History:
     """Return a family's files, having seen that those of this package are not looked for in another project."""
-    sources = _sources(name, golden)
-    home = sources.migrations
+    history = _history(name, golden)
+    home = history.migrations
     if name in (None, BUILT_IN) and golden is None and not home.is_relative_to(Path.cwd()):
         message = f"its files lie in {home}, not here; give --family module:NAME, or --golden FOLDER for this one"
         raise InputError(Problem("schema", message, BUILT_IN))
-    return sources
+    return history
 
 
 def _report(problems: list[Problem], output: Output) -> None:
-    if output is Output.json:
+    if output == "json":
         print_json([one.as_json() for one in problems])
         return
     colours = ink(sys.stdout)
@@ -216,25 +214,23 @@ def _report(problems: list[Problem], output: Output) -> None:
         print_out(f"{colours('red', printable(str(one.place)))}: {printable(one.message)}")
         print_out(f"    {printable(one.advice)}")
     if problems:
-        print_err(f"{len(problems)} to mend")
+        print_err(f"problems: {len(problems)}")
 
 
-def _differences(sources: Sources, versions: list[int]) -> list[Change]:
-    family, chain = sources.family, read_steps(sources).chain
+def _differences(history: History, versions: list[int]) -> list[SchemaChange]:
+    family, chain = history.family, read_steps(history).chain
     if chain is None:
-        message = f"the steps are not one line from the first version to the newest: {sources.command('check')}"
-        raise InputError(Problem("schema", message, place=shown(sources.migrations)))
+        message = f"the steps are not one line from the first version to the newest: {history.command('check')}"
+        raise InputError(Problem("schema", message, place=shown(history.migrations)))
     if len(versions) > 2:
         raise typer.BadParameter(f"two versions are compared, not {len(versions)}")
     for version in versions:
-        if not 0 <= version <= family.head:
-            message = f"there is no version {version}; versions go from 0 to {family.head}"
-            raise InputError(Problem("version", message, str(version)))
+        family.require_version(version)
     first = versions[0] if versions else family.head
-    frozen, problems = read_frozen(sources, family.head)
+    frozen, problems = read_frozen(history, family.head)
     for version in (first, *versions[1:]):
         if version not in frozen:
-            place = shown(sources.schema(version))
+            place = shown(history.schema(version))
             message = next((one.message for one in problems if one.place == place), "is missing")
             raise InputError(Problem("not_found", message, place=place))
     old = fields_of(frozen[first])
@@ -243,12 +239,41 @@ def _differences(sources: Sources, versions: list[int]) -> list[Change]:
     return changes(old, fields, renames(chain.migrations[first + 1 : last + 1], old))
 
 
-def _exit_with_missing(sources: Sources, draft: Draft, answers: Answers, words: list[str]) -> None:
+def _asked(draft: Draft, answers: Answers) -> Answers:
+    """Return `answers` with those to every missing statement, asked one by one on standard error."""
+    absent, reasons, renamed = dict(answers.absent), dict(answers.reasons), dict(answers.renamed)
+    for one in draft.missing:
+        question = f"{one.key} is new, and {one.suggestion} is gone: is it that one?"
+        if one.code == "absent" and one.suggestion and _confirmed(question):
+            renamed[one.suggestion] = one.key
+        elif one.code == "absent":
+            refused = one.key in absent
+            typer.echo(printable(f"{one.key} {one.message if refused else 'is new'}."), err=True)
+            value = _answer(f"  {VALUE.lower()} that the program took before there was {one.key}")
+            absent[one.key] = Absent(value_of(value), _answer("  why, or how that is known"))
+        elif one.key in renamed:
+            continue
+        elif one.suggestion and _confirmed(f"{one.key} is gone: did it become the secret {one.suggestion}?"):
+            renamed[one.key] = one.suggestion
+        else:
+            reasons[one.key] = _answer(f"{one.key} is gone; why")
+    return Answers(absent, reasons, renamed)
+
+
+def _confirmed(question: str) -> bool:
+    return typer.confirm(printable(question), err=True)
+
+
+def _answer(question: str) -> str:
+    return str(typer.prompt(printable(question), err=True))
+
+
+def _exit_with_missing(history: History, draft: Draft, answers: Answers, words: list[str]) -> None:
     """Print the missing statements, and the command that gives them."""
     for one in draft.missing:
         print_err(printable(f"{one.key}: {one.message}"))
     again = without_refused(answers, draft.missing)
     lines = [" ".join(words), *spelled(again), *dict.fromkeys(one.advice for one in draft.missing if one.advice)]
     print_err("nothing is written; give them like this:")
-    print_err(printable("  " + sources.command("new " + " \\\n    ".join(lines))))
+    print_err(printable("  " + history.command("new " + " \\\n    ".join(lines))))
     raise typer.Exit(2)

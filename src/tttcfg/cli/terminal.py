@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from enum import Enum
 from typing import Any, NoReturn, TextIO
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from tttcfg.cli.options import Output
 from tttcfg.documents.effective import Effective
-from tttcfg.errors import ContradictionError, TttcfgError
+from tttcfg.errors import TttcfgError
 from tttcfg.report.render import Ink, findings_text
-
-
-class Output(str, Enum):
-    """The forms of a command's result."""
-
-    text = "text"
-    json = "json"
 
 
 def ink(stream: TextIO) -> Ink:
@@ -55,7 +49,12 @@ def print_json(value: Any) -> None:
 
 def json_text(value: Any, indent: int | None) -> str:
     """Return `value` as JSON in which every character that a terminal might obey is escaped."""
-    text = to_json(value, indent=indent).decode()
+    try:
+        text = to_json(value, indent=indent).decode()
+    except PydanticSerializationError:  # a path that is no UTF-8 has lone surrogates, which are escaped below
+        separators = (",", ": " if indent else ":")
+        plain_value = to_jsonable_python(value)
+        text = json.dumps(plain_value, indent=indent, separators=separators, ensure_ascii=False)
     if text.isascii() and "\x7f" not in text:
         return text
     plain = str.isascii if ascii_only(sys.stdout) else str.isprintable
@@ -63,26 +62,29 @@ def json_text(value: Any, indent: int | None) -> str:
 
 
 def _escape(character: str) -> str:
-    units = character.encode("utf-16-be")
+    units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
 
 
 def fail(error: TttcfgError) -> NoReturn:
-    """Print what is wrong to standard error and exit with the error's code."""
-    print_err(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
+    """Print what is wrong to standard error and exit with the error's code, also where that takes nothing."""
+    try:
+        print_err(f"{ink(sys.stderr)('red', 'error')}: {error}" if len(error.problems) == 1 else str(error))
+    except OSError:
+        discard(sys.stderr)
     sys.exit(error.exit_code)
 
 
-def effective_of(error: ContradictionError) -> Effective:
-    """Return the result that a contradiction has, or raise it where it has none."""
-    if not isinstance(error.effective, Effective):
-        raise error
-    return error.effective
+def discard(*streams: TextIO) -> None:
+    """Keep the interpreter from writing what is left to streams that take nothing more."""
+    with open(os.devnull, "wb") as nothing:
+        for stream in streams:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 def answer(effective: Effective, output: Output, value: Any, text: str) -> None:
     """Print a command's result in the form that was asked for: `value` as JSON, or `text` and the findings."""
-    if output is Output.json:
+    if output == "json":
         print_json(value)
         return
     print_out(text)

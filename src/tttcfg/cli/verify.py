@@ -1,7 +1,7 @@
 """`tttcfg verify`: the effective configuration checked against a checkpoint's tensors."""
 
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -11,38 +11,39 @@ from tttcfg.cli.options import (
     CONFIG,
     FAMILY,
     MODEL_CONFIG,
+    OUTPUT,
     OVERRIDES,
     RESTORE,
     SET,
     STRICT_EXTENSIONS,
-    Restore,
+    option_names,
 )
-from tttcfg.cli.terminal import Output, answer, effective_of, ink
-from tttcfg.errors import ContradictionError
+from tttcfg.cli.terminal import answer, ink
+from tttcfg.documents.effective import attempted
 from tttcfg.report import render
-from tttcfg.resolving.arguments import override_texts
 from tttcfg.resolving.families import chosen_family
+from tttcfg.resolving.overrides import CommandLine
 from tttcfg.resolving.resolver import resolve_family
 
 SETTINGS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
-OPTIONS = ("config", "set", "restore", "model-config", "family", "strict-extensions", "output", "help")
 
 
 def verify(
+    context: typer.Context,
     checkpoint: CHECKPOINT,
     overrides: OVERRIDES = None,
     config: CONFIG = None,
     set_: SET = None,
-    restore: RESTORE = Restore.auto,
+    restore: RESTORE = "auto",
     model_config: MODEL_CONFIG = None,
     family: FAMILY = None,
     strict_extensions: STRICT_EXTENSIONS = False,
-    output: Annotated[Output, typer.Option("--output", help="Form of the result.")] = Output.text,
+    output: OUTPUT = "text",
 ) -> None:
     """Check the effective configuration against the names and shapes of the checkpoint's tensors.
 
     No tensor is loaded. Every architecture and computation field is verified, contradicted, or not
-    verifiable from tensors, with the reason. The exit code is 1 where anything is contradicted, or the
+    determined by the tensors, with the reason. The exit code is 1 where anything is contradicted, or the
     tensors are of no known program. A checkpoint's own configuration, or where it has none what its tensors prove,
     takes precedence over --config, and what that changes is reported; --restore none checks --config alone.
 
@@ -52,22 +53,18 @@ def verify(
       tttcfg verify runs/exp --config any.yaml ttt.layers=all
       tttcfg verify weights/lora.safetensors --config any.yaml --output json
     """
-    chosen = chosen_family(family)
-    texts = [*override_texts(overrides or [], OPTIONS, family=chosen), *(set_ or [])]
-    code = 0
-    try:
-        effective = resolve_family(
-            chosen,
+    effective, contradiction = attempted(
+        lambda: resolve_family(
+            chosen_family(family),
             checkpoint=checkpoint,
             config=config,
-            overrides=texts,
-            restore=restore.value,
+            overrides=CommandLine(overrides or (), option_names(context), set_ or ()),
+            restore=restore,
             model_config=model_config,
             strict_extensions=strict_extensions,
         )
-    except ContradictionError as error:
-        effective, code = effective_of(error), error.exit_code
+    )
     verification = verified(effective, checkpoint)
     text = render.verification_text(verification, ink(sys.stdout))
     answer(effective, output, render.verification_json(verification, effective), text)
-    raise typer.Exit(code)
+    raise typer.Exit(contradiction.exit_code if contradiction else 0)

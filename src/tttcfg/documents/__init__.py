@@ -1,4 +1,4 @@
 """Saved configurations of any version: read, upgraded, downgraded, compared and saved; checkpoint folders.
 
-Families, verification and everything below may import it; it merges nothing.
+The folders below it in `docs/architecture.md` may import it; it merges nothing.
 """

@@ -13,7 +13,7 @@ from tttcfg.documents.document import Document, document_of
 from tttcfg.documents.effective import Effective
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.extension import extensions_of
-from tttcfg.family.family import Family, family_of, family_rooted_in
+from tttcfg.family.family import Family, family_rooted_in
 from tttcfg.formats.python import is_namespace, plain_tree
 from tttcfg.schema.fields import Section
 from tttcfg.schema.paths import MISSING, Tree, get_path, set_path, split
@@ -36,17 +36,11 @@ def document_from(configuration: Any, family: Family) -> Document:
         return configuration
     if isinstance(configuration, Effective):
         effective: Effective = configuration
-        own = family_of(type(effective.training))
-        return Document(
-            effective.training,
-            own,
-            own.head,
-            provenance=effective.provenance,
-            parts=effective.parts,
-            passed_through=effective.passed_through,
-        )
-    if isinstance(configuration, Section) and (own_family := family_rooted_in(type(configuration))) is not None:
-        return Document(configuration, own_family, own_family.head)
+        own = effective.family
+        document = Document(effective.training, own, own.head, provenance=effective.provenance)
+        return replace(document, parts=effective.parts, passed_through=effective.passed_through)
+    if isinstance(configuration, Section) and (named := family_named_by(configuration)) is not None:
+        return Document(configuration, named, named.head)
     if isinstance(configuration, Mapping):
         return _of_tree(plain_tree(configuration, ""), family, "document")
     if is_namespace(configuration) or (is_dataclass(configuration) and not isinstance(configuration, type)):
@@ -57,6 +51,27 @@ def document_from(configuration: Any, family: Family) -> Document:
         advice = "read a file with tttcfg.load_document"
     message = f"is a {type(configuration).__name__}, not a {model_name}; {advice}"
     raise InputError(Problem("rejected", message, "configuration"))
+
+
+def of_family(document: Document, family: Family) -> Document:
+    """Return `document`, which has to be of `family`.
+
+    Raises:
+        InputError: It is of another family.
+    """
+    own = document.family
+    if own.model is not family.model:
+        message = f"is a {own.model.__name__} of the family {own.name}, not a {family.model.__name__} of {family.name}"
+        advice = f"give a configuration of {family.name}, or the family {own.name}"
+        raise InputError(Problem("family", message, "configuration", advice=advice))
+    return document
+
+
+def family_named_by(configuration: Any) -> Family | None:
+    """Return the family of a `Document`, an `Effective` or a family's model; None for anything else."""
+    if isinstance(configuration, (Document, Effective)):
+        return configuration.family
+    return family_rooted_in(type(configuration)) if isinstance(configuration, Section) else None
 
 
 def _of_tree(flat: Tree, family: Family, name: str) -> Document:

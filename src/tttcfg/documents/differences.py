@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tttcfg.documents.document import Document
+from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import extensions_of, path_of
 from tttcfg.family.family import Family
 from tttcfg.schema.fields import Role, plain
@@ -25,7 +26,13 @@ def document_differences(left: Document, right: Document) -> tuple[Difference, .
     """Return where two documents differ, those of their extensions included, by role and then in their order.
 
     Of an extension that one of them has, the other has what its trainer did without it.
+
+    Raises:
+        InputError: They are of different families.
     """
+    if left.family.name != right.family.name:
+        message = f"a configuration of {left.family.name} cannot be compared with one of {right.family.name}"
+        raise InputError(Problem("family", message))
     found = list(differences(left.training, right.training, left.family))
     for name in sorted({*left.parts, *right.parts}):
         extension = extensions_of(left.family)[name]

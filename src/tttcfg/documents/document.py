@@ -1,4 +1,4 @@
-"""Reading a saved document of any version."""
+"""Reading a saved document of any version: its fields as the current version has them, validated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Any, Generic, NamedTuple, cast
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import from_json
 
-from tttcfg.documents.upgrade import Upgraded, upgrade, upgraded_to_head
-from tttcfg.errors import InputError, Place
-from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.extension import (
+    EXTENSIONS,
     Extension,
     PassedThrough,
     extensions_of,
@@ -28,16 +27,18 @@ from tttcfg.family.extension import (
     within,
 )
 from tttcfg.family.family import Family, Model
+from tttcfg.family.versions import find_version
 from tttcfg.files.storage import read_bytes
 from tttcfg.formats.json import read_json, read_leniently
-from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, decode
-from tttcfg.formats.text import Tree as SourceTree
+from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, ParsedFile, decode
 from tttcfg.migration.chain import Identification
-from tttcfg.migration.record import Record
-from tttcfg.migration.section_digests import add_missing
-from tttcfg.schema.fields import MAX_WHOLE, UNSET, plain
-from tttcfg.schema.paths import Path, Tree, get_path, pop_path, split
+from tttcfg.migration.record import Record, drop_null_sections, provenance_without_secrets
+from tttcfg.migration.section_digests import add_missing, drop_matching
+from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain
+from tttcfg.schema.fragments import body_of
+from tttcfg.schema.paths import Path, Tree, copied, get_path, pop_path, set_path, split
 from tttcfg.schema.validation import validate
+from tttcfg.secrets import removing
 from tttcfg.urls import address
 
 DOCUMENT_NAME = "training_config.json"
@@ -58,8 +59,8 @@ class Document(Generic[Model]):
         version: The version the document was found in.
         decided_by: For a document without a number, the keys that decided its version.
         migration: What upgrading did to it now; None where it was current.
-        lacking: Fields that were missing from it although its version had them, with the values taken instead.
-        provenance: The reserved key as found; empty for documents without one.
+        missing: Fields that were missing from it although its version had them, with the values taken instead.
+        provenance: The reserved key without secrets; empty for documents without one.
         path: The file it was read from, if any.
         parts: The sections that it has of extensions which are installed, each a document of its own.
         passed_through: The sections of those that are not, as they are in the file.
@@ -70,7 +71,7 @@ class Document(Generic[Model]):
     version: int
     decided_by: tuple[str, ...] = ()
     migration: Record | None = None
-    lacking: Mapping[str, Any] = field(default_factory=dict)
+    missing: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
     parts: Mapping[str, Document] = field(default_factory=dict)
@@ -85,10 +86,8 @@ class Document(Generic[Model]):
         """Return its section of an extension; where it has none, what the trainer did before it had that."""
         if extension.name in self.parts:
             return self.parts[extension.name]
-        nothing = SourceTree({}, {}, self.path)
-        return _read(
-            upgraded_to_head({}, Identification(-1, ()), extension, Record()), extension, self.path, nothing, {}
-        )
+        upgraded = upgraded_to_head({}, Identification(-1, ()), extension)
+        return _read(upgraded, extension, ParsedFile({}, {}, self.path))
 
     @cached_property
     def training(self) -> Model:
@@ -103,7 +102,7 @@ class Document(Generic[Model]):
         """What upgrading did to it, now or when it was last saved, by dotted path."""
         if self.migration is None:
             return Record.from_saved(self.provenance)
-        values: Tree = cast("BaseModel", self.training).model_dump(mode="json")
+        values: Tree = cast("BaseModel", self.training).model_dump(mode="json", warnings=False)
         add_missing(self.migration, values, self.family.chain)
         return self.migration
 
@@ -125,15 +124,14 @@ class Document(Generic[Model]):
     @cached_property
     def assumed(self) -> Mapping[str, Any]:
         """Fields that are missing from it, or were when it was migrated, with the values taken instead."""
-        kept = self.provenance.get("assumed")
-        values = kept.get("values") if isinstance(kept, dict) else None
+        recorded = self.provenance.get("assumed")
+        values = recorded.get("values") if isinstance(recorded, dict) else None
         if not isinstance(values, dict):
-            return self.lacking
+            return self.missing
         fields, training = self.family.fields, self.training
         still = {name: value for name, value in values.items() if name in fields}
-        return {name: value for name, value in still.items() if plain(fields[name].get(training)) == value} | {
-            **self.lacking
-        }
+        kept = {name: value for name, value in still.items() if plain(fields[name].get(training)) == value}
+        return {**kept, **self.missing}
 
 
 class _Current(NamedTuple):
@@ -180,10 +178,10 @@ def parse_document(data: bytes, family: Family, path: str = "document", leaving_
         if not leaving_out or any(problem.key not in leaving_out for problem in error.problems):
             raise
         try:
-            tree, texts = SourceTree(read_leniently(text), {}, path), None
+            tree, texts = ParsedFile(read_leniently(text), {}, path), None
         except ValueError:
             raise error from None
-    return document_of(tree.values, family, path, tree, texts, leaving_out)
+    return document_of(tree, family, path, texts, leaving_out)
 
 
 def parse_current(data: bytes, family: Family, path: str = "document") -> Document | None:
@@ -206,7 +204,7 @@ def parse_current(data: bytes, family: Family, path: str = "document") -> Docume
         return None
     if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance, 1):
         return None
-    return Document(saved, family, family.head, provenance=saved.provenance, path=path)
+    return Document(saved, family, family.head, provenance=provenance_without_secrets(saved.provenance), path=path)
 
 
 def read_unplaced(data: bytes) -> Tree | None:
@@ -249,7 +247,7 @@ def _current(family: Family) -> _Current:
     reserved: dict[str, Any] = {
         "schema_": (str, Field(alias="$schema")),
         "schema_version": (int, ...),
-        "provenance": (dict[str, Any], Field(default_factory=dict)),
+        "provenance": (dict[str, Any], Field(default_factory=dict, repr=False)),
     }
     texts = [one.name for one in family.public_fields if one.is_free_text]
     return _Current(
@@ -269,53 +267,117 @@ def _all_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def document_of(
-    values: Mapping[str, Any],
+    values: Mapping[str, Any] | ParsedFile,
     family: Family,
     path: str = "document",
-    tree: SourceTree | None = None,
     texts: Mapping[str, PassedThrough] | None = None,
     leaving_out: Collection[str] = (),
 ) -> Document:
-    """Upgrade and validate a document given as plain values; `tree` knows their places.
+    """Upgrade and validate a document given as plain values, or as a parsed file, which has their places.
 
     Args:
         texts: The sections of extensions as they are in the file, for those that are not installed.
         leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
     """
-    tree = tree or SourceTree(dict(values), {}, path)
-    sections = sections_in(values, tree)
+    tree = values if isinstance(values, ParsedFile) else ParsedFile(dict(values), {}, path)
+    sections = sections_in(tree)
     installed = extensions_of(family) if sections else {}
     parts: dict[str, Document] = {}
     passed_through: dict[str, PassedThrough] = {}
     for name, section in sections.items():
         if name in installed:
             below = [one.removeprefix(path_of(name)) for one in leaving_out if one.startswith(path_of(name))]
-            parts[name] = within(name, document_of, section.values, installed[name], path, section, None, below)
+            parts[name] = within(name, document_of, section, installed[name], path, None, below)
         else:
             passed_through[name] = texts[name] if texts is not None else passed_through_from(section.values)
-    upgraded = upgrade(values, family, path, tree)
+    found = find_version(tree, family)
+    if found.version == family.head:
+        _refuse_secrets(tree, family)
+    upgraded = upgraded_to_head(tree.values, found, family)
     for name in family.fields.keys() & set(leaving_out):
         _leave_out(upgraded.values, split(name))
         upgraded.assumed[name] = UNSET
-    core = _read(upgraded, family, path, tree, values.get("provenance") or {})
+    core = _read(upgraded, family, tree)
     return replace(core, parts=parts, passed_through=passed_through) if sections else core
+
+
+class Upgraded(NamedTuple):
+    """A document's fields as the head has them, before validation.
+
+    `assumed` has what was taken for missing ones, UNSET where the model itself fills them in.
+    """
+
+    values: Tree
+    found: Identification
+    record: Record
+    assumed: dict[str, Any]
+
+
+def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: Family) -> Upgraded:
+    """Return a complete document's fields as the head has them; a missing one is taken from its version's defaults."""
+    version, record = found.version, Record.from_saved(values.get("provenance") or {})
+    body = _body(values, family)
+    if version < family.head:
+        drop_matching(record, body)
+        family.chain.run(body, version, record)
+    missing = list(lacks(body, family.outline(secrets=False)))
+    if not missing:
+        return Upgraded(body, found, record, {})
+    # Completed before it is upgraded: what a missing field meant, fields beside it may decide.
+    whole = overlaid(family.chain.template(max(version, 0)), _body(values, family))
+    family.chain.run(whole, max(version, 0), Record())
+    assumed = {name: get_path(whole, split(name), UNSET) for name in missing}
+    for name, value in assumed.items():
+        if value is not UNSET:
+            set_path(body, split(name), value)
+    return Upgraded(body, found, record, assumed)
+
+
+def _body(values: Mapping[str, Any], family: Family) -> Tree:
+    """Return a copy of a document's fields, without sections that are null."""
+    body: Tree = copied(body_of(values))
+    drop_null_sections(body, family.chain.introduced)
+    return body
+
+
+def _refuse_secrets(tree: ParsedFile, family: Family) -> None:
+    """Refuse a current document with a secret in it: tttcfg never writes one."""
+    for one in family.secret_fields:
+        if get_path(tree.values, one.path) is not None:
+            message, advice = "is a secret, and a saved document never holds one", removing(tree.file)
+            raise InputError(
+                Problem("secret", message, one.name, tree.place(one.path), advice=f"{advice}, and renew it")
+            )
+
+
+def overlaid(below: Tree, above: Tree) -> Tree:
+    """Return `above` laid over `below`, section by section; neither is changed."""
+    result = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        result[key] = overlaid(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return result
 
 
 def _leave_out(values: Tree, path: Path) -> None:
     """Remove what is at `path`, or on the way there where that is no section."""
-    for depth in range(1, len(path) + 1):
-        if depth == len(path) or not isinstance(get_path(values, path[:depth], {}), dict):
-            pop_path(values, path[:depth])
-            return
+    above = (path[:depth] for depth in range(1, len(path)))
+    pop_path(values, next((one for one in above if not isinstance(get_path(values, one, {}), dict)), path))
 
 
-def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, provenance: Mapping[str, Any]) -> Document:
+def written_places(tree: ParsedFile, record: Record) -> Callable[[Path], Place]:
+    """Return what finds the place of a field in a document, by the name that it is written under there."""
+    written = {str(entry["value"]): old for old, entry in record.renamed.items()}
 
-    def where(path: Path) -> Place:
-        names = (old for old, entry in upgraded.record.renamed.items() if entry["value"] == ".".join(path))
-        return tree.place(split(next(names, ".".join(path))))
+    def place(path: Path) -> Place:
+        name = ".".join(path)
+        return tree.place(split(written[name]) if name in written else path)
 
-    training = validate(family.model, upgraded.values, where)
+    return place
+
+
+def _read(upgraded: Upgraded, family: Family, tree: ParsedFile) -> Document:
+    training = validate(family.model, upgraded.values, written_places(tree, upgraded.record))
     assumed = {
         name: plain(family.fields[name].get(training)) if value is UNSET else value
         for name, value in upgraded.assumed.items()
@@ -323,10 +385,9 @@ def _read(upgraded: Upgraded, family: Family, path: str, tree: SourceTree, prove
     return Document(
         training,
         family,
-        upgraded.version,
-        upgraded.decided_by,
-        None if upgraded.version == family.head else upgraded.record,
+        *upgraded.found,
+        None if upgraded.found.version == family.head else upgraded.record,
         assumed,
-        provenance,
-        path,
+        provenance_without_secrets(tree.values.get("provenance") or {}),
+        tree.file,
     )

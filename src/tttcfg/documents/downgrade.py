@@ -8,20 +8,19 @@ from functools import lru_cache
 from typing import Any
 
 from tttcfg.documents.document import Document, document_of
-from tttcfg.documents.save import document_tree, provenance_of, provenance_without_secrets, sections_of
-from tttcfg.errors import InputError, LossError, Place, Problem, quote
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Extension, path_of
+from tttcfg.documents.save import document_tree, framed, provenance_of, sections_of
+from tttcfg.errors import LossError, Place, Problem, quote
+from tttcfg.family.extension import EXTENSIONS, Extension, path_of
 from tttcfg.family.family import Family, frozen_schema
 from tttcfg.family.versions import find_version
-from tttcfg.formats.text import Tree as SourceTree
+from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Chain, Identification
 from tttcfg.migration.operations import Withhold
-from tttcfg.migration.record import Record
-from tttcfg.migration.section_digests import add_missing, drop_matching, part_of
+from tttcfg.migration.record import Record, provenance_without_secrets
+from tttcfg.migration.section_digests import add_missing, drop_matching, section_of
 from tttcfg.schema.containment import accepts
 from tttcfg.schema.fields import plain
-from tttcfg.schema.fragments import RESERVED, is_section, shape_at
+from tttcfg.schema.fragments import body_of, fragment_at, is_section
 from tttcfg.schema.paths import (
     MISSING,
     Tree,
@@ -35,7 +34,7 @@ from tttcfg.schema.paths import (
     split,
     value_paths,
 )
-from tttcfg.schema.secrets import WITHHELD, looks_secret
+from tttcfg.secrets import WITHHELD, looks_secret
 
 
 def migrate_tree(
@@ -64,9 +63,8 @@ def migrate_tree(
 def refuse_losses(losses: Mapping[str, str], path: str) -> None:
     """Raise LossError where anything is lost of the document at `path`."""
     if losses:
-        raise LossError(
-            Problem("loss", f"{reason}; --allow-loss drops it", key, Place(path)) for key, reason in losses.items()
-        )
+        messages = {key: f"{reason}; --allow-loss drops it" for key, reason in losses.items()}
+        raise LossError(Problem("loss", message, key, Place(path)) for key, message in messages.items())
 
 
 def migrate_whatever_is_lost(
@@ -78,9 +76,8 @@ def migrate_whatever_is_lost(
         InputError: The document cannot be read.
     """
     target = family.head if to is None else to
-    if not 0 <= target <= family.head:
-        raise InputError(Problem("version", f"there is no version {target}; versions go from 0 to {family.head}", "to"))
-    found = find_version(values, family, path, SourceTree(dict(values), {}, path))
+    found = find_version(ParsedFile(dict(values), {}, path), family)  # first: it may be a document of another family
+    family.require_version(target, "to")
     if found.version <= target < family.head:
         return _part_of_the_way(values, found, family, target), {}
     document = document_of(values, family, path)
@@ -102,7 +99,7 @@ def _part_of_the_way(values: Mapping[str, Any], found: Identification, family: F
     version, chain = found.version, _chain_to(family, target)
     provenance = values.get("provenance") or {}
     record = Record.from_saved(provenance)
-    body: Tree = {key: copied(value) for key, value in values.items() if key not in RESERVED}
+    body: Tree = copied(body_of(values))
     if version < target:
         drop_matching(record, body)
         chain.run(body, version, record)
@@ -120,13 +117,8 @@ def _framed(
         return body
     kinds = {kind.name for kind in fields(Record)}
     kept = {key: value for key, value in provenance.items() if key not in kinds}
-    return {
-        "$schema": family.schema_id_of(version),
-        "schema_version": version,
-        **body,
-        **({EXTENSIONS: extensions} if extensions else {}),
-        "provenance": provenance_without_secrets({**kept, **record.saved()}),
-    }
+    whole = provenance_without_secrets({**kept, **record.saved()})
+    return framed(body, family, version, extensions, whole)
 
 
 @lru_cache(maxsize=64)
@@ -141,7 +133,7 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     back as it is, is lost.
     """
     family, chain = document.family, _chain_to(document.family, target)
-    values, record = document.training.model_dump(mode="json"), document.record.copy()
+    values, record = document.training.model_dump(mode="json", warnings=False), document.record.copy()
     drop_matching(record, values)
     losses = _stale(record, document, target)
     removed = {path: entry["value"] for path, entry in record.removed.items()}
@@ -177,38 +169,41 @@ def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
     losses = {}
     for path in sorted(undone & record.removed.keys()):
         whole = path in document.record.section_digests and path not in record.section_digests
-        part = part_of(path, family.chain)
+        part = section_of(path, family.chain)
         if whole or part is None or looks_secret(path):
             continue
         kept = record.removed.pop(path)["value"]
         record.section_digests.pop(path, None)
-        shape = shape_at(schema, split(path))
-        emptied = is_hollow(kept) and (shape is None or is_section(shape))  # its fields are elsewhere now
+        fragment = fragment_at(schema, split(path))
+        emptied = is_hollow(kept) and (fragment is None or is_section(fragment))  # its fields are elsewhere now
         if not (emptied or same(kept, get_path(template, split(path), MISSING))):
-            losses[path] = f"was removed, and {part or 'the document'} was edited since, so that it would be stale"
+            edited = "was" if path in document.record.section_digests else "may have been"  # no digest is recorded
+            losses[path] = f"was removed, and {part or 'the document'} {edited} edited since, so that it would be stale"
     return losses
 
 
 def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
     """Fill in again what was filled on the way up and has since been removed: a record keeps no fills of those."""
-    head, anew = document.family.chain, Record()
-    newest, shape = head.schema(head.head), chain.schema(chain.head)
-    filled = chain.up(chain.template(document.origin), document.origin, anew) if document.origin < chain.head else {}
-    for name, entry in anew.filled.items():
+    head, again = document.family.chain, Record()
+    newest, older = head.schema(head.head), chain.schema(chain.head)
+    filled = chain.up(chain.template(document.origin), document.origin, again) if document.origin < chain.head else {}
+    for name, entry in again.filled.items():
         path = split(name)
-        gone = shape_at(newest, split(head.spellings.get(name, name))) is None and shape_at(shape, path) is not None
+        now = split(head.spellings.get(name, name))
+        gone = fragment_at(newest, now) is None and fragment_at(older, path) is not None
         if gone and set_path(body, path, get_path(filled, path), over=False):
             record.filled[name] = entry
-            if name in anew.converted:
-                record.converted[name] = anew.converted[name]
+            if name in again.converted:
+                record.converted[name] = again.converted[name]
 
 
 def _allowed(body: Tree, chain: Chain) -> None:
     """Put the default in the place of every value that the older version does not allow; comparing finds it."""
     schema, template = chain.schema(chain.head), chain.template(chain.head)
     for path in dict.fromkeys((*value_paths(template), *value_paths(body))):
-        value, default, shape = get_path(body, path, MISSING), get_path(template, path, MISSING), shape_at(schema, path)
-        if value is MISSING or shape is None or accepts(shape, value) is not False:
+        value, default = get_path(body, path, MISSING), get_path(template, path, MISSING)
+        fragment = fragment_at(schema, path)
+        if value is MISSING or fragment is None or accepts(fragment, value) is not False:
             continue
         if default is MISSING:
             pop_path(body, path)  # the version's own model decides it
@@ -219,19 +214,14 @@ def _allowed(body: Tree, chain: Chain) -> None:
 def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:
     """Return the older document: without what the original did not have either, where that was of this version."""
     family = document.family
-    provenance = _provenance(document, provenance_of(document), target)
+    later = ("migrated_from", "decided_by", "assumed") if document.origin >= target else ()
+    provenance = {key: value for key, value in provenance_of(document).items() if key not in later}
     kept = {name: section for name, section in sections_of(document).items() if path_of(name)[:-1] not in without}
     whole = _framed(body, family, target, provenance, record, kept)
     stripped = _stripped(whole, document, target)
     if is_numbered(family, target) or family.chain.identify(stripped).version == target:
         return stripped
     return whole
-
-
-def _provenance(document: Document, provenance: Tree, target: int) -> Tree:
-    """Return what an older document still has of where it comes from, besides the record."""
-    later = ("migrated_from", "decided_by", "assumed") if document.origin >= target else ()
-    return {key: value for key, value in provenance.items() if key not in later}
 
 
 def _lost_extensions(document: Document, target: int) -> dict[str, str]:
@@ -252,9 +242,8 @@ def _stripped(older: Tree, document: Document, target: int) -> Tree:
     template = chain.template(target)
     for path in value_paths(template):
         name = ".".join(path)
-        if chain.spellings.get(name, name) in document.assumed and same(
-            get_path(tree, path, MISSING), get_path(template, path)
-        ):
+        is_default = same(get_path(tree, path, MISSING), get_path(template, path))
+        if is_default and chain.spellings.get(name, name) in document.assumed:
             pop_path(tree, path)
             prune(tree, path)
     return tree

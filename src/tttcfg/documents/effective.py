@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from typing_extensions import TypeVar
 
 from tttcfg.documents.document import Document
-from tttcfg.errors import SEVERITIES, InputError, Place, Problem, printable
+from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, printable
 from tttcfg.family.extension import PassedThrough
 from tttcfg.family.family import Family, Layers, Model, family_of
 from tttcfg.schema.fields import Role, Section, plain
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
-    from tttcfg.evidence.evidence import Evidence
-    from tttcfg.evidence.readings import Proof
-    from tttcfg.evidence.verdicts import Verdict
+    from tttcfg.evidence.evidence import Evidence, Proof
+    from tttcfg.evidence.verifier import Verdict
     from tttcfg.safetensors.header import Header
 
 Settings = TypeVar("Settings", bound=Section)
@@ -136,7 +135,7 @@ class Effective(Generic[Model, Layers]):
     Attributes:
         training: The whole configuration.
         ttt: What the TTT layers read; None where TTT is off or the model's dimensions are unknown.
-        origins: By dotted path, every source that gave the value, the winner first.
+        origins: By dotted path, every source that has a value, the one that is used first.
         findings: What to know: contradictions, deviations, unknown values; the gravest first.
         digest: Of the architecture and computation fields; equal digests compute the same.
         provenance: What saving the result records of where it comes from.
@@ -234,29 +233,36 @@ class Effective(Generic[Model, Layers]):
                 found: Settings = part.training
                 return found
         known = ", ".join(type(part.training).__name__ for part in self.parts.values()) or "none"
-        raise InputError(
-            Problem("extension", f"is the model of no extension that is known here ({known})", model.__name__)
-        )
+        message = f"is the model of no extension that is known here ({known})"
+        raise InputError(Problem("extension", message, model.__name__))
 
 
-def digest(training: Any, family: Family) -> str:
+def attempted(resolve: Callable[[], Effective]) -> tuple[Effective, ContradictionError | None]:
+    """Return what resolving returns, or what it found contradicted, with the error that it raised then."""
+    try:
+        return resolve(), None
+    except ContradictionError as error:
+        if not isinstance(error.effective, Effective):
+            raise
+        return error.effective, error
+
+
+def configuration_digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
-    return digest_of(
-        {one.name: plain(one.get(training)) for one in family.model_defining_fields},
-        family.head,
-    )
+    fields = {one.name: plain(one.get(training)) for one in family.model_defining_fields}
+    return digest_of(fields, family.head)
 
 
 def whole_digest(training: Any, family: Family, parts: Mapping[str, Document]) -> str:
     """Return the digest of a configuration and of what its extensions decide, if they decide anything."""
-    own, of_parts = digest(training, family), part_digests(parts)
+    own, of_parts = configuration_digest(training, family), part_digests(parts)
     return digest_of({"": own, **of_parts}, family.head) if of_parts else own
 
 
 def part_digests(parts: Mapping[str, Document]) -> dict[str, str]:
     """Return the digest of every extension that decides tensors or what they compute, by name."""
     deciding = (name for name, part in parts.items() if part.family.model_defining_fields)
-    return {name: digest(parts[name].training, parts[name].family) for name in sorted(deciding)}
+    return {name: configuration_digest(parts[name].training, parts[name].family) for name in sorted(deciding)}
 
 
 def digest_of(fields: Mapping[str, Any], version: int) -> str:

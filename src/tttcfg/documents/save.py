@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,14 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from tttcfg.documents.checkpoint import WEIGHT_NAMES
 from tttcfg.documents.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, parse_document
+from tttcfg.documents.replaced import replaced_through_link
 from tttcfg.errors import InputError, Place, Problem, WriteError
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import PassedThrough
-from tttcfg.files.storage import write_atomically
-from tttcfg.migration.record import Record
+from tttcfg.family.extension import EXTENSIONS, PassedThrough
+from tttcfg.family.family import Family
+from tttcfg.files.locks import alone
+from tttcfg.files.storage import unwritable, write_atomically, write_errors
+from tttcfg.migration.record import provenance_without_secrets
 from tttcfg.schema.paths import Tree
-from tttcfg.schema.secrets import redacted
 from tttcfg.version import __version__
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
@@ -33,7 +35,7 @@ SAVE = "save"
 """The key of a record with what identifies its save, where no tag can be written into the weights."""
 _OWN = ("written_by", "written_at", WEIGHTS)
 """What is true of one file and not of what is made of it."""
-ABSENT = "the document lacked them; these are its version's defaults"
+MISSING_FIELDS = "the document lacked them; these are its version's defaults"
 
 
 def document_tree(document: Document) -> Tree:
@@ -43,13 +45,18 @@ def document_tree(document: Document) -> Tree:
         name = type(document.training).__name__
         message = f"is a {name}, not a {family.model.__name__}; fields of a subclass would be lost"
         raise InputError(Problem("rejected", message, "training"))
-    body = document.training.model_dump(mode="json")
+    body = document.training.model_dump(mode="json", warnings=False)  # a warning would have the value in it
+    return framed(body, family, family.head, sections_of(document), provenance_of(document))
+
+
+def framed(body: Tree, family: Family, version: int, extensions: Any, provenance: Tree) -> Tree:
+    """Return a document of a version, from its fields, the sections of extensions, and where it comes from."""
     return {
-        "$schema": family.schema_id,
-        "schema_version": family.head,
+        "$schema": family.schema_id_of(version),
+        "schema_version": version,
         **body,
-        **({EXTENSIONS: sections} if (sections := sections_of(document)) else {}),
-        "provenance": provenance_of(document),
+        **({EXTENSIONS: extensions} if extensions else {}),
+        "provenance": provenance,
     }
 
 
@@ -57,10 +64,17 @@ def sections_of(document: Document) -> Tree:
     """Return the sections of all extensions by name, as they are saved."""
     sections: Tree = dict(document.passed_through)
     for name, part in document.parts.items():
-        body = part.training.model_dump(mode="json")
+        body = part.training.model_dump(mode="json", warnings=False)
         origin = provenance_of(part)
         sections[name] = {"schema_version": part.family.head, **body, **({"provenance": origin} if origin else {})}
     return dict(sorted(sections.items()))
+
+
+def with_values(tree: Tree) -> Tree:
+    """Return a document's values, those in sections of extensions that are not installed included."""
+    sections = tree.get(EXTENSIONS, {}).items()
+    values = {name: one.values if isinstance(one, PassedThrough) else one for name, one in sections}
+    return {**tree, EXTENSIONS: values} if values else tree
 
 
 def provenance_of(document: Document) -> Tree:
@@ -77,19 +91,9 @@ def _migration_of(document: Document) -> Tree:
         if document.decided_by:
             origin["decided_by"] = list(document.decided_by)
         origin |= document.record.saved()
-    if document.lacking:
-        origin["assumed"] = {"reason": ABSENT, "values": dict(document.assumed)}
+    if document.missing:
+        origin["assumed"] = {"reason": MISSING_FIELDS, "values": dict(document.assumed)}
     return origin
-
-
-def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
-    """Return a document's provenance with secrets withheld, which an editor may have put there."""
-    kinds = {kind.name for kind in fields(Record)}
-    kept: Tree = {}
-    for key, value in provenance.items():
-        groups = value if key in kinds and isinstance(value, dict) else None
-        kept[key] = redacted({key: value})[key] if groups is None else {why: redacted(groups[why]) for why in groups}
-    return kept
 
 
 def result_provenance(
@@ -110,7 +114,7 @@ def result_provenance(
             if (entry := getattr(file.record, kind).get(name)) is not None:
                 provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
         if name in file.assumed:
-            assumed = provenance.setdefault("assumed", {"reason": ABSENT, "values": {}})
+            assumed = provenance.setdefault("assumed", {"reason": MISSING_FIELDS, "values": {}})
             assumed["values"][name] = file.assumed[name]
     return provenance
 
@@ -165,17 +169,22 @@ def _placeholder(section: PassedThrough) -> str:
     return f"{EXTENSIONS}-{hashlib.sha256(section).hexdigest()}"
 
 
-def document_bytes(document: Document, written_at: datetime | None = None) -> bytes:
-    """Return the bytes of `document`, having read them back and found them to mean the same."""
+def document_bytes(document: Document, written_at: datetime | None = None, known: bytes | None = None) -> bytes:
+    """Return the bytes of `document`, having read them back and found them to mean the same.
+
+    Args:
+        known: Bytes that were read as a document before: if it has the same, they are not read again.
+    """
     tree = stamped(document_tree(document), written_at)
     data = canonical_bytes(tree)
+    if data == known:
+        return data
     if len(data) > DOCUMENT_CAP:
         message = f"would have {len(data):,} bytes; a document may have {DOCUMENT_CAP:,}"
         raise InputError(Problem("too_large", message, place=Place(document.path) if document.path else ""))
     if document_tree(parse_document(data, document.family)) != tree:
-        raise InputError(
-            Problem("rejected", "does not come back from its own bytes as it was; this is a bug of tttcfg")
-        )
+        message = "does not come back from its own bytes as it was; this is a bug of tttcfg"
+        raise InputError(Problem("rejected", message))
     return data
 
 
@@ -185,26 +194,39 @@ def weights_record(header: Header) -> Tree:
     return {**record, SAVE: header.save} if header.save else record
 
 
-def recording(document: Document, *headers: Header) -> Document:
-    """Return `document` with a record of weights that are written with it, and of no others."""
-    provenance = {key: value for key, value in document.provenance.items() if key != WEIGHTS}
-    records = sorted(map(weights_record, headers), key=lambda one: str(one["file"]))
-    return replace(document, provenance={**provenance, WEIGHTS: records} if records else provenance)
+def recording(document: Document, records: Iterable[Tree]) -> Document:
+    """Return `document` with these records of weights that it belongs to, and with no others."""
+    provenance = dict(document.provenance)
+    provenance[WEIGHTS] = sorted(records, key=lambda one: str(one["file"]))  # where it was, so that no key moves
+    if not provenance[WEIGHTS]:
+        del provenance[WEIGHTS]
+    return replace(document, provenance=provenance)
 
 
 def is_beside_weights(document: Document, target: FilePath) -> bool:
     """Whether what is saved at `target` has to name the weights that it belongs to."""
     if target.name != DOCUMENT_NAME:
         return False
-    return WEIGHTS in document.provenance or any(
-        (target.parent / name).is_file() for name in (DOCUMENT_NAME, *WEIGHT_NAMES)
-    )
+    beside = (target.parent / name for name in (DOCUMENT_NAME, *WEIGHT_NAMES))
+    return WEIGHTS in document.provenance or any(map(os.path.isfile, beside))
 
 
 def target_of(path: str | os.PathLike[str]) -> FilePath:
     """Return the file that saving at `path` writes."""
     target = FilePath(path)
-    return target / DOCUMENT_NAME if target.is_dir() else target
+    return target / DOCUMENT_NAME if os.path.isdir(target) else target
+
+
+def _require_folder(folder: str) -> None:
+    """Raise a WriteError where there is no such folder, or none that may be entered."""
+    try:
+        if stat.S_ISDIR(os.stat(folder).st_mode):
+            return
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise unwritable(folder, error) from None
+    raise WriteError(Problem("unwritable", "there is no such folder", place=Place(folder)))
 
 
 def save_document(
@@ -221,11 +243,12 @@ def save_document(
 
     Raises:
         InputError: The document would not come back as it is; nothing was written.
-        WriteError: The file could not be written; an existing one is unchanged.
+        WriteError: The file could not be written, or is a link to something else than a configuration; an existing one
+            is unchanged.
     """
     target = target_of(path)
     data = document_bytes(document, written_at)
-    if not target.parent.is_dir():
-        raise WriteError(Problem("unwritable", "there is no such folder", place=Place(str(target.parent))))
-    write_atomically(target, data, fsync=fsync)
+    _require_folder(os.path.dirname(target) or os.curdir)
+    with write_errors(str(target)), alone(os.path.dirname(os.path.realpath(target))):
+        write_atomically(target, data, expected=replaced_through_link(target, document.family), fsync=fsync)
     return target

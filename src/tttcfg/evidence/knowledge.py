@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.evidence.evidence import Evidence
-from tttcfg.evidence.readings import Proof
+from tttcfg.evidence.dialects.dialect import Dialect
+from tttcfg.evidence.evidence import Evidence, Proof
+from tttcfg.evidence.tensor_names import DIALECTS
 from tttcfg.evidence.verifier import Verifier
 from tttcfg.safetensors.header import Header
 
@@ -20,13 +22,15 @@ class TensorKnowledge(ABC):
 
     Attributes:
         verifier: What checks one configuration against tensors.
-        dialects: Names of dialects that the family's configurations describe, beside those that name the family.
+        dialects: Dialects that the family's configurations describe: names of tttcfg's, beside those that name the
+            family; and for names of tensors that tttcfg does not know, a `Dialect` of the family's own, which comes
+            before tttcfg's where both know the names.
         binder: The call that binds a configuration to weights that `read` reads, into which nothing can be written as
             into safetensors. Empty where there is none.
     """
 
     verifier: ClassVar[type[Verifier[Any, Any]]] = Verifier
-    dialects: ClassVar[Collection[str]] = ()
+    dialects: ClassVar[Collection[str | Dialect]] = ()
     binder: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
@@ -34,12 +38,16 @@ class TensorKnowledge(ABC):
         unknown = [name for name in vars(cls) if not name.startswith("_") and name not in ours]
         if unknown:  # a misspelt name would otherwise have no effect
             raise TypeError(f"{cls.__name__} has {', '.join(unknown)}; tttcfg reads {', '.join(ours)}")
+        for one in vars(cls).get("dialects", ()):
+            if fault := _fault_of(one):
+                raise TypeError(f"{cls.__name__}.dialects: {fault}")
 
     @abstractmethod
     def proved(self, evidence: Evidence) -> Mapping[str, Proof]:
         """Return what tensors prove, by the dotted path of the field; nothing for another program's tensors.
 
-        Values are plain, as JSON has them.
+        Values are plain, as JSON has them. `evidence.dialect` is the program; `evidence.header` has all names, shapes
+        and dtypes, for what the rest of the evidence does not show.
         """
 
     def equivalent(
@@ -52,7 +60,6 @@ class TensorKnowledge(ABC):
             given: What the files give, by dotted path.
             model: The model's config.json; None where there is none.
         """
-        del proved, given, model
         return ()
 
     def as_saved(self, recorded: Callable[[str], Any], evidence: Evidence) -> Mapping[str, Proof]:
@@ -62,18 +69,16 @@ class TensorKnowledge(ABC):
 
         Args:
             recorded: Returns the recorded value of a field when the weights were saved, if there is one.
+            evidence: What the tensors show.
         """
-        del recorded, evidence
         return {}
 
-    def left_open(self, evidence: Evidence, training: Any) -> Collection[str]:
+    def undetermined_fields(self, evidence: Evidence, training: Any) -> Collection[str]:
         """Return the fields that have to be given, because tensors of unknown names do not determine them."""
-        del evidence, training
         return ()
 
     def in_model_config(self, model: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values of the family's fields in a model's config.json, by dotted path."""
-        del model
         return {}
 
     def read(self, path: str) -> Header:
@@ -84,10 +89,25 @@ class TensorKnowledge(ABC):
         Raises:
             InputError: It cannot be read.
         """
-        message = (
-            "is of a format that cannot be read: the family lists it in weight_names, and its tensors have no read"
-        )
-        raise InputError(Problem("plugin", message, place=Place(path)))
+        why = "the family lists it in weight_names, and its tensors have no read"
+        raise InputError(Problem("plugin", f"is of a format that cannot be read: {why}", place=Place(path)))
+
+
+def _fault_of(dialect: str | Dialect) -> str:
+    """Return what is wrong with one of a class's dialects; empty where nothing is."""
+    if isinstance(dialect, str):
+        known = ", ".join(DIALECTS)
+        return "" if dialect in DIALECTS else f"{dialect!r} is the name of none ({known}); give a Dialect of your own"
+    if dialect.name in DIALECTS:
+        return f"{dialect.name!r} is the name of one of tttcfg's; give another name"
+    for name, pattern in dialect.patterns.items():
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            return f"{name} of {dialect.name} is no regular expression: {error}"
+        if name in dialect.layer_patterns and groups != 1:
+            return f"{name} of {dialect.name} has {groups} groups, not the layer's index as the only one"
+    return ""
 
 
 class NoTensorKnowledge(TensorKnowledge):
@@ -95,5 +115,4 @@ class NoTensorKnowledge(TensorKnowledge):
 
     def proved(self, evidence: Evidence) -> Mapping[str, Proof]:
         """Return nothing."""
-        del evidence
         return {}

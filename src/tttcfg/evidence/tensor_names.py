@@ -1,14 +1,41 @@
-"""What each tensor of a checkpoint belongs to, by its name."""
+"""All dialects, which one the names of tensors are in, and what each tensor belongs to by its name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from tttcfg.evidence.dialects import (
+    moshi_finetune,
+    moshi_in_place,
+    ttt_lm_kernels,
+    ttt_lm_pytorch,
+    ttt_moshi,
+    ttt_video_dit,
+)
 from tttcfg.evidence.dialects.dialect import Dialect
 
+_MODULES = (moshi_finetune, moshi_in_place, ttt_lm_kernels, ttt_lm_pytorch, ttt_moshi, ttt_video_dit)
+DIALECTS: Mapping[str, Dialect] = {module.dialect.name: module.dialect for module in _MODULES}
+"""Every dialect by name."""
 ADAPTER = re.compile(r"(.+)\.lora_([AB])\.weight")
 _NEVER = "(?!)()"
+
+
+def recognise(names: Collection[str], own: Collection[Dialect] = ()) -> tuple[Dialect, ...]:
+    """Return the dialects that `names` are in: one; none where no program is known; several where they are mixed.
+
+    Args:
+        own: Dialects of a family, which come before all others.
+    """
+    return _found(names, own) or _found(names, DIALECTS.values())
+
+
+def _found(names: Collection[str], dialects: Collection[Dialect]) -> tuple[Dialect, ...]:
+    """Return which of `dialects` have some of `names`."""
+    likely = {one.name: one for one in dialects if any(one.hint in name for name in names)}
+    found = {name: one for name, one in likely.items() if any(map(re.compile(one.signature).fullmatch, names))}
+    return tuple(one for one in found.values() if not found.keys() & set(one.yields_to))
 
 
 class Sorted:
@@ -52,12 +79,13 @@ class Sorted:
         self.unplaced: list[str] = []
         self.other_adapters: list[str] = []
         base = dialect.base
-        self._layer, self._whole = re.compile(base.layer), re.compile(base.whole)
+        self._layer, self._whole = re.compile(base.layer or _NEVER), re.compile(base.whole or _NEVER)
         self._known, self._wide = re.compile(base.known), re.compile(base.wide or _NEVER)
         self._block = re.compile(dialect.block or _NEVER)
         self._converted = re.compile(base.converted or _NEVER)
         self._attention = re.compile(base.attention or _NEVER)
         self._embedding = re.compile(base.embedding or _NEVER)
+        self._shows_whole = bool(base.whole)
         self._first: dict[tuple[int, str], str] = {}
         for name in names:
             self._sort(name)
@@ -69,7 +97,7 @@ class Sorted:
 
     @property
     def adapters_only(self) -> bool:
-        return not (self.whole or self.part)
+        return self._shows_whole and not (self.whole or self.part)
 
     @property
     def unread_adapter(self) -> str:

@@ -1,4 +1,5 @@
 """What a configuration family is: root model, versions, migrations, extensions, plug-ins.
 
-Whatever handles documents may import it; it knows no family by name.
+The folders below it in `docs/architecture.md` may import it. It knows one family by name, which an
+extension is of unless it names another.
 """

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.family import Family
-from tttcfg.family.plugins import EXTENSIONS, declared, loaded
-from tttcfg.formats.text import Tree
+from tttcfg.family.plugins import EXTENSION_GROUP, entry_points, load_entry_point
+from tttcfg.formats.text import ParsedFile
 from tttcfg.schema.fields import ConfigField
+from tttcfg.schema.paths import Path
 
-KEY = "extensions"
+EXTENSIONS = "extensions"
 """The reserved key of a document that holds the sections of all extensions."""
 T = TypeVar("T")
 
@@ -52,9 +53,8 @@ def register(extension: Extension) -> Extension:
     """
     key = (extension.extends, extension.name)
     if _declared_at(_REGISTERED.get(key, extension)) != _declared_at(extension):
-        raise InputError(
-            Problem("plugin", "is the name of another extension that is registered; rename one of them", extension.name)
-        )
+        message = "is the name of another extension that is registered; rename one of them"
+        raise InputError(Problem("plugin", message, extension.name))
     _REGISTERED[key] = extension
     return extension
 
@@ -75,11 +75,8 @@ def extensions_of(family: Family) -> dict[str, Extension]:
     found = dict(_installed(family.name))
     for (extends, name), extension in _REGISTERED.items():
         if extends == family.name and found.setdefault(name, extension) is not extension:
-            raise InputError(
-                Problem(
-                    "plugin", "is registered, and another extension of that name is installed; rename one of them", name
-                )
-            )
+            message = "is registered, and another extension of that name is installed; rename one of them"
+            raise InputError(Problem("plugin", message, name))
     problems = [
         Problem("plugin", f"needs version {one.needs} of {family.name}, and this tttcfg has {family.head}", one.name)
         for one in found.values()
@@ -93,11 +90,11 @@ def extensions_of(family: Family) -> dict[str, Extension]:
 @cache
 def _installed(family: str) -> dict[str, Extension]:
     found = {}
-    for entry in declared(EXTENSIONS):
-        extension: Extension = loaded(entry.value, Extension, entry.name)
+    for entry in entry_points(EXTENSION_GROUP):
+        extension: Extension = load_entry_point(entry, Extension)
         if extension.name != entry.name:
             message = f"is the entry point in {entry.distribution} of an extension named {extension.name}; use one name"
-            raise InputError(Problem("plugin", message, entry.name, EXTENSIONS))
+            raise InputError(Problem("plugin", message, entry.name, EXTENSION_GROUP))
         if extension.extends == family:
             found[entry.name] = extension
     return found
@@ -113,7 +110,7 @@ def all_fields(family: Family) -> dict[str, ConfigField]:
 
 def path_of(name: str) -> str:
     """Return the start of the dotted paths of an extension's fields in a document of the family."""
-    return f"{KEY}.{name}."
+    return f"{EXTENSIONS}.{name}."
 
 
 def within(name: str, read: Callable[..., T], *arguments: Any) -> T:
@@ -124,32 +121,39 @@ def within(name: str, read: Callable[..., T], *arguments: Any) -> T:
         raise type(error)(one._replace(key=(path_of(name) + one.key).rstrip(".")) for one in error.problems) from None
 
 
-def sections_in(values: Mapping[str, Any], tree: Tree) -> dict[str, Tree]:
+def sections_in(tree: ParsedFile) -> dict[str, ParsedFile]:
     """Return the section of every extension in a document, by name, with its places.
 
     Raises:
         InputError: The value is not a mapping of sections.
     """
-    found = values.get(KEY)
+    found = tree.values.get(EXTENSIONS)
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(Problem("not_a_mapping", "must be a mapping of extensions", KEY, tree.place((KEY,))))
+        message = "must be a mapping of extensions"
+        raise InputError(Problem("not_a_mapping", message, EXTENSIONS, tree.place((EXTENSIONS,))))
     problems = [
-        Problem("not_a_mapping", "must be a mapping of settings", path_of(name)[:-1], tree.place((KEY, name)))
+        Problem("not_a_mapping", "must be a mapping of settings", path_of(name)[:-1], tree.place((EXTENSIONS, name)))
         for name, section in found.items()
         if not isinstance(section, dict)
     ]
     if problems:
         raise InputError(problems)
-    return {name: _below(section, (KEY, name), tree) for name, section in found.items()}
+    places, as_text = _by_section(tree.places), _by_section(tree.as_text)
+    return {
+        name: ParsedFile(section, places.get(name, {}), tree.file, (), as_text.get(name, {}))
+        for name, section in found.items()
+    }
 
 
-def _below(section: dict[str, Any], path: tuple[str, ...], tree: Tree) -> Tree:
-    depth = len(path)
-    places = {key[depth:]: place for key, place in tree.places.items() if key[:depth] == path and len(key) > depth}
-    as_text = {key[depth:]: text for key, text in tree.as_text.items() if key[:depth] == path}
-    return Tree(section, places, tree.file, (), as_text)
+def _by_section(found: Mapping[Path, T]) -> dict[str, dict[Path, T]]:
+    """Return what is known by path in a document, of each extension's section by the path in that."""
+    sections: dict[str, dict[Path, T]] = {}
+    for path, one in found.items():
+        if len(path) > 2 and path[0] == EXTENSIONS:
+            sections.setdefault(path[1], {})[path[2:]] = one
+    return sections
 
 
 class PassedThrough(bytes):
@@ -159,6 +163,9 @@ class PassedThrough(bytes):
     def values(self) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(self)
         return values
+
+    def __repr__(self) -> str:  # it is not known which of the settings are secret
+        return f"<{len(self)} bytes>"
 
 
 def passed_through_from(section: Mapping[str, Any]) -> PassedThrough:
@@ -170,7 +177,7 @@ def passed_through_from(section: Mapping[str, Any]) -> PassedThrough:
 def passed_through_in(text: str) -> dict[str, PassedThrough]:
     """Return the bytes of the sections of all extensions in a document's text, which has to be valid."""
     for key, start, _ in _members(text, text.index("{")):
-        if key == KEY:
+        if key == EXTENSIONS and text[start] == "{":  # null is no extensions
             return {name: PassedThrough(text[begin:end].encode()) for name, begin, end in _members(text, start)}
     return {}
 

@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 from tttcfg.errors import InputError, Problem
 from tttcfg.migration.chain import Chain
 from tttcfg.schema.fields import ConfigField, Outline, Role, Section, config_fields, outline, sections
-from tttcfg.schema.fragments import Shape
+from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import MISSING, get_path, split
 
 if TYPE_CHECKING:
@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 
 
 class ForeignFormat(NamedTuple):
-    """A kind of document that is easily mistaken for one of the family's: it has any of `keys`."""
+    """A kind of document that is easily mistaken for one of the family's.
+
+    Attributes:
+        what: What it is, as the end of a sentence: `a configuration of …`.
+        keys: Dotted keys, any one of which shows that it is one.
+        advice: What distinguishes it, or what to do.
+        families: The names of the families that it may be of; those that are installed are suggested.
+    """
 
     what: str
     keys: tuple[str, ...]
     advice: str
+    families: tuple[str, ...] = ()
 
     def matches(self, tree: Mapping[str, Any]) -> bool:
+        """Whether a document, as plain values, has any of the keys."""
         return any(get_path(tree, split(key), MISSING) is not MISSING for key in self.keys)
 
 
@@ -151,6 +160,7 @@ class Family(Generic[Model, Layers]):
 
     @property
     def fields(self) -> dict[str, ConfigField]:
+        """All fields by dotted name, in declaration order."""
         return config_fields(self.model)
 
     @cached_property
@@ -160,6 +170,7 @@ class Family(Generic[Model, Layers]):
 
     @cached_property
     def secret_fields(self) -> tuple[ConfigField, ...]:
+        """The fields that are never written, printed or hashed."""
         return tuple(field for field in self.fields.values() if field.role is Role.SECRET)
 
     @cached_property
@@ -179,6 +190,7 @@ class Family(Generic[Model, Layers]):
 
     @property
     def sections(self) -> frozenset[str]:
+        """The dotted names of all sections."""
         return sections(self.model)
 
     def outline(self, *, secrets: bool = True) -> Outline:
@@ -187,11 +199,23 @@ class Family(Generic[Model, Layers]):
 
     @cached_property
     def schema_id(self) -> str:
+        """The identifier of the newest schema, which documents have as `$schema`."""
         return self.schema_id_of(self.head)
+
+    def require_version(self, version: int, key: str = "version") -> None:
+        """Raise an InputError about `key` where there is no such version."""
+        if not 0 <= version <= self.head:
+            message = f"there is no version {version} of {self.name}; versions go from 0 to {self.head}"
+            raise InputError(Problem("version", message, key))
 
     def schema_id_of(self, version: int) -> str:
         """Return the identifier of the schema of `version`, which documents have as `$schema`."""
-        return f"urn:tttcfg:{self.name}:v{version:04d}"
+        return schema_id(self.name, version)
+
+
+def schema_id(family: str, version: int) -> str:
+    """Return the identifier of the schema of a version of a family, by the family's name."""
+    return f"urn:tttcfg:{family}:v{version:04d}"
 
 
 def known_families() -> Collection[Family]:
@@ -223,11 +247,11 @@ def schema_name(version: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def frozen_schema(family: Family, version: int) -> Shape:
+def frozen_schema(family: Family, version: int) -> Fragment:
     """Return the frozen schema of documents of `version`, which callers must not change.
 
     Raises:
         OSError: There is none.
     """
-    schema: Shape = json.loads(pkgutil.get_data(family.schemas, schema_name(version)) or b"")
+    schema: Fragment = json.loads(pkgutil.get_data(family.schemas, schema_name(version)) or b"")
     return schema

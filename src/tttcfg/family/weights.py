@@ -12,7 +12,7 @@ from tttcfg.safetensors.shards import read_weights
 
 def describes(family: Family, dialect: Dialect) -> bool:
     """Whether configurations of `family` describe weights of a dialect."""
-    return dialect.family == family.name or dialect.name in family.knowledge.dialects
+    return dialect.family == family.name or any(one in (dialect, dialect.name) for one in family.knowledge.dialects)
 
 
 def read_as(family: Family, path: str) -> Header:

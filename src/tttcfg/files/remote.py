@@ -12,9 +12,11 @@ from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from tttcfg.errors import InputError, Place, Problem
-from tttcfg.urls import Url, without_secrets
+from tttcfg.secrets import without_secrets
+from tttcfg.urls import Url
 
 _PARTS = re.compile("[/?#&=:@]+")
+_LONGEST_REASON = 1000
 _TEMPLATES = ("reference",)
 _WEB = ("http", "https")
 _GONE = (404, 410)
@@ -94,7 +96,9 @@ def _errors_as_problems(url: Url) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # every protocol has errors of its own
-        cause = _cause(url, error)
+        is_web = url.partition("://")[0].lower() in _WEB
+        # For the web, fsspec raises every failure as a FileNotFoundError, and keeps the cause.
+        cause = (error.__cause__ or error) if is_web and isinstance(error, FileNotFoundError) else error
         status = getattr(cause, "status", None)
         if status in _GONE or isinstance(cause, FileNotFoundError):
             raise InputError(Problem("not_found", "there is no such file", place=Place(url))) from None
@@ -107,17 +111,12 @@ def _errors_as_problems(url: Url) -> Iterator[None]:
         raise _refused(url, f"cannot be read: {reason}") from None
 
 
-def _cause(url: Url, error: BaseException) -> BaseException:
-    """Return the cause: for the web, fsspec raises every failure as a FileNotFoundError, and keeps the cause."""
-    if isinstance(error, FileNotFoundError) and url.partition("://")[0].lower() in _WEB:
-        return error.__cause__ or error
-    return error
-
-
 def _leaks(url: Url, reason: str) -> bool:
-    """Whether a message of another library has a part of the URL that is not shown."""
-    hidden = (part for part in _PARTS.split(url.whole) if part not in url)
-    return any(part in reason or unquote(part) in reason for part in hidden)
+    """Whether a message of another library has a part of the URL that is not shown, or is too long to know."""
+    if len(reason) > _LONGEST_REASON:
+        return True
+    parts = set(_PARTS.split(url.whole))
+    return any(part not in url for part in parts if part in reason or unquote(part) in reason)
 
 
 def _refused(url: Url, message: str) -> InputError:

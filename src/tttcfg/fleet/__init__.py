@@ -1,4 +1,4 @@
 """Many checkpoints at once: finding, planning and migrating their documents.
 
-Only the command line imports it.
+The command line imports it, and the report for its types.
 """

@@ -9,21 +9,23 @@ from bisect import bisect_right
 from json.decoder import JSONDecodeError
 from typing import Any, NoReturn
 
-from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.errors import InputError, Place, Problem, kind_of
 from tttcfg.formats.text import (
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_NODES,
-    Tree,
+    ParsedFile,
+    WrittenValue,
     checked_text,
     dotted,
     finite,
+    in_our_words,
     integer,
     too_deep,
 )
 from tttcfg.schema.paths import Path
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^{}\[\]:,"\s]+')
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]:,]|[^{}\[\]:,"\s]+')
 _MESSAGES = {
     "Expecting value": "a value is missing or misspelt here",
     "Expecting ','": "a comma or closing bracket is missing here, or the value before is misspelt",
@@ -35,7 +37,7 @@ _MESSAGES = {
     "Invalid control": "a control character is not escaped; write \\n for a line break, \\t for a tab",
     "Invalid": "this escape sequence is not valid; write \\\\ for a backslash",
 }
-"""What the messages of Python's reader begin with, and ours."""
+"""Our sentence by a part of the message of Python's parser."""
 
 
 def read_leniently(text: str) -> Any:
@@ -45,10 +47,10 @@ def read_leniently(text: str) -> Any:
         ValueError: It is not valid JSON.
         RecursionError: It is nested too deep for Python's own reader.
     """
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < MAX_DIGITS else digits)
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS + 1 else digits)
 
 
-def read_json(text: str, file: str) -> Tree:
+def read_json(text: str, file: str) -> ParsedFile:
     """Read a JSON object.
 
     Raises:
@@ -60,16 +62,28 @@ def read_json(text: str, file: str) -> Tree:
     try:
         value = read_leniently(text)
     except JSONDecodeError as error:
-        message = next(ours for theirs, ours in _MESSAGES.items() if error.msg.startswith(theirs))
-        reader.fatal("syntax", message, error.pos)
+        place = reader.place(min(error.pos, len(text)))
+        raise InputError(Problem("syntax", in_our_words(error.msg, _MESSAGES), place=place)) from None
     except RecursionError:
         raise InputError(too_deep(text, file, MAX_DEPTH + 1)) from None
     reader.read()
     if not isinstance(value, dict):
-        reader.problem("not_a_mapping", f"holds {quote(value)}, not an object", 0)
+        reader.problem("not_a_mapping", f"holds {kind_of(value)}, not an object", 0)
     if reader.problems:
         raise InputError(reader.problems)
-    return Tree(value, reader.places, file)
+    return ParsedFile(value, reader.places, file)
+
+
+def written_values(text: str, file: str) -> list[WrittenValue]:
+    """Return every value in the text of a JSON object, and where it is written.
+
+    Raises:
+        InputError: It is no JSON object.
+    """
+    read_json(text, file)
+    reader = _Reader(text, file)
+    reader.read()
+    return reader.written
 
 
 class _Frame:
@@ -96,6 +110,7 @@ class _Reader:
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
+        self.written: list[WrittenValue] = []
 
     def place(self, index: int) -> Place:
         line = bisect_right(self.lines, index)
@@ -131,6 +146,10 @@ class _Reader:
                     frames.append(_Frame(path, set() if token == "{" else None))
                 else:
                     self.scalar(token, index, path)
+                    if not self.problems:
+                        self.written.append(
+                            WrittenValue(path, json.loads(token), index, match.end(), self.place(index))
+                        )
 
     def key(self, token: str, index: int, path: Path, keys: set[str]) -> str:
         self.scalar(token, index, path)

@@ -27,10 +27,11 @@ _NUMBER_ELSEWHERE = re.compile(
     r"[-+]?(0[0-7]*|[1-9][0-9]*|0x[0-9a-fA-F]+|[0-9]+\.[0-9]*([eE][-+][0-9]+)?)|\.[0-9]+([eE][-+][0-9]+)?"
 )
 MAX_DIGITS = 300
+_TOO_LARGE = 10**MAX_DIGITS
 _MAX_KEY = 200
 
 
-class Tree(NamedTuple):
+class ParsedFile(NamedTuple):
     """The content of a file: plain values, the place of every key by its path, and notes on values.
 
     `as_text` has, by path, how numbers are written that readers of YAML 1.1 take for text.
@@ -50,6 +51,21 @@ class Tree(NamedTuple):
         return Place(self.file)
 
 
+class WrittenValue(NamedTuple):
+    """A value in a text that is no mapping or list, and where it is written, in characters.
+
+    Attributes:
+        alias: For a YAML alias, the path of what it stands for.
+    """
+
+    path: Path
+    value: Any
+    start: int
+    end: int
+    place: Place
+    alias: Path | None = None
+
+
 def decode(data: bytes, file: str) -> str:
     """Return `data` as text, or raise an InputError with the encoding that it may have."""
     if data.startswith(LFS_POINTER):
@@ -57,9 +73,8 @@ def decode(data: bytes, file: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(Problem("encoding", "is UTF-16; save it as UTF-8", place=Place(file, 1, 1)))
     if data.startswith(b"\xef\xbb\xbf"):
-        raise InputError(
-            Problem("encoding", "starts with a byte-order mark; save it as UTF-8 without", place=Place(file, 1, 1))
-        )
+        message = "starts with a byte-order mark; save it as UTF-8 without"
+        raise InputError(Problem("encoding", message, place=Place(file, 1, 1)))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -105,10 +120,25 @@ def is_text_elsewhere(text: str, value: Any) -> bool:
 
 def integer(text: str, place: Place | str) -> int:
     """Return a whole number, or raise an InputError where it has more than 300 decimal digits."""
-    value = int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 1000 else None
-    if value is None or abs(value) >= 10**MAX_DIGITS:
-        raise InputError(Problem("too_large", f"a number may have {MAX_DIGITS} digits", place=place))
+    if len(text) >= 1000:
+        raise InputError(too_many_digits(place))
+    return bounded(int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10), place)
+
+
+def bounded(value: int, place: Place | str) -> int:
+    """Return a whole number, or raise an InputError where it has more than 300 decimal digits."""
+    if abs(value) >= _TOO_LARGE:
+        raise InputError(too_many_digits(place))
     return value
+
+
+def too_many_digits(place: Place | str) -> Problem:
+    return Problem("too_large", f"a number may have {MAX_DIGITS} digits", place=place)
+
+
+def in_our_words(theirs: str, table: Mapping[str, str], otherwise: str = "is not valid here") -> str:
+    """Return the sentence for a parser's message: that of the first key of `table` which the message contains."""
+    return next((ours for part, ours in table.items() if part in theirs), otherwise)
 
 
 def dotted(path: Path) -> str:

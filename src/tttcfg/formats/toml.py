@@ -11,7 +11,17 @@ from itertools import islice
 from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, Tree, checked_text, dotted, integer, too_deep
+from tttcfg.formats.text import (
+    MAX_DEPTH,
+    MAX_NODES,
+    ParsedFile,
+    bounded,
+    checked_text,
+    dotted,
+    in_our_words,
+    too_deep,
+    too_many_digits,
+)
 from tttcfg.schema.paths import Path
 
 if sys.version_info >= (3, 11):
@@ -22,10 +32,39 @@ else:
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)")
 _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_\-]+(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*\]")
 _KEY = re.compile(r"(\s*)([A-Za-z0-9_\-]+(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*=")
-_TOKEN = re.compile(r'#.*|(?P<part>"(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_\-]+)|(?P<dot>\.)|[ \t]+|(?P<other>.)')
+_TOKEN = re.compile(
+    r'#.*|(?P<part>"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*\'|[A-Za-z0-9_\-]+)|(?P<dot>\.)|[ \t]+|(?P<other>\\.|.)'
+)
+"""What a line consists of; outside text a backslash takes what follows, so that no quote is tried twice."""
+_DIGITS = re.compile(r"[0-9_]+")
+_ESCAPE = "this escape sequence is not valid; write \\\\ for a backslash, or use single quotes"
+_DUPLICATE = "this key or table is a duplicate"
+_MESSAGES = {
+    "Invalid value": "a value is missing or misspelt here; text needs quotes",
+    "newline or end of document": "the value ends before this, and nothing may follow it in its line",
+    "Invalid statement": "a setting is written KEY = VALUE",
+    "'='": "an equals sign is missing after the key",
+    "declaration": "the closing bracket of the table's name is missing here",
+    "initial character": "a key is missing or misspelt here",
+    "Unclosed array": "a list is not closed",
+    "Unclosed inline table": "a table in braces is not closed",
+    "Unterminated": "this text in quotes is not closed",
+    "twice": _DUPLICATE,
+    "overwrite": _DUPLICATE,
+    "immutable": _DUPLICATE,
+    "redefine": _DUPLICATE,
+    "Duplicate": _DUPLICATE,
+    "hex value": _ESCAPE,
+    "Unescaped": _ESCAPE,
+    "Escaped": _ESCAPE,
+    "character": "this character is not allowed here; in text in double quotes, write \\n for a line break",
+    "date": "this date or time is not valid, and no setting is one",
+    "Expected": "this text in quotes is not closed",
+}
+"""Our sentence by a part of the message of the parser."""
 
 
-def read_toml(text: str, file: str) -> Tree:
+def read_toml(text: str, file: str) -> ParsedFile:
     """Read a TOML document.
 
     Raises:
@@ -38,15 +77,15 @@ def read_toml(text: str, file: str) -> Tree:
         match = _AT.search(str(error))
         lines = text.split("\n")
         line, column = (int(part) for part in match.groups()) if match else (len(lines), len(lines[-1]) + 1)
-        message = _AT.sub("", str(error)).replace("(at end of document)", "").strip()
+        message = in_our_words(str(error), _MESSAGES)
         raise InputError(Problem("syntax", message, place=Place(file, line, column))) from None
     except RecursionError:
         raise InputError(too_deep(text, file, MAX_DEPTH)) from None
-    except ValueError as error:
-        raise InputError(Problem("rejected", f"cannot be read: {error}", place=Place(file))) from None
+    except ValueError:  # Python's own limit for decimal digits
+        raise InputError(too_many_digits(_longest_number(text, file))) from None
     if not values:
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
-    tree = Tree(values, _places(text, file), file)
+    tree = ParsedFile(values, _places(text, file), file)
     nodes = list(islice(_nodes(values, ()), MAX_NODES + 1))
     if len(nodes) > MAX_NODES:
         raise InputError(Problem("too_large", f"holds more than {MAX_NODES:,} values", place=Place(file)))
@@ -54,6 +93,11 @@ def read_toml(text: str, file: str) -> Tree:
     if problems:
         raise InputError(problems)
     return tree
+
+
+def _longest_number(text: str, file: str) -> Place:
+    start = max(_DIGITS.finditer(text), key=lambda digits: len(digits[0])).start()
+    return Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
 
 
 def _refuse_long_keys(text: str, file: str) -> None:
@@ -103,7 +147,7 @@ def _nodes(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
             yield from _nodes(item, below)
 
 
-def _problem(path: Path, value: Any, tree: Tree) -> Problem | None:
+def _problem(path: Path, value: Any, tree: ParsedFile) -> Problem | None:
     place, key = tree.place(path), dotted(path)
     if len(path) > MAX_DEPTH:
         return Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", key, place)
@@ -113,7 +157,7 @@ def _problem(path: Path, value: Any, tree: Tree) -> Problem | None:
         if isinstance(value, str):
             checked_text(value, place)
         elif isinstance(value, int) and not isinstance(value, bool):
-            integer(str(value), place)
+            bounded(value, place)  # one in hexadecimal may be too long for decimal digits
     except InputError as error:
         return error.problems[0]._replace(key=key)
     if isinstance(value, (date, time)):

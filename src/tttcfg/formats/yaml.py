@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple, NoReturn
 
 from ruamel.yaml import YAML
@@ -19,25 +18,52 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.errors import InputError, Place, Problem, kind_of
 from tttcfg.formats.text import (
     MAX_DEPTH,
     MAX_NODES,
-    Tree,
+    ParsedFile,
+    WrittenValue,
     checked_text,
     dotted,
+    in_our_words,
     is_text_elsewhere,
     octal_elsewhere,
     scalar,
 )
 from tttcfg.schema.paths import Path
+from tttcfg.secrets import looks_secret
 
 MAX_ALIASES = 100
 _PLAIN_TAGS = ("tag:yaml.org,2002:str", "!")
-_TOKEN = re.compile(r"\('([^']*)',\)")
+_MESSAGES = {
+    "unexpected end of stream": "this text in quotes is not closed",
+    "double-quoted scalar": "this escape sequence is not valid; write \\\\ for a backslash, or use single quotes",
+    "document separator": "this text in quotes is not closed before the document ends",
+    "flow sequence": "a comma or ] is missing here",
+    "flow mapping": "a comma or } is missing here",
+    "mapping values are not allowed": (
+        "a colon is not expected here; check the indentation and the line above, or put the text in quotes"
+    ),
+    "mapping keys are not allowed": "a key is not expected here; check the indentation",
+    "sequence entries are not allowed": "a list item is not expected here; check the indentation",
+    "block mapping": "the indentation of this line matches none above it, or a colon is missing",
+    "expected the node content": "a value or a closing bracket is missing here",
+    "block collection": "this line is not an item of the list above it; check the indentation",
+    "block scalar": "after | or >, only +, - or a digit may follow",
+    "simple key": "a colon is missing after this key",
+    "cannot start any token": "text that begins with this character needs quotes",
+    "anchor": "after &, a name of letters and digits is required",
+    "alias": "after *, a name of letters and digits is required",
+    "directive": "this directive is not valid",
+    "version 1.*": "only %YAML 1.2 is read; remove the directive",
+    "tag": "this tag is not valid; configurations are plain data",
+    "document": "nothing may follow the end of the document",
+}
+"""Our sentence by a part of the message of ruamel.yaml."""
 
 
-def read_yaml(text: str, file: str) -> Tree:
+def read_yaml(text: str, file: str) -> ParsedFile:
     """Read one YAML document that holds a mapping.
 
     Raises:
@@ -47,13 +73,27 @@ def read_yaml(text: str, file: str) -> Tree:
     if tree.values is None:
         raise InputError(Problem("empty", "holds no configuration", place=Place(file)))
     if not isinstance(tree.values, dict):
-        message = f"holds {quote(tree.values)}, not a mapping of keys to values"
+        message = f"holds {kind_of(tree.values)}, not a mapping of keys to values"
         raise InputError(Problem("not_a_mapping", message, place=Place(file, 1, 1)))
     return tree
 
 
-def parse_yaml(text: str, file: str) -> Tree:
+def written_values(text: str, file: str) -> list[WrittenValue]:
+    """Return every value in YAML text, and where it is written, with its anchor and tag.
+
+    Raises:
+        InputError: It is no plain YAML document.
+    """
+    return _built(text, file).written
+
+
+def parse_yaml(text: str, file: str) -> ParsedFile:
     """Read one YAML document of any kind, which `values` then is, with the place of every key, and notes on values."""
+    builder = _built(text, file)
+    return ParsedFile(builder.root, builder.places, file, tuple(builder.notes), builder.as_text)
+
+
+def _built(text: str, file: str) -> _Builder:
     if "\t" in text:
         _refuse_tabs(text, file)
     builder = _Builder(file)
@@ -63,9 +103,10 @@ def parse_yaml(text: str, file: str) -> Tree:
     except InputError:
         raise
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        unclosed = error.context_mark if error.problem == "found unexpected end of stream" else None
+        mark = unclosed or error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        message = _TOKEN.sub(r"'\1'", " ".join(part for part in (error.context, error.problem) if part))
+        message = in_our_words(f"{error.context} {error.problem}", _MESSAGES)
         builder.problems.append(Problem("syntax", message, place=place))
     except ReaderError as error:
         before = text[: error.position]
@@ -73,12 +114,12 @@ def parse_yaml(text: str, file: str) -> Tree:
         message = f"the control character U+{ord(text[error.position]):04X} is not allowed in YAML"
         builder.problems.append(Problem("syntax", message, place=place))
     except (YAMLError, ValueError) as error:
-        builder.problems.append(Problem("syntax", str(error).partition("\n")[0], place=Place(file)))
+        builder.problems.append(Problem("syntax", in_our_words(str(error), _MESSAGES), place=Place(file)))
     except RecursionError:
         builder.problems.append(Problem("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=Place(file)))
     if builder.problems:
         raise InputError(builder.problems)
-    return Tree(builder.root, builder.places, file, tuple(builder.notes), builder.as_text)
+    return builder
 
 
 def _refuse_tabs(text: str, file: str) -> None:
@@ -91,16 +132,17 @@ def _refuse_tabs(text: str, file: str) -> None:
         raise InputError(problems)
 
 
-def _bad_tag(tag: object) -> str:
-    return f"the tag {quote(str(tag))} is not supported; configurations are plain data"
+_BAD_TAG = "a tag is not supported; text that begins with ! needs quotes"
+"""Names of tags and anchors are not shown: a secret that begins with ! or * and has no quotes would be one."""
 
 
 class _Anchored(NamedTuple):
-    """The node of an anchor: its value, how many nodes it has once expanded, and how many levels."""
+    """The node of an anchor: its value, how many nodes it has once expanded, how many levels, and where it is."""
 
     value: Any
     nodes: int
     levels: int
+    path: Path
 
 
 class _Frame:
@@ -127,6 +169,7 @@ class _Builder:
         self.as_text: dict[Path, str] = {}
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchored] = {}
+        self.written: list[WrittenValue] = []
         self.aliases = self.nodes = self.documents = 0
 
     def add(self, event: Event) -> None:
@@ -139,7 +182,7 @@ class _Builder:
             frame = self.stack.pop()
             self.merge(frame)
             if frame.anchor:
-                self.anchors[frame.anchor] = _Anchored(frame.value, frame.nodes, frame.levels)
+                self.anchors[frame.anchor] = _Anchored(frame.value, frame.nodes, frame.levels, frame.path)
             if self.stack:
                 self.stack[-1].nodes += frame.nodes
                 self.stack[-1].levels = max(self.stack[-1].levels, frame.levels + 1)
@@ -158,13 +201,13 @@ class _Builder:
     def open(self, event: Any, place: Place) -> None:
         kind = "map" if isinstance(event, MappingStartEvent) else "seq"
         if event.tag and str(event.tag) not in ("!", f"tag:yaml.org,2002:{kind}"):
-            self.problem("tag", _bad_tag(event.tag), place)
+            self.problem("tag", _BAD_TAG, place)
         if len(self.stack) >= MAX_DEPTH:
             self.fatal("too_deep", f"is nested deeper than {MAX_DEPTH} levels", place)
         value: Any = {} if kind == "map" else []
         path = self.here()
         if event.anchor:
-            self.anchors[event.anchor] = _Anchored(None, -1, 0)
+            self.anchors[event.anchor] = _Anchored(None, -1, 0, path)
         self.attach(value, place)
         self.stack.append(_Frame(value, path, event.anchor))
 
@@ -186,7 +229,8 @@ class _Builder:
             self.problems.extend(problem._replace(key=dotted(self.here())) for problem in error.problems)
             value = None
         if event.anchor:
-            self.anchors[event.anchor] = _Anchored(value, 1, 0)
+            self.anchors[event.anchor] = _Anchored(value, 1, 0, self.here())
+        self.written.append(WrittenValue(self.here(), value, event.start_mark.index, event.end_mark.index, place))
         self.attach(value, place)
 
     def plain_value(self, event: ScalarEvent, place: Place) -> Any:
@@ -194,8 +238,8 @@ class _Builder:
         if tag in _PLAIN_TAGS or (event.style is not None and not tag):
             return checked_text(event.value, place)
         if tag:
-            raise InputError(Problem("tag", _bad_tag(tag), place=place))
-        if note := octal_elsewhere(event.value, dotted(self.here()), place):
+            raise InputError(Problem("tag", _BAD_TAG, place=place))
+        if not looks_secret(dotted(self.here())) and (note := octal_elsewhere(event.value, dotted(self.here()), place)):
             self.notes.append(note)
         value = scalar(event.value, place)
         if is_text_elsewhere(event.value, value):
@@ -206,9 +250,9 @@ class _Builder:
         name = frame.key = str(event.value)
         path = (*frame.path, name)
         if event.tag and str(event.tag) not in _PLAIN_TAGS:
-            self.problem("tag", _bad_tag(event.tag), place)
+            self.problem("tag", _BAD_TAG, place)
         if event.anchor:
-            self.anchors[event.anchor] = _Anchored(name, 1, 0)
+            self.anchors[event.anchor] = _Anchored(name, 1, 0, path)
         if name == "<<" and event.style is None:
             first = frame.merged[0][1] if frame.merged else None
         else:
@@ -258,9 +302,9 @@ class _Builder:
         self.aliases += 1
         found = self.anchors.get(event.anchor or "")
         if found is None:
-            self.fatal("syntax", f"there is no anchor {quote(event.anchor)}", place)
+            self.fatal("syntax", "this alias has no anchor; text that begins with * needs quotes", place)
         if found.nodes < 0:
-            self.fatal("cycle", f"the alias {quote(event.anchor)} contains itself", place)
+            self.fatal("cycle", "this alias contains itself", place)
         self.nodes += found.nodes
         if self.aliases > MAX_ALIASES or self.nodes > MAX_NODES:
             self.fatal("alias_bomb", f"more than {MAX_ALIASES} aliases, or {MAX_NODES:,} values once expanded", place)
@@ -269,6 +313,8 @@ class _Builder:
         if self.stack:
             self.stack[-1].nodes += found.nodes
             self.stack[-1].levels = max(self.stack[-1].levels, found.levels + 1)
+        start, end = event.start_mark.index, event.end_mark.index
+        self.written.append(WrittenValue(self.here(), found.value, start, end, place, found.path))
         self.attach(found.value, place)
 
     def problem(self, code: str, message: str, place: Place, key: str = "") -> None:

@@ -1,4 +1,4 @@
 """How a document of one schema version becomes one of the next: operations, chains and records.
 
-Families, documents and migrations import it; it knows no field by name.
+Migrations, and the folders below it in `docs/architecture.md`, may import it; it depends on no field by name.
 """

@@ -1,4 +1,4 @@
-"""A migration: one step of a schema's history, and the chain that all steps make."""
+"""A migration: one step of a schema's history, and the chain of all steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.migration.record import Record
-from tttcfg.schema.fragments import Shape, defaults, fields_of, is_section, section, with_own_sections
+from tttcfg.schema.fragments import Fragment, defaults, fields_of, is_section, section, with_own_sections
 from tttcfg.schema.paths import Path, Tree, copied, get_path, same, set_path
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
@@ -27,27 +27,29 @@ class Migration:
     operations: tuple[Operation, ...]
 
     def up(self, tree: Tree, record: Record) -> None:
+        """Upgrade a complete document of the version before, in place, and record what that did to it."""
         for operation in self.operations:
             operation.up(tree, record, None)
 
     def down(self, tree: Tree, record: Record) -> list[tuple[str, Any]]:
-        """Undo the step and return every path and value that nothing can bring back."""
+        """Undo the step and return every path and value that cannot be restored."""
         return [loss for operation in reversed(self.operations) for loss in operation.down(tree, record)]
 
-    def reshape(self, schema: Shape) -> None:
+    def apply_to_schema(self, schema: Fragment) -> None:
+        """Change the schema of the version before to that of this one, in place."""
         for operation in self.operations:
-            operation.reshape(schema)
+            operation.apply_to_schema(schema)
 
 
 class Identification(NamedTuple):
-    """The version of a document, -1 where it holds no field of any; and the keys that decided it, if no number did."""
+    """The version of a document, -1 where it holds no known field; and the keys that it was inferred from, if any."""
 
     version: int
     decided_by: tuple[str, ...]
 
 
 class Deferred(NamedTuple):
-    """A value of an older form, whose meaning another field decides: known when all sources have been read."""
+    """A value of an older form, whose meaning depends on another field: known when all sources have been read."""
 
     conversion: Convert
     value: Any
@@ -58,7 +60,7 @@ class Deferred(NamedTuple):
 
 
 class Ambiguity(NamedTuple):
-    """A value that may be of either side of a conversion: of `version` or later, or of before, when it meant `then`."""
+    """A value that may be from either side of a conversion: from `version` or later, or older, when it meant `then`."""
 
     path: str
     version: int
@@ -67,12 +69,12 @@ class Ambiguity(NamedTuple):
 
 
 class PartialReading:
-    """How a document that gives some fields only is brought to the head.
+    """The upgrade of a document that gives some fields only to the head.
 
     Attributes:
-        version: That it says it is of; None where it says nothing, and every key may be of any version.
-        deferred: What has to wait for other sources, by path.
-        ambiguous: What nobody can read without knowing the version.
+        version: The version that the document states; None where it states none, and every key may be of any version.
+        deferred: Values that depend on other sources, by path.
+        ambiguous: Values that cannot be read without the version.
     """
 
     def __init__(self, chain: Chain, version: int | None, validated: Callable[[Tree], Any]) -> None:
@@ -82,7 +84,7 @@ class PartialReading:
         self._position = (0, 0)
 
     def run(self, tree: Tree, record: Record, start: tuple[int, int] = (0, 0)) -> None:
-        """Upgrade `tree` in place, from an operation of a step on."""
+        """Upgrade `tree` in place, starting at an operation of a step."""
         first, skipped = start
         for migration in self.chain.migrations[first:]:
             if self.version is not None and migration.version <= self.version:
@@ -96,24 +98,24 @@ class PartialReading:
         self.deferred[conversion.path] = Deferred(conversion, value)
 
     def has_old_form(self, conversion: Convert, value: Any) -> bool:
-        # Where no version is given: if the current version refuses it as it stands, and takes it converted.
+        # Without a version: if the current version refuses the value unconverted, and accepts it converted.
         if self.version is not None:
             return True
         version, index = self._position
         if not self.chain.had(conversion.parts, version):
-            return False  # the name came with that version
+            return False  # the name is new in that version
         then = conversion.converted(value, {})
         if same(then, value):
             return False
-        old, new = (self._finished(conversion, one, (version, index + 1)) for one in (then, value))
+        old, new = (self._upgraded(conversion, one, (version, index + 1)) for one in (then, value))
         if old is None or new is None:
             return new is None and old is not None
         if old != new:
             self.ambiguous.append(Ambiguity(conversion.path, version, value, then))
         return False
 
-    def _finished(self, conversion: Convert, value: Any, start: tuple[int, int]) -> Any:
-        """Return what the rest of the history and the head make of one value, or None where that is refused."""
+    def _upgraded(self, conversion: Convert, value: Any, start: tuple[int, int]) -> Any:
+        """Return one value as the rest of the history and the head read it, or None where the head refuses it."""
         tree: Tree = {}
         set_path(tree, conversion.parts, copied(value))
         rest = PartialReading(self.chain, None, self.validated)
@@ -136,7 +138,7 @@ class Chain:
 
     @cached_property
     def spellings(self) -> dict[str, str]:
-        """Every old path, to what it is called now; to nothing where it is gone."""
+        """The current path of every old path; empty where the field was removed."""
         found: dict[str, str] = {}
         for migration in self.migrations:
             for operation in migration.operations:
@@ -146,29 +148,29 @@ class Chain:
 
     @cached_property
     def introduced(self) -> Tree:
-        """The version that brought each field, as a tree of the shape of all versions together."""
+        """The version that introduced each field, as a tree with the fields of all versions."""
         tree: Tree = {}
         for version in range(self.head + 1):
-            _mark(tree, self.schema(version), version)
+            _set_versions(tree, self.schema(version), version)
         return tree
 
-    def schema(self, version: int) -> Shape:
-        """Return the shape of documents of `version`, as the operations make it. Not to be changed."""
+    def schema(self, version: int) -> Fragment:
+        """Return the schema of documents of `version`, as the operations define it. Callers must not change it."""
         return self._schemas[version]
 
     @cached_property
-    def _schemas(self) -> list[Shape]:
-        found: list[Shape] = []
+    def _schemas(self) -> list[Fragment]:
+        found: list[Fragment] = []
         for migration in self.migrations:
             schema = with_own_sections(found[-1]) if found else section()
-            migration.reshape(schema)
+            migration.apply_to_schema(schema)
             found.append(schema)
         return found
 
     def template(self, version: int) -> Tree:
         """Return the document that holds every field of `version` at that version's default.
 
-        Fields whose default follows from others are left out: their own model fills them in.
+        Fields whose default depends on others are left out: their own model fills them in.
         """
         found: Tree = copied(self._template(version))
         return found
@@ -178,30 +180,30 @@ class Chain:
         return defaults(self.schema(version))
 
     def identify(self, tree: Mapping[str, Any]) -> Identification:
-        """Work out the version of an unversioned document: that of the newest field it holds."""
+        """Infer the version of an unversioned document: that of the newest field it holds."""
         version = _newest(tree, self.introduced)
         decided_by = tuple(_keys_of(tree, self.introduced, version)) if version >= 0 else ()
         return Identification(version, decided_by)
 
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
-        """Return a complete document of `version`, upgraded to `to` (the head); `tree` stays as it is."""
+        """Return a complete document of `version`, upgraded to `to` (the head); `tree` is not changed."""
         copy: Tree = copied(tree)
         self.run(copy, version, record, to)
         return copy
 
     def run(self, tree: Tree, version: int, record: Record, to: int | None = None) -> None:
-        """Upgrade a document in place; only for a copy that nobody else holds."""
+        """Upgrade a document in place; only for a copy that is used nowhere else."""
         for migration in self.migrations[version + 1 : (self.head if to is None else to) + 1]:
             migration.up(tree, record)
 
     def up_partial(
         self, tree: Tree, record: Record, version: int | None, validated: Callable[[Tree], Any]
     ) -> tuple[Tree, PartialReading]:
-        """Return a partial document as the head has it, with nothing filled in, and what is not known of it yet.
+        """Return a partial document upgraded to the head, with nothing filled in, and the reading with what is open.
 
         Args:
-            version: That it says it is of, if it says so.
-            validated: Returns a partial document as the head takes it, or None where it refuses it.
+            version: The version that the document states, or None.
+            validated: Returns a partial document as the head reads it, or None where the head refuses it.
         """
         copy: Tree = copied(tree)
         reading = PartialReading(self, version, validated)
@@ -210,7 +212,7 @@ class Chain:
 
     @cached_property
     def converted(self) -> frozenset[str]:
-        """Today's names of the fields that some version converted under a name that they had before."""
+        """The current names of the fields that some version converted without renaming them."""
         found = (
             operation.path
             for migration in self.migrations
@@ -220,17 +222,17 @@ class Chain:
         return frozenset(self.spellings.get(path, path) for path in found)
 
     def had(self, path: Path, version: int) -> bool:
-        """Whether an older version than `version` had a field of this name."""
+        """Return whether a version older than `version` had a field of this name."""
         found = get_path(self.introduced, path)
         return _oldest(found) < version if found is not None else False
 
     @lru_cache(maxsize=64)  # noqa: B019 a chain lives as long as its family
-    def fields(self, version: int) -> Mapping[str, Shape]:
-        """Return the shape of every field of documents of `version`, by dotted path."""
+    def fields(self, version: int) -> Mapping[str, Fragment]:
+        """Return the fragment of every field of documents of `version`, by dotted path."""
         return MappingProxyType(fields_of(self.schema(version)))
 
     def down(self, tree: Tree, version: int, record: Record) -> tuple[Tree, list[tuple[str, Any]]]:
-        """Return a head document as `version` would have it, and every path and value that is lost."""
+        """Return a head document downgraded to `version`, and every path and value that is lost."""
         copy = copied(tree)
         losses: list[tuple[str, Any]] = []
         for migration in reversed(self.migrations[version + 1 :]):
@@ -238,12 +240,12 @@ class Chain:
         return copy, losses
 
 
-def _mark(tree: Tree, schema: Shape, version: int) -> None:
-    for name, shape in schema["properties"].items():
-        if is_section(shape):
+def _set_versions(tree: Tree, schema: Fragment, version: int) -> None:
+    for name, fragment in schema["properties"].items():
+        if is_section(fragment):
             child = tree.setdefault(name, {})
             if isinstance(child, dict):
-                _mark(child, shape, version)
+                _set_versions(child, fragment, version)
         else:
             tree.setdefault(name, version)
 
@@ -265,7 +267,7 @@ def _newest(tree: Mapping[str, Any], index: Tree) -> int:
 
 
 def _keys_of(tree: Mapping[str, Any], index: Tree, version: int, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of `tree` that came with `version`."""
+    """Yield the dotted keys of `tree` that `version` introduced."""
     for key, value in tree.items():
         entry = index.get(key)
         if isinstance(entry, dict):

@@ -1,9 +1,9 @@
-"""The operations that migrations are made of.
+"""The operations that migrations consist of.
 
-From a list of operations follow the upgrade of complete documents and of partial ones, the downgrade
-with its losses, the next version's schema and the history page. Operations are pure: they see the
-document and the record, never a model, a clock or today's defaults. Applying one edits the working
-copy that the chain made, and never a value inside it.
+A list of operations defines the upgrade of complete documents and of partial ones, the downgrade with its
+losses, the next version's schema and the history page. Operations are pure: they depend on the document and
+the record, never on a model, a clock or today's defaults. Applying one edits the working copy that the chain
+made, and never a value inside it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from tttcfg.migration.record import Record, restored
-from tttcfg.schema.fragments import Shape, shape_at, shape_parent, take_shape
+from tttcfg.schema.fragments import Fragment, fragment_at, properties_at, take_fragment
 from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, pop_path, prune, same, set_path, split
-from tttcfg.schema.secrets import WITHHELD, redacted
+from tttcfg.secrets import WITHHELD, redacted
 
 Losses = Iterator[tuple[str, Any]]
 
 
 class Partial(Protocol):
-    """How a document that gives some fields only is read."""
+    """The reading of a document that gives some fields only."""
 
     def has_old_form(self, conversion: Convert, value: Any) -> bool:
-        """Whether a value under a name that did not change is of before a conversion."""
+        """Return whether a value under an unchanged name is from before a conversion."""
 
     def defer(self, conversion: Convert, value: Any) -> None:
-        """Keep a value until the field that decides what it means is known."""
+        """Keep a value until the field that its meaning depends on is known."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +40,32 @@ class Operation:
 
     @cached_property
     def parts(self) -> Path:
+        """The path of the field, key by key."""
         return split(self.path)
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        """Bring `tree` to the newer version; where it is a partial document, nothing is filled in."""
+        """Upgrade `tree` to the newer version; where it is a partial document, nothing is filled in."""
 
     def down(self, tree: Tree, record: Record) -> Losses:
-        """Bring `tree` and `record` back to the older version, yielding every path and value that is lost."""
+        """Downgrade `tree` and `record` to the older version, yielding every path and value that is lost."""
         return iter(())
 
-    def reshape(self, schema: Shape) -> None:
-        """Turn the older version's schema into the newer one's."""
+    def apply_to_schema(self, schema: Fragment) -> None:
+        """Change the older version's schema to the newer one's, in place."""
 
     def spellings(self) -> dict[str, str]:
-        """Return old paths that mean something new: to the new path, or to nothing where removed."""
+        """Return the new path of every old path that changes; empty where the field is removed."""
         return {}
 
     @property
     def why(self) -> str:
-        """Why the schema changed here."""
+        """The reason for this change of the schema."""
         return str(getattr(self, "reason", ""))
 
 
 @dataclass(frozen=True)
 class By:
-    """What another field decides, a missing one (None) included; `text` says it for people."""
+    """A value that depends on another field, which may be missing (None); `text` describes it for people."""
 
     field: str
     value: Callable[[Any], Any]
@@ -76,26 +77,35 @@ def _value(fill: Any, tree: Tree) -> Any:
 
 
 @dataclass(frozen=True)
-class Declare(Operation):
-    """A field of the first version."""
+class Declaration(Operation):
+    """An operation that declares a field.
 
-    shape: Shape
-    kind: ClassVar[str] = "declared"
+    Attributes:
+        fragment: The field's JSON Schema.
+    """
 
-    def reshape(self, schema: Shape) -> None:
-        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+    fragment: Fragment
+
+    def apply_to_schema(self, schema: Fragment) -> None:
+        properties_at(schema, self.parts)[self.parts[-1]] = self.fragment
 
 
 @dataclass(frozen=True)
-class Add(Operation):
+class Declare(Declaration):
+    """A field of the first version."""
+
+    kind: ClassVar[str] = "declared"
+
+
+@dataclass(frozen=True)
+class Add(Declaration):
     """A new field.
 
     Args:
-        fill: What the program did before the field existed, not the field's default; or the field that decided it.
-        doubt: Why that may not be true of every older document, where it may not.
+        fill: What the program did before the field existed, not the field's default; or the field that it depended on.
+        doubt: Why `fill` may be wrong for some older documents, if it may.
     """
 
-    shape: Shape
     fill: Any
     reason: str
     doubt: str = ""
@@ -116,13 +126,10 @@ class Add(Operation):
         if value is not MISSING and value != _value(self.fill, tree):
             yield self.path, value
 
-    def reshape(self, schema: Shape) -> None:
-        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
-
 
 @dataclass(frozen=True)
 class Remove(Operation):
-    """A field that is gone; its value is kept in the record."""
+    """A removed field; its value is kept in the record."""
 
     reason: str
     kind: ClassVar[str] = "removed"
@@ -139,9 +146,9 @@ class Remove(Operation):
     def down(self, tree: Tree, record: Record) -> Losses:
         yield from restored(tree, self.path, record)
 
-    def reshape(self, schema: Shape) -> None:
-        if "properties" in (shape_at(schema, self.parts[:-1]) or {}):
-            take_shape(schema, self.parts)
+    def apply_to_schema(self, schema: Fragment) -> None:
+        if "properties" in (fragment_at(schema, self.parts[:-1]) or {}):
+            take_fragment(schema, self.parts)
 
     def spellings(self) -> dict[str, str]:
         return {self.path: ""}
@@ -149,7 +156,7 @@ class Remove(Operation):
 
 @dataclass(frozen=True)
 class Withhold(Operation):
-    """A secret that saved documents no longer carry; partial documents keep it, nothing records it."""
+    """A secret that saved documents no longer contain; partial documents keep it, nothing records it."""
 
     reason: str
     kind: ClassVar[str] = "withheld"
@@ -167,13 +174,13 @@ class Withhold(Operation):
             if kept["value"] is not None:
                 yield self.path, WITHHELD
 
-    def reshape(self, schema: Shape) -> None:
-        take_shape(schema, self.parts)
+    def apply_to_schema(self, schema: Fragment) -> None:
+        take_fragment(schema, self.parts)
 
 
 @dataclass(frozen=True)
 class Rename(Operation):
-    """A field under another name or in another section; `shape` where it changes on the way."""
+    """A field under another name or in another section."""
 
     to: str
     reason: str
@@ -181,12 +188,13 @@ class Rename(Operation):
 
     @cached_property
     def target(self) -> Path:
+        """The new path of the field, key by key."""
         return split(self.to)
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         old = get_path(tree, self.parts, MISSING)
         if old is MISSING or get_path(tree, self.target, MISSING) is not MISSING:
-            return  # both spellings: the old one stays behind, and validation names it
+            return  # given under both names: the old one stays, and validation reports it
         value = pop_path(tree, self.parts)
         if partial:
             prune(tree, self.parts)
@@ -203,9 +211,9 @@ class Rename(Operation):
         record.renamed.pop(self.path, None)
         return iter(())
 
-    def reshape(self, schema: Shape) -> None:
-        shape = take_shape(schema, self.parts)
-        shape_parent(schema, self.target)[self.target[-1]] = shape
+    def apply_to_schema(self, schema: Fragment) -> None:
+        fragment = take_fragment(schema, self.parts)
+        properties_at(schema, self.target)[self.target[-1]] = fragment
 
     def spellings(self) -> dict[str, str]:
         return {self.path: self.to}
@@ -213,23 +221,23 @@ class Rename(Operation):
 
 @dataclass(frozen=True)
 class Convert(Operation):
-    """The same field in another form; `forward` and `back` take any value and return it where it is not theirs.
+    """The same field in another form; `forward` and `back` return unchanged what they do not convert.
 
     Args:
-        beside: Another field that decides what a value means, or a section: `forward` gets what it holds as well. Of a
-            partial document it waits until all sources have said what they have to say.
+        beside: Another field, or a section, that the meaning of a value depends on: `forward` gets its value as well.
+            In a partial document, the conversion is deferred until all sources have been read.
     """
 
     forward: Callable[..., Any]
     reason: str
-    shape: Shape | None = None
+    fragment: Fragment | None = None
     back: Callable[[Any], Any] | None = None
     beside: str = ""
     kind: ClassVar[str] = "converted"
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
         old = get_path(tree, self.parts, MISSING)
-        if old is MISSING or (partial and not record.brought(self.path) and not partial.has_old_form(self, old)):
+        if old is MISSING or (partial and not record.has_renamed(self.path) and not partial.has_old_form(self, old)):
             return
         if partial and self.beside:
             partial.defer(self, pop_path(tree, self.parts))
@@ -252,31 +260,28 @@ class Convert(Operation):
         return iter(())
 
     def converted(self, value: Any, tree: Tree) -> Any:
+        """Return an older version's value in the newer form, which a field beside it in `tree` may decide."""
         return self.forward(value, get_path(tree, split(self.beside))) if self.beside else self.forward(value)
 
-    def reshape(self, schema: Shape) -> None:
-        if self.shape is not None:
-            shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+    def apply_to_schema(self, schema: Fragment) -> None:
+        if self.fragment is not None:
+            properties_at(schema, self.parts)[self.parts[-1]] = self.fragment
 
 
 @dataclass(frozen=True)
-class Reshape(Operation):
-    """A field whose values stay as they are while what it allows, its default, unit or role changes.
+class Redeclare(Declaration):
+    """A field whose values do not change, while its constraints, default, unit or role do.
 
-    A value that the older version allows has to be one that the newer one does.
+    The newer version has to allow every value that the older one allows.
     """
 
-    shape: Shape
     reason: str
-    kind: ClassVar[str] = "reshaped"
-
-    def reshape(self, schema: Shape) -> None:
-        shape_parent(schema, self.parts)[self.parts[-1]] = self.shape
+    kind: ClassVar[str] = "redeclared"
 
 
 @dataclass(frozen=True)
 class Doubt(Operation):
-    """A field whose recorded value the program may not have obeyed; the value stays, the doubt is recorded."""
+    """A field whose recorded value the program may have ignored; the value stays, the doubt is recorded."""
 
     when: Callable[[Any], bool]
     reason: str
@@ -297,11 +302,12 @@ class Promote(Operation):
     """A key of a free-form mapping that becomes a typed field.
 
     Args:
-        absent: What its reader took for a key that was not there: a scalar; the default of the new field if left out.
+        absent: The value that the program used where the key was absent: a scalar; by default, the default of the new
+            field.
     """
 
     to: str
-    shape: Shape
+    fragment: Fragment
     reason: str
     convert: Callable[[Any], Any] | None = None
     absent: Any = MISSING
@@ -310,15 +316,17 @@ class Promote(Operation):
     @cached_property
     def fill(self) -> str | float | None:
         """The value of the typed field where the key was absent: a scalar, and so safe to share."""
-        fill: str | float | None = self.shape["default"] if self.absent is MISSING else self.absent
+        fill: str | float | None = self.fragment["default"] if self.absent is MISSING else self.absent
         return fill
 
     @cached_property
     def where_absent(self) -> str:
+        """Where the value of a document is from that does not have the key, as its provenance has it."""
         return f"absent from {self.parts[0]}"
 
     @cached_property
     def target(self) -> Path:
+        """The path of the typed field, key by key."""
         return split(self.to)
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
@@ -329,7 +337,7 @@ class Promote(Operation):
             return
         new = self.convert(value) if self.convert else value
         if not set_path(tree, self.target, new, over=False):
-            set_path(tree, self.parts, value)  # given under both names: the old one stays, and validation names it
+            set_path(tree, self.parts, value)  # given under both names: the old one stays, and validation reports it
             return
         if partial:
             prune(tree, self.parts)
@@ -350,8 +358,8 @@ class Promote(Operation):
         set_path(tree, self.parts, value)
         return iter(())
 
-    def reshape(self, schema: Shape) -> None:
-        shape_parent(schema, self.target)[self.target[-1]] = self.shape
+    def apply_to_schema(self, schema: Fragment) -> None:
+        properties_at(schema, self.target)[self.target[-1]] = self.fragment
 
     def spellings(self) -> dict[str, str]:
         return {self.path: self.to}
@@ -359,7 +367,7 @@ class Promote(Operation):
 
 @dataclass(frozen=True)
 class RemoveRest(Operation):
-    """A free-form mapping that is gone; of a complete document what is left in it goes into the record."""
+    """A removed free-form mapping; in a complete document, the keys left in it are recorded."""
 
     reason: str
     kind: ClassVar[str] = "removed"
@@ -376,5 +384,5 @@ class RemoveRest(Operation):
     def down(self, tree: Tree, record: Record) -> Losses:
         yield from restored(tree, self.path, record)
 
-    def reshape(self, schema: Shape) -> None:
-        take_shape(schema, self.parts)
+    def apply_to_schema(self, schema: Fragment) -> None:
+        take_fragment(schema, self.parts)

@@ -1,26 +1,31 @@
-"""What a migration did to a document, and the small moves on plain trees that operations are made of."""
+"""The record of what a migration did to a document, and edits of plain trees that operations share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tttcfg.schema.paths import MISSING, Tree, copied, get_path, set_path, split
-from tttcfg.schema.secrets import WITHHELD, without_withheld
+from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, set_path, split
+from tttcfg.secrets import WITHHELD, looks_secret, without_withheld
 
 LEGACY = "legacy"
-"""The value of a setting that the program of that time did not record, so that nobody can know it."""
+"""The value of a setting that the program of that time did not record, so that it is unknown."""
+
+_NAMES = ("renamed", "section_digests")
+"""What has the name of a field or section as its value, and not a value that a document had."""
+_BY_REASON = ("filled", "renamed", "removed", "converted", "doubted", "section_digests", "adopted")
+"""Kinds of provenance that have keys of a document below a reason."""
 
 
 @dataclass
 class Record:
-    """What upgrading a document did to it; it travels in the saved document.
+    """What upgrading a document did to it; saved in the document.
 
     Each entry has a `reason` and a `value`: what was filled in, the new name of what was renamed, the
     old value of what was removed or converted, the doubted value. Keys are current dotted paths, but
-    old ones for what was renamed or removed. `section_digests` has the part that each removed value came from, with
-    the digest of what that part held afterwards in place of a reason.
+    old ones for what was renamed or removed. `section_digests` has the section that each removed value came from, with
+    the digest of that section after the upgrade in place of a reason.
     """
 
     filled: dict[str, Tree] = field(default_factory=dict)
@@ -32,17 +37,19 @@ class Record:
 
     @classmethod
     def from_saved(cls, provenance: Any) -> Record:
-        """Return the record that a document's provenance holds; entries of another form are passed over."""
-        record = cls()
+        """Return the record in a document's provenance, without secrets; entries of another form are ignored."""
+        record, provenance = cls(), provenance_without_secrets(provenance)
         for kind in fields(record):
             groups = provenance.get(kind.name)
             for reason, group in groups.items() if isinstance(groups, dict) else ():
                 for path, value in group.items() if isinstance(group, dict) else ():
+                    if kind.name in _NAMES and not isinstance(value, str):
+                        continue
                     getattr(record, kind.name)[path] = {"value": value, "reason": reason}
         return record
 
     def saved(self) -> Tree:
-        """Return the record as provenance holds it: by kind, then by reason; what is empty is left out."""
+        """Return the record as it is saved in provenance: by kind, then by reason, without empty ones."""
         found: Tree = {}
         for kind in fields(self):
             for path, entry in getattr(self, kind.name).items():
@@ -50,11 +57,11 @@ class Record:
         return found
 
     def copy(self) -> Record:
-        """Return a record that can be changed by itself."""
+        """Return an independent copy."""
         return Record(**{kind.name: dict(getattr(self, kind.name)) for kind in fields(self)})
 
     def move(self, old: str, new: str) -> bool:
-        """Carry what is recorded of `old` over to `new`; return whether the value was filled, not given."""
+        """Move the entries of `old` to `new`; return whether the value was filled in, not given."""
         for entries in (self.converted, self.doubted):
             if old in entries:
                 entries[new] = entries.pop(old)
@@ -63,9 +70,35 @@ class Record:
         self.filled[new] = self.filled.pop(old)
         return True
 
-    def brought(self, path: str) -> bool:
-        """Whether an old spelling brought a value to `path` or below it."""
+    def has_renamed(self, path: str) -> bool:
+        """Return whether `path`, or a field below it, got its value from an old name."""
         return any(f"{entry['value']}.".startswith(f"{path}.") for entry in self.renamed.values())
+
+
+def provenance_without_secrets(provenance: Mapping[str, Any]) -> Tree:
+    """Return a document's provenance with secrets withheld, which an editor may have put there."""
+    return {key: _without_secrets(value, (key,)) for key, value in provenance.items()}
+
+
+def _without_secrets(value: Any, path: Path) -> Any:
+    if value is not None and _ends_in_secret_key(path):
+        return WITHHELD
+    if isinstance(value, list):
+        return [_without_secrets(item, (*path, str(index))) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _without_secrets(item, (*path, key)) for key, item in value.items()}
+    return value
+
+
+def is_secret_in_provenance(path: Path) -> bool:
+    """Whether what is at a path below a document's provenance is withheld there, or part of what is."""
+    return any(_ends_in_secret_key(path[:depth]) for depth in range(1, len(path) + 1))
+
+
+def _ends_in_secret_key(path: Path) -> bool:
+    """Whether the last key of a path looks like a secret's; the reason of records is no key, as it is a sentence."""
+    is_reason = len(path) == 2 and path[0] in _BY_REASON and " " in path[1]
+    return not is_reason and looks_secret(path[-1])
 
 
 def drop_null_sections(tree: Tree, index: Tree) -> None:
@@ -79,7 +112,7 @@ def drop_null_sections(tree: Tree, index: Tree) -> None:
 
 
 def restored(tree: Tree, path: str, record: Record) -> Iterator[tuple[str, Any]]:
-    """Put a removed value back under what stands there by now; what was withheld of it is lost."""
+    """Restore a removed value below the values that are at its path now; withheld parts of it are yielded as losses."""
     kept = record.removed.pop(path, {}).get("value", MISSING)
     if kept is MISSING:
         return

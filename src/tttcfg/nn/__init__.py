@@ -1,4 +1,7 @@
-"""The training side: TTT layers, adapters, checkpoints. The only part of tttcfg that imports torch."""
+"""The training side: TTT layers, adapters, checkpoints. The only part of tttcfg that imports torch.
+
+No other folder imports it, but that of a family which names its `training_side`.
+"""
 
 try:
     import torch as _torch
@@ -8,8 +11,7 @@ except ImportError as error:
 from tttcfg.errors import RankError
 from tttcfg.nn.checkpoints.checkpointer import Checkpointer
 from tttcfg.nn.checkpoints.folders import delete_checkpoints, foreign_files
-from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
-from tttcfg.nn.checkpoints.restore import Restored, restore
+from tttcfg.nn.checkpoints.load import Loaded, Restored, load_checkpoint, restore
 from tttcfg.nn.checkpoints.resume import Resumed
 from tttcfg.nn.checkpoints.training_side import TrainingSide
 from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation, fingerprint

@@ -1,4 +1,5 @@
 """From structure to sentences and tables.
 
-Only the command line and the generated pages import it; no other folder makes text for people.
+The public functions, the command line and the generated pages import it. What errors say, and what a result
+shows of itself in a notebook, is the only text for people that is made elsewhere.
 """

@@ -44,7 +44,7 @@ def versions(family: Family) -> Iterator[dict[str, Any]]:
             "summary": migration.summary,
             "evidence": migration.evidence,
             "operations": [
-                {"kind": operation.kind, "path": operation.path, "line": operation_line(operation)}
+                {"kind": operation.kind, "key": operation.path, "line": operation_line(operation)}
                 for operation in migration.operations
             ],
         }

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.documents.differences import Difference
 from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Effective, Origin, Verification
-from tttcfg.errors import Problem, printable
-from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.errors import InputError, Problem, nearest_key, printable
+from tttcfg.family.extension import EXTENSIONS, all_fields
 from tttcfg.family.family import Family
 from tttcfg.schema.fields import ConfigField, Role, plain
 from tttcfg.schema.paths import MISSING
 
 if TYPE_CHECKING:
-    from tttcfg.fleet.plan import Change
+    from tttcfg.fleet.plan import DocumentChange
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
@@ -31,6 +32,8 @@ _SIGNS = {
 }
 _GROUPED = ("unconfirmed", "doubt", "assumed", "not_determined")
 _COUNTED = ("renamed", "removed")
+_FEW = 4
+"""Up to so many settings that the checkpoint overrides are listed with both values."""
 WIDEST_VALUE = 60
 _BARE = re.compile(r"(\.{0,2}/)?[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
@@ -42,16 +45,13 @@ class Ink(NamedTuple):
     on: bool
 
     def __call__(self, style: str, text: str) -> str:
-        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.on and text else text
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.on and style and text else text
 
 
 def value_text(value: Any, widest: int = WIDEST_VALUE) -> str:
     """Return a value on one line, as YAML or JSON would have it, clipped."""
-    text = (
-        value
-        if isinstance(value, str) and value.isprintable() and value
-        else json.dumps(plain(value), ensure_ascii=True)
-    )
+    bare = isinstance(value, str) and value.isprintable() and value
+    text = value if bare else json.dumps(plain(value), ensure_ascii=True)
     return printable(text if len(text) <= widest else text[: widest - 1] + "…")
 
 
@@ -60,48 +60,45 @@ def table(rows: Iterable[Sequence[str]], ink: Ink, styles: Sequence[str] = ()) -
     rows = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
     if not rows:
         return ""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    text = ""
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)] + [row[-1]]
-        styled = [
-            ink(style, cell) if style else cell
-            for cell, style in zip(cells, (*styles, *[""] * len(cells)), strict=False)
-        ]
-        lines.append("  ".join(styled).rstrip())
-    return "\n".join(lines) + "\n"
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        text += "  ".join(ink(style, cell) for cell, style in zip_longest(cells, styles, fillvalue="")).rstrip() + "\n"
+    return text
 
 
 def findings_text(findings: Iterable[Problem], ink: Ink) -> str:
-    """Return findings line by line; those that differ in their key alone, and renamed settings, share a line."""
+    """Return findings line by line; those that differ in their key alone, and many of one kind, share a line."""
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for finding in findings:
         common = f"{finding.message}; {finding.advice}".removesuffix("; ") if finding.code in _GROUPED else ""
         groups.setdefault((finding.severity, finding.code, common), []).append(finding)
     lines: list[str] = []
     for (severity, code, common), group in groups.items():
+        if (severity, code) == ("info", "restored") and len(group) > _FEW:
+            keys = ", ".join(one.key for one in group)
+            many = f"{len(group)} settings are the checkpoint's, not the configuration file's: {keys}"
+            lines.append(printable(f"{severity} [{code}] {many} (--explain KEY shows both values)"))
+            continue
         if len(group) == 1 or (code not in _COUNTED and not common):
             lines += [one.labelled() for one in group]
             continue
-        keys = ", ".join(one.key for one in (group if common else group[:3])) + (
-            ", …" * (not common and len(group) > 3)
-        )
+        keys = ", ".join(one.key for one in (group if common else group[:3]))
+        keys += ", …" * (not common and len(group) > 3)
         rest = f": {common}" if common else f" ({len(group)} settings; all of them with --output json)"
         lines.append(printable(f"{severity} [{code}] {keys}{rest}"))
-    return "".join(f"{_with_label(line, ink)}\n" for line in lines)
+    labelled = (line.split(" ", 1) for line in lines)
+    return "".join(f"{ink(_SEVERITY_STYLES[severity], severity)} {rest}\n" for severity, rest in labelled)
 
 
-def _with_label(line: str, ink: Ink) -> str:
-    severity, rest = line.split(" ", 1)
-    return f"{ink(_SEVERITY_STYLES[severity], severity)} {rest}"
-
-
-def plan_text(changes: Iterable[Change], ink: Ink) -> str:
+def plan_text(changes: Iterable[DocumentChange], ink: Ink) -> str:
     """Return what a migration changes, under the reason of each change."""
-    groups: dict[str, list[Change]] = {}
+    groups: dict[str, list[DocumentChange]] = {}
     for change in changes:
         groups.setdefault(change.reason, []).append(change)
-    text = ""
+    text, styles = "", dict(_SIGNS.values())
     for reason, group in groups.items():
         text += f"  {printable(reason)}\n"
         nulls = [change for change in group if change.kind == "added" and change.value is None]
@@ -109,20 +106,16 @@ def plan_text(changes: Iterable[Change], ink: Ink) -> str:
         if len(nulls) > 1:
             rows.append((f"    + {nulls[0].key} and {len(nulls) - 1} more", "null"))
         lines = table(rows, Ink(False)).splitlines()
-        text += "".join(f"{ink(_style_of(line), line)}\n" for line in lines)
+        text += "".join(f"{ink(styles[line.strip()[0]], line)}\n" for line in lines)
     return text
 
 
-def _change_row(change: Change) -> tuple[str, str]:
+def _change_row(change: DocumentChange) -> tuple[str, str]:
     key = f"    {_SIGNS[change.kind][0]} {change.key}"
     if change.kind == "renamed":
         return key, f"-> {change.new}"
     what = value_text(change.value)
     return key, f"{what} -> {value_text(change.new)}" if change.kind == "converted" else what
-
-
-def _style_of(line: str) -> str:
-    return next(style for sign, style in _SIGNS.values() if sign == line.strip()[:1])
 
 
 def yaml_text(tree: Mapping[str, Any], *, ascii_only: bool = False, indent: str = "") -> str:
@@ -156,11 +149,8 @@ def _flow_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_flow_text, value))}]"
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_flow_text(one)}" for key, one in value.items())
-            + "}"
-        )
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}: {_flow_text(one)}" for key, one in value.items())
+        return "{" + ", ".join(pairs) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -178,34 +168,25 @@ def effective_yaml(effective: Effective, header: Sequence[str], *, ascii_only: b
 
 def settings_of(configuration: Effective | Document) -> dict[str, Any]:
     """Return all settings as plain values, those of extensions in their sections; secrets are not among them."""
-    settings: dict[str, Any] = configuration.training.model_dump(mode="json")
-    parts = {name: part.training.model_dump(mode="json") for name, part in configuration.parts.items()}
+    settings: dict[str, Any] = configuration.training.model_dump(mode="json", warnings=False)
+    parts = {name: part.training.model_dump(mode="json", warnings=False) for name, part in configuration.parts.items()}
     return {**settings, EXTENSIONS: parts} if parts else settings
 
 
 def effective_json(effective: Effective, family: Family) -> dict[str, Any]:
     """Return the documented object of `resolve --output json`; of a contradicted result, the reasons."""
-    if effective.is_contradicted:
-        nothing = {"training": None, "ttt": None}
-        report = _origins_and_findings(effective.shown_origins, effective.findings)
-        return {"schema_version": family.head, **nothing, **report, "digest": None}
+    usable = not effective.is_contradicted
     return {
         "schema_version": family.head,
-        "training": effective.training.model_dump(mode="json"),
-        **({EXTENSIONS: settings_of(effective)[EXTENSIONS]} if effective.parts else {}),
-        "ttt": effective.ttt.model_dump(mode="json") if effective.ttt is not None else None,
-        **_origins_and_findings(effective.origins, effective.findings),
-        "digest": effective.digest,
-    }
-
-
-def _origins_and_findings(given: Mapping[str, tuple[Origin, ...]], findings: Iterable[Problem]) -> dict[str, Any]:
-    return {
+        "training": effective.training.model_dump(mode="json", warnings=False) if usable else None,
+        **({EXTENSIONS: settings_of(effective)[EXTENSIONS]} if usable and effective.parts else {}),
+        "ttt": effective.ttt.model_dump(mode="json", warnings=False) if usable and effective.ttt is not None else None,
         "origins": {
             name: [{"source": one.source, "value": plain(one.value), "where": one.where} for one in origins]
-            for name, origins in given.items()
+            for name, origins in effective.shown_origins.items()
         },
-        "findings": [finding.as_json() for finding in findings],
+        "findings": [finding.as_json() for finding in effective.findings],
+        "digest": effective.digest if usable else None,
     }
 
 
@@ -215,25 +196,60 @@ def origins_table(origins: Mapping[str, tuple[Origin, ...]], ink: Ink) -> str:
     return table([("KEY", "VALUE", "SOURCE", "WHERE"), *rows], ink, ("cyan", "bold"))
 
 
-def origins_text(field: ConfigField | None, name: str, origins: Sequence[Origin], ink: Ink) -> str:
-    """Return a field's value, what it is, and what every source has for it, the one that is used first."""
-    head = f"{ink('bold', name)} = {value_text(origins[0].value, 2000)}\n"
-    if field is not None:
-        head += f"  {field.description}\n  role {field.role.value}, unit {field.unit}\n"
-    rows = [
-        ("  " + ("used" if rank == 0 else "overridden"), one.source, value_text(one.value), one.where)
-        for rank, one in enumerate(origins)
-    ]
-    return head + table(rows, ink, ("green",))
+def explanation(effective: Effective, names: Iterable[str], ink: Ink) -> str:
+    """Return for each field its meaning, its value, and every source that gave one, the one that is used first."""
+    text, fields = "", all_fields(effective.family)
+    for name in names:
+        origins, field = effective.origins[name], fields.get(name)
+        text += f"{ink('bold', name)} = {value_text(origins[0].value, 2000)}\n"
+        if field is not None:
+            text += f"  {field.description}\n  role {field.role.value}, unit {field.unit}\n"
+        rows = [
+            ("  overridden" if rank else "  used", one.source, value_text(one.value), one.where)
+            for rank, one in enumerate(origins)
+        ]
+        text += table(rows, ink, ("green",))
+    return text
+
+
+def fields_named(effective: Effective, key: str) -> list[str]:
+    """Return the fields that `key` names: a field, those of a section, or the current field of an old name.
+
+    Raises:
+        InputError: No setting has this name, or its value is not known or not shown.
+    """
+    family = effective.family
+    derived = family.layers.model_fields if family.layers is not None else {}
+    if key not in effective.origins and key.startswith("ttt.") and key.removeprefix("ttt.") in derived:
+        reasons = [one.sentence for one in effective.findings if one.code in ("model_config", "contradiction")]
+        raise InputError(Problem("model_config", "; ".join(reasons) or "is not derived: TTT is off", key))
+    field = all_fields(family).get(key)
+    if field is not None and field.role is Role.SECRET:
+        raise InputError(Problem("unknown_key", "is a secret, and is never shown", key))
+    return names_at(key, effective.origins, family)
+
+
+def names_at(key: str, known: Collection[str], family: Family) -> list[str]:
+    """Return which of the `known` fields a key names: a field, those of a section, or the current field of an old name.
+
+    Raises:
+        InputError: No setting has this name, or has it any more.
+    """
+    if found := [name for name in known if name == key or name.startswith(f"{key}.")]:
+        return found
+    now = family.chain.spellings.get(key)
+    if now is None:
+        suggestion = nearest_key(key, list(known))
+        raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
+    if now not in known:
+        raise InputError(Problem("unknown_key", "no longer exists: nothing used it", key))
+    return [now]
 
 
 def differences_text(differences: Iterable[Difference], ink: Ink) -> str:
-    """Return differences grouped by role, the gravest first."""
-    groups: dict[str, list[Difference]] = {}
-    for difference in differences:
-        groups.setdefault(difference.role.value, []).append(difference)
+    """Return differences under their roles; they come by role, the gravest first."""
     text = ""
-    for role, group in groups.items():
+    for role, group in groupby(differences, key=lambda one: one.role.value):
         rows = [("  " + one.key, value_text(one.left), "->", value_text(one.right)) for one in group]
         text += ink("bold", role) + "\n" + table(rows, ink, ("cyan", "red", "", "green"))
     return text
@@ -293,18 +309,13 @@ def weights_line(verification: Verification) -> str:
 def inspection_text(verification: Verification, family: Family, ink: Ink) -> str:
     """Return the values in tensors, config.json and the saved configuration, field by field, and whether they agree."""
     proved, model, document = verification.weights.proved, verification.model, verification.document
-    shaping = [
-        field.name
-        for field in family.model_defining_fields
-        if field.role is Role.ARCHITECTURE and field.name in document
-    ]
+    shaping = (one.name for one in family.model_defining_fields if one.role is Role.ARCHITECTURE)
     rows = [("KEY", "TENSORS", "CONFIG.JSON", "DOCUMENT", "AGREE", "SHOWN BY")]
-    for name in dict.fromkeys((*proved, *model, *shaping)):
+    for name in dict.fromkeys((*proved, *model, *(name for name in shaping if name in document))):
         values = [one.get(name, MISSING) for one in (verification.proved, model, document)]
         verdict = verification.verdicts.get(name)
-        outcome, why = (
-            (verdict.outcome, verdict.shown) if verdict is not None else ("", "not determined by the tensors")
-        )
+        outcome = verdict.outcome if verdict is not None else ""
+        why = verdict.shown if verdict is not None else "not determined by the tensors"
         agree = _agreement(outcome, [one for one in values if one is not MISSING])
         tensors, configured, saved = ("-" if one is MISSING else value_text(one) for one in values)
         shown = proved[name].tensor if name in proved else f"- ({why})"

@@ -1,4 +1,9 @@
 """The sources of values merged into one effective configuration with an origin for each.
 
-The public functions, commands and layers may import it.
+The folders below it in `docs/architecture.md` may import it.
 """
+
+from typing import Literal
+
+Restore = Literal["auto", "all", "none"]
+"""Which settings of a checkpoint are used: by their roles, all, or none."""

@@ -10,24 +10,22 @@ from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tttcfg.documents.document import Document, document_of
-from tttcfg.errors import InputError, Place, Problem, quote
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import extensions_of, sections_in, within
+from tttcfg.documents.document import Document, document_of, written_places
+from tttcfg.errors import InputError, Place, Problem, quote, some
+from tttcfg.family.extension import EXTENSIONS, extensions_of, sections_in, within
 from tttcfg.family.family import Family, frozen_schema
-from tttcfg.family.versions import find_version, refuse_other_family
+from tttcfg.family.versions import find_version, refuse_foreign_format, refuse_other_family
 from tttcfg.formats.endings import read_file
 from tttcfg.formats.python import plain_tree
-from tttcfg.formats.text import Tree
+from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.record import Record, drop_null_sections
-from tttcfg.schema.fragments import RESERVED, Shape, alternatives, fields_of
+from tttcfg.schema.fragments import Fragment, alternatives, body_of, fields_of
 from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
-from tttcfg.schema.secrets import looks_secret
 from tttcfg.schema.validation import validate
+from tttcfg.secrets import looks_secret
 
 if TYPE_CHECKING:
     from tttcfg.migration.chain import Ambiguity, Deferred
-
 
 _NEARLY = 4
 """A document is nearly whole where at most one field in so many is missing."""
@@ -63,7 +61,7 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
     return given(read_file(path), family)
 
 
-def given(tree: Tree, family: Family) -> Given:
+def given(tree: ParsedFile, family: Family) -> Given:
     """Return the values of a document: all of a whole one, as in a checkpoint; of any other, its keys, renamed.
 
     A `schema_version` decides how keys are read. Without one, a key is read in whichever version has it.
@@ -72,7 +70,7 @@ def given(tree: Tree, family: Family) -> Given:
     return replace(found, notes=(*found.notes, *(note._replace(severity="info") for note in tree.notes)))
 
 
-def _with_texts(tree: Tree, family: Family) -> Tree:
+def _with_texts(tree: ParsedFile, family: Family) -> ParsedFile:
     """Return `tree` with the text of numbers that only YAML 1.2 reads as such, where a setting takes text alone."""
     if not tree.as_text:
         return tree
@@ -86,23 +84,21 @@ def _with_texts(tree: Tree, family: Family) -> Tree:
     return tree._replace(values=values)
 
 
-def _kinds(shape: Shape) -> set[Any]:
+def _kinds(fragment: Fragment) -> set[Any]:
     """Return the types that a field takes, any of its alternatives counted."""
-    return {one.get("type", "string" if "enum" in one else None) for one in alternatives(shape)}
+    return {one.get("type", "string" if "enum" in one else None) for one in alternatives(fragment)}
 
 
-def _given(tree: Tree, family: Family) -> Given:
-    refuse_other_family(tree.values, family, tree)
+def _given(tree: ParsedFile, family: Family) -> Given:
+    refuse_other_family(tree, family)
     version = _stated(tree, family)
-    for foreign in family.foreign_formats:
-        if foreign.matches(tree.values):
-            raise InputError(Problem("foreign", f"is {foreign.what}; {foreign.advice}", place=Place(tree.file)))
+    refuse_foreign_format(tree, family)
     whole, partly = _completed(tree, version, family)
     if whole is not None:
-        document = document_of(whole.values, family, tree.file, whole)
-        return _of_document(document, tree, sections_in(tree.values, tree))
-    sections = sections_in(tree.values, tree)
-    values = {key: value for key, value in tree.values.items() if key not in RESERVED}
+        document = document_of(whole, family)
+        return _of_document(document, tree, sections_in(tree))
+    sections = sections_in(tree)
+    values = body_of(tree.values)
     core = _partial(values, tree, version, family)
     notes = (*core.notes, *partly, *_not_installed(sections, tree, family))
     installed = extensions_of(family)
@@ -110,12 +106,11 @@ def _given(tree: Tree, family: Family) -> Given:
     return replace(core, parts=parts, notes=notes)
 
 
-def _stated(tree: Tree, family: Family) -> int | None:
-    stated = "schema_version" in tree.values
-    return find_version(tree.values, family, tree.file, tree).version if stated else None
+def _stated(tree: ParsedFile, family: Family) -> int | None:
+    return find_version(tree, family).version if "schema_version" in tree.values else None
 
 
-def whole_document(tree: Tree, family: Family) -> Document | None:
+def whole_document(tree: ParsedFile, family: Family) -> Document | None:
     """Return the document that a file of any format is as a whole, or None where it is a part of one.
 
     Raises:
@@ -123,15 +118,13 @@ def whole_document(tree: Tree, family: Family) -> Document | None:
     """
     tree = _with_texts(tree, family)
     whole, _ = _completed(tree, _stated(tree, family), family)
-    return document_of(whole.values, family, tree.file, whole) if whole is not None else None
+    return document_of(whole, family) if whole is not None else None
 
 
-def _not_installed(sections: Mapping[str, Tree], tree: Tree, family: Family) -> Iterator[Problem]:
+def _not_installed(sections: Mapping[str, ParsedFile], tree: ParsedFile, family: Family) -> list[Problem]:
     """Name the extensions in a document that are not installed."""
     installed = extensions_of(family)
-    for name in sections:
-        if name not in installed:
-            yield not_installed(name, tree.place((EXTENSIONS, name)))
+    return [not_installed(name, tree.place((EXTENSIONS, name))) for name in sections if name not in installed]
 
 
 def not_installed(name: str, place: Place | str) -> Problem:
@@ -139,7 +132,7 @@ def not_installed(name: str, place: Place | str) -> Problem:
     return Problem("extension", message, f"{EXTENSIONS}.{name}", place, severity="warning")
 
 
-def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | None, list[Problem]]:
+def _completed(tree: ParsedFile, version: int | None, family: Family) -> tuple[ParsedFile | None, list[Problem]]:
     """Return a document that has every field of a version, with what its format cannot write; None for any other.
 
     It may have fields of newer versions too, most of those of the newest that it has any of. One that is nearly whole
@@ -163,22 +156,19 @@ def _completed(tree: Tree, version: int | None, family: Family) -> tuple[Tree | 
         missing = missing or absent_here
     if not missing:
         return None, []
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    message = (
-        f"{tree.file} has nearly all fields of version {newest}, but not {', '.join(missing[:3])}{more}: it is read as "
-        "a part of a configuration, and today's defaults are used for the rest"
-    )
-    return None, [Problem("fragment", message, severity="warning")]
+    message = f"{tree.file} has nearly all fields of version {newest}, but not {some(missing)}"
+    message += ": it is read as a part of a configuration, and today's defaults are used for the rest"
+    return None, [Problem("partial", message, severity="warning")]
 
 
-def _completed_by(tree: Tree, fields: Mapping[str, Shape]) -> tuple[Tree, list[str]]:
+def _completed_by(tree: ParsedFile, fields: Mapping[str, Fragment]) -> tuple[ParsedFile, list[str]]:
     """Return a document with what its format cannot write, and the names of the fields that are missing from it."""
     values, missing = copied(tree.values), []
-    for name, shape in fields.items():
+    for name, fragment in fields.items():
         path = split(name)
         if get_path(values, path, MISSING) is not MISSING or looks_secret(path[-1]):
             continue
-        if tree.file.endswith(".toml") and _may_be_null(shape):
+        if tree.file.endswith(".toml") and "null" in _kinds(fragment):
             set_path(values, path, None)  # which TOML has no word for
         else:
             missing.append(name)
@@ -192,27 +182,24 @@ def _lasting_fields(family: Family) -> tuple[Path, ...]:
         first = frozen_schema(family, 0)
     except OSError:
         return ()
-    lasting = (name for name, shape in fields_of(first).items() if name in family.fields and not _may_be_null(shape))
+    fields = ((name, fragment) for name, fragment in fields_of(first).items() if name in family.fields)
+    lasting = (name for name, fragment in fields if "null" not in _kinds(fragment))
     return tuple(map(split, lasting))
 
 
-def _may_be_null(shape: Shape) -> bool:
-    return any(one.get("type") == "null" for one in alternatives(shape))
-
-
-def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -> Given:
+def _of_document(document: Document, tree: ParsedFile, sections: Mapping[str, ParsedFile]) -> Given:
     """Return what a whole document gives: every field, with what was filled in and converted."""
     family, notes = document.family, document.provenance_notes
-    written = {str(entry["value"]): old for old, entry in document.record.renamed.items()}
+    where = written_places(tree, document.record)
     values = {field.name: field.get(document.training) for field in family.public_fields}
-    places = {name: notes.get(name) or tree.place(split(written.get(name, name))) for name in values}
+    places = {field.name: notes.get(field.name) or where(field.path) for field in family.public_fields}
     secrets: dict[str, Any] = {}
     for field in family.secret_fields:
         if get_path(tree.values, field.path) is not None:
             set_path(secrets, field.path, get_path(tree.values, field.path))
     given_secrets = _validated(secrets, tree, Record(), family) if secrets else Given({}, {})
     parts = {
-        name: _of_document(document.part(one), sections.get(name, Tree({}, {}, tree.file)), {})
+        name: _of_document(document.part(one), sections.get(name, ParsedFile({}, {}, tree.file)), {})
         for name, one in extensions_of(family).items()
     }
     return Given(
@@ -224,15 +211,16 @@ def _of_document(document: Document, tree: Tree, sections: Mapping[str, Tree]) -
     )
 
 
-def _partial(values: dict[str, Any], tree: Tree, version: int | None, family: Family) -> Given:
+def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, family: Family) -> Given:
     """Return what a document gives that has some fields only; nothing is filled in."""
     values = copied(values)
     drop_null_sections(values, family.outline())
     if version == family.head:
         return _validated(values, tree, Record(), family)
-    old_names = _has_old_names(values, family)
+    names = list(_names(values, family))
+    old_names = any(name not in family.fields for name in names)  # only then is the history needed
     refused: InputError | None = None
-    if version is None and not old_names and not family.ambiguous_fields & set(_field_names(values, family)):
+    if version is None and not old_names and not family.ambiguous_fields & set(names):
         try:
             return _validated(values, tree, Record(), family)
         except InputError as error:  # only the history knows values of an old form
@@ -256,7 +244,7 @@ def _as_taken(family: Family, values: dict[str, Any]) -> Any:
         return None
 
 
-def _ambiguous(one: Ambiguity, tree: Tree) -> Problem:
+def _ambiguous(one: Ambiguity, tree: ParsedFile) -> Problem:
     then = f"before version {one.version} it meant {quote(one.then)}"
     message = f"{quote(one.value)} is ambiguous: {then}, and today's version takes it too"
     advice = "set schema_version in the file"
@@ -265,23 +253,18 @@ def _ambiguous(one: Ambiguity, tree: Tree) -> Problem:
 
 def _validated(
     values: dict[str, Any],
-    tree: Tree,
+    tree: ParsedFile,
     record: Record,
     family: Family,
     old: Iterable[str] = (),
     deferred: Mapping[str, Deferred] = MappingProxyType({}),
 ) -> Given:
-    old_names = {str(entry["value"]): old for old, entry in record.renamed.items()}
-
-    def where(path: Path) -> Place:
-        dotted = ".".join(path)
-        return tree.place(split(old_names[dotted]) if dotted in old_names else path)
-
+    where = written_places(tree, record)
     try:
         model = validate(family.model, values, where, old, partial=True)
     except InputError as error:
         raise InputError([*_catalogue(values, tree, family), *error.problems]) from None
-    flat = {name: family.fields[name].get(model) for name in _field_names(values, family)}
+    flat = {name: family.fields[name].get(model) for name in _names(values, family)}
     places = {name: where(family.fields[name].path) for name in (*flat, *deferred)}
     notes = list(_notes(record, tree))
     for name, value in flat.items():
@@ -307,27 +290,17 @@ def as_field(value: Any, name: str, family: Family, where: Place | str) -> Any:
     return family.fields[name].get(validate(family.model, tree, lambda _: where, partial=True))
 
 
-def _field_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
+def _names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of fields, and of whatever is neither a field nor a section today."""
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if name in family.fields:
+        if name in family.fields or name not in family.sections:
             yield name
         elif isinstance(value, dict):
-            yield from _field_names(value, family, f"{name}.")
+            yield from _names(value, family, f"{name}.")
 
 
-def _has_old_names(values: Mapping[str, Any], family: Family, prefix: str = "") -> bool:
-    """Whether any key is not one of today's: only then is the history needed."""
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if name in family.fields:
-            continue
-        if name not in family.sections or (isinstance(value, dict) and _has_old_names(value, family, f"{name}.")):
-            return True
-    return False
-
-
-def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
+def _notes(record: Record, tree: ParsedFile) -> Iterator[Problem]:
     for old, entry in record.renamed.items():
         message = f"is now called {entry['value']}: {entry['reason']}"
         yield Problem("renamed", message, old, tree.place(split(old)), severity="info")
@@ -339,15 +312,13 @@ def _notes(record: Record, tree: Tree) -> Iterator[Problem]:
         yield Problem("converted", message, path, tree.place(split(path)), severity="info")
 
 
-def _catalogue(values: Mapping[str, Any], tree: Tree, family: Family) -> Iterator[Problem]:
+def _catalogue(values: Mapping[str, Any], tree: ParsedFile, family: Family) -> Iterator[Problem]:
     """Report a file that is a collection of sections to copy from, not one configuration."""
     sections = [key for key in values if key not in family.sections and _looks_like(values[key], family)]
     if len(sections) > 1:
         section = _looks_like(values[sections[0]], family)
-        message = (
-            f"is a catalogue of {len(sections)} fragments ({', '.join(quote(key) for key in sections[:3])}, …), "
-            "not one configuration"
-        )
+        shown = ", ".join(quote(key) for key in sections[:3])
+        message = f"is a catalogue of {len(sections)} fragments ({shown}, …), not one configuration"
         yield Problem("foreign", message, place=Place(tree.file), advice=f"copy the one you want under {section}:")
 
 
@@ -356,9 +327,8 @@ def _looks_like(value: Any, family: Family) -> str:
     if not isinstance(value, dict) or not value:
         return ""
     for section in sorted(family.sections):
-        known = [
-            key for key in value if f"{section}.{key}" in family.fields or f"{section}.{key}" in family.chain.spellings
-        ]
+        names = [f"{section}.{key}" for key in value]
+        known = [name for name in names if name in family.fields or name in family.chain.spellings]
         if len(known) >= 2 and len(known) * 2 > len(value):
             return section
     return ""
@@ -387,6 +357,6 @@ def merged(sources: list[Given]) -> Given:
     return Given(values, places, deferred, documents, notes, {name: merged(given) for name, given in parts.items()})
 
 
-def tree_of(values: Mapping[str, Any], name: str) -> Tree:
+def tree_of(values: Mapping[str, Any], name: str) -> ParsedFile:
     """Return values given from Python as a partial document: any mapping, with what can be saved in it."""
-    return Tree(plain_tree(values, ""), {}, name)
+    return ParsedFile(plain_tree(values, ""), {}, name)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-from tttcfg.documents.convert import document_from
-from tttcfg.documents.document import Document
+from tttcfg.documents.convert import document_from, family_named_by, of_family
+from tttcfg.documents.document import DOCUMENT_CAP, Document, parse_document, read_unplaced
 from tttcfg.errors import InputError, Problem, nearest
 from tttcfg.family.family import Family, known_families
-from tttcfg.family.plugins import FAMILIES, declared, loaded
-from tttcfg.family.versions import OPTION
+from tttcfg.family.plugins import FAMILY_GROUP, entry_points, family_names, load_entry_point, load_reference
+from tttcfg.family.versions import OPTION, family_in_schema
+from tttcfg.files.storage import read_bytes
 from tttcfg.ttt_moshi.family import TTT_MOSHI
+from tttcfg.urls import address
 
 BUILT_IN = TTT_MOSHI.name
-Result = TypeVar("Result")
+_FIRST_KEY = re.compile(rb'\s*\{\s*"\$schema"\s*:\s*"([!#-\[\]-~]*)"')
 
 
 def family_named(name: str) -> Family:
@@ -28,14 +32,14 @@ def family_named(name: str) -> Family:
     if name == BUILT_IN:
         return TTT_MOSHI
     if ":" in name:
-        family: Family = loaded(name, Family, "--family")
+        family: Family = load_reference(name, Family, "--family")
         return family
     with suppress(KeyError):
         return _installed(name)
     imported = {one.name: one for one in known_families()}  # the last of a name: a notebook may have run a cell again
     if name in imported:
         return imported[name]
-    known = [*dict.fromkeys([BUILT_IN, *(one.name for one in declared(FAMILIES)), *imported])]
+    known = family_names()
     message = f"there is no family of this name (there are: {', '.join(known)}); or give it as module:NAME"
     raise InputError(Problem("plugin", message, name, suggestion=nearest(name, known)))
 
@@ -43,49 +47,67 @@ def family_named(name: str) -> Family:
 @cache
 def _installed(name: str) -> Family:
     """Return the family that a distribution declares under a name; a KeyError, which is not kept, where none does."""
-    entry = {one.name: one for one in declared(FAMILIES)}[name]
-    family: Family = loaded(entry.value, Family, name)
+    entry = {one.name: one for one in entry_points(FAMILY_GROUP)}[name]
+    family: Family = load_entry_point(entry, Family)
     if family.name != name:
         message = f"is what {entry.distribution} calls a family whose own name is {family.name}"
-        raise InputError(Problem("plugin", message, name, FAMILIES))
+        raise InputError(Problem("plugin", message, name, FAMILY_GROUP))
     return family
 
 
-def chosen_family(name: str | None) -> Family:
-    """Return the family of a name; without one the built-in family."""
-    return family_named(name) if name else TTT_MOSHI
+def chosen_family(name: str | None) -> Family | None:
+    """Return the family of a name that may be given; None without one, for which the sources' own is used."""
+    return family_named(name) if name else None
 
 
-def family_in(error: InputError) -> Family | None:
-    """Return the family that documents are of which were read as another's; None where it is not one.
+def named_family(configuration: Any) -> Family | None:
+    """Return the family that is named by a model or by the `$schema` of plain values; None where none is.
 
-    Raises:
-        InputError: It is not known here.
-    """
-    named = {problem.suggestion for problem in error.problems if problem.code == "family"}
-    if len(named) != 1:
-        return None
-    try:
-        return family_named(named.pop().removeprefix(OPTION))
-    except InputError as unknown:
-        raise InputError([*error.problems, *unknown.problems]) from None
-
-
-def with_family(action: Callable[[Family], Result], family: Family[Any, Any] | None = None) -> Result:
-    """Return what `action` returns for a family; without one for that of the documents, or else for the built-in one.
-
-    It is called again where the documents that it reads are of one other family, by their `$schema`.
+    None as well where it is not installed, which whatever reads the values reports.
 
     Raises:
-        InputError: That family is not known here; or whatever `action` raises.
+        InputError: It cannot be imported.
     """
-    try:
-        return action(family or TTT_MOSHI)
-    except InputError as error:
-        found = None if family else family_in(error)
-        if found is None:
-            raise
-    return action(found)
+    if (own := family_named_by(configuration)) is not None:
+        return own
+    values = configuration if isinstance(configuration, Mapping) else getattr(configuration, "__dict__", {})
+    name = family_in_schema(values.get("$schema"))
+    return family_named(name) if name is not None and name in family_names() else None
+
+
+def family_among(*configurations: Any) -> Family:
+    """Return the family that the first does which names one; the built-in one where none does."""
+    return next((one for one in map(named_family, configurations) if one is not None), TTT_MOSHI)
+
+
+def named_in_bytes(data: bytes) -> Family | None:
+    """Return the family that a JSON document names in its `$schema`, with which tttcfg begins every one."""
+    if found := _FIRST_KEY.match(data):
+        return named_family({"$schema": found[1].decode("ascii")})
+    return named_family(read_unplaced(data) or {}) if b"$schema" in data else None
+
+
+def family_in_bytes(data: bytes) -> Family:
+    """Return the family that a JSON document names, or else the built-in one."""
+    return named_in_bytes(data) or TTT_MOSHI
+
+
+def read_document(path: str | os.PathLike[str], family: Family | None = None) -> Document:
+    """Read a document at a path or URL as one of `family`, or as one of the family that it names.
+
+    Raises:
+        InputError: As `tttcfg.load_document`.
+    """
+    name = address(path)
+    data = read_bytes(name, DOCUMENT_CAP)
+    return parse_document(data, family or family_in_bytes(data), str(name))
+
+
+def of_second(problem: Problem) -> Problem:
+    """Return the problem of a source, where another one named the family: no option helps one of a second."""
+    if not problem.suggestion.startswith(OPTION) and not problem.advice.startswith(f"give {OPTION}"):
+        return problem
+    return problem._replace(suggestion="", advice="give sources of one family")
 
 
 def as_document(configuration: Any, family: Family[Any, Any] | None = None) -> Document:
@@ -94,5 +116,10 @@ def as_document(configuration: Any, family: Family[Any, Any] | None = None) -> D
     Args:
         family: By default that of the model that is given, or that in the `$schema` of a mapping, or else the built-in
             one.
+
+    Raises:
+        InputError: It is of another family than the one that is given; or whatever `document_from` raises.
     """
-    return with_family(lambda own: document_from(configuration, own), family)
+    if family is None:
+        return document_from(configuration, family_among(configuration))
+    return of_family(document_from(configuration, family), family)

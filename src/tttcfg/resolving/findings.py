@@ -36,10 +36,10 @@ def source_findings(
                 found.append(_absent(field.name, file))
     document = sources.document
     if document is None:
-        alone = sources.checkpoint is None
+        if sources.checkpoint is None:
+            return found + _fragment(family, sources.config)
         reason = unconfirmed_reason(sources)
-        unconfirmed = [Problem("unconfirmed", reason, name, severity="warning") for name in unknown]
-        return found + (_fragment(family, sources.config) if alone else unconfirmed)
+        return found + [Problem("unconfirmed", reason, name, severity="warning") for name in unknown]
     found += _assumed(family, document, training)
     found += _restored(sources.config, origins)
     for field in family.model_defining_fields:
@@ -148,7 +148,7 @@ def _fragment(family: Family, config: Given) -> list[Problem]:
     if not config.values or not missing:
         return []
     message = f"the configuration files do not set {' or '.join(missing)}, which a training run needs"
-    return [Problem("fragment", message, severity="info")]
+    return [Problem("partial", message, severity="info")]
 
 
 def _unknown(field: ConfigField, document: Document, training: Any) -> Problem:

@@ -1,15 +1,20 @@
-"""Overrides: `KEY=VALUE` as typed, or a mapping from Python, each with its position."""
+"""Overrides: `KEY=VALUE` as typed, or a mapping from Python, each with its position.
+
+On a command line, KEY=VALUE, --KEY=VALUE and --KEY VALUE are equivalent.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tttcfg.errors import InputError, Problem, nearest, nearest_key, quote
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import Extension, extensions_of, path_of, within
+from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote
+from tttcfg.family.extension import EXTENSIONS, Extension, extensions_of, path_of, within
 from tttcfg.family.family import Family
 from tttcfg.formats.endings import parse_value, read_value
 from tttcfg.formats.python import plain_tree
@@ -17,12 +22,32 @@ from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
 from tttcfg.resolving.config import given, is_nothing, tree_of
 from tttcfg.schema.fields import ConfigField
 from tttcfg.schema.paths import MISSING, set_path, split
+from tttcfg.secrets import looks_secret, shown_key
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 if TYPE_CHECKING:
     from tttcfg.migration.chain import Deferred
 
+_KEY = re.compile(r"[A-Za-z_][\w.]*")
+_BETWEEN = " \t:,;=>-"
+"""What is typed between a key and its value by mistake."""
+_ENDINGS = (".yaml", ".yml", ".json", ".toml", ".safetensors")
 TAKE_DEFAULT, TAKE_CONFIG = "!default", "!config"
 Overriding = Iterable[str] | Mapping[str, Any]
+
+
+class CommandLine(NamedTuple):
+    """Overrides as a command line has them, of a family that the command does not know yet.
+
+    Attributes:
+        arguments: As `override_texts` takes them.
+        options: Likewise.
+        texts: More overrides, which are KEY=VALUE already.
+    """
+
+    arguments: Sequence[str]
+    options: Sequence[str]
+    texts: Sequence[str] = ()
 
 
 class Override(NamedTuple):
@@ -58,27 +83,135 @@ class Overrides:
             yield from (f"{path_of(part)}{name}" for name in own.names)
 
 
-def read_overrides(overriding: Overriding, family: Family) -> Overrides:
+def override_texts(
+    arguments: Sequence[str], options: Sequence[str] = (), *, family: Family[Any, Any] | None = None
+) -> list[str]:
+    """Return command-line arguments (`KEY=VALUE`, `--KEY=VALUE`, `--KEY VALUE`) as overrides for `resolve`.
+
+    Args:
+        arguments: Those that an argument parser left over, for example the second result of `parse_known_args`.
+        options: The parser's own options without hyphens: a misspelled one is then not taken for a setting.
+        family: Whose settings they are; by default the built-in family's.
+
+    Raises:
+        InputError: An argument is not an override; all problems at once.
+    """
+    texts: list[str] = []
+    arguments = list(arguments)
+    problems = [
+        Problem("override", _no_text(one), place=f"argument {position}")
+        for position, one in enumerate(arguments, 1)
+        if not isinstance(one, str)
+    ]
+    if problems:
+        raise InputError(problems)
+    rest, own = deque(arguments), family or TTT_MOSHI
+    looked_up = 0
+    places = "paths go after --checkpoint and --config"
+    if "checkpoint" not in options:
+        places = "the checkpoint's path comes first, without an option, and files go after --config"
+    while rest:
+        position, word, option = len(arguments) - len(rest) + 1, rest.popleft(), ""
+        if looked_up < MAX_PROBLEMS and _may_be_an_option(word, own):
+            option, looked_up = _misspelled_option(word, options, own), looked_up + 1  # looking for one takes time
+        if option:
+            problems.append(Problem("override", "is not an option", word.partition("=")[0], suggestion=f"--{option}"))
+            if "=" not in word and rest and not rest[0].startswith("--"):
+                rest.popleft()
+        elif word.startswith("--") and "=" not in word:
+            name = word[2:].replace("-", "_")
+            if rest and (not rest[0].startswith("--") or rest[0].startswith("---")):
+                texts.append(f"{name}={rest.popleft()}")
+            else:
+                problems.append(Problem("override", "needs a value; for a switch write true or false", word))
+        elif "=" in word and (word.startswith("--") or not word.startswith("-")):
+            name, _, value = word.removeprefix("--").partition("=")
+            texts.append(f"{name.replace('-', '_') if word.startswith('--') else name}={value}")
+        else:
+            mistyped, takes_next = _mistyped(word, own, len(problems) < MAX_PROBLEMS)
+            what = quote(word) if os.path.lexists(word) or word.endswith(_ENDINGS) else f"argument {position}"
+            advice = f"{what} is neither KEY=VALUE nor an option; {places}"
+            problems.append(mistyped or Problem("override", advice))
+            while takes_next and rest and not _is_override(rest[0], own):
+                takes_next = not rest.popleft().strip(_BETWEEN)
+    if problems:
+        raise InputError(problems)
+    return texts
+
+
+def _mistyped(word: str, family: Family, suggest: bool) -> tuple[Problem | None, bool]:
+    """Return the problem of a word that begins with a key, and whether the next word is most likely its value.
+
+    The rest of the word, which may be a secret, is in no message. None is returned where it begins with no key.
+    """
+    key = _KEY.match(word)
+    name, rest = (key[0], word[key.end() :]) if key else ("", word)
+    if _names_setting(name, family):
+        how = f"write {name}=VALUE"
+        message = f"is followed by {quote(rest[0])} and not by =; {how}" if rest else f"has no value; {how}"
+        return Problem("override", message, name), not rest.strip(_BETWEEN)
+    near = nearest(name, [*family.sections, *family.fields]) if suggest and not rest else ""
+    if near or looks_secret(name):
+        return Problem("unknown_key", "no setting has this name", shown_key(name), suggestion=near), not rest
+    return None, False
+
+
+def _names_setting(name: str, family: Family) -> bool:
+    return name in family.fields or name in family.sections or name in family.chain.spellings
+
+
+def _is_override(word: str, family: Family) -> bool:
+    """Whether a word is an option or the override of a setting, and not a value that has = in it."""
+    key, equals, _ = word.partition("=")
+    return word.startswith("--") or (bool(equals) and _names_setting(key, family))
+
+
+def _may_be_an_option(word: str, family: Family) -> bool:
+    name = word[2:].partition("=")[0]
+    return word.startswith("--") and "." not in name and name.replace("-", "_") not in family.fields
+
+
+def _misspelled_option(word: str, options: Sequence[str], family: Family) -> str:
+    """Return the option that a word like --restor is near to, unless it is nearer to a setting."""
+    name = word[2:].partition("=")[0]
+    found = nearest(name, [*options, *(field for field in family.fields if "." not in field)])
+    return found if found in options else ""
+
+
+def read_overrides(overriding: Overriding | CommandLine, family: Family) -> Overrides:
     """Read every override, or raise one InputError with all that is wrong with them."""
+    if isinstance(overriding, CommandLine):
+        given = override_texts(overriding.arguments, overriding.options, family=family)
+        return read_overrides([*given, *overriding.texts], family)
     if isinstance(overriding, str):
         overriding = [overriding]
+    if isinstance(overriding, (bytes, bytearray)) or not isinstance(overriding, Iterable):
+        raise InputError(Problem("override", f"{_no_text(overriding)} or a mapping", place="overrides"))
     pairs = overriding.items() if isinstance(overriding, Mapping) else map(_pair, overriding)
-    found, problems = Overrides(), []
+    found, problems = Overrides(), list[Problem]()
     for position, (key, value) in enumerate(pairs, 1):
         where = f"override {position}"
+        near = len(problems) < MAX_PROBLEMS  # looking for the nearest name takes time
         try:
+            if isinstance(overriding, Mapping) and not isinstance(key, str):
+                raise InputError(Problem("override", f"has a {type(key).__name__} for a key; give text"))
+            if not isinstance(overriding, Mapping) and not isinstance(value, str):
+                raise InputError(Problem("override", _no_text(value)))
             if key is None:
-                raise InputError(Problem("override", f"{quote(value)} is not KEY=VALUE"))
+                refused, _ = _mistyped(value, family, near)
+                raise InputError(refused or Problem("override", "is not KEY=VALUE"))
             name = key.lstrip("-")
             typed, place = not isinstance(overriding, Mapping), f"{where} ({name})"
             part, below = _part_of(name, family)
             if part is None:
-                _read(name, value, typed, place, family, found)
+                _read(name, value, typed, place, family, found, near)
             else:
                 own = found.parts.setdefault(part.name, Overrides())
-                within(part.name, _read, below, value, typed, place, part, own)
+                within(part.name, _read, below, value, typed, place, part, own, near)
         except InputError as error:
-            problems += [_placed(problem, key or "", where) for problem in error.problems]
+            problems += [_placed(problem, key if isinstance(key, str) else "", where) for problem in error.problems]
+        if len(problems) >= MAX_COLLECTED:
+            break
     if problems:
         raise InputError(problems)
     return found
@@ -103,14 +236,26 @@ def _placed(problem: Problem, key: str, where: str) -> Problem:
     return problem._replace(key=problem.key or key, place=problem.place if str(problem.place) else where)
 
 
-def _pair(item: str) -> tuple[str | None, str]:
+def _no_text(item: object) -> str:
+    """Return what is wrong with an override that is no text, by its type: its content may be a secret."""
+    return f"is of the type {type(item).__name__}; give KEY=VALUE as text"
+
+
+def _pair(item: Any) -> tuple[str | None, Any]:
+    """Return an override as key and value; anything else than KEY=VALUE without a key."""
+    if not isinstance(item, str):
+        return None, item
     key, equals, value = item.partition("=")
     return (key.strip(), value) if equals and key.strip() else (None, item)
 
 
-def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: Overrides) -> None:
-    """Read one override into `found`; `typed` text still has to be parsed by the field's type."""
-    field, index = _target(key, family)
+def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: Overrides, near: bool) -> None:
+    """Read one override into `found`; `typed` text still has to be parsed by the field's type.
+
+    Args:
+        near: Whether a problem has the nearest name to one that no setting has.
+    """
+    field, index = _target(key, family, near)
     if typed and value in (TAKE_DEFAULT, TAKE_CONFIG):
         if index is not None:
             raise InputError(Problem("override", f"is one item of a list; {value} takes the whole setting", key))
@@ -139,7 +284,7 @@ def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: 
         _take(split(key), parsed, where, family, found)
 
 
-def _target(key: str, family: Family) -> tuple[ConfigField | None, int | None]:
+def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, int | None]:
     """Return the field that `key` names, with the index of a list item; neither for sections and old names."""
     if key in family.fields:
         return family.fields[key], None
@@ -153,7 +298,7 @@ def _target(key: str, family: Family) -> tuple[ConfigField | None, int | None]:
         return None, None
     if is_index and (now := family.chain.spellings.get(parent)) in family.fields:
         return family.fields[now], int(last)
-    suggestion = nearest_key(key, [*family.sections, *family.fields])
+    suggestion = nearest_key(key, [*family.sections, *family.fields]) if near else ""
     raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
 
 
@@ -170,7 +315,9 @@ def _parsed(text: str, field: ConfigField | None, key: str, found: Overrides) ->
     if field is not None and field.is_text and text != "null":
         return _verbatim(checked_text(text, ""), field)
     if text.startswith("@"):
-        value, notes = _from_file(text[1:], key)
+        if text == "@":
+            raise InputError(Problem("override", "names no file after @", key))
+        value, notes = read_value(text[1:])  # a scalar, a list or a section
     elif checked_text(text, "").lstrip()[:1] in ("[", "{", '"', "'"):
         value, notes = parse_value(text, key)
     else:
@@ -191,22 +338,14 @@ def _verbatim(text: str, field: ConfigField) -> str:
     return text
 
 
-def _from_file(name: str, key: str) -> tuple[Any, tuple[Problem, ...]]:
-    """Return the value in a file for `key`: a scalar, a list or a section."""
-    if not name:
-        raise InputError(Problem("override", "names no file after @", key))
-    return read_value(name)
-
-
 def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: Overrides) -> None:
     tree: dict[str, Any] = {}
     set_path(tree, path, value)
     try:
         source = given(tree_of(tree, ""), family)
     except InputError as error:
-        raise InputError(
-            one._replace(place=where if not str(one.place) else one.place) for one in error.problems
-        ) from None
+        placed = (one if str(one.place) else one._replace(place=where) for one in error.problems)
+        raise InputError(placed) from None
     found.entries += [Override(name, where, item) for name, item in source.values.items()]
     found.entries += [Override(name, where, deferred=one) for name, one in source.deferred.items()]
     found.notes += [note._replace(place=where) for note in source.notes]

@@ -7,37 +7,38 @@ differs from a default.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Effective, Origin, Origins, whole_digest
 from tttcfg.documents.save import result_provenance
 from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, quote
-from tttcfg.family.extension import extensions_of, path_of, within
+from tttcfg.family.extension import EXTENSIONS, PassedThrough, extensions_of, path_of, within
 from tttcfg.family.family import Family, Layers, Model
+from tttcfg.formats.text import dotted
+from tttcfg.resolving import Restore
 from tttcfg.resolving.config import as_field, given, not_installed, tree_of
 from tttcfg.resolving.findings import source_findings, unconfirmed, unconfirmed_reason
-from tttcfg.resolving.overrides import Override, Overriding, apply_item
+from tttcfg.resolving.overrides import CommandLine, Override, Overriding, apply_item
 from tttcfg.resolving.sources import Config, Sources, read_sources
 from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain
 from tttcfg.schema.paths import get_path, same, set_path, split
 from tttcfg.schema.validation import validate
+from tttcfg.secrets import removing, shown_key
 
 if TYPE_CHECKING:
     from tttcfg.migration.chain import Deferred
 
-Restore = Literal["auto", "all", "none"]
-
 
 def resolve_family(
-    family: Family[Model, Layers],
+    chosen: Family[Model, Layers] | None,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     config: Config | Iterable[Config] | None = None,
-    overrides: Overriding = (),
+    overrides: Overriding | CommandLine = (),
     restore: Restore = "auto",
     model_config: str | os.PathLike[str] | None = None,
     require_ttt: bool = False,
@@ -45,20 +46,21 @@ def resolve_family(
     require_weights: bool = True,
     strict_extensions: bool = False,
 ) -> Effective[Model, Layers]:
-    """Return the one effective configuration of `family`; see `tttcfg.resolve`.
+    """Return the one effective configuration of a family; see `tttcfg.resolve`.
 
     Args:
-        require_weights: Raise where the weights are none that a configuration of `family` describes, even where none
-            was given.
+        chosen: By default the family that the sources name; see `read_sources`.
+        require_weights: Raise where the weights are none that a configuration of the family describes, even where
+            none was given.
     """
     if restore not in get_args(Restore):
         message = f"{quote(restore)} is none of {', '.join(get_args(Restore))}"
         raise InputError(Problem("rejected", message, "restore"))
-    given = read_sources(family, checkpoint, config, overrides, model_config, restoring=restore != "none")
+    given = read_sources(chosen, checkpoint, config, overrides, model_config, restoring=restore != "none")
+    family = given.family
     own = _resolved(family, given, restore)
-    parts = {
-        name: within(name, _resolved, one, given.part(one), restore) for name, one in extensions_of(family).items()
-    }
+    installed = extensions_of(family)
+    parts = {name: within(name, _resolved, one, given.part(one), restore) for name, one in installed.items()}
     training, sources, origins, findings = own.document.training, own.sources, own.origins, own.findings
     model, weights = (sources.model, sources.model_name), sources.weights
     derived = family.derive(training, *model, weights.proved if weights is not None else {})
@@ -81,8 +83,10 @@ def resolve_family(
         findings += [one._replace(key=f"{path_of(name)}{one.key}".rstrip(".")) for one in part.findings]
     unread = sources.document.passed_through if sources.document is not None else {}
     findings += [not_installed(name, Place(sources.document.path)) for name in unread if sources.document is not None]
-    if strict_extensions:
-        _refuse_unread(findings)
+    findings += _passed_on(unread, sources, family)
+    refused = [Problem(one.code, one.message, one.key) for one in findings if one.code == "extension"]
+    if strict_extensions and refused:
+        raise InputError(refused)
     documents = {name: part.document for name, part in parts.items()}
     effective: Effective[Model, Layers] = Effective(
         training,
@@ -96,6 +100,20 @@ def resolve_family(
     if effective.is_contradicted:
         raise ContradictionError(effective.contradictions, effective)
     return effective
+
+
+def _passed_on(unread: Mapping[str, PassedThrough], sources: Sources, family: Family) -> Iterator[Problem]:
+    """Yield what looks like a secret in sections that are passed through."""
+    if not unread:
+        return
+    from tttcfg.documents.secret_values import secrets_in  # and all operations, which few runs need
+
+    place = sources.document.path if sources.document is not None else ""
+    for name, section in unread.items():
+        for path in secrets_in({EXTENSIONS: {name: section.values}}, family):
+            message = "looks like a secret, and is passed through with its section"
+            key, advice = shown_key(dotted(path)), removing(place)
+            yield Problem("secret", message, key, Place(place), advice=advice, severity="warning")
 
 
 class _Resolved(NamedTuple):
@@ -131,7 +149,9 @@ def _merged(
     training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
     if (weights := sources.weights) is not None:
         known = family.knowledge
-        saved = known.as_saved(lambda name: _when_saved(origins[name]), weights.evidence)
+        saved = known.as_saved(  # what was recorded is not an override, which is of this run
+            lambda name: next(one.value for one in origins[name] if one.source != "override"), weights.evidence
+        )
         saved = {name: one for name, one in saved.items() if _differs_from(origins[name], one.value)}
         for name, one in saved.items():
             set_path(values, split(name), one.value)
@@ -142,18 +162,12 @@ def _merged(
             sources = sources._replace(weights=weights._replace(as_saved=saved))
     for field in family.following_fields:
         default = field.default_in(training)
-        origins[field.name] = tuple(
-            one._replace(value=default) if one.source == "default" else one for one in origins[field.name]
-        )
+        ranked = origins[field.name]
+        origins[field.name] = tuple(one._replace(value=default) if one.source == "default" else one for one in ranked)
     for name in merge.overrides.keys() & origins.keys():  # the value that is used, as the field has it
         used, *overridden = origins[name]
         origins[name] = (used._replace(value=family.fields[name].get(training)), *overridden)
     return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
-
-
-def _when_saved(origins: Iterable[Origin]) -> Any:
-    """Return what a field was when weights were saved: not an override, which is of this run."""
-    return next(origin.value for origin in origins if origin.source != "override")
 
 
 def _differs_from(origins: Iterable[Origin], value: Any) -> bool:
@@ -162,20 +176,13 @@ def _differs_from(origins: Iterable[Origin], value: Any) -> bool:
     return "override" not in given and any(given.get(source, value) != value for source in ("checkpoint", "config"))
 
 
-def _refuse_unread(findings: Iterable[Problem]) -> None:
-    unread = [Problem(one.code, one.message, one.key) for one in findings if one.code == "extension"]
-    if unread:
-        raise InputError(unread)
-
-
 def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> Place | str:
-    """Return the place of the value of `name`, or of the field below it from the most deliberate source."""
+    """Return the place of the value of `name`, of the most deliberate one below it, or of what it is a part of."""
     used = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
-    for source in ("override", "checkpoint", "config"):
-        for origin in used:
-            if origin.source == source:
-                return origin.place
-    return ""
+    if not used and "." in name:
+        return origins_place(origins, name.rpartition(".")[0])  # an item of a list
+    deliberate = ("override", "checkpoint", "config")
+    return next((one.place for source in deliberate for one in used if one.source == source), "")
 
 
 class _Merge:
@@ -188,8 +195,7 @@ class _Merge:
         self.overrides: dict[str, list[Override]] = {}
         for override in sources.overrides.entries:
             self.overrides.setdefault(override.name, []).append(override)
-        self.weights, self.no_document = sources.weights, sources.document is None
-        self.model = sources.model
+        self.sources, self.weights = sources, sources.weights
         self.problems: list[Problem] = []
         self.defaults, self.from_document, self.from_weights = _defaults(family), self.saved(), self.shown()
 
@@ -276,7 +282,7 @@ class _Merge:
         """Return what tensors prove of the fields that are not in the checkpoint's document, or of all without one."""
         if self.weights is None or self.restore == "none":
             return {}
-        file, silent = self.weights.header.name, self.family.fields if self.no_document else self.assumed
+        file, silent = self.weights.header.name, self.family.fields if self.sources.document is None else self.assumed
         return {
             name: Origin("weights", proof.value, f"{file} ({proof.tensor})")
             for name, proof in self.weights.proved.items()
@@ -288,7 +294,7 @@ class _Merge:
         if self.weights is None:
             return ()
         known = self.family.knowledge
-        return set(known.equivalent(self.weights.proved, self.config.values, self.model))
+        return set(known.equivalent(self.weights.proved, self.config.values, self.sources.model))
 
     def overridden(self, field: ConfigField, ranked: tuple[Origin, ...]) -> tuple[Origin, ...]:
         """Return the value of every source with the overrides of `field` applied in turn, the used one first."""
@@ -347,9 +353,7 @@ def _demand(effective: Effective, family: Family, ttt: bool, training: bool) -> 
         message = "; ".join(one.sentence for one in reasons) or "TTT is off in the effective configuration"
         problems.append(Problem("model_config", f"no layer configuration: {message}", "ttt"))
     message = "is needed to train, and neither file nor override gives it"
-    demanded = family.required_to_train if training else ()
-    problems += [
-        Problem("missing", message, name) for name in demanded if not family.fields[name].get(effective.training)
-    ]
+    demanded = (family.fields[name] for name in (family.required_to_train if training else ()))
+    problems += [Problem("missing", message, one.name) for one in demanded if not one.get(effective.training)]
     if problems:
         raise InputError(problems)

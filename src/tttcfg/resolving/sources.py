@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
-from tttcfg.documents.document import Document, load_document
+from tttcfg.documents.checkpoint import (
+    Checkpoint,
+    opened_checkpoint,
+    read_model_config,
+    replaced_too_fast,
+    weight_names,
+    with_weights_of,
+)
+from tttcfg.documents.document import DOCUMENT_CAP, Document, parse_document
 from tttcfg.documents.effective import Weights
-from tttcfg.errors import InputError, Problem
+from tttcfg.errors import InputError, Problem, Problems
 from tttcfg.family.extension import Extension, all_fields
 from tttcfg.family.family import Family
-from tttcfg.resolving.config import Given, given, merged, read_config, tree_of
-from tttcfg.resolving.overrides import Overrides, Overriding, read_overrides
-from tttcfg.schema.fields import Role
+from tttcfg.files.open_folder import is_in_place, is_open
+from tttcfg.files.storage import read_bytes
+from tttcfg.formats.endings import read_file
+from tttcfg.formats.text import ParsedFile
+from tttcfg.resolving.config import Given, given, merged, tree_of
+from tttcfg.resolving.families import named_family, named_in_bytes, of_second
+from tttcfg.resolving.overrides import CommandLine, Overrides, Overriding, read_overrides
+from tttcfg.schema.fields import Role, Section
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address
+
+if TYPE_CHECKING:
+    from tttcfg.safetensors.header import Header
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | Given
 NOTHING = Given({}, {})
+_REFUSED_VALUES = ("rejected", "not_finite", "too_large", "encoding")
+_ATTEMPTS = 10
+"""How often a checkpoint is read that is bound anew at the same time."""
+_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
 
 
 class Sources(NamedTuple):
-    """Everything that was given, each source read, migrated and validated alone."""
+    """Everything that was given, each source read as of one family, migrated and validated alone."""
 
+    family: Family
     overrides: Overrides
     checkpoint: Checkpoint | None
     document: Document | None
@@ -39,59 +61,135 @@ class Sources(NamedTuple):
         document = None if self.document is None else self.document.part(extension)
         name = extension.name
         overrides, config = self.overrides.parts.get(name, Overrides()), self.config.parts.get(name, NOTHING)
-        return Sources(overrides, checkpoint, document, config, None, "")
+        return Sources(extension, overrides, checkpoint, document, config, None, "")
 
 
 def read_sources(
-    family: Family,
+    family: Family | None,
     checkpoint: str | os.PathLike[str] | None,
     config: Config | Iterable[Config] | None,
-    overrides: Overriding,
+    overrides: Overriding | CommandLine,
     model_config: str | os.PathLike[str] | None,
     *,
     restoring: bool = True,
 ) -> Sources:
     """Read every source, or raise one InputError with the problems of all of them.
 
+    What is read of a checkpoint is of one save, whatever takes its place meanwhile.
+
     Args:
+        family: Whose they are; by default the family that the checkpoint's document names, be it beside the weights or
+            embedded in them, or that the first file does which names one, or else the built-in one.
         restoring: Whether the checkpoint's saved configuration is used.
     """
-    problems: list[Problem] = []
+    with contextlib.ExitStack() as stack:
+        return _read(stack, family, checkpoint, config, overrides, model_config, restoring)
 
-    def attempt(read: Any, *arguments: Any) -> Any:
-        try:
-            return read(*arguments)
-        except InputError as error:
-            problems.extend(error.problems)
-            return None
 
-    overriding = attempt(read_overrides, overrides, family)
-    last, problems = problems, []
-    overridden = set(overriding.names) if overriding else set()
-    found = attempt(find_checkpoint, checkpoint, weight_names(family)) if checkpoint is not None else None
-    document = attempt(_saved, found.document, family, overridden, restoring) if found and found.document else None
-    configs = [attempt(_read_one, one, family) for one in _listed(config)]
-    problems += last
+def _read(
+    stack: contextlib.ExitStack,
+    chosen: Family | None,
+    checkpoint: str | os.PathLike[str] | None,
+    config: Config | Iterable[Config] | None,
+    overrides: Overriding | CommandLine,
+    model_config: str | os.PathLike[str] | None,
+    restoring: bool,
+) -> Sources:
+    files, problems = [_parsed(one) for one in _listed(config)], Problems()
+    named = chosen or next((one for one in map(_family_of, files) if one is not None), None)
+    saved = _Raw() if checkpoint is None else _read_checkpoint(stack, checkpoint, chosen, named, problems)
+    found, header = saved.checkpoint, saved.header
+    of_any = saved.family or named
+    family = of_any or TTT_MOSHI
+    of_overrides, document, weights = Problems(), None, None
+    overriding = of_overrides.attempt(read_overrides, overrides, family)
+    if found is not None and saved.data is not None:
+        overridden = set(overriding.names) if overriding else set()
+        document = problems.attempt(_saved, saved.data, found.document, family, overridden, restoring)
+    if found is not None and header is not None:
+        from tttcfg.verification.verify import weights_in  # and what reads tensors: only weights need it
+
+        weights = problems.attempt(weights_in, header, family, found.weights)
+    configs = [problems.attempt(_given, one, family) for one in files]
+    problems += of_overrides
     model_file = address(model_config) if model_config is not None else found.model_config if found else None
-    model = attempt(read_model_config, model_file) if model_file is not None else None
+    model = problems.attempt(read_model_config, model_file) if model_file is not None else None
     replaced = found.model_config if found and model_config is not None else None
-    own = attempt(read_model_config, replaced) if replaced is not None else None
-    weights = attempt(_weights_of, found.weights, family) if found and found.weights else None
-    if found is not None and found.document is None and weights is not None:
-        document = attempt(_embedded_in, weights, family)
+    own_model = problems.attempt(read_model_config, replaced) if replaced is not None else None
+    if saved.embedded is not None:
+        from tttcfg.verification.tags import embedded_in
+
+        document = problems.attempt(embedded_in, saved.embedded, header, family)
     if problems:
-        raise InputError(problems)
-    files = merged(configs) if configs else NOTHING
-    return Sources(overriding, found, document, files, model, str(model_file or ""), own, weights)
+        raise InputError(problems if chosen is not None or of_any is None else map(of_second, problems))
+    given = merged(configs) if configs else NOTHING
+    return Sources(
+        family, overriding, found, document, given, model, str(model_file or ""), own_model=own_model, weights=weights
+    )
 
 
-_REFUSED_VALUES = ("rejected", "not_finite", "too_large", "encoding")
+class _Raw(NamedTuple):
+    """What is read of a checkpoint, and not understood yet.
+
+    Attributes:
+        data: The bytes of its document.
+        header: The header of its weights.
+        embedded: The bytes of the document that is embedded in them, where there is none beside them.
+        family: That which a document names.
+    """
+
+    checkpoint: Checkpoint | None = None
+    data: bytes | None = None
+    header: Header | None = None
+    embedded: bytes | None = None
+    family: Family | None = None
 
 
-def _saved(path: str, family: Family, overridden: Collection[str], restoring: bool) -> Document:
+def _read_checkpoint(
+    stack: contextlib.ExitStack,
+    path: str | os.PathLike[str],
+    chosen: Family | None,
+    named: Family | None,
+    problems: Problems,
+) -> _Raw:
+    """Read a checkpoint's files, which belong to one save.
+
+    Args:
+        named: The family that is chosen, or that a file names.
+    """
+    for _ in range(_ATTEMPTS):
+        stack.close()
+        problems.clear()
+        header = None
+        found = problems.attempt(stack.enter_context, opened_checkpoint(path, weight_names(named or TTT_MOSHI)))
+        if found is None:
+            return _Raw()
+        data = problems.attempt(read_bytes, found.document, DOCUMENT_CAP) if found.document is not None else None
+        family = chosen or named_in_bytes(data or b"")
+        if family not in (None, named):
+            found = with_weights_of(found, path, family)
+        own = family or named or TTT_MOSHI
+        if found.weights:
+            from tttcfg.family.weights import read_as  # and what reads tensors: only weights need it
+
+            header = problems.attempt(read_as, own, found.weights[0])
+        if found.document is None or is_in_place(found.document) or is_open(address(path)):
+            break
+    else:  # a document that was replaced meanwhile and the weights may not belong together
+        raise InputError(replaced_too_fast(path))
+    if header is None or found.document is not None:
+        return _Raw(found, data, header, None, family)
+    from tttcfg.verification.tags import embedded_bytes
+
+    embedded = embedded_bytes(header, own)
+    family = chosen or named_in_bytes(embedded or b"")
+    return _Raw(found, data, header, embedded, family)
+
+
+def _saved(data: bytes, path: str, family: Family, overridden: Collection[str], restoring: bool) -> Document:
     """Read a checkpoint's configuration, skipping refused values that define nothing and are not used."""
     try:
-        return load_document(path, family)
+        return parse_document(data, family, path)
     except InputError as error:
         refused = error.problems
     left: list[Problem] = []
@@ -108,7 +206,7 @@ def _saved(path: str, family: Family, overridden: Collection[str], restoring: bo
             left.append(one)
     if left:
         raise InputError(left)
-    return load_document(path, family, past)
+    return parse_document(data, family, path, past)
 
 
 def _harmless(key: str, family: Family) -> set[str]:
@@ -122,29 +220,33 @@ def _harmless(key: str, family: Family) -> set[str]:
     return set()
 
 
-_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
-
-
-def _weights_of(paths: tuple[str, ...], family: Family) -> Weights:
-    from tttcfg.verification.verify import weights_of  # and what reads tensors: only a checkpoint with weights needs it
-
-    return weights_of(paths, family)
-
-
-def _embedded_in(weights: Weights, family: Family) -> Document | None:
-    """Return the configuration that is embedded in weights, if one is."""
-    from tttcfg.verification.tags import embedded_document  # only weights that are tagged need it
-
-    return embedded_document(weights.header, family)
-
-
 def _listed(config: Config | Iterable[Config] | None) -> list[Config]:
     if config is None:
         return []
-    return [config] if isinstance(config, (str, os.PathLike, Mapping, Given)) else list(config)
+    one = isinstance(config, (str, os.PathLike, Mapping, Given, Section)) or not isinstance(config, Iterable)
+    return [config] if one else list(config)  # type: ignore[list-item, arg-type]
 
 
-def _read_one(config: Config, family: Family) -> Given:
-    if isinstance(config, Given):
-        return config
-    return given(tree_of(config, "config"), family) if isinstance(config, Mapping) else read_config(config, family)
+def _parsed(config: Config) -> ParsedFile | Given | InputError:
+    """Return what a source is, as far as that depends on no family."""
+    try:
+        if isinstance(config, Given):
+            return config
+        if isinstance(config, (str, os.PathLike)):
+            return read_file(config)
+        if isinstance(config, Mapping):
+            return tree_of(config, "config")
+    except InputError as error:
+        return error
+    message, advice = f"is a {type(config).__name__}, not a file or a mapping", "give what tttcfg.to_dict makes of it"
+    return InputError(Problem("rejected", message, "config", advice=advice))
+
+
+def _family_of(source: ParsedFile | Given | InputError) -> Family | None:
+    return named_family(source.values) if isinstance(source, ParsedFile) else None
+
+
+def _given(source: ParsedFile | Given | InputError, family: Family) -> Given:
+    if isinstance(source, InputError):
+        raise source
+    return given(source, family) if isinstance(source, ParsedFile) else source

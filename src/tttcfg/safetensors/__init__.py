@@ -1,4 +1,4 @@
 """The format of weights files: header, rules, shards, metadata.
 
-Evidence and whatever binds weights may import it; what tensors mean is decided elsewhere.
+The folders below it in `docs/architecture.md` may import it; what tensors mean is decided elsewhere.
 """

@@ -6,8 +6,8 @@ Nothing but the header is read. Differences between this reader and the format's
 - Further fields in a tensor's entry: refused; the library drops them, and what they hold is lost.
 - An entry that is a list: refused; an accident of the library's parser.
 - A dtype that is an object: refused; likewise.
-- `"__metadata__": null`: refused; the format says that it maps text to text.
-- Spaces before the first brace: refused; the format says that a header begins with it.
+- `"__metadata__": null`: refused; by the format it maps text to text.
+- Spaces before the first brace: refused; by the format a header begins with it.
 - More than 16 MiB of header: refused; the library takes 100 MB.
 - More than 200,000 tensors or 2,000,000 values: refused; the library takes any number.
 - A file that ends before its data does: read, and reported by `truncated`; the library refuses it.
@@ -20,27 +20,38 @@ import hashlib
 import json
 import os
 import re
+from array import array
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from operator import add, sub
+from itertools import chain, islice
+from operator import sub
 from typing import Any
 
 from pydantic_core import from_json
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.files.storage import LFS_POINTER, lfs_pointer, opened, read_exactly
+from tttcfg.safetensors.pieces import read_in_pieces
 from tttcfg.safetensors.violations import DTYPE_BITS as DTYPE_BITS
 from tttcfg.safetensors.violations import MAX_TENSORS as MAX_TENSORS
-from tttcfg.safetensors.violations import METADATA_KEY, Entries, Tensor, bits_of, has_too_much, read_entries
+from tttcfg.safetensors.violations import (
+    METADATA_KEY,
+    Entries,
+    Tensor,
+    bits_of,
+    follow_each_other,
+    has_too_much,
+    read_entries,
+)
+from tttcfg.urls import Url
 
 HEADER_CAP = 16 << 20
 """Most bytes that a header may have; one of 1,500 tensors has some 200,000."""
-
 LENGTH_BYTES = 8
 _SMALL = 1 << 20
-_METADATA_START = f'{{"{METADATA_KEY}":{{'
+_MANY = 1000
+_METADATA_START, _METADATA_END = f'{{"{METADATA_KEY}":{{'.encode(), b'},"'
 _BETWEEN = '","shape":['
 _ENTRY = re.compile(r'"([^"]*)":\{"dtype":"([^"]*","shape":\[[^]"]*)\],"data_offsets":\[([^],"]*),([^],"]*)\]\},')
 
@@ -71,6 +82,7 @@ class Header:
 
     @property
     def names(self) -> Collection[str]:
+        """The names of all tensors, in the order of the header."""
         return self.entries.keys()
 
     def __contains__(self, name: object) -> bool:
@@ -80,16 +92,31 @@ class Header:
         return len(self.entries)
 
     def dtype(self, name: str) -> str:
+        """Return the type of a tensor by safetensors' name, such as `BF16`.
+
+        Raises:
+            KeyError: There is no tensor of this name.
+        """
         return self.entries[name][0]
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """Return the size of a tensor along each of its axes; empty for a scalar.
+
+        Raises:
+            KeyError: There is no tensor of this name.
+        """
         return self.entries[name][1]
 
     @cached_property
     def digest(self) -> str:
         """The digest of names, dtypes and shapes: equal for equal models, however they are laid out and sharded."""
-        text = json.dumps(self.entries, sort_keys=True, separators=(",", ":"))
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        sha, names, separator = hashlib.sha256(b"{"), iter(sorted(self.entries)), ""
+        while some := list(islice(names, _MANY)):
+            text = json.dumps({name: self.entries[name] for name in some}, separators=(",", ":"))
+            sha.update(f"{separator}{text[1:-1]}".encode())
+            separator = ","
+        sha.update(b"}")
+        return f"sha256:{sha.hexdigest()}"
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -104,7 +131,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         with contextlib.suppress(ValueError):  # of a stream; a server without ranges sends a file from its beginning
             file.seek(0)
         data = read_exactly(file, LENGTH_BYTES + length - file.tell(), name)
-    return parse_header(data[len(data) - length :], str(name), size)
+    data = data[len(data) - length :]  # and the longer one is not kept
+    return parse_header(data, str(name) if isinstance(name, Url) else name, size)
 
 
 def header_length(start: bytes, name: str, file_size: int) -> int:
@@ -154,37 +182,53 @@ def _cut(name: str, message: str) -> Problem:
 def _read_plain(data: bytes) -> Entries | None:
     """Read a header fast that is laid out as the format's own library writes it; None where this is not certain.
 
-    Every rule is checked, over all tensors at once, and what many tensors have in common, dtype and shape, is checked
+    Every rule is checked, over many tensors at once, and what many tensors have in common, dtype and shape, is checked
     once. Work by tensor would cost too much, and so would objects that the garbage collector tracks: texts are none.
     """
+    found = _Plain()
     try:
         if len(data) > _SMALL and has_too_much(data):
             return None
-        metadata, rest = _split_metadata(data.decode().rstrip(" \t\r\n"))
-        parts = _ENTRY.split(rest[1:-1] + ",")
+        metadata, start = _split_metadata(data)
+        if not read_in_pieces(data, found.take, start):
+            return None
+        return found.entries, metadata, found.checked_end()
+    except (ValueError, KeyError, RecursionError, OverflowError):  # `read_entries` finds out which rule it was
+        return None
+
+
+class _Plain:
+    """The tensors of a header that were read so far; any doubt is a ValueError."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Tensor] = {}
+        self.starts, self.stops = array("Q"), array("Q")
+        self._tensors: dict[str, Tensor] = {}
+        self._sizes: dict[str, int] = {}
+
+    def take(self, piece: bytes) -> bool:
+        """Read some of the tensors, as an object."""
+        parts = _ENTRY.split(f"{piece[1:-1].decode()},")
         names, kinds, begins, ends = (parts[column::5] for column in range(1, 5))
-        if any(parts[::5]) or not 0 < len(names) <= MAX_TENSORS or not _is_plain("".join(names)):
-            return None  # something is between the entries, or escaped in a name
-        tensors, sizes = {}, {}
-        for kind in set(kinds):
-            tensors[kind], sizes[kind] = _described(kind)
+        if any(parts[::5]) or not names or not _is_plain("".join(names)):
+            raise ValueError  # something is between the entries, or escaped in a name
+        for kind in set(kinds) - self._sizes.keys():
+            self._tensors[kind], self._sizes[kind] = _described(kind)
         starts, stops = _wholes(",".join(begins)), _wholes(",".join(ends))
-        fitting = list(map(sub, stops, starts)) == list(map(sizes.__getitem__, kinds))
-        if starts != [0, *stops[:-1]]:
-            starts, stops = _in_order(starts, stops)
-        entries = dict(zip(names, map(tensors.__getitem__, kinds), strict=True))
-    except (ValueError, KeyError, RecursionError):  # `read_entries` finds out which rule it was
-        return None
-    if not fitting or starts != [0, *stops[:-1]] or len(entries) != len(names) or METADATA_KEY in entries:
-        return None
-    return entries, metadata, stops[-1]
+        if list(map(sub, stops, starts)) != list(map(self._sizes.__getitem__, kinds)):
+            raise ValueError
+        self.starts.extend(starts)
+        self.stops.extend(stops)
+        self.entries.update(zip(names, map(self._tensors.__getitem__, kinds), strict=True))
+        return True
 
-
-def _in_order(starts: list[int], stops: list[int]) -> tuple[list[int], list[int]]:
-    """Return spans in the order of their data: sorted by their middles, which only equal empty spans share."""
-    middles = list(map(add, starts, stops))
-    order = sorted(range(len(starts)), key=middles.__getitem__)
-    return [starts[place] for place in order], [stops[place] for place in order]
+    def checked_end(self) -> int:
+        """Return where the data of the last tensor ends, having checked what concerns all of them."""
+        if not len(self.entries) == len(self.starts) <= MAX_TENSORS or METADATA_KEY in self.entries:
+            raise ValueError
+        if not follow_each_other(self.starts, self.stops):
+            raise ValueError
+        return max(self.stops)
 
 
 def _is_plain(text: str) -> bool:
@@ -192,19 +236,18 @@ def _is_plain(text: str) -> bool:
     return bool(from_json(f'"{text}"') == text)
 
 
-def _split_metadata(text: str) -> tuple[dict[str, str], str]:
-    """Return the metadata that a header begins with, and what follows it, with a comma before the first tensor."""
-    if not text.startswith("{") or not text.endswith("}"):
+def _split_metadata(data: bytes) -> tuple[dict[str, str], int]:
+    """Return the metadata that a header begins with, and where the first tensor begins."""
+    if not data.startswith(b"{"):
         raise ValueError
-    if not text.startswith(_METADATA_START):
-        return {}, "," + text[1:]
-    metadata, end = _METADATA.raw_decode(text, len(_METADATA_START) - 1)
+    if not data.startswith(_METADATA_START):
+        return {}, 1
+    end = data.index(_METADATA_END, len(_METADATA_START) - 1)
+    metadata: dict[str, str] = _METADATA.decode(data[len(_METADATA_START) - 1 : end + 1].decode())
     if set(map(type, metadata.values())) - {str}:
         raise ValueError
     "".join(chain(metadata, metadata.values())).encode()  # refuses lone surrogates
-    if text[end : end + 1] != ",":
-        raise ValueError
-    return metadata, text[end:]
+    return metadata, end + len(_METADATA_END) - 1
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

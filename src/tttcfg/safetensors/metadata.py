@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 
 from tttcfg.errors import InputError, Place, Problem, WriteError
-from tttcfg.files.durable import write_all
+from tttcfg.files.locks import alone, moved_meanwhile
 from tttcfg.files.storage import (
     changed_meanwhile,
+    identity,
     open_regular,
     put_in_place,
     read_exactly,
     read_up_to,
-    sweep,
     writable_target,
+    write_all,
     write_errors,
-    write_temporary,
+    written_beside,
 )
 from tttcfg.safetensors.header import LENGTH_BYTES, header_length, parse_header, read_header
 from tttcfg.safetensors.violations import METADATA_KEY
@@ -46,11 +47,13 @@ def rewriting(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Iter
         WriteError: It is read-only, changed meanwhile, or the disk is full or failed.
     """
     name = os.fspath(path)
-    with write_errors(name):
-        target, replaced = writable_target(name)
-        with open_regular(target) as (source, status):
+    with contextlib.ExitStack() as copying:
+        with write_errors(name):
+            target, _ = writable_target(name)
+            copying.enter_context(alone(os.path.dirname(target)))
+            _, replaced = writable_target(target)
+            source, status = copying.enter_context(open_regular(target))
             start, size = _start(source, target, status.st_size, metadata)
-            sweep(os.path.dirname(target) or os.curdir)
             _check_free_space(target, len(start) + size)
             digest = b""
 
@@ -61,13 +64,9 @@ def rewriting(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Iter
                 if not digest:
                     raise changed_meanwhile(target)
 
-            temporary = write_temporary(target, write, replaced)
-    try:
+            temporary = copying.enter_context(written_beside(target, write, replaced))
         _check_copy(temporary, len(start), size, digest, target)
         yield lambda: _put(temporary, target, status)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
 
 
 def rewrite(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
@@ -145,22 +144,27 @@ def _digest(source: FileIO, size: int, write: Callable[[memoryview], None] = lam
 
 def _check_copy(temporary: str, data_start: int, size: int, digest: bytes, target: str) -> None:
     """Read the copy again, from the disk where the system allows it, and compare its data with those of the source."""
-    with write_errors(target), open_regular(temporary) as (copy, status):
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(copy.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        copy.seek(data_start)
-        if status.st_size != data_start + size or _digest(copy, size) != digest:
-            message = "was not copied correctly: disk or memory changed its tensors' bytes; nothing was written"
-            raise WriteError(Problem("unwritable", message, place=Place(target)))
+    try:
+        with write_errors(target), open_regular(temporary) as (copy, status):
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(copy.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            copy.seek(data_start)
+            is_equal = status.st_size == data_start + size and _digest(copy, size) == digest
+    except InputError as error:  # names the copy, which is gone when the message is read
+        if not os.path.lexists(temporary):
+            raise moved_meanwhile(target) from None
+        message = f"cannot be written: its temporary copy {error.problems[0].message}"
+        raise WriteError(Problem("unwritable", message, place=Place(target))) from None
+    if not is_equal:
+        message = "was not copied correctly: disk or memory changed its tensors' bytes; nothing was written"
+        raise WriteError(Problem("unwritable", message, place=Place(target)))
 
 
 def _put(temporary: str, target: str, source: os.stat_result) -> None:
     with write_errors(target):
-        if _identity(os.stat(target)) != _identity(source):
-            raise changed_meanwhile(target)
-        put_in_place(temporary, target)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what changes when another program writes a file."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        try:
+            if identity(os.stat(target)) != identity(source):
+                raise changed_meanwhile(target)
+            put_in_place(temporary, target)
+        except FileNotFoundError:
+            raise moved_meanwhile(target) from None

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.files.open_folder import beside
 from tttcfg.files.storage import LFS_POINTER, lfs_pointer, opened, read_exactly
-from tttcfg.safetensors.header import (
-    HEADER_CAP,
-    MAX_TENSORS,
-    Header,
-    read_header,
-)
+from tttcfg.safetensors.header import HEADER_CAP, MAX_TENSORS, Header, read_header
 from tttcfg.safetensors.violations import MAX_VIOLATIONS, Tensor, read_object
 from tttcfg.urls import Url, address
 
@@ -42,11 +38,10 @@ def read_weights(path: str | os.PathLike[str]) -> Header:
     data = _index_bytes(name)
     if isinstance(name, Url):
         return merged(data, str(name), lambda file: read_header(name.beside(file)))
-    folder = os.path.dirname(name)
     files: dict[tuple[int, int], str] = {}
 
     def read(file: str) -> Header:
-        path = os.path.join(folder, file)
+        path = beside(name, file)
         with contextlib.suppress(OSError):  # read_header reports it
             status = os.stat(path)
             first = files.setdefault((status.st_dev, status.st_ino), file)
@@ -90,21 +85,19 @@ def merged(data: bytes, name: str, read: Callable[[str], Header]) -> Header:
     for file in dict.fromkeys(homes.values()):
         if not _is_plain_name(file):
             message = f"{_MAP_KEY} names the file {quote(file)}; a file of a checkpoint is beside its index"
-            problems.append(Problem("shards", message, place=Place(name)))
+            _add(problems, [Problem("shards", message, place=Place(name))])
             continue
         try:
             headers[file] = read(file)
         except InputError as error:
-            problems += error.problems
-            if len(problems) >= MAX_VIOLATIONS:
-                raise InputError(problems) from None
+            _add(problems, error.problems)
             continue
         tensors, length = tensors + len(headers[file]), length + headers[file].data_start
         if tensors > MAX_TENSORS or length > TOTAL_CAP:
             caps = f"{MAX_TENSORS:,} tensors, or of headers of {TOTAL_CAP:,} bytes together"
             message = f"names files of more than {caps}"
             raise InputError([*problems, Problem("too_large", message, place=Place(name))])
-    problems += _disagreements(homes, headers)
+    _add(problems, _disagreements(homes, headers))
     if problems:
         raise InputError(problems)
     return _joined(name, list(headers.values()))
@@ -120,39 +113,45 @@ def _weight_map(data: bytes, name: str) -> tuple[dict[str, str], list[Problem]]:
         state = f"is {quote(found)}" if _MAP_KEY in values else "is missing"
         message = f"{_MAP_KEY} {state}; it must map each tensor to its file"
         raise InputError([*problems, Problem("shards", message, place=Place(name))])
+    names: dict[str, str] = {}
     for tensor, file in found.items():
-        if not isinstance(file, str):
+        if isinstance(file, str):
+            found[tensor] = names.setdefault(file, file)  # one text for all tensors of a file
+        else:
             message = f"{_MAP_KEY} puts tensor {quote(tensor)} in {quote(file)}, which is not a file name"
-            problems.append(Problem("shards", message, place=Place(name)))
-    return {tensor: file for tensor, file in found.items() if isinstance(file, str)}, problems
+            _add(problems, [Problem("shards", message, place=Place(name))])
+    return found if not problems else {key: file for key, file in found.items() if isinstance(file, str)}, problems
+
+
+def _add(problems: list[Problem], more: Iterable[Problem]) -> None:
+    """Add problems, or raise an InputError once there are `MAX_VIOLATIONS`."""
+    for problem in more:
+        problems.append(problem)
+        if len(problems) >= MAX_VIOLATIONS:
+            raise InputError(problems)
 
 
 def _is_plain_name(file: str) -> bool:
     return file.isprintable() and file not in ("", ".", "..") and not set(file) & set("/\\:?#%")
 
 
-def _disagreements(homes: Mapping[str, str], headers: Mapping[str, Header]) -> list[Problem]:
-    """Return a problem for every tensor that is not where the index puts it; unreadable files are skipped."""
-    problems = []
+def _disagreements(homes: Mapping[str, str], headers: Mapping[str, Header]) -> Iterator[Problem]:
+    """Yield a problem for every tensor that is not where the index puts it; unreadable files are skipped."""
     for tensor, file in homes.items():
         if file in headers and tensor not in headers[file]:
             message = f"lacks tensor {quote(tensor)}, which the index puts there"
-            problems.append(Problem("shards", message, place=Place(headers[file].name)))
-    first: dict[str, Header] = {}
+            yield Problem("shards", message, place=Place(headers[file].name))
     for file, header in headers.items():
-        place = Place(header.name)
         for tensor in header.names:
-            if tensor in first:
-                message = f"holds tensor {quote(tensor)}, and so does {first[tensor].name}"
-                problems.append(Problem("shards", message, place=place))
-            elif tensor not in homes:
-                message = f"holds tensor {quote(tensor)}, which the index does not list"
-                problems.append(Problem("shards", message, place=place))
-            elif homes[tensor] != file:
-                message = f"holds tensor {quote(tensor)}, which the index puts in {quote(homes[tensor])}"
-                problems.append(Problem("shards", message, place=place))
-            first.setdefault(tensor, header)
-    return problems
+            home = homes.get(tensor)
+            if home == file:
+                continue
+            why = f"which the index puts in {quote(home)}"
+            if home is None:
+                why = "which the index does not list"
+            elif home in headers and tensor in headers[home]:
+                why = f"and so does {headers[home].name}"
+            yield Problem("shards", f"holds tensor {quote(tensor)}, {why}", place=Place(header.name))
 
 
 def _joined(name: str, headers: list[Header]) -> Header:
@@ -162,9 +161,8 @@ def _joined(name: str, headers: list[Header]) -> Header:
     cut = [header.truncated for header in headers if header.truncated]
     truncated = cut[0] if cut else None
     if len(cut) > 1:
-        truncated = cut[0]._replace(
-            message=f"{cut[0].message}; {len(cut) - 1} more files of the checkpoint are as short"
-        )
+        message = f"{cut[0].message}; {len(cut) - 1} more files of the checkpoint are as short"
+        truncated = cut[0]._replace(message=message)
     first, *others = (header.metadata for header in headers)
     metadata = {key: text for key, text in first.items() if all(other.get(key) == text for other in others)}
     return Header(name, metadata, 0, sum(header.size for header in headers), truncated, entries, tuple(headers))

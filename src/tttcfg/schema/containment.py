@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tttcfg.schema.fragments import Shape
+from tttcfg.schema.fragments import Fragment
 
 Decision = bool | None
 
@@ -37,9 +37,9 @@ def contains(wide: Any, narrow: Any) -> Decision:
     return _all(_covered(outer, wide, branch) for branch in inner)
 
 
-def accepts(shape: Any, value: Any) -> Decision:
-    """Return whether `shape` allows `value`, which is plain JSON."""
-    rules = _rules(shape)
+def accepts(fragment: Any, value: Any) -> Decision:
+    """Return whether `fragment` allows `value`, which is plain JSON."""
+    rules = _rules(fragment)
     if rules is False:
         return False
     return _all(_rule_decisions(rules, value))
@@ -55,11 +55,11 @@ def _any(decisions: Iterable[Decision]) -> Decision:
     return True if True in found else None if None in found else False
 
 
-def _rules(shape: Any) -> Any:
-    """Return the keywords of a shape that restrict values; False where it allows none."""
-    if isinstance(shape, bool):
-        return {} if shape else False
-    return {key: value for key, value in shape.items() if key not in _ANNOTATIONS}
+def _rules(fragment: Any) -> Any:
+    """Return the keywords of a fragment that restrict values; False where it allows none."""
+    if isinstance(fragment, bool):
+        return {} if fragment else False
+    return {key: value for key, value in fragment.items() if key not in _ANNOTATIONS}
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -71,7 +71,7 @@ def _equal(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def _rule_decisions(rules: Shape, value: Any) -> Iterator[Decision]:
+def _rule_decisions(rules: Fragment, value: Any) -> Iterator[Decision]:
     """Yield for each rule whether it allows a value."""
     if rules.keys() - _KNOWN:
         yield None
@@ -100,14 +100,14 @@ def _rule_decisions(rules: Shape, value: Any) -> Iterator[Decision]:
         yield from (accepts(_member(rules, name), item) for name, item in value.items())
 
 
-def _branches(rules: Shape) -> list[Shape] | None:
+def _branches(rules: Fragment) -> list[Fragment] | None:
     """Return alternatives without anyOf that allow together what `rules` allows; None where they cannot be separated.
 
-    A shape that allows only a few values becomes one alternative for each.
+    A fragment that allows only a few values becomes one alternative for each.
     """
     if "anyOf" in rules:
         rest = {key: value for key, value in rules.items() if key != "anyOf"}
-        found: list[Shape] = []
+        found: list[Fragment] = []
         for one in rules["anyOf"]:
             below = _rules(one)
             if below is False:
@@ -131,7 +131,7 @@ def _branches(rules: Shape) -> list[Shape] | None:
     return None if any(allowed is None for _, allowed in kept) else [{"const": value} for value, yes in kept if yes]
 
 
-def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Decision:
+def _covered(outer: list[Fragment], wide: Fragment, branch: Fragment) -> Decision:
     """Return whether the alternatives `outer` of `wide` allow together what `branch` does."""
     if "const" in branch:
         return accepts(wide, branch["const"])
@@ -145,11 +145,11 @@ def _covered(outer: list[Shape], wide: Shape, branch: Shape) -> Decision:
     return None if decision is False and akin > 1 else decision  # several may cover together what none covers alone
 
 
-def _kind(rules: Shape) -> str:
+def _kind(rules: Fragment) -> str:
     return str(rules.get("type", ""))
 
 
-def _within(wide: Shape, narrow: Shape) -> Decision:
+def _within(wide: Fragment, narrow: Fragment) -> Decision:
     """Return whether one alternative allows all that another does."""
     if wide == {}:
         return True
@@ -166,13 +166,13 @@ def _within(wide: Shape, narrow: Shape) -> Decision:
     return None if unknown and decision else decision
 
 
-def _allows_few(rules: Shape) -> bool:
+def _allows_few(rules: Fragment) -> bool:
     """Whether bounds may leave a single value, so that a constant can be all of it."""
     one_number = "minimum" in rules and rules["minimum"] == rules.get("maximum")
     return one_number or 0 in (rules.get("maxLength"), rules.get("maxItems")) or rules.get("properties") == {}
 
 
-def _range(rules: Shape, whole: bool) -> tuple[tuple[float, int], tuple[float, int]]:
+def _range(rules: Fragment, whole: bool) -> tuple[tuple[float, int], tuple[float, int]]:
     """Return the least and the greatest number allowed, each with 0, or with 1 and -1 where the bound is exclusive."""
     low, high = (rules.get("minimum", -math.inf), 0), (rules.get("maximum", math.inf), 0)
     if "exclusiveMinimum" in rules:
@@ -184,7 +184,7 @@ def _range(rules: Shape, whole: bool) -> tuple[tuple[float, int], tuple[float, i
     return low, high
 
 
-def _numbers(wide: Shape, narrow: Shape) -> Iterator[Decision]:
+def _numbers(wide: Fragment, narrow: Fragment) -> Iterator[Decision]:
     whole = narrow["type"] == "integer"
     (low, high), (least, greatest) = _range(wide, whole), _range(narrow, whole)
     yield low <= least and greatest <= high
@@ -193,13 +193,13 @@ def _numbers(wide: Shape, narrow: Shape) -> Iterator[Decision]:
         yield None
 
 
-def _texts(wide: Shape, narrow: Shape) -> Iterator[Decision]:
+def _texts(wide: Fragment, narrow: Fragment) -> Iterator[Decision]:
     yield wide.get("minLength", 0) <= narrow.get("minLength", 0)
     yield narrow.get("maxLength", math.inf) <= wide.get("maxLength", math.inf)
     yield from (None for key in ("pattern", "format") if wide.get(key, narrow.get(key)) != narrow.get(key))
 
 
-def _lists(wide: Shape, narrow: Shape) -> Iterator[Decision]:
+def _lists(wide: Fragment, narrow: Fragment) -> Iterator[Decision]:
     most = narrow.get("maxItems", math.inf)
     yield wide.get("minItems", 0) <= narrow.get("minItems", 0)
     yield most <= wide.get("maxItems", math.inf)
@@ -210,28 +210,28 @@ def _lists(wide: Shape, narrow: Shape) -> Iterator[Decision]:
             yield contains(_item(wide, place), _item(narrow, place))
 
 
-def _item(rules: Shape, place: int) -> Any:
+def _item(rules: Fragment, place: int) -> Any:
     named = rules.get("prefixItems", ())
     return named[place] if place < len(named) else rules.get("items", True)
 
 
-def _mappings(wide: Shape, narrow: Shape) -> Iterator[Decision]:
+def _mappings(wide: Fragment, narrow: Fragment) -> Iterator[Decision]:
     yield set(wide.get("required", ())) <= set(narrow.get("required", ()))
     names = {*wide.get("properties", ()), *narrow.get("properties", ())}
     yield from (contains(_member(wide, name), _member(narrow, name)) for name in names)
     yield contains(wide.get("additionalProperties", True), narrow.get("additionalProperties", True))
 
 
-def _member(rules: Shape, name: str) -> Any:
+def _member(rules: Fragment, name: str) -> Any:
     return rules.get("properties", {}).get(name, rules.get("additionalProperties", True))
 
 
 class _Kind(NamedTuple):
-    """A type of JSON: which values are of it, its keywords, and how two shapes of it are compared."""
+    """A type of JSON: which values are of it, its keywords, and how two fragments of it are compared."""
 
     holds: Callable[[Any], bool]
     keywords: tuple[str, ...] = ()
-    compare: Callable[[Shape, Shape], Iterable[Decision]] = lambda _wide, _narrow: ()
+    compare: Callable[[Fragment, Fragment], Iterable[Decision]] = lambda _wide, _narrow: ()
 
 
 _KINDS = {

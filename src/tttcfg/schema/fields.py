@@ -13,9 +13,9 @@ from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import InitErrorDetails, to_jsonable_python
 
 from tttcfg.schema.paths import Path
 
@@ -87,6 +87,11 @@ class Section(BaseModel):
         protected_namespaces=(),
     )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse to set a field, as pydantic does, without the value in the error."""
+        refused: InitErrorDetails = {"type": "frozen_instance", "loc": (name,), "input": None}
+        raise ValidationError.from_exception_data(type(self).__name__, [refused], hide_input=True)
+
 
 def setting(default: Any = ..., *, role: Role, unit: str = "", description: str, **constraints: Any) -> Any:
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
@@ -94,8 +99,11 @@ def setting(default: Any = ..., *, role: Role, unit: str = "", description: str,
     Args:
         default: The value that the current program takes where none is given, or a `Follows`; left out where there is
             none.
+        role: What the field changes.
         unit: What a number counts (`tokens`, `seconds`; `dimensionless`), or what a text is (`path`). Left out where
             the type is enough: booleans, choices, free text.
+        description: One sentence, as `tttcfg fields` prints it.
+        constraints: Those of pydantic's `Field`, such as `ge=0`.
     """
     secret = role is Role.SECRET
     declared: dict[str, Any] = {"x-role": role.value} | ({"x-unit": unit} if unit else {})
@@ -243,18 +251,18 @@ UNSET: Any = object()
 """Placeholder of a value that the model itself fills in."""
 
 
-def nested(values: dict[str, Any], shape: Outline) -> dict[str, Any]:
+def nested(values: dict[str, Any], outline: Outline) -> dict[str, Any]:
     """Return values of all fields, given by dotted name, section by section; those that are unset are left out."""
     return {
         key: values[below] if isinstance(below, str) else nested(values, below)
-        for key, below in shape.items()
+        for key, below in outline.items()
         if not isinstance(below, str) or values[below] is not UNSET
     }
 
 
-def lacks(tree: dict[str, Any], shape: Outline) -> Iterator[str]:
+def lacks(tree: dict[str, Any], outline: Outline) -> Iterator[str]:
     """Yield the dotted names of the fields that `tree` does not have."""
-    for key, below in shape.items():
+    for key, below in outline.items():
         if isinstance(below, str):
             if key not in tree:
                 yield below
@@ -267,11 +275,11 @@ def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
 
 
 _SCALAR = frozenset((str, int, float, bool, type(None)))
-_HOLDING = (tuple, list, dict, BaseModel)
+_CONTAINERS = (tuple, list, dict, BaseModel)
 
 
 def plain(value: Any) -> Any:
     """Return a field's value as JSON would hold it: tuples become lists, and sections mappings."""
-    if type(value) in _SCALAR or not isinstance(value, _HOLDING):
+    if type(value) in _SCALAR or not isinstance(value, _CONTAINERS):
         return value
     return to_jsonable_python(value)

@@ -2,112 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 from tttcfg.schema.paths import MISSING, Path, Tree, get_path
 
-Shape = dict[str, Any]
+Fragment = dict[str, Any]
 """A JSON Schema of a field or a section."""
 
-RESERVED = ("$schema", "schema_version", "provenance", "extensions")
-"""Keys of a saved document that are not settings of the family."""
+RESERVED: dict[str, Fragment] = {
+    "$schema": {"type": "string", "description": "The schema of this document."},
+    "schema_version": {"type": "integer", "description": "The version of the schema that this document is in."},
+    "provenance": {"type": "object", "description": "Who wrote this document, and what migrating did to it."},
+    "extensions": {
+        "type": "object",
+        "description": "Settings of extensions: a section each, by name, with a version of its own.",
+        "additionalProperties": {"type": "object"},
+    },
+}
+"""The keys of a saved document that are not settings of the family, with their schemas."""
 _ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
 
 
-def boolean(default: bool) -> Shape:
+def boolean(default: bool) -> Fragment:
     """Return the schema of a `bool` field."""
     return {"default": default, "type": "boolean"}
 
 
-def integer(default: int | None, **bounds: Any) -> Shape:
+def integer(default: int | None, **bounds: Any) -> Fragment:
     """Return the schema of a `Whole` field; bounds are keywords of JSON Schema (`minimum`, `exclusiveMaximum`, …)."""
     return {"default": default, "type": "integer", "maximum": 2**53, **bounds}
 
 
-def number(default: float, **bounds: Any) -> Shape:
+def number(default: float, **bounds: Any) -> Fragment:
     """Return the schema of a `float` field; bounds are keywords of JSON Schema."""
     return {"default": default, "type": "number", **bounds}
 
 
-def text(default: str | None, **bounds: Any) -> Shape:
+def text(default: str | None, **bounds: Any) -> Fragment:
     """Return the schema of a `Text` field; bounds are keywords of JSON Schema (`pattern`, `minLength`, …)."""
     return {"default": default, "type": "string", "maxLength": 4096, **bounds}
 
 
-def choice(default: str, *words: str) -> Shape:
+def choice(default: str, *words: str) -> Fragment:
     """Return the schema of a `Literal` field with these values."""
     return {"default": default, "enum": list(words), "type": "string"}
 
 
-def nullable(shape: Shape) -> Shape:
+def nullable(fragment: Fragment) -> Fragment:
     """Return the schema of a field that may also be null; the default stays."""
-    return either(shape["default"], shape, {"type": "null"})
+    return either(fragment["default"], fragment, {"type": "null"})
 
 
-def either(default: Any, *shapes: Shape) -> Shape:
-    """Return the schema of a field with one of several types; defaults of `shapes` are ignored."""
-    return {"default": default, "anyOf": [_without_default(shape) for shape in shapes]}
+def either(default: Any, *fragments: Fragment) -> Fragment:
+    """Return the schema of a field with one of several types; defaults of `fragments` are ignored."""
+    return {"default": default, "anyOf": [_without_default(fragment) for fragment in fragments]}
 
 
-def follows(default: str, shape: Shape) -> Shape:
+def follows(default: str, fragment: Fragment) -> Fragment:
     """Return the schema of a field whose default depends on other fields of its section; `default` describes how."""
-    return {"x-default": default, **_without_default(shape)}
+    return {"x-default": default, **_without_default(fragment)}
 
 
-def _without_default(shape: Shape) -> Shape:
-    return {key: value for key, value in shape.items() if key not in ("default", "x-default")}
+def _without_default(fragment: Fragment) -> Fragment:
+    return {key: value for key, value in fragment.items() if key not in ("default", "x-default")}
 
 
-def free_form() -> Shape:
+def free_form() -> Fragment:
     """Return the schema of a mapping with any keys and values, empty by default."""
     return {"default": {}, "type": "object", "additionalProperties": True}
 
 
-def section(properties: dict[str, Shape] | None = None) -> Shape:
+def body_of(document: Mapping[str, Any]) -> Tree:
+    """Return the fields of a document, which are its keys that are not reserved; the values are not copied."""
+    return {key: value for key, value in document.items() if key not in RESERVED}
+
+
+def section(properties: dict[str, Fragment] | None = None) -> Fragment:
     """Return the schema of a section that has these fields and no others."""
     return {"additionalProperties": False, "properties": properties or {}, "type": "object"}
 
 
-def is_section(shape: Shape) -> bool:
-    return "properties" in shape
+def is_section(fragment: Fragment) -> bool:
+    return "properties" in fragment
 
 
-def bare(shape: Any) -> Any:
-    """Return `shape` without annotations, so that two shapes can be compared."""
-    if isinstance(shape, list):
-        return [bare(item) for item in shape]
-    if not isinstance(shape, dict):
-        return shape
-    if is_section(shape):
-        kept = {key: bare(value) for key, value in shape.items() if key not in (*_ANNOTATIONS, "properties", "default")}
-        return kept | {"properties": {name: bare(value) for name, value in sorted(shape["properties"].items())}}
-    return {key: bare(value) for key, value in sorted(shape.items()) if key not in _ANNOTATIONS}
+def bare(fragment: Any) -> Any:
+    """Return `fragment` without annotations, so that two fragments can be compared."""
+    if isinstance(fragment, list):
+        return [bare(item) for item in fragment]
+    if not isinstance(fragment, dict):
+        return fragment
+    if is_section(fragment):
+        left_out = (*_ANNOTATIONS, "properties", "default")
+        kept = {key: bare(value) for key, value in fragment.items() if key not in left_out}
+        return kept | {"properties": {name: bare(value) for name, value in sorted(fragment["properties"].items())}}
+    return {key: bare(value) for key, value in sorted(fragment.items()) if key not in _ANNOTATIONS}
 
 
-def allowed(shape: Shape) -> Any:
-    """Return what a field allows: its bare shape without its default."""
-    return bare(_without_default(shape))
+def allowed(fragment: Fragment) -> Any:
+    """Return what a field allows: its bare fragment without its default."""
+    return bare(_without_default(fragment))
 
 
-def default_of(shape: Shape) -> Any:
+def default_of(fragment: Fragment) -> Any:
     """Return a field's default, or the description of one that follows from other fields; None without either."""
-    return shape.get("default", shape.get("x-default"))
+    return fragment.get("default", fragment.get("x-default"))
 
 
-def has_default(shape: Shape) -> bool:
+def has_default(fragment: Fragment) -> bool:
     """Whether a field has a default, also one that follows from other fields."""
-    return "default" in shape or "x-default" in shape
+    return "default" in fragment or "x-default" in fragment
 
 
-def fields_of(schema: Shape) -> dict[str, Shape]:
-    """Return the shape of every field that a schema of documents describes, by dotted path, without reserved keys."""
+def fields_of(schema: Fragment) -> dict[str, Fragment]:
+    """Return the fragment of every field in a schema of documents, by dotted path, without reserved keys."""
     return dict(_fields(schema, ""))
 
 
-def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
-    for name, child in shape["properties"].items():
+def _fields(fragment: Fragment, prefix: str) -> Iterator[tuple[str, Fragment]]:
+    for name, child in fragment["properties"].items():
         if not prefix and name in RESERVED:
             continue
         if is_section(child):
@@ -116,33 +131,32 @@ def _fields(shape: Shape, prefix: str) -> Iterator[tuple[str, Shape]]:
             yield prefix + name, child
 
 
-def defaults(shape: Shape) -> dict[str, Any]:
+def defaults(fragment: Fragment) -> dict[str, Any]:
     """Return the document in which every field of a section has its default.
 
     A field whose default follows from others is left out.
     """
     return {
         name: defaults(child) if is_section(child) else deepcopy(child.get("default"))
-        for name, child in shape["properties"].items()
+        for name, child in fragment["properties"].items()
         if "x-default" not in child
     }
 
 
-def alternatives(shape: Shape) -> list[Shape]:
-    """Return the alternatives of a shape; of a shape without any, itself."""
-    found: list[Shape] = shape.get("anyOf", [shape])
+def alternatives(fragment: Fragment) -> list[Fragment]:
+    """Return the alternatives of a fragment; of a fragment without any, itself."""
+    found: list[Fragment] = fragment.get("anyOf", [fragment])
     return found
 
 
-def with_own_sections(schema: Shape) -> Shape:
-    """Return a copy whose sections can be changed; the shapes of fields, which nothing changes, are shared."""
-    properties = {
-        name: with_own_sections(shape) if is_section(shape) else shape for name, shape in schema["properties"].items()
-    }
-    return {**schema, "properties": properties}
+def with_own_sections(schema: Fragment) -> Fragment:
+    """Return a copy whose sections can be changed; the fragments of fields, which nothing changes, are shared."""
+    properties = schema["properties"].items()
+    own = {name: with_own_sections(one) if is_section(one) else one for name, one in properties}
+    return {**schema, "properties": own}
 
 
-def shape_parent(schema: Shape, path: Path) -> Tree:
+def properties_at(schema: Fragment, path: Path) -> Tree:
     """Return the `properties` that `path` ends in, making the sections on the way."""
     for part in path[:-1]:
         schema = schema["properties"].setdefault(part, section())
@@ -150,16 +164,16 @@ def shape_parent(schema: Shape, path: Path) -> Tree:
     return properties
 
 
-def take_shape(schema: Shape, path: Path) -> Any:
-    """Remove and return the shape at `path`, with the sections that it leaves empty."""
-    properties = shape_parent(schema, path)
-    shape = properties.pop(path[-1], MISSING)
+def take_fragment(schema: Fragment, path: Path) -> Any:
+    """Remove and return the fragment at `path`, with the sections that it leaves empty."""
+    properties = properties_at(schema, path)
+    fragment = properties.pop(path[-1], MISSING)
     if not properties and len(path) > 1:
-        take_shape(schema, path[:-1])
-    return shape
+        take_fragment(schema, path[:-1])
+    return fragment
 
 
-def shape_at(schema: Shape, path: Path) -> Shape | None:
-    """Return the shape at `path`, or None."""
-    found: Shape | None = get_path(schema, tuple(key for part in path for key in ("properties", part)))
+def fragment_at(schema: Fragment, path: Path) -> Fragment | None:
+    """Return the fragment at `path`, or None."""
+    found: Fragment | None = get_path(schema, tuple(key for part in path for key in ("properties", part)))
     return found

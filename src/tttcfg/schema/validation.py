@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
 from tttcfg.schema.fields import PARTIAL, Role, config_fields, sections
 from tttcfg.schema.paths import MISSING, Path, get_path
+from tttcfg.secrets import assigns_secret, looks_secret
 
 Model = TypeVar("Model", bound=BaseModel)
 WhereIs = Callable[[Path], "Place | str"]
@@ -149,7 +150,8 @@ def _rejected(
 ) -> Problem:
     reasons: dict[str, None] = dict.fromkeys(_reason(detail) for detail in details)
     value = get_path(tree, path, MISSING)
-    hidden = value is MISSING or isinstance(value, dict) or _is_secret(model, path)
+    hidden = value is MISSING or isinstance(value, dict) or _is_secret(model, path) or any(map(looks_secret, path))
+    hidden = hidden or (isinstance(value, str) and assigns_secret(value))
     shown = "" if hidden else f"{quote(value)} is refused: "
     field = config_fields(model).get(".".join(path))
     if field is not None and field.nullable and isinstance(value, str) and value.lower() in ("none", "nil", ""):

@@ -1,4 +1,4 @@
 """How a family's schema changes: what differs, what is missing, and writing the next version.
 
-Only commands and the report import it; nothing at run time does.
+The report, the laws of `tttcfg.testing` and the commands may import it; no training run does.
 """

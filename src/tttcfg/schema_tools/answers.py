@@ -1,4 +1,4 @@
-"""What the author of a change says of it, and how a command line holds that."""
+"""What the author of a change states about it, and how a command line expresses that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Absent(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """What the author of a change says of it, by dotted path.
+    """What the author of a change states about it, by dotted path.
 
     Attributes:
         absent: Of each new field, what its absence meant before.
@@ -39,7 +39,7 @@ class Answers:
     withheld: frozenset[str] = frozenset()
 
     def over(self, other: Answers) -> Answers:
-        """Return these answers, and those of `other` where these say nothing."""
+        """Return these answers, and those of `other` where these have none."""
         kept = {was: now for was, now in other.renamed.items() if now not in self.absent}
         return Answers(
             {**other.absent, **self.absent},
@@ -50,31 +50,38 @@ class Answers:
 
     def about(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
         """Return those answers that are about a change between two schemas."""
-        renamed = {was: now for was, now in self.renamed.items() if _moved(was, now, old, new, secrets)}
+        renamed = {was: now for was, now in self.renamed.items() if not no_rename(was, now, old, new, secrets)}
         absent = {path: meant for path, meant in self.absent.items() if path in new and path not in old}
         known = {*old, *renamed.values()}
         reasons = {path: why for path, why in self.reasons.items() if path in known}
         return Answers(absent, reasons, renamed, frozenset(path for path in self.withheld if path in old))
 
     def by_field(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
-        """Return the same answers with each renamed section taken apart into its fields."""
-        fields: dict[str, str] = {}
-        whole: dict[str, str] = {}
+        """Return the same answers with the rename of each section as renames of its fields."""
+        renamed: dict[str, str] = {}
         for was, now in self.renamed.items():
             inside = {path: now + path.removeprefix(was) for path in old if path.startswith(f"{was}.")}
-            moved = {path: to for path, to in inside.items() if _moved(path, to, old, new, secrets)}
-            fields |= moved
-            whole |= {} if moved else {was: now}
-        return replace(self, renamed={**fields, **whole})
+            moved = {path: to for path, to in inside.items() if not no_rename(path, to, old, new, secrets)}
+            renamed |= moved or {was: now}
+        return replace(self, renamed=renamed)
 
 
-def _moved(was: str, now: str, old: Fields, new: Fields, secrets: Collection[str]) -> bool:
-    """Whether the one is gone, and the other new or, as no schema shows which secrets are new, any secret."""
-    return was in old and was not in new and ((now in new and now not in old) or now in secrets)
+def no_rename(was: str, now: str, old: Fields, new: Fields, secrets: Collection[str] = ()) -> str:
+    """Return why a field cannot have been renamed to another, or nothing if it can.
+
+    As no schema shows which secrets are new, the other may be any secret.
+    """
+    if was in new:
+        return f"{was} is still in the code"
+    if was not in old:
+        return f"the version before has no {was}"
+    if now in secrets or (now in new and now not in old):
+        return ""
+    return f"the version before has {now} already" if now in old else f"the code has no {now}"
 
 
 def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]) -> Answers:
-    """Return what options say: `OLD:NEW`, `KEY=VALUE: REASON` and `KEY: REASON`.
+    """Return the answers in options: `OLD:NEW`, `KEY=VALUE: REASON` and `KEY: REASON`.
 
     A value is JSON, or else text up to the first colon that a space follows.
 
@@ -93,7 +100,7 @@ def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]
             if pair is None:
                 problems.append(Problem("override", f"{quote(text)} is not of the form {form}"))
             elif pair[0] in found[kind]:
-                problems.append(Problem("duplicate_key", f"is said twice with {form.split()[0]}", pair[0]))
+                problems.append(Problem("duplicate_key", f"is given twice with {form.split()[0]}", pair[0]))
             else:
                 found[kind][pair[0]] = pair[1]
     if problems:
@@ -102,7 +109,7 @@ def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]
 
 
 def spelled(answers: Answers) -> Iterator[str]:
-    """Yield the options that say `answers`."""
+    """Yield the options that express `answers`."""
     for was, now in answers.renamed.items():
         yield f"--rename {shlex.quote(f'{was}:{now}')}"
     for path, meant in answers.absent.items():
@@ -113,7 +120,7 @@ def spelled(answers: Answers) -> Iterator[str]:
 
 
 def value_of(text: str) -> Any:
-    """Return a value as JSON has it, or as the text it is."""
+    """Return a value read as JSON if it is JSON, otherwise the text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -142,5 +149,5 @@ def _absent(text: str) -> tuple[str, Absent] | None:
             return key, Absent(value, after[1:].strip())
     except ValueError:
         pass
-    said, colon, reason = rest.partition(": ")
-    return (key, Absent(value_of(said), reason.strip())) if colon else None
+    given, colon, reason = rest.partition(": ")
+    return (key, Absent(value_of(given), reason.strip())) if colon else None

@@ -1,4 +1,4 @@
-"""The line of a changelog that says what a new version of the schema changes."""
+"""The entry of a changelog about a new version of the schema."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ WIDTH = 120
 def entry(migration: Migration, family: str) -> str:
     """Return what a version changes, as one item of a list: its number, what it is about, and what going back loses."""
     text = f"{_start(migration.version, family)}{migration.summary.rstrip('.')}."
-    told = [
-        ("adds", [one.path for one in migration.operations if isinstance(one, Add)]),
+    added = [one.path for one in migration.operations if isinstance(one, Add)]
+    lists = [
+        ("adds", added),
         ("removes", [one.path for one in migration.operations if isinstance(one, Remove)]),
         ("renames", [f"{one.path} to {one.to}" for one in migration.operations if isinstance(one, Rename)]),
         ("changes", [one.path for one in migration.operations if not isinstance(one, (Add, Declare, Remove, Rename))]),
     ]
-    parts = [f"{verb} {', '.join(_code(name) for name in names)}" for verb, names in told if names]
+    parts = [f"{verb} {', '.join(_code(name) for name in names)}" for verb, names in lists if names]
     if parts:
         text += f" It {'; '.join(parts)}."
-    lost = [one.path for one in migration.operations if isinstance(one, Add)]
-    if lost:
-        text += (
-            f" Going back to {migration.version - 1} loses {', '.join(map(_code, lost))} where it says anything else"
-        )
-        text += " than what its absence meant."
+    if added:
+        names = ", ".join(map(_code, added))
+        text += f" Going back to {migration.version - 1} loses {names} unless it has the value that its absence meant."
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 

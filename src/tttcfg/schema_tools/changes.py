@@ -1,21 +1,22 @@
-"""What changed between two schemas, field by field, and who can still read whose documents.
+"""What changed between two schemas, field by field, and which program can still read which documents.
 
-The classes are those of Confluent's schema registry, for closed schemas and documents that hold every field: backward,
-the new program reads old documents; forward, the old program reads new ones; full, both; breaking, neither. Whatever
-the class, a change of default, unit, role or description is semantic: the same document may mean something else.
+The classes are those of Confluent's schema registry, for closed schemas and documents that contain every field:
+backward, the new program reads old documents; forward, the old program reads new ones; full, both; breaking, neither.
+Whatever the class, a change of default, unit, role or description is semantic: the same document may mean something
+else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tttcfg.migration.chain import Migration
 from tttcfg.schema.containment import Decision, contains
-from tttcfg.schema.fragments import Shape, bare, has_default
+from tttcfg.schema.fragments import Fragment, bare, has_default
 from tttcfg.schema.paths import MISSING
 
-Fields = Mapping[str, Shape]
+Fields = Mapping[str, Fragment]
 _MEANING = {
     "default": "default",
     "x-default": "default",
@@ -25,21 +26,21 @@ _MEANING = {
 }
 
 
-class Change(NamedTuple):
-    """One field that differs: its path, its older path where it had another, and both shapes.
+class SchemaChange(NamedTuple):
+    """One field that differs: its path, its older path where it had another, and both fragments.
 
     Attributes:
         backward: Whether the new program reads what the old one wrote here.
         forward: Whether the old program reads what the new one writes here.
         semantic: What of its meaning changed: `default`, `unit`, `role`, `description`.
-        note: What one should know about the class.
+        note: An explanation of the class.
     """
 
     path: str
     kind: str
     was: str
-    old: Shape | None
-    new: Shape | None
+    old: Fragment | None
+    new: Fragment | None
     backward: bool
     forward: bool
     semantic: tuple[str, ...] = ()
@@ -50,14 +51,14 @@ class Change(NamedTuple):
         return compatibility([self])
 
 
-def compatibility(changes: Iterable[Change]) -> str:
+def compatibility(changes: Iterable[SchemaChange]) -> str:
     """Return the class of several changes together; that of none is full."""
     found = list(changes)
     backward, forward = all(one.backward for one in found), all(one.forward for one in found)
     return "full" if backward and forward else "backward" if backward else "forward" if forward else "breaking"
 
 
-def changes(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) -> list[Change]:
+def changes(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) -> list[SchemaChange]:
     """Return every field that differs between two schemas, in the order of the new one, those that are gone last.
 
     Args:
@@ -67,31 +68,36 @@ def changes(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) 
     names = {path: name if name in new else path for path, name in names.items()}
     came_from = {name: path for path, name in names.items()}
     found = []
-    for path, shape in new.items():
+    for path, fragment in new.items():
         was = came_from.get(path)
         if was is None:
-            found.append(_added(path, shape, old))
-        elif was != path or differs(old[was], shape):
-            found.append(_changed(path, was, old[was], shape))
-    gone = [(path, shape) for path, shape in old.items() if names[path] not in new]
-    return found + [_removed(path, shape, new) for path, shape in gone]
+            found.append(_of_one_side(path, None, fragment, old))
+        elif was != path or differs(old[was], fragment):
+            found.append(_changed(path, was, old[was], fragment))
+    gone = [(path, fragment) for path, fragment in old.items() if names[path] not in new]
+    return found + [_of_one_side(path, fragment, None, new) for path, fragment in gone]
 
 
-def differs(old: Shape, new: Shape, *, explained: bool = True) -> bool:
+def differs(old: Fragment, new: Fragment, *, explained: bool = True) -> bool:
     """Whether two fields differ: in what they allow, or in their meaning; in their description if `explained`."""
     meaning = set(meaning_changes(old, new)) - (set() if explained else {"description"})
     return bare(old) != bare(new) or bool(meaning)
 
 
-def meaning_changes(old: Shape, new: Shape) -> tuple[str, ...]:
-    """Return what of a field's meaning changed; an old schema that says nothing of it leaves it open."""
-    told = [key for key in _MEANING if key == "default" or (key in old and key in new)]
-    changed = (_MEANING[key] for key in told if not _same(old.get(key, MISSING), new.get(key, MISSING)))
+def meaning_changes(old: Fragment, new: Fragment) -> tuple[str, ...]:
+    """Return what of a field's meaning changed; what one of the schemas does not state is not compared."""
+    stated = [key for key in _MEANING if key == "default" or (key in old and key in new)]
+    changed = (_MEANING[key] for key in stated if not _same(old.get(key, MISSING), new.get(key, MISSING)))
     return tuple(dict.fromkeys(changed))
 
 
+def meaning_of(fragment: Fragment, name: str) -> Any:
+    """Return the `default`, `unit`, `role` or `description` of a field; None where it has none."""
+    return next((fragment[key] for key, meant in _MEANING.items() if meant == name and key in fragment), None)
+
+
 def renames(steps: Iterable[Migration], old: Fields) -> dict[str, str]:
-    """Return the new path of every field of `old` that the steps rename, with the section it is in or by itself."""
+    """Return the new path of every field of `old` that the steps rename, with its section or on its own."""
     found = {path: path for path in old}
     for step in steps:
         for operation in step.operations:
@@ -106,29 +112,17 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _added(path: str, shape: Shape, old: Fields) -> Change:
-    if _in_the_way(path, old):
-        return Change(path, "added", "", None, shape, False, False, (), "a field and a section take each other's place")
-    default = has_default(shape)
-    note = "" if default else "it has no default, so an old document says too little"
-    return Change(path, "added", "", None, shape, default, False, (), note)
+def _of_one_side(path: str, old: Fragment | None, new: Fragment | None, others: Fields) -> SchemaChange:
+    """Return the change of a field that only one of two schemas has; `others` are the fields of the other one."""
+    added, default = old is None, has_default(new or old or {})
+    note = "" if default else f"it {'has' if added else 'had'} no default, so documents of the other lack a value"
+    if any(one.startswith(f"{path}.") or path.startswith(f"{one}.") for one in others):
+        default, note = False, "a field and a section replace each other"
+    kind = "added" if added else "removed"
+    return SchemaChange(path, kind, "", old, new, added and default, not added and default, note=note)
 
 
-def _removed(path: str, shape: Shape, new: Fields) -> Change:
-    if _in_the_way(path, new):
-        return Change(
-            path, "removed", "", shape, None, False, False, (), "a field and a section take each other's place"
-        )
-    default = has_default(shape)
-    note = "" if default else "it had no default, so a new document says too little"
-    return Change(path, "removed", "", shape, None, False, default, (), note)
-
-
-def _in_the_way(path: str, others: Fields) -> bool:
-    return any(one.startswith(f"{path}.") or path.startswith(f"{one}.") for one in others)
-
-
-def _changed(path: str, was: str, old: Shape, new: Shape) -> Change:
+def _changed(path: str, was: str, old: Fragment, new: Fragment) -> SchemaChange:
     verdicts: tuple[Decision, Decision] = contains(new, old), contains(old, new)
     notes = [
         f"whether {reader} programs read {written} values could not be decided, and counts as no"
@@ -140,21 +134,21 @@ def _changed(path: str, was: str, old: Shape, new: Shape) -> Change:
         backward = forward = False
         notes = ["the migration carries the value over"]
     kind = "changed" if was == path else "renamed"
-    return Change(path, kind, was, old, new, backward, forward, meaning_changes(old, new), "; ".join(notes))
+    return SchemaChange(path, kind, was, old, new, backward, forward, meaning_changes(old, new), "; ".join(notes))
 
 
-def described(shape: Shape | None) -> str:
+def described(fragment: Fragment | None) -> str:
     """Return in a few words what a field allows."""
-    return "" if shape is None else " or ".join(_words(shape))
+    return "" if fragment is None else " or ".join(_words(fragment))
 
 
-def _words(shape: Shape) -> Iterator[str]:
-    if "anyOf" in shape:
-        for one in shape["anyOf"]:
+def _words(fragment: Fragment) -> Iterator[str]:
+    if "anyOf" in fragment:
+        for one in fragment["anyOf"]:
             yield from _words(one)
-    elif "enum" in shape or "const" in shape:
-        yield from map(str, shape.get("enum", [shape.get("const")]))
+    elif "enum" in fragment or "const" in fragment:
+        yield from map(str, fragment.get("enum", [fragment.get("const")]))
     else:
         explaining = ("default", "x-default", "description", "title", "type", "x-role", "x-unit")
-        rules = ", ".join(f"{key} {value}" for key, value in sorted(shape.items()) if key not in explaining)
-        yield str(shape.get("type", "anything")) + (f" ({rules})" if rules else "")
+        rules = ", ".join(f"{key} {value}" for key, value in sorted(fragment.items()) if key not in explaining)
+        yield str(fragment.get("type", "anything")) + (f" ({rules})" if rules else "")

@@ -1,27 +1,33 @@
-"""The source of a migration's file, in the words that people write migrations in."""
+"""The source of a migration's file, as people write migrations, and what one means, whatever its layout."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
 import re
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, By, Convert, Declare, Operation, Remove, Rename, Reshape, Withhold
-from tttcfg.schema import fragments as shapes
-from tttcfg.schema.fragments import Shape
+from tttcfg.migration.operations import By, Convert, Operation
+from tttcfg.schema import fragments
+from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import MISSING
-from tttcfg.schema_tools.leftovers import EDIT
+from tttcfg.schema_tools.layout import EDIT
 
 _WHOLE = 2**53
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.ClassDef)
 
 
 def migration_source(migration: Migration) -> str:
     """Return the file that holds `migration`: the same for equal migrations, and read back as an equal one.
 
     Every operation is on a line of its own, however long that is: laying out lines is a formatter's work, and whether
-    a file was edited is told by what it means (`tttcfg.schema_tools.meaning`).
+    a file was edited is determined by its meaning (`source_digest`).
     """
     operations = "".join(f"        {_operation(one)},\n" for one in migration.operations)
     body = (
@@ -64,71 +70,69 @@ def _stub(operation: Convert, version: int) -> str:
     return (
         f"\ndef {name}(value: Any) -> Any:\n"
         f'    """Return what `{operation.path}` of version {version - 1} is in version {version}."""\n'
-        f"    {EDIT}: turn an old value into a new one; what is no old value comes back as it is\n"
+        f"    {EDIT}: turn an old value into a new one; anything else comes back unchanged\n"
         f"    return value\n\n"
     )
 
 
 def _operation(operation: Operation) -> str:
-    path = _literal(operation.path)
-    if isinstance(operation, Declare):
-        return f"Declare({path}, {shape_source(operation.shape)})"
-    if isinstance(operation, Add) and not isinstance(operation.fill, By):
-        return f"Add({path}, {shape_source(operation.shape)}, {_value(operation.fill)}, {_literal(operation.why)})"
-    if isinstance(operation, (Remove, Withhold)):
-        return f"{type(operation).__name__}({path}, {_literal(operation.why)})"
-    if isinstance(operation, Rename):
-        return f"Rename({path}, {_literal(operation.to)}, {_literal(operation.why)})"
-    if isinstance(operation, Reshape):
-        return f"Reshape({path}, {shape_source(operation.shape)}, {_literal(operation.why)})"
-    if isinstance(operation, Convert) and operation.shape is not None:
-        converter = converter_name(operation.path)
-        return f"Convert({path}, {converter}, {_literal(operation.why)}, {shape_source(operation.shape)})"
-    return f"{type(operation).__name__}({path}, ...)"  # written by hand: no file that was made here reads so
+    """Return the call that makes an operation; `...` where it has a function that was written by hand."""
+    parts = [_literal(operation.path)]
+    for one in fields(operation)[1:]:
+        value = getattr(operation, one.name)
+        if value == one.default:
+            continue
+        if one.name == "forward":
+            parts.append(converter_name(operation.path))
+        elif isinstance(value, By) or callable(value):
+            return f"{type(operation).__name__}({parts[0]}, ...)"
+        else:
+            parts.append(fragment_source(value) if one.name == "fragment" else _value(value))
+    return f"{type(operation).__name__}({', '.join(parts)})"
 
 
-def shape_source(shape: Shape) -> str:
-    """Return the expression for a field's shape: in words of `tttcfg.schema.fragments` where they make exactly it."""
-    default = shape.get("default", MISSING)
-    rules = {key: value for key, value in shape.items() if key != "default"}
+def fragment_source(fragment: Fragment) -> str:
+    """Return the expression for a field's fragment: a call of `tttcfg.schema.fragments` if one makes exactly it."""
+    default = fragment.get("default", MISSING)
+    rules = {key: value for key, value in fragment.items() if key != "default"}
     if default is not MISSING:
-        for made, source in _spellings(default, rules):
-            if made == shape:
+        for made, source in _sources(default, rules):
+            if made == fragment:
                 return source
-    return _value(shape)
+    return _value(fragment)
 
 
-def _spellings(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Shape, str]]:
-    """Yield what the words of `tttcfg.schema.fragments` make of a default and rules, each with its source."""
+def _sources(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Fragment, str]]:
+    """Yield what the functions of `tttcfg.schema.fragments` make of a default and rules, each with its source."""
     kind = rules.get("type")
     bounds = {key: value for key, value in rules.items() if key != "type"}
     if kind == "boolean":
-        yield shapes.boolean(default), f"boolean({_value(default)})"
+        yield fragments.boolean(default), f"boolean({_value(default)})"
     if kind == "string" and "enum" in rules:
         words = tuple(rules["enum"])
-        yield shapes.choice(default, *words), f"choice({', '.join(map(_value, (default, *words)))})"
-    scalars: dict[str, tuple[str, Callable[..., Shape], dict[str, Any]]] = {
-        "integer": ("integer", shapes.integer, {"maximum": _WHOLE}),
-        "number": ("number", shapes.number, {}),
-        "string": ("text", shapes.text, {"maxLength": 4096}),
+        yield fragments.choice(default, *words), f"choice({', '.join(map(_value, (default, *words)))})"
+    scalars: dict[str, tuple[str, Callable[..., Fragment], dict[str, Any]]] = {
+        "integer": ("integer", fragments.integer, {"maximum": _WHOLE}),
+        "number": ("number", fragments.number, {}),
+        "string": ("text", fragments.text, {"maxLength": 4096}),
     }
     if kind in scalars:
         name, helper, usual = scalars[kind]
-        told = {key: value for key, value in bounds.items() if usual.get(key, MISSING) != value}
-        parts = (_value(default), *(f"{key}={_value(value)}" for key, value in told.items()))
-        if all(key.isidentifier() for key in told):
-            yield helper(default, **told), f"{name}({', '.join(parts)})"
+        stated = {key: value for key, value in bounds.items() if usual.get(key, MISSING) != value}
+        parts = (_value(default), *(f"{key}={_value(value)}" for key, value in stated.items()))
+        if all(key.isidentifier() for key in stated):
+            yield helper(default, **stated), f"{name}({', '.join(parts)})"
     if rules.keys() == {"anyOf"}:
         *inner, last = rules["anyOf"]
         if len(inner) == 1 and last == {"type": "null"}:
             whole = {"default": default, **inner[0]}
-            yield shapes.nullable(whole), f"nullable({shape_source(whole)})"
+            yield fragments.nullable(whole), f"nullable({fragment_source(whole)})"
         alternatives = ", ".join(map(_value, (default, *rules["anyOf"])))
-        yield shapes.either(default, *rules["anyOf"]), f"either({alternatives})"
-    yield shapes.free_form(), "free_form()"
+        yield fragments.either(default, *rules["anyOf"]), f"either({alternatives})"
+    yield fragments.free_form(), "free_form()"
 
 
-_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "Rename", "Reshape", "Withhold"}
+_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "Rename", "Redeclare", "Withhold"}
 _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "number", "text"}
 
 
@@ -147,3 +151,45 @@ def _literal(text: str) -> str:
         return repr(text)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def source_digest(source: str, name: str, *, prose: bool = False) -> str:
+    """Return the digest of what a Python file computes: of its code without comments, docstrings, layout and imports.
+
+    It is the same under every formatter and every supported Python, and however our modules are called.
+
+    Args:
+        prose: Count comments and docstrings as well.
+
+    Raises:
+        InputError: It is no Python.
+    """
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise InputError(Problem("schema", f"is no Python: {error}", place=Place(name, line))) from None
+    body = [node for node in module.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
+    text = repr([list(_parts(node)) for node in body if not _is_docstring(node)])
+    if prose:
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        docstrings = [ast.get_docstring(node) for node in ast.walk(module) if isinstance(node, _DOCUMENTED)]
+        text += repr([[one.string for one in tokens if one.type == tokenize.COMMENT], docstrings])
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _parts(node: Any) -> Iterator[Any]:
+    """Yield a node's kind and its parts; empty ones are left out, because Python versions differ in which they have."""
+    if isinstance(node, list):
+        yield from (list(_parts(one)) for one in node if not _is_docstring(one))
+    elif isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            if name != "ctx" and value is not None and value != []:
+                yield name, list(_parts(value))
+    else:
+        yield node
+
+
+def _is_docstring(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

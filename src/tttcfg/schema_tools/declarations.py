@@ -1,4 +1,4 @@
-"""Whether every field of a model says what it is, and takes its own default."""
+"""Whether every field of a model is declared completely, and accepts its own default."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from typing_extensions import is_typeddict
 
 from tttcfg.errors import Problem
 from tttcfg.family.family import Family
-from tttcfg.family.json_schema import RESERVED, model_schema
+from tttcfg.family.json_schema import model_schema
 from tttcfg.schema.fields import Role, alternatives, is_section, unit_of
+from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
-_HOLDING = (list, tuple, dict, Sequence, Mapping)
-_HELD = (*_HOLDING, str, int, float, bool, type(None), SecretStr, Any, Literal, ...)
-"""Types whose values come back from JSON as they went in; a list becomes a tuple where one is declared."""
+_CONTAINERS = (list, tuple, dict, Sequence, Mapping)
+_PLAIN = (*_CONTAINERS, str, int, float, bool, type(None), SecretStr, Any, Literal, ...)
+"""Types whose values JSON gives back unchanged; a list becomes a tuple where one is declared."""
 
 
 def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
-    """Yield every field without a role, a unit or a description, and every one that a document cannot hold."""
+    """Yield every field without a role, a unit or a description, and every one that a document cannot contain."""
     for name, info in model.model_fields.items():
-        if not prefix and name in RESERVED:
-            where = f"{model.__module__}.{model.__qualname__}.{name}"
-            yield Problem(
-                "declaration",
-                f"{name} is a key that every saved document has of its own",
-                place=where,
-                advice="rename it",
-            )
+        path, where = f"{prefix}{name}", f"{class_name(model)}.{name}"
+        if path in RESERVED:
+            yield _problem(where, f"{name} is a key that every saved document has of its own", "rename it")
         if is_section(info.annotation):
-            yield from undeclared(info.annotation, f"{prefix}{name}.")
+            yield from undeclared(info.annotation, f"{path}.")
             continue
-        where = f"{model.__module__}.{model.__qualname__}.{name}"
-        yield from _unheld(info.annotation, f"{prefix}{name}", where)
-        yield from _unheeded(info, f"{prefix}{name}", where)
-        lacking = list(_lacking(info))
-        if lacking:
-            message = f"{prefix}{name} declares no {', no '.join(lacking)}"
-            mend = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg says which role"
-            yield Problem("declaration", message, place=where, advice=mend)
+        yield from _not_plain(info.annotation, path, where)
+        yield from _ignored_roles(info, path, where)
+        missing = list(_missing(info))
+        if missing:
+            message = f"{path} declares no {', no '.join(missing)}"
+            advice = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg has the roles"
+            yield _problem(where, message, advice)
+
+
+def _problem(where: str, message: str, advice: str) -> Problem:
+    return Problem("declaration", message, place=where, advice=advice)
 
 
 def _within(annotation: Any) -> Iterator[Any]:
@@ -50,33 +50,31 @@ def _within(annotation: Any) -> Iterator[Any]:
     for kind in alternatives(annotation):
         origin = get_origin(kind) or kind
         yield origin
-        if origin in _HOLDING:
+        if origin in _CONTAINERS:
             for below in get_args(kind):
                 yield from _within(below)
 
 
-def _unheld(annotation: Any, path: str, where: str) -> Iterator[Problem]:
+def _not_plain(annotation: Any, path: str, where: str) -> Iterator[Problem]:
     """Yield every type of a field whose values JSON gives back as something else."""
     for kind in _within(annotation):
         if is_section(kind):
             for name, info in kind.model_fields.items():
-                yield from _unheld(info.annotation, f"{path}.{name}", where)
-        elif kind not in _HELD and not is_typeddict(kind):
-            called = getattr(kind, "__name__", str(kind))
-            message = f"{path} has the type {called}, of which JSON holds no value"
-            mend = "declare what the file holds: text, a number, a Literal of words, a list; the trainer makes the rest"
-            yield Problem("declaration", message, place=where, advice=mend)
+                yield from _not_plain(info.annotation, f"{path}.{name}", where)
+        elif kind not in _PLAIN and not is_typeddict(kind):
+            message = f"{path} has the type {getattr(kind, '__name__', str(kind))}, which JSON has no values of"
+            advice = "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"
+            yield _problem(where, message, advice)
 
 
-def _unheeded(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
-    """Yield every role below an optional or listed section: that is one value, and what it is, it is as a whole."""
+def _ignored_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
+    """Yield every role below an optional or listed section, which is one value with one role."""
     role = _declared(info).get("x-role")
     if role not in _ROLES or role == Role.SECRET.value:
         return
     for other in _other_roles(info.annotation, str(role), path):
         message = f"{other}, but {path} is one value, and its role {role} counts"
-        mend = f"make {path} a section that is always there, or give both one role"
-        yield Problem("declaration", message, place=where, advice=mend)
+        yield _problem(where, message, f"make {path} a section that is always there, or give both one role")
 
 
 def _other_roles(annotation: Any, role: str, path: str) -> Iterator[str]:
@@ -93,9 +91,8 @@ def _declared(info: FieldInfo) -> dict[str, Any]:
     return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
 
 
-def _lacking(info: FieldInfo) -> Iterator[str]:
-    said = _declared(info)
-    if said.get("x-role") not in _ROLES:
+def _missing(info: FieldInfo) -> Iterator[str]:
+    if _declared(info).get("x-role") not in _ROLES:
         yield "role"
     if not unit_of(info):
         yield "unit"
@@ -108,28 +105,21 @@ def indescribable(family: Family) -> Iterator[Problem]:
     try:
         model_schema(family)
     except PydanticUserError as error:
-        where = f"{family.model.__module__}.{family.model.__qualname__}"
-        said = str(error).partition("\n")[0]
-        yield Problem(
-            "declaration",
-            f"no JSON Schema can be made: {said}",
-            place=where,
-            advice="give the field a type that JSON holds",
-        )
+        cause = str(error).partition("\n")[0]
+        message = f"no JSON Schema can be made: {cause}"
+        yield _problem(class_name(family.model), message, "give the field a type that JSON has values of")
 
 
 def refused_defaults(model: type[BaseModel]) -> Iterator[Problem]:
-    """Yield every default that its own field refuses; a field without a default is no one."""
+    """Yield every default that its own field refuses; a field without a default is not checked."""
     try:
         model.model_validate(_defaults(model))
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False, include_context=False):
-            if detail["type"] == "missing":
-                continue
-            path = ".".join(map(str, detail["loc"])) or model.__name__
-            where = f"{model.__module__}.{model.__qualname__}"
-            message = f"the default of {path} is refused by its own rules: {detail['msg']}"
-            yield Problem("declaration", message, place=where, advice="change the default or the rule")
+            if detail["type"] != "missing":
+                path = ".".join(map(str, detail["loc"])) or model.__name__
+                message = f"the default of {path} is refused by its own rules: {detail['msg']}"
+                yield _problem(class_name(model), message, "change the default or the rule")
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:

@@ -11,127 +11,117 @@ from tttcfg.errors import Problem
 from tttcfg.family.family import schema_name
 from tttcfg.family.json_schema import document_schema, model_schema
 from tttcfg.migration.chain import Chain, Migration
-from tttcfg.schema.fragments import Shape, allowed, bare, default_of, fields_of, is_section, section
+from tttcfg.schema.fragments import Fragment, allowed, bare, fields_of, is_section, section
 from tttcfg.schema.paths import MISSING
-from tttcfg.schema_tools.changes import Change, changes
-from tttcfg.schema_tools.layout import Sources, shown
-from tttcfg.schema_tools.leftovers import leftovers
+from tttcfg.schema_tools.changes import SchemaChange, changes, meaning_of
+from tttcfg.schema_tools.layout import RESTORE, History, class_name, problem_in, read_json
 
-Frozen = dict[int, Shape]
+Frozen = dict[int, Fragment]
 
 
-def read_frozen(sources: Sources, head: int) -> tuple[Frozen, list[Problem]]:
-    """Read the frozen schema of every version up to `head`, and say what is missing, unreadable or of nobody."""
+def read_frozen(history: History, head: int) -> tuple[Frozen, list[Problem]]:
+    """Read the frozen schema of every version up to `head`, with what is missing, unreadable or of no version."""
     found: Frozen = {}
     problems: list[Problem] = []
     for version in range(head + 1):
-        path = sources.schema(version)
+        path, named = history.schema(version), history.family.schema_id_of(version)
         if not path.is_file():
-            message, mend = f"is missing: version {version} has no frozen schema", sources.command("new --amend")
-            problems.append(
-                Problem("schema", message, place=shown(path), advice=f"bring it back from git, or write it: {mend}")
-            )
+            message, amend = f"is missing: version {version} has no frozen schema", history.command("new --amend")
+            problems.append(problem_in(path, "schema", message, f"{RESTORE}, or write it: {amend}"))
             continue
-        text = path.read_text("utf-8", errors="replace")
+        schema, unreadable = read_json(path, "schema")
+        problems += unreadable
+        if schema is None:
+            continue
         try:
-            schema = json.loads(text)
             fields_of(schema)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            said = Problem(
-                "schema", f"is no frozen schema: {error}", place=shown(path), advice="bring it back from git"
-            )
-            problems += leftovers("schema", shown(path), text, "") or [said]
+        except (LookupError, TypeError, AttributeError) as error:
+            problems.append(problem_in(path, "schema", f"is not a frozen schema: {error}", RESTORE))
             continue
         found[version] = schema
-        named = sources.family.schema_id_of(version)
         if schema.get("$id") != named:
-            message = f"calls itself {schema.get('$id')}, and is {named}"
-            problems.append(
-                Problem("schema", message, place=shown(path), advice="bring it back from git, or correct $id")
-            )
-    expected = {schema_name(version) for version in range(head + 1)}
-    for path in sorted(sources.schemas.glob("v*.json")):
-        if path.name not in expected:
+            message = f"has the $id {schema.get('$id')} instead of {named}"
+            problems.append(problem_in(path, "schema", message, f"{RESTORE}, or correct $id"))
+    for path in sorted(history.schemas.glob("v*.json")):
+        if path.name not in map(schema_name, range(head + 1)):
             message = "is the schema of a version that no step leads to"
-            problems.append(
-                Problem("schema", message, place=shown(path), advice="bring the step back, or take the file out")
-            )
+            problems.append(problem_in(path, "schema", message, "bring the step back, or remove the file"))
     return found, problems
 
 
-def unlike_steps(sources: Sources, frozen: Mapping[int, Shape], chain: Chain) -> Iterator[Problem]:
+def unlike_steps(history: History, frozen: Mapping[int, Fragment], chain: Chain) -> Iterator[Problem]:
     """Yield where the operations of a step do not turn one frozen schema into the next."""
     for step in chain.migrations:
         before = frozen.get(step.version - 1) if step.version else section()
         after = frozen.get(step.version)
         if before is None or after is None:
             continue
-        place = shown(sources.step(step.version))
+        path = history.step(step.version)
         try:
             made = made_by(step, before)
-        except Exception as error:  # operations of somebody's on a schema that they do not fit
-            yield Problem(
-                "step",
-                f"cannot be applied to the schema before it: {error!r}",
-                place=place,
-                advice="mend its operations",
-            )
+        except LookupError as error:
+            yield problem_in(path, "step", str(error), "fix its operations")
             continue
         for change in changes(made, fields_of(after)):
-            if not bare_alike(change):
-                message = f"{told(change, 'the frozen schema', 'its operations')} ({schema_name(step.version)})"
-                yield Problem(
-                    "step", message, place=place, advice="mend its operations, or bring the schema back from git"
-                )
+            if not only_annotations_differ(change):
+                message = f"{difference(change, 'the frozen schema', 'its operations')} ({schema_name(step.version)})"
+                yield problem_in(path, "step", message, "fix its operations, or bring the schema back from git")
 
 
-def made_by(step: Migration, before: Shape) -> dict[str, Shape]:
-    """Return the fields that a step makes of the schema `before`."""
-    shape = section(deepcopy(before["properties"]))
-    step.reshape(shape)
-    nowhere = list(_nowhere(shape, ""))
+def made_by(step: Migration, before: Fragment) -> dict[str, Fragment]:
+    """Return the fields that a step makes of the schema `before`.
+
+    Raises:
+        LookupError: Its operations do not fit that schema.
+    """
+    fragment = section(deepcopy(before["properties"]))
+    try:
+        step.apply_to_schema(fragment)
+    except Exception as error:  # whatever the family's operations raise
+        raise LookupError(f"cannot be applied to the schema before it: {error!r}") from None
+    nowhere = ", ".join(_nowhere(fragment, ""))
     if nowhere:
-        raise LookupError(f"what is to become {', '.join(nowhere)} was not there before")
-    return fields_of(shape)
+        raise LookupError(f"cannot be applied to the schema before it, which has no field to become {nowhere}")
+    return fields_of(fragment)
 
 
-def _nowhere(shape: Shape, prefix: str) -> Iterator[str]:
-    """Yield the fields that operations made of nothing."""
-    for name, child in shape["properties"].items():
+def _nowhere(fragment: Fragment, prefix: str) -> Iterator[str]:
+    """Yield the fields that operations made of no older field."""
+    for name, child in fragment["properties"].items():
         if child is MISSING:
             yield prefix + name
         elif is_section(child):
             yield from _nowhere(child, f"{prefix}{name}.")
 
 
-def drift(sources: Sources, frozen: Mapping[int, Shape], released: bool) -> Iterator[Problem]:
-    """Yield every field in which the model is not what the newest frozen schema says.
+def drift(history: History, frozen: Mapping[int, Fragment], released: bool) -> Iterator[Problem]:
+    """Yield every field in which the model differs from the newest frozen schema.
 
-    Of a released version the wording of descriptions may be improved in the code; a changed meaning needs a version.
+    The wording of a released version's descriptions may be improved in the code; a changed meaning needs a version.
     """
-    family = sources.family
+    family = history.family
     if family.head not in frozen:
         return
-    mend = sources.command('new "message"' if released else "new --amend")
+    advice = history.command('new "message"' if released else "new --amend")
     model = model_schema(family)
     found = changes(fields_of(frozen[family.head]), fields_of(model))
     for change in found:
-        if not (
-            released and change.kind == "changed" and set(change.semantic) <= {"description"} and bare_alike(change)
-        ):
-            message = told(change, "the code", f"{schema_name(family.head)}")
-            yield Problem("drift", message, place=f"{family.model.__module__}.{family.model.__qualname__}", advice=mend)
+        reworded = only_annotations_differ(change) and set(change.semantic) <= {"description"}
+        if not (released and reworded):
+            message = difference(change, "the code", f"{schema_name(family.head)}")
+            yield Problem("drift", message, place=class_name(family.model), advice=advice)
     if not found and not released and family.chain and document_schema(family, family.head) != frozen[family.head]:
-        message = "explains sections or itself otherwise than the code does"
-        yield Problem("drift", message, place=shown(sources.schema(family.head)), advice=mend)
+        message = "has other titles or descriptions of sections than the code"
+        yield problem_in(history.schema(family.head), "drift", message, advice)
 
 
-def bare_alike(change: Change) -> bool:
+def only_annotations_differ(change: SchemaChange) -> bool:
+    """Whether a field differs in its description, unit or role alone."""
     return change.kind == "changed" and bare(change.old) == bare(change.new)
 
 
-def told(change: Change, new: str, old: str) -> str:
-    """Say how a field differs between what `new` and `old` name."""
+def difference(change: SchemaChange, new: str, old: str) -> str:
+    """Return as text how a field differs between two schemas, which are called `new` and `old`."""
     if change.kind == "added":
         return f"{change.path} is in {new} and not in {old}"
     if change.kind == "removed":
@@ -142,9 +132,5 @@ def told(change: Change, new: str, old: str) -> str:
     return f"{change.path} differs between {old} and {new}: {', '.join(parts)}"
 
 
-_KEYS = {"unit": "x-unit", "role": "x-role"}
-
-
-def _quoted(shape: Any, name: str) -> str:
-    value = default_of(shape or {}) if name == "default" else (shape or {}).get(_KEYS.get(name, name))
-    return json.dumps(value, ensure_ascii=False)
+def _quoted(fragment: Any, name: str) -> str:
+    return json.dumps(meaning_of(fragment or {}, name), ensure_ascii=False)

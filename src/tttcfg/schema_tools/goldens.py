@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,29 @@ from tttcfg.documents.downgrade import migrate_tree
 from tttcfg.documents.save import canonical_bytes
 from tttcfg.errors import ForeignDocumentError, InputError, Problem, TttcfgError
 from tttcfg.family.family import Family
-from tttcfg.family.json_schema import RESERVED
 from tttcfg.family.versions import find_version, refuse_other_family
-from tttcfg.formats.text import Tree as SourceTree
-from tttcfg.schema.fragments import Shape, is_section
-from tttcfg.schema.paths import Tree
-from tttcfg.schema_tools.layout import UPGRADED, Sources, shown, upgraded_of
-from tttcfg.schema_tools.leftovers import leftovers
+from tttcfg.formats.text import ParsedFile
+from tttcfg.schema.fragments import Fragment, fields_of
+from tttcfg.schema.paths import MISSING, Tree, get_path, split
+from tttcfg.schema_tools.layout import RESTORE, UPGRADED, History, problem_in, read_json, shown, upgraded_of
 
 INSTALL = 'pip install "tttcfg[testing]"'
 
 
 def upgraded_bytes(document: Mapping[str, Any], family: Family) -> bytes:
-    """Return what a golden document upgrades to, as the file beside it holds it."""
+    """Return what a golden document upgrades to, as the file beside it has it."""
     return canonical_bytes(migrate_tree(document, family))
 
 
 def usual_folder(family: Family) -> Path:
-    """Return where golden documents are by themselves: tests/golden, or a folder of the family's own in it."""
+    """Return the default folder of golden documents: tests/golden, or one with the family's name in it."""
     usual = Path("tests", "golden")
     own = usual / family.name
     return own if own.is_dir() or _of_another(usual, family) else usual
 
 
 def refuse_others(folder: Path, family: Family) -> None:
-    """Raise an InputError where a folder holds golden documents of another family: nothing is written among them."""
+    """Raise an InputError where a folder has golden documents of another family: nothing is written among them."""
     other = _of_another(folder, family)
     if other is not None:
         message = f"is a document of another family; --golden FOLDER names a folder for those of {family.name}"
@@ -44,152 +41,101 @@ def refuse_others(folder: Path, family: Family) -> None:
 
 def _of_another(folder: Path, family: Family) -> Path | None:
     for path in sorted(folder.glob("*.json")):
-        tree, _ = _read(path)
+        tree, _ = read_json(path, "golden")
         try:
-            refuse_other_family(tree or {}, family, SourceTree({}, {}, path.name))
+            refuse_other_family(ParsedFile(tree or {}, {}, path.name), family)
         except ForeignDocumentError:
             return path
     return None
 
 
-def unlike_goldens(sources: Sources, frozen: Mapping[int, Shape], *, upgrading: bool = True) -> Iterator[Problem]:
+def unlike_goldens(history: History, frozen: Mapping[int, Fragment], *, upgrading: bool = True) -> Iterator[Problem]:
     """Yield what is missing or wrong of the golden documents; the model has to be whole.
 
     Args:
-        upgrading: Whether to upgrade them too, for which the model has to be what the newest schema says.
+        upgrading: Whether to upgrade them too, for which the model has to agree with the newest schema.
     """
-    if not sources.golden.is_dir():
-        mend = sources.command("new --amend") + ", or name another with --golden"
-        yield Problem("golden", "there is no such folder of golden documents", place=shown(sources.golden), advice=mend)
+    golden, amend = history.golden, history.command("new --amend")
+    if not golden.is_dir():
+        message = "there is no such folder of golden documents"
+        yield problem_in(golden, "golden", message, f"{amend}, or name another with --golden")
         return
-    family, validator = sources.family, _validator()
+    validator = _validator()
     if validator is None:
-        message = "golden documents cannot be held against their schemas without jsonschema"
-        yield Problem("golden", message, place=shown(sources.golden), advice=f"install it: {INSTALL}")
-    yield from _missing(sources)
-    for path in sources.documents():
-        tree, problems = _read(path)
+        message = "golden documents cannot be checked against their schemas without jsonschema"
+        yield problem_in(golden, "golden", message, f"install it: {INSTALL}")
+    head = history.family.head
+    numbered = {history.document(version): version for version in range(head + 1)}
+    for path, version in numbered.items():
+        if not path.is_file():
+            message = f"is missing: version {version} has no golden document"
+            restore = f"put a document there as version {version} wrote it, or {RESTORE}"
+            yield problem_in(path, "golden", message, amend if version == head else restore)
+    for path in history.documents():
+        tree, problems = read_json(path, "golden")
         yield from problems
-        if tree is None:
-            continue
-        version = int(path.stem[1:]) if path in _numbered(sources) else None
-        if version is not None:
-            yield from _ill_formed(sources, path, tree, version, frozen.get(version), validator)
-        if upgrading:
-            yield from _stale(sources, path, tree)
+        if tree is not None and path in numbered:
+            version = numbered[path]
+            yield from _ill_formed(history, path, tree, version, frozen.get(version), validator)
+        if tree is not None and upgrading:
+            yield from _stale(history, path, tree)
     if not upgrading:
         message = "golden documents cannot be upgraded before the code and the newest schema agree"
-        yield Problem("golden", message, place=shown(sources.golden), advice="mend the drift above first")
-    for path in sorted(sources.golden.glob(f"*{UPGRADED}")):
+        yield problem_in(golden, "golden", message, "fix the drift above first")
+    for path in sorted(golden.glob(f"*{UPGRADED}")):
         if not path.with_name(path.name.replace(UPGRADED, ".json")).is_file():
-            yield Problem(
-                "golden",
-                "upgrades no golden document",
-                place=shown(path),
-                advice="bring that back, or take this file out",
-            )
-        elif validator is not None and family.head in frozen:
-            tree, _ = _read(path)
-            yield from _invalid(path, tree or {}, frozen[family.head], validator, sources.command("new --amend"))
-
-
-def _numbered(sources: Sources) -> dict[Path, int]:
-    return {sources.document(version): version for version in range(sources.family.head + 1)}
-
-
-def _missing(sources: Sources) -> Iterator[Problem]:
-    for path, version in _numbered(sources).items():
-        if not path.is_file():
-            if version == sources.family.head:
-                mend = sources.command("new --amend")
-            else:
-                mend = f"put a document there as version {version} wrote it, or bring it back from git"
-            yield Problem(
-                "golden", f"is missing: version {version} has no golden document", place=shown(path), advice=mend
-            )
-
-
-def _read(path: Path) -> tuple[Tree | None, list[Problem]]:
-    text = path.read_text("utf-8", errors="replace")
-    try:
-        tree = json.loads(text)
-        if isinstance(tree, dict):
-            return tree, []
-        said = "holds no document"
-    except ValueError as error:
-        said = f"is no JSON: {error}"
-    return None, leftovers("golden", shown(path), text, "") or [
-        Problem("golden", said, place=shown(path), advice="bring it back from git")
-    ]
+            message = "has no golden document that it is the upgrade of"
+            yield problem_in(path, "golden", message, "bring that back, or remove this file")
+        elif validator is not None and head in frozen:
+            tree, _ = read_json(path, "golden")
+            yield from _invalid(path, tree or {}, frozen[head], validator, amend)
 
 
 def _ill_formed(
-    sources: Sources, path: Path, tree: Tree, version: int, schema: Shape | None, validator: Any
+    history: History, path: Path, tree: Tree, version: int, schema: Fragment | None, validator: Any
 ) -> Iterator[Problem]:
-    """Yield what keeps a document from being one of its version, whole and valid."""
+    """Yield what keeps a document from being a whole and valid one of its version."""
     try:
-        found, _ = find_version(tree, sources.family, path.name, SourceTree(tree, {}, path.name))
+        found, _ = find_version(ParsedFile(tree, {}, path.name), history.family)
     except TttcfgError as error:
-        yield Problem(
-            "golden",
-            f"is no document of version {version}: {error}",
-            place=shown(path),
-            advice="bring it back from git",
-        )
+        yield problem_in(path, "golden", f"is not a document of version {version}: {error}", RESTORE)
         return
     if found != version:
-        message = f"is a document of version {found}, and named after version {version}"
-        yield Problem("golden", message, place=shown(path), advice="rename it, or put one of that version there")
+        message = f"is a document of version {found}, but is named after version {version}"
+        yield problem_in(path, "golden", message, "rename it, or put one of that version there")
         return
     if schema is None:
         return
-    gone = list(lacking(tree, schema))
+    gone = [name for name in fields_of(schema) if get_path(tree, split(name), MISSING) is MISSING]
     if gone:
-        message = f"missing {', '.join(gone)}, which version {version} has"
-        yield Problem("golden", message, place=shown(path), advice=f"add them; {sources.command('new --amend')}")
+        message = f"lacks {', '.join(gone)}, which version {version} has"
+        yield problem_in(path, "golden", message, f"add them; {history.command('new --amend')}")
     if validator is not None:
-        yield from _invalid(path, tree, schema, validator)
+        yield from _invalid(path, tree, schema, validator, f"correct the document, or {RESTORE}")
 
 
-def lacking(document: Mapping[str, Any], schema: Shape, prefix: str = "") -> Iterator[str]:
-    """Yield the fields of `schema` that `document` does not hold, by dotted path."""
-    for name, shape in schema["properties"].items():
-        if not prefix and name in RESERVED:
-            continue
-        if name not in document:
-            yield prefix + name
-        elif is_section(shape) and isinstance(document[name], dict):
-            yield from lacking(document[name], shape, f"{prefix}{name}.")
-
-
-def _invalid(
-    path: Path, tree: Tree, schema: Shape, validator: Any, mend: str = "correct the document, or bring it back from git"
-) -> Iterator[Problem]:
+def _invalid(path: Path, tree: Tree, schema: Fragment, validator: Any, advice: str) -> Iterator[Problem]:
     for error in validator(schema).iter_errors(tree):
         where = ".".join(map(str, error.absolute_path))
         message = f"is not valid by {schema.get('$id')}: {f'{where}: ' if where else ''}{error.message[:200]}"
-        yield Problem("golden", message, place=shown(path), advice=mend)
+        yield problem_in(path, "golden", message, advice)
 
 
-def _stale(sources: Sources, path: Path, tree: Tree) -> Iterator[Problem]:
+def _stale(history: History, path: Path, tree: Tree) -> Iterator[Problem]:
     """Yield where a document does not upgrade to what is recorded, byte for byte."""
-    recorded = upgraded_of(path)
-    amend = sources.command("new --amend")
+    recorded, amend = upgraded_of(path), history.command("new --amend")
     try:
-        upgraded = upgraded_bytes(tree, sources.family)
-    except TttcfgError as error:
-        message = f"does not upgrade to version {sources.family.head}: {error}"
-        yield Problem("golden", message, place=shown(path), advice="mend the migration")
-        return
-    except Exception as error:  # an operation of somebody's that does not take the document
-        message = f"does not upgrade to version {sources.family.head}: {type(error).__name__}: {error}"
-        yield Problem("golden", message, place=shown(path), advice="mend the migration")
+        upgraded = upgraded_bytes(tree, history.family)
+    except Exception as error:  # the document is refused, or an operation of the family does not take it
+        cause = error if isinstance(error, TttcfgError) else f"{type(error).__name__}: {error}"
+        message = f"does not upgrade to version {history.family.head}: {cause}"
+        yield problem_in(path, "golden", message, "fix the migration")
         return
     if not recorded.is_file():
-        yield Problem("golden", f"is missing: what {path.name} upgrades to", place=shown(recorded), advice=amend)
+        yield problem_in(recorded, "golden", f"is missing: what {path.name} upgrades to", amend)
     elif recorded.read_bytes() != upgraded:
         message = f"is not what {path.name} upgrades to"
-        yield Problem("golden", message, place=shown(recorded), advice=f"if the new result is the right one: {amend}")
+        yield problem_in(recorded, "golden", message, f"if the new result is the right one: {amend}")
 
 
 def _validator() -> Any:

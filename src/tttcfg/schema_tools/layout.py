@@ -1,25 +1,33 @@
-"""Where the parts of a family's history lie: its steps, frozen schemas, golden documents, and what is released."""
+"""The files of a family's history: where they are, and how a problem in one is reported."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from tttcfg.errors import InputError, Problem
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.family import Family, schema_name
+from tttcfg.schema.paths import Tree
 
 UPGRADED = ".upgraded.json"
+RESTORE = "bring it back from git"
+EDIT = "# EDIT"
+"""Marks what a generated migration leaves to its author; nothing is released while it is there."""
+_CONFLICT = re.compile(r"^(<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
+_EDIT = re.compile(rf"^[^\S\n]*{EDIT}\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Sources:
+class History:
     """A family and the folders of its history.
 
     Attributes:
         golden: The folder with a document of each version as it was written, and what each upgrades to.
-        options: How a command names this family and its golden documents, for the commands that mend.
+        options: How a command names this family and its golden documents, for the commands in advice.
     """
 
     family: Family
@@ -74,7 +82,7 @@ def package_folder(name: str) -> Path:
     """
     try:
         return Path(import_module(name).__path__[0])
-    except Exception as error:  # whatever a package of somebody's raises
+    except Exception as error:  # whatever the package raises
         parent, _, last = name.rpartition(".")
         if not parent or not isinstance(error, ModuleNotFoundError) or error.name != name:
             message = f"the package {name} cannot be imported: {type(error).__name__}: {error}"
@@ -82,7 +90,45 @@ def package_folder(name: str) -> Path:
         return package_folder(parent) / last
 
 
+def class_name(model: type) -> str:
+    """Return where a model is declared, as a problem's place: its module and name."""
+    return f"{model.__module__}.{model.__qualname__}"
+
+
 def shown(path: Path) -> str:
     """Return a path as a person in the current folder would write it."""
     absolute, here = os.path.abspath(path), os.getcwd()
     return os.path.relpath(absolute, here) if absolute.startswith(here + os.sep) else absolute
+
+
+def problem_in(path: Path, code: str, message: str, advice: str, line: int = 0) -> Problem:
+    """Return a problem whose place is a file of the history, or a line of it."""
+    return Problem(code, message, place=Place(shown(path), line), advice=advice)
+
+
+def leftovers(path: Path, code: str, text: str, remake: str = "") -> list[Problem]:
+    """Return a problem for the conflict markers of a merge in a file, and one for every line that is to be edited."""
+    found = []
+    if conflict := _CONFLICT.search(text):
+        message, advice = "has conflict markers of a merge", "keep one side, and remove the markers"
+        found.append(problem_in(path, code, message, advice, _line(text, conflict.start())))
+    for match in _EDIT.finditer(text):
+        message, advice = f"contains a line {EDIT} with work that is not done", f"do it, remove the line, then {remake}"
+        found.append(problem_in(path, code, message, advice, _line(text, match.end())))
+    return found
+
+
+def _line(text: str, index: int) -> int:
+    return text.count("\n", 0, index) + 1
+
+
+def read_json(path: Path, code: str) -> tuple[Tree | None, list[Problem]]:
+    """Return the JSON object in a file, or None and the problems: the conflict markers of a merge, if it has any."""
+    text = path.read_text("utf-8", errors="replace")
+    try:
+        tree = json.loads(text)
+    except ValueError as error:
+        return None, leftovers(path, code, text) or [problem_in(path, code, f"is not valid JSON: {error}", RESTORE)]
+    if isinstance(tree, dict):
+        return tree, []
+    return None, [problem_in(path, code, "is not a JSON object", RESTORE)]

@@ -1,4 +1,4 @@
-"""Missing statements: what only the author of a change knows, and has to state.
+"""Missing statements: what only the author of a change knows and has to state.
 
 Each is a problem of code `absent`, `reason` or `rename`. Its advice is the option that states it; its suggestion is
 the old field that a new one may be, or the secret that an old one may have become.
@@ -6,14 +6,15 @@ the old field that a new one may be, or the secret that an old one may have beco
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from difflib import SequenceMatcher
 
 from tttcfg.errors import Problem
 from tttcfg.schema.containment import accepts, contains
-from tttcfg.schema.fragments import Shape, alternatives
-from tttcfg.schema_tools.answers import Answers
-from tttcfg.schema_tools.changes import Change, Fields
+from tttcfg.schema.fragments import Fragment, alternatives
+from tttcfg.schema_tools.answers import Answers, no_rename
+from tttcfg.schema_tools.changes import Fields, SchemaChange
 
 VALUE, REASON = "VALUE", "REASON"
 """Placeholders in a command line for what its author has to state."""
@@ -21,7 +22,7 @@ _SIMILAR = 0.6
 """The similarity of two names, from 0 to 1, from which one may be the other's new name."""
 
 
-def likely_renames(found: tuple[Change, ...]) -> dict[str, str]:
+def likely_renames(found: tuple[SchemaChange, ...]) -> dict[str, str]:
     """Return the old field that each new one may be under another name: the most similar, each once."""
     scored = sorted(
         (
@@ -39,8 +40,8 @@ def likely_renames(found: tuple[Change, ...]) -> dict[str, str]:
     return pairs
 
 
-def _likeness(gone: Change, new: Change) -> float:
-    """Return how likely it is that one field is the other: by name, for shapes of which one allows all of the other."""
+def _likeness(gone: SchemaChange, new: SchemaChange) -> float:
+    """Return how likely it is that one field is the other: by name, if one allows all that the other does."""
     if gone.old is None or new.new is None:
         return 0.0
     if not (contains(gone.old, new.new) or contains(new.new, gone.old)):
@@ -57,7 +58,7 @@ def _likeness(gone: Change, new: Change) -> float:
     return max(similar, _SIMILAR if parted and section == other_section else 0.0)
 
 
-def missing_statements(found: list[Change], answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
+def missing_statements(found: list[SchemaChange], answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
     """Yield the statements that the changes need and that `answers` does not have."""
     maybe = likely_renames(tuple(one for one in found if one.path not in answers.absent))
     maybe = {path: was for path, was in maybe.items() if not is_stated(answers.reasons.get(was, ""))}
@@ -69,7 +70,7 @@ def missing_statements(found: list[Change], answers: Answers, secrets: Collectio
             yield _of_removed(change, names.get(change.path, ""), secrets)
 
 
-def _of_added(change: Change, answers: Answers, was: str) -> Iterator[Problem]:
+def _of_added(change: SchemaChange, answers: Answers, was: str) -> Iterator[Problem]:
     path, meant = change.path, answers.absent.get(change.path)
     option = f"--absent '{path}={VALUE}: {REASON}'"
     if meant is None and was:
@@ -85,7 +86,7 @@ def _of_added(change: Change, answers: Answers, was: str) -> Iterator[Problem]:
         yield Problem("absent", message, path, advice=option)
 
 
-def _of_removed(change: Change, now: str, secrets: Collection[str]) -> Problem:
+def _of_removed(change: SchemaChange, now: str, secrets: Collection[str]) -> Problem:
     path, option = change.path, f"--reason '{change.path}: {REASON}'"
     if now:
         message = f"is gone, and {now} is new: --rename if it is that field; otherwise {option}"
@@ -95,9 +96,9 @@ def _of_removed(change: Change, now: str, secrets: Collection[str]) -> Problem:
     return Problem("reason", f"is gone; state why{hint}", path, suggestion=secret, advice=option)
 
 
-def likely_secret(path: str, shape: Shape | None, secrets: Collection[str]) -> str:
+def likely_secret(path: str, fragment: Fragment | None, secrets: Collection[str]) -> str:
     """Return the secret that a field which is gone may have become: the most similar, if it was free text at all."""
-    kinds = alternatives(shape or {})
+    kinds = alternatives(fragment or {})
     free = any(one.get("type", "string") == "string" and not one.keys() & {"enum", "const"} for one in kinds)
     if path in secrets or not free:
         return ""
@@ -111,27 +112,16 @@ def is_stated(reason: str) -> bool:
 
 
 def misplaced(old: Fields, new: Fields, answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
-    """Yield a problem for every answer that is about no change: a slip that would leave another statement missing."""
+    """Yield a problem for every answer that is not about a change: a slip that leaves another statement missing."""
     fitting = answers.about(old, new, secrets)
     for was, now in sorted(answers.renamed.items() - fitting.renamed.items()):
-        yield Problem("rename", f"is no rename: {_no_rename(was, now, old, new)}", f"{was}:{now}")
-    targets = list(answers.renamed.values())
-    for path in sorted({path for path in targets if targets.count(path) > 1}):
+        yield Problem("rename", f"is not a rename: {no_rename(was, now, old, new)}", f"{was}:{now}")
+    for path in sorted(path for path, count in Counter(answers.renamed.values()).items() if count > 1):
         yield Problem("rename", "is the new name of more than one field", path)
     for path in sorted(answers.absent.keys() - fitting.absent.keys()):
         yield Problem("absent", "is not a new field", path)
     for path in sorted(answers.reasons.keys() - fitting.reasons.keys()):
         yield Problem("reason", "is not a field that is gone or changed", path)
-
-
-def _no_rename(was: str, now: str, old: Fields, new: Fields) -> str:
-    if was in new:
-        return f"{was} is still in the code"
-    if was not in old:
-        return f"the version before has no {was}"
-    if now in old:
-        return f"the version before has {now} already"
-    return f"the code has no {now}"
 
 
 def without_refused(answers: Answers, problems: Iterable[Problem]) -> Answers:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tttcfg.errors import Problem, TttcfgError, WriteError
-from tttcfg.files.durable import write_all
-from tttcfg.files.storage import TEMPORARY_SUFFIX, put_in_place, unwritable, writable_target, write_temporary
-from tttcfg.schema_tools.layout import Sources, shown
+from tttcfg.errors import Problem, TttcfgError
+from tttcfg.files.locks import TEMPORARY_SUFFIX, alone, name_of_temporary
+from tttcfg.files.storage import put_in_place, quietly, unwritable, writable_target, write_all, written_beside
+from tttcfg.schema_tools.layout import History, problem_in
 
 
 def write_together(files: Mapping[Path, bytes]) -> list[Path]:
@@ -26,34 +26,33 @@ def write_together(files: Mapping[Path, bytes]) -> list[Path]:
     wanted = {path: data for path, data in files.items() if _bytes(path) != data}
     before = {path: _bytes(path) for path in wanted}
     temporaries: dict[Path, str] = {}
-    folders: list[Path] = []
-    done: list[Path] = []
     try:
-        for path, data in wanted.items():
-            folders += _made_folders(path.parent)
-            target, found = writable_target(str(path))
-            temporaries[path] = write_temporary(target, partial(write_all, data=data), found)
-        for path, temporary in temporaries.items():
-            put_in_place(temporary, os.path.realpath(path))
-            done.append(path)
-    except BaseException as error:
-        _undo(done, before, temporaries, folders)
-        if isinstance(error, OSError) and not isinstance(error, TttcfgError):
-            raise _said(error, wanted) from None
-        raise
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as written:
+            for path, data in wanted.items():
+                for folder in _made_folders(path.parent):
+                    undo.callback(quietly, folder.rmdir)
+                target, found = writable_target(str(path))
+                written.enter_context(alone(os.path.dirname(target)))
+                write = partial(write_all, data=data)
+                temporaries[path] = written.enter_context(written_beside(target, write, found))
+            for path, temporary in temporaries.items():
+                undo.callback(quietly, _put_back, path, before[path])
+                put_in_place(temporary, os.path.realpath(path))
+            undo.pop_all()
+    except OSError as error:
+        if isinstance(error, TttcfgError):
+            raise
+        where, name = os.path.split(str(error.filename or next(iter(wanted))))
+        raise unwritable(os.path.join(where, name_of_temporary(name) or name), error) from None
     return list(wanted)
 
 
-def cut_short(sources: Sources) -> Iterator[Problem]:
-    """Yield what a write that was killed left among the files of a history: some of that version may be missing."""
-    for kind, folder in (("step", sources.migrations), ("schema", sources.schemas), ("golden", sources.golden)):
+def interrupted(history: History) -> Iterator[Problem]:
+    """Yield what an interrupted write left among the files of a history: some of that version may be missing."""
+    for kind, folder in (("step", history.migrations), ("schema", history.schemas), ("golden", history.golden)):
         for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
-            message = "was left by a command that was cut short, unless one is writing at this moment"
-            yield Problem(kind, message, place=shown(path), advice="take it out, and give the command again")
-
-
-def _said(error: OSError, wanted: Mapping[Path, bytes]) -> WriteError:
-    return unwritable(str(error.filename or next(iter(wanted))), error)
+            message = "was left by a command that was interrupted, unless one is writing at this moment"
+            yield problem_in(path, kind, message, "remove it, and run the command again")
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -67,19 +66,8 @@ def _made_folders(folder: Path) -> list[Path]:
     return missing[::-1]
 
 
-def _undo(
-    done: list[Path], before: Mapping[Path, bytes | None], temporaries: Mapping[Path, str], folders: list[Path]
-) -> None:
-    with contextlib.suppress(OSError):
-        for path in reversed(done):
-            old = before[path]
-            if old is None:
-                path.unlink()
-            else:
-                path.write_bytes(old)
-    for temporary in temporaries.values():
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-    for folder in reversed(folders):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+def _put_back(path: Path, old: bytes | None) -> None:
+    if old is None:
+        path.unlink()
+    elif _bytes(path) != old:
+        path.write_bytes(old)

@@ -1,4 +1,4 @@
-"""Laws that hold for the history of any family's schema, for pytest to run.
+"""Laws for the history of any family's schema, as pytest tests. No other folder imports it.
 
 One line in a test module of the trainer:
 
@@ -11,13 +11,12 @@ _missing = [name for name in ("hypothesis", "jsonschema", "pytest") if find_spec
 if _missing:
     raise ImportError(f"tttcfg.testing needs {', '.join(_missing)}: pip install 'tttcfg[testing]'")
 
-import pytest  # noqa: E402 what says that it is missing comes first
+import pytest  # noqa: E402 the error for missing packages comes first
 
-pytest.register_assert_rewrite("tttcfg.testing.suite", "tttcfg.testing.trips", "tttcfg.testing.meaning")
+pytest.register_assert_rewrite("tttcfg.testing.suite", "tttcfg.testing.assertions")
 
 from tttcfg.family.family import frozen_schema  # noqa: E402 see above
-from tttcfg.testing.documents import documents, validator  # noqa: E402
 from tttcfg.testing.suite import laws  # noqa: E402
-from tttcfg.testing.values import UnsupportedSchema, values  # noqa: E402
+from tttcfg.testing.values import UnsupportedSchema, documents, validator, values  # noqa: E402
 
 __all__ = ["UnsupportedSchema", "documents", "frozen_schema", "laws", "validator", "values"]

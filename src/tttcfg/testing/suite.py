@@ -21,21 +21,29 @@ from tttcfg.family.family import Family
 from tttcfg.migration.operations import Convert
 from tttcfg.migration.record import Record
 from tttcfg.resolving.families import family_named
+from tttcfg.schema.fragments import body_of
 from tttcfg.schema.paths import Tree, copied, get_path, same, set_path, split
-from tttcfg.testing.documents import Settled, validator
-from tttcfg.testing.elsewhere import upgraded, upgraded_elsewhere
-from tttcfg.testing.meaning import hold_golden_meaning, hold_meaning
-from tttcfg.testing.planted import SECRET, with_secrets
-from tttcfg.testing.subject import Effects, Subject, body_of
-from tttcfg.testing.trips import down, hold_descent, hold_edited_trip, hold_trip, without_secrets
-from tttcfg.testing.values import Overrides
+from tttcfg.testing.assertions import (
+    SECRET,
+    assert_downgrade,
+    assert_edited_round_trip,
+    assert_golden_meaning,
+    assert_meaning,
+    assert_round_trip,
+    downgraded,
+    with_secrets,
+    without_secrets,
+)
+from tttcfg.testing.other_process import upgraded, upgraded_in_other_process
+from tttcfg.testing.subject import Effects, Subject
+from tttcfg.testing.values import Settled, Strategies, validator
 
 
 def laws(
     family: Family | str,
     *,
     golden: str | os.PathLike[str],
-    overrides: Overrides | Callable[[int], Overrides] | None = None,
+    overrides: Strategies | Callable[[int], Strategies] | None = None,
     settled: Settled | None = None,
     effects: Mapping[int, Effects] | None = None,
     examples: int = 12,
@@ -46,12 +54,12 @@ def laws(
         family: A family, or its name as `--family` takes it.
         golden: The folder of golden documents: `v0003.json`, as version 3 wrote it; `v0003.upgraded.json`, what it
             upgrades to; `meaning/v0003.json`, what the program of that time did with it, by dotted current field.
-        overrides: Strategies for single fields, by their dotted path, where a schema does not say enough of them; or
-            a function from the version to those.
-        settled: Returns a drawn document with what the rules across fields demand.
+        overrides: Strategies for single fields, by their dotted path, where a schema does not describe them fully; or a
+            function from the version to those.
+        settled: Returns a drawn document with the values that the rules across fields require.
         effects: By version, a function from any document that it wrote to what its program did with it, by dotted
-            current field; where there is one, drawn documents are held against it too.
-        examples: Documents that each law draws of each version.
+            current field; where there is one, drawn documents are checked against it too.
+        examples: The number of documents that each law draws for each version.
     """
     known = family_named(family) if isinstance(family, str) else family
     by_version = overrides if callable(overrides) else lambda _: overrides or {}
@@ -78,33 +86,33 @@ class Laws:
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, versions)
 
-    # What files say
+    # Files
 
     def test_one_line_of_steps_leads_to_a_single_head(self) -> None:
         """Every version has one step; each has a date, evidence and reasons, and turns one schema into the next."""
-        self._hold_checked("step")
+        self._assert_checked("step")
 
     def test_every_version_has_a_frozen_schema(self) -> None:
-        self._hold_checked("schema")
+        self._assert_checked("schema")
 
-    def test_the_model_is_what_the_newest_schema_says(self) -> None:
-        self._hold_checked("drift", "declaration")
+    def test_the_model_matches_the_newest_schema(self) -> None:
+        self._assert_checked("drift", "declaration")
 
     def test_every_version_has_a_golden_document(self) -> None:
-        """It is whole, valid, and upgrades to what is recorded, byte for byte."""
-        self._hold_checked("golden")
+        """It is complete, valid, and upgrades to the recorded document, byte for byte."""
+        self._assert_checked("golden")
 
     def test_what_is_released_has_not_changed(self) -> None:
-        self._hold_checked("released")
+        self._assert_checked("released")
 
-    def _hold_checked(self, *kinds: str) -> None:
-        """Assert that `tttcfg schema check` finds nothing; what no other law asks for is among what was released."""
+    def _assert_checked(self, *kinds: str) -> None:
+        """Assert that `tttcfg schema check` finds no problem of `kinds`; "released" includes kinds of no other law."""
         others = {one.code for one in self.subject.problems} - {"step", "schema", "drift", "declaration", "golden"}
         wanted = {*kinds, *others} if "released" in kinds else {*kinds}
         problems = [str(one) for one in self.subject.problems if one.code in wanted]
         assert not problems, "\n".join(problems)
 
-    # What operations do
+    # Operations
 
     def test_upgrading_leaves_its_input_as_it_is(self, old: int) -> None:
         """Purity: neither the document nor a value inside it changes, and nothing is shared with it or the steps."""
@@ -117,16 +125,15 @@ class Laws:
             result = chain.up(body, old, record)
             assert document == before
             held = containers(result) | containers(record.saved())
-            assert not held & containers(body), "what comes out shares mappings or lists with what went in"
-            assert not held & containers(fills), "what comes out shares mappings or lists with the steps"
+            assert not held & containers(body), "the upgraded document shares mappings or lists with the given one"
+            assert not held & containers(fills), "the upgraded document shares mappings or lists with the steps"
             for one in self.subject.operations(document, old):
-                assert one.value == one.kept, f"{one.operation.path}: the operation changes the value that it is given"
+                assert one.value == one.kept, f"{one.operation.path}: the operation changes the value that it gets"
 
         self.subject.for_every_document(old, holds)
 
     def test_upgrading_twice_gives_the_same(self, version: int) -> None:
         """Determinism, in this process."""
-        self.subject.chain()
 
         def holds(document: Tree) -> None:
             first = canonical_bytes(migrate_tree(document, self.family))
@@ -134,20 +141,19 @@ class Laws:
 
         self.subject.for_every_document(version, holds)
 
-    def test_upgrading_elsewhere_gives_the_same(self) -> None:
+    def test_upgrading_in_another_process_gives_the_same(self) -> None:
         """Determinism, under another clock, another environment and another hash seed."""
         chain = self.subject.chain()
         drawn: dict[int, list[Tree]] = {version: [] for version in range(self.family.head)}
         for version, documents in drawn.items():
             self.subject.for_every_document(version, documents.append)
-        there = upgraded_elsewhere(drawn, self.family)
+        others = upgraded_in_other_process(drawn, self.family)
         for version, documents in drawn.items():
-            for document, elsewhere in zip(documents, there[version], strict=True):
-                assert elsewhere == upgraded(document, version, chain), f"version {version} upgrades otherwise"
+            for document, other in zip(documents, others[version], strict=True):
+                assert other == upgraded(document, version, chain), f"version {version} upgrades differently"
 
-    def test_upgrading_what_is_upgraded_changes_nothing(self, version: int) -> None:
+    def test_upgrading_an_upgraded_document_changes_nothing(self, version: int) -> None:
         """Idempotence, of documents and of conversions: a configuration file may be in either form."""
-        self.subject.chain()
 
         def holds(document: Tree) -> None:
             once = migrate_tree(document, self.family)
@@ -159,8 +165,8 @@ class Laws:
 
         self.subject.for_every_document(version, holds)
 
-    def test_step_by_step_leads_where_the_whole_way_leads(self, old: int) -> None:
-        """And the next step by itself is undone by its own inverse, as is what it recorded."""
+    def test_single_steps_give_the_same_as_the_whole_upgrade(self, old: int) -> None:
+        """The inverse of the next step undoes it, and what it recorded."""
         chain = self.subject.chain()
 
         def holds(document: Tree) -> None:
@@ -170,7 +176,7 @@ class Laws:
             assert tree == chain.up(body_of(document), old, whole)
             assert record.saved() == whole.saved()
 
-            newer, record = body_of(document), Record()
+            newer, record = copied(body_of(document)), Record()
             chain.migrations[old + 1].up(newer, record)
             chain.migrations[old + 1].down(newer, record)
             assert without_secrets(newer, self.family) == without_secrets(body_of(document), self.family)
@@ -178,31 +184,28 @@ class Laws:
 
         self.subject.for_every_document(old, holds)
 
-    def test_a_document_comes_back(self, old: int) -> None:
-        """Up to the head and down again: as it was, but for its secrets."""
-        self.subject.chain()
-        self.subject.for_every_document(old, lambda document: hold_trip(document, self.family, old))
+    def test_a_round_trip_restores_a_document(self, old: int) -> None:
+        """An upgrade to the head and a downgrade give the same document, except for its secrets."""
+        self.subject.for_every_document(old, lambda document: assert_round_trip(document, self.family, old))
 
-    def test_part_of_the_way_is_the_whole_way_and_back(self, old: int) -> None:
-        """Upgrading to a version in between gives what coming down to it gives."""
-        self.subject.chain()
+    def test_a_partial_upgrade_equals_the_downgrade_to_it(self, old: int) -> None:
+        """An upgrade to a version in between gives the same as the downgrade of the head to it."""
 
         def holds(document: Tree) -> None:
             whole = migrate_tree(document, self.family)
             for version in range(old + 1, self.family.head):
-                part, back = migrate_tree(document, self.family, to=version), down(whole, self.family, version).tree
+                part = migrate_tree(document, self.family, to=version)
+                back = downgraded(whole, self.family, version).tree
                 assert without_secrets(back, self.family) == without_secrets(part, self.family), f"version {version}"
 
         self.subject.for_every_document(old, holds)
 
-    def test_going_down_gives_a_valid_older_document(self, old: int) -> None:
-        """Of any current document, whoever wrote it; and what it loses is listed."""
-        self.subject.chain()
-        self.subject.for_every_document(self.family.head, lambda document: hold_descent(document, self.family, old))
+    def test_downgrading_gives_a_valid_older_document(self, old: int) -> None:
+        """For any current document; and its losses are listed."""
+        self.subject.for_every_document(self.family.head, lambda document: assert_downgrade(document, self.family, old))
 
-    def test_an_edited_document_loses_nothing_unsaid(self, old: int) -> None:
-        """Edits survive or are listed as lost; nothing stale comes back; what nobody touched is as it was."""
-        self.subject.chain()
+    def test_an_edited_document_loses_nothing_silently(self, old: int) -> None:
+        """Edits survive or are listed as lost; no stale value is restored; everything else is unchanged."""
         family = self.family
 
         @self.subject.settings()
@@ -212,18 +215,17 @@ class Laws:
             names = [field.name for field in family.public_fields]
             for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)):
                 set_path(edited, split(name), copied(get_path(other, split(name))))
-            edited = self.subject.settle(edited)
+            edited = self.subject.made_consistent(edited)
             try:
                 document_of(edited, family)
             except InputError:
-                assume(False)  # an edit that breaks a rule across fields is none that anybody could save
-            hold_edited_trip(document, edited, family, old)
+                assume(False)  # an edit that violates a rule across fields could not be saved
+            assert_edited_round_trip(document, edited, family, old)
 
         holds()
 
     def test_a_document_upgrades_to_a_valid_current_one(self, version: int) -> None:
-        """It satisfies the newest schema, and loads and saves as it is."""
-        self.subject.chain()
+        """It satisfies the newest schema, and loading and saving do not change it."""
 
         def holds(document: Tree) -> None:
             result = migrate_tree(document, self.family)
@@ -237,8 +239,7 @@ class Laws:
         self.subject.for_every_document(version, holds)
 
     def test_a_saved_document_reads_the_same_on_every_path(self) -> None:
-        """What is read fast, straight from its bytes, is what is read with care."""
-        self.subject.chain()
+        """The fast reader of current documents and the general one give the same."""
 
         def holds(document: Tree) -> None:
             loaded = document_of(document, self.family)
@@ -250,8 +251,7 @@ class Laws:
         self.subject.for_every_document(self.family.head, holds)
 
     def test_no_secret_is_written(self, version: int) -> None:
-        """Wherever an old document held one, and whatever happened to it since."""
-        self.subject.chain()
+        """Wherever an old document held one, and whatever the migrations did with it."""
 
         def holds(document: Tree) -> None:
             tree = with_secrets(document, self.family, version)
@@ -262,17 +262,15 @@ class Laws:
         self.subject.for_every_document(version, holds)
 
     def test_a_migrated_document_means_what_the_old_program_did(self, old: int) -> None:
-        """What the golden document's meaning states is in the upgraded document, and it states all that matters."""
-        self.subject.chain()
-        hold_golden_meaning(self.subject, old)
+        """The upgraded golden document has the values of its meaning, which names all filled model-defining fields."""
+        assert_golden_meaning(self.subject, old)
 
     def test_drawn_documents_mean_what_the_old_program_did(self, stated: int) -> None:
-        """Of the versions with `effects`."""
-        self.subject.chain()
+        """For the versions with `effects`."""
 
         def holds(document: Tree) -> None:
             means = self.subject.effects[stated](document)
-            hold_meaning(means, document_of(document, self.family).training, self.family)
+            assert_meaning(means, document_of(document, self.family).training, self.family)
 
         self.subject.for_every_document(stated, holds)
 

@@ -1,8 +1,8 @@
-"""What is doubtful or impossible in a configuration alone: what the trainer would find out later."""
+"""Problems of a configuration alone, which a training run would meet later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from math import ceil
 
 from tttcfg.errors import Problem
@@ -19,97 +19,45 @@ def sequence_tokens(training: TrainingArgs) -> int:
 
 def check(training: TrainingArgs) -> list[Problem]:
     """Return the problems that the rules find in `training`."""
-    return [found for rule in _RULES if (found := rule(training))]
+    return [*_trained(training), *_evaluated(training), *(_ttt(training) if training.ttt.enable else ())]
 
 
-def _full_and_lora(training: TrainingArgs) -> Problem | None:
-    if training.full_finetuning and training.lora.enable:
-        return Problem("contradiction", "excludes lora.enable", "full_finetuning", advice="set one of them to false")
-    return None
+def _trained(training: TrainingArgs) -> Iterator[Problem]:
+    lora = training.lora
+    if training.full_finetuning and lora.enable:
+        yield Problem("contradiction", "excludes lora.enable", "full_finetuning", advice="set one of them to false")
+    if lora.enable and not lora.rank:
+        yield Problem("contradiction", "is 0 with lora.enable", "lora.rank", advice="set a rank, or lora.enable=false")
+    if lora.enable and lora.scaling == 0:
+        yield Problem("training", "is 0, so the adapters have no effect", "lora.scaling", severity="warning")
+    if not (training.full_finetuning or lora.enable or training.ttt.enable or lora.ft_embed):
+        message = "nothing would be trained: no full fine-tuning, no LoRA, no TTT"
+        yield Problem("training", message, "full_finetuning", severity="info")
 
 
-def _lora_without_rank(training: TrainingArgs) -> Problem | None:
-    if training.lora.enable and not training.lora.rank:
-        return Problem("contradiction", "is 0 with lora.enable", "lora.rank", advice="set a rank, or lora.enable=false")
-    return None
-
-
-def _nothing_trained(training: TrainingArgs) -> Problem | None:
-    if training.full_finetuning or training.lora.enable or training.ttt.enable or training.lora.ft_embed:
-        return None
-    return Problem(
-        "training", "nothing would be trained: no full fine-tuning, no LoRA, no TTT", "full_finetuning", severity="info"
-    )
-
-
-def _enabled_without_layers(training: TrainingArgs) -> Problem | None:
-    if training.ttt.enable and training.ttt.layers == "none":
-        return Problem("training", "is none, so ttt.enable changes nothing", "ttt.layers", severity="warning")
-    return None
-
-
-def _microbatches(training: TrainingArgs) -> Problem | None:
-    if training.ttt.enable and training.num_microbatches > 1:
-        message = "more than 1 with TTT stopped the trainer: some TTT parameters never get a gradient"
-        return Problem("training", message, "num_microbatches", severity="warning")
-    return None
-
-
-def _evaluation_data(training: TrainingArgs) -> Problem | None:
+def _evaluated(training: TrainingArgs) -> Iterator[Problem]:
     if training.do_eval and not training.data.eval_data:
-        return Problem("training", "is empty, and do_eval needs it", "data.eval_data", severity="warning")
-    return None
-
-
-def _evaluation_off(training: TrainingArgs) -> Problem | None:
+        yield Problem("training", "is empty, and do_eval needs it", "data.eval_data", severity="warning")
     if training.eval_freq and not training.do_eval:
-        return Problem("training", "has no effect while do_eval is false", "eval_freq", severity="info")
-    return None
+        yield Problem("training", "has no effect while do_eval is false", "eval_freq", severity="info")
 
 
-def _lora_without_effect(training: TrainingArgs) -> Problem | None:
-    if training.lora.enable and training.lora.scaling == 0:
-        return Problem("training", "is 0, so the adapters have no effect", "lora.scaling", severity="warning")
-    return None
-
-
-def _two_layers(training: TrainingArgs) -> Problem | None:
-    mlp = training.ttt.mlp
-    if training.ttt.enable and mlp.layers == 2 and (mlp.expansion_factor != 4.0 or mlp.hidden_dims):
+def _ttt(training: TrainingArgs) -> Iterator[Problem]:
+    ttt, mlp, tokens = training.ttt, training.ttt.mlp, sequence_tokens(training)
+    if ttt.layers == "none":
+        yield Problem("training", "is none, so ttt.enable changes nothing", "ttt.layers", severity="warning")
+    if training.num_microbatches > 1:
+        message = "more than 1 with TTT stopped the trainer: some TTT parameters never get a gradient"
+        yield Problem("training", message, "num_microbatches", severity="warning")
+    if mlp.layers == 2 and (mlp.expansion_factor != 4.0 or mlp.hidden_dims):
         message = "the trainer before version 7 built two layers four times as wide, whatever was set"
-        return Problem("training", message, "ttt.mlp", severity="warning")
-    return None
-
-
-def _padding(training: TrainingArgs) -> Problem | None:
-    tokens = sequence_tokens(training)
-    if training.ttt.enable and tokens % training.ttt.mini_batch_size:
-        size = training.ttt.mini_batch_size
-        message = f"{tokens} tokens are no whole number of mini-batches of {size}; zeros fill the last, and train too"
-        return Problem("padding", message, "duration_sec", severity="info")
-    return None
-
-
-def _order(training: TrainingArgs) -> Problem | None:
-    if training.ttt.enable and training.ttt.persistent_states == "first_sequence":
+        yield Problem("training", message, "ttt.mlp", severity="warning")
+    if tokens % ttt.mini_batch_size:
+        message = f"{tokens} tokens are no whole number of mini-batches of {ttt.mini_batch_size}"
+        yield Problem("padding", f"{message}; zeros fill the last, and train too", "duration_sec", severity="info")
+    if ttt.persistent_states == "first_sequence":
         message = (
             "is first_sequence: while evaluating, every sequence goes on from the first one of the batch before, so "
             "that results depend on order and batches"
         )
-        return Problem("persistence", message, "ttt.persistent_states", severity="warning")
-    return None
-
-
-_RULES: tuple[Callable[[TrainingArgs], Problem | None], ...] = (
-    _full_and_lora,
-    _lora_without_rank,
-    _nothing_trained,
-    _enabled_without_layers,
-    _microbatches,
-    _evaluation_data,
-    _evaluation_off,
-    _lora_without_effect,
-    _two_layers,
-    _padding,
-    _order,
-)
+        yield Problem("persistence", message, "ttt.persistent_states", severity="warning")

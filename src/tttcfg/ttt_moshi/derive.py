@@ -17,7 +17,7 @@ from tttcfg.ttt_moshi.ttt_config import TTTConfig
 from tttcfg.ttt_moshi.ttt_settings import LayerSettings, TTTArgs
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
-    from tttcfg.evidence.readings import Proof
+    from tttcfg.evidence.evidence import Proof
 
 NOTHING: Mapping[str, Proof] = MappingProxyType({})
 DIMENSIONS = {"model_dim": "dim", "num_heads": "num_heads", "num_layers": "num_layers"}

@@ -37,7 +37,8 @@ TTT_MOSHI = Family(
         ForeignFormat(
             "a configuration of the moshi_in_place fork",
             ("ttt.enabled", "yarn"),
-            "its TTT settings have the same names and other meanings; give --family moshi_in_place",
+            "its TTT settings have the same names and other meanings",
+            families=("moshi_in_place",),
         ),
     ),
     required_to_train=("run_dir", "data.train_data"),

@@ -51,7 +51,10 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         taken = f"auto takes {self.name}, which runs on {KERNELS[self.name].runs_on}"
-        reasons = [one.message for unmet in self.ruled_out.values() for one in unmet]
+        reasons = [
+            f"{name} needs " + ", ".join(one.message.removeprefix(f"{name} needs ") for one in unmet)
+            for name, unmet in self.ruled_out.items()
+        ]
         return "; ".join(["auto finds no kernel" if self.unmet else taken, *reasons])
 
 
@@ -131,7 +134,7 @@ def _not_two_layers(config: TTTConfig, _tokens: int) -> str:
 
 
 def _other_width(config: TTTConfig, _tokens: int) -> str:
-    if len(config.inner_layer_sizes) != 3:  # which `_not_two_layers` says
+    if len(config.inner_layer_sizes) != 3:  # which `_not_two_layers` reports
         return ""
     head_dim, width, _ = config.inner_layer_sizes
     return "" if width == 4 * head_dim else f"{width} for head_dim {head_dim}"
@@ -198,10 +201,7 @@ KERNELS: dict[str, Implementation] = {
             *EVERY,
         ),
     ),
-    "torch": Implementation(
-        "any device",
-        (Limit("all heads on one rank", _shared, SHARED), *EVERY),
-    ),
+    "torch": Implementation("any device", (Limit("all heads on one rank", _shared, SHARED), *EVERY)),
 }
 """In the order in which `auto` tries them.
 

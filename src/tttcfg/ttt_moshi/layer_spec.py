@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from tttcfg.errors import InputError, Problem, quote
 from tttcfg.schema.fields import Whole
 
 Word = Literal["all", "middle", "none"]
 Indices = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 
-_INDEX_LIST = re.compile(r"\s*[0-9]{1,16}(\s*,\s*[0-9]{1,16})*\s*,?\s*")
+_INDEX_LIST = re.compile(r"\s*[0-9]{1,16}(\s*,\s*[0-9]{1,16})*\s*(?:,\s*)?")
 
 
 def canonical_layers(value: Any) -> Any:
@@ -48,9 +49,13 @@ def concrete_layers(spec: Word | tuple[int, ...], num_layers: int) -> tuple[int,
         spec: `all`, `none`, `middle`, which is [n // 4, 3 n // 4) as in the trainer's parse_layer_specification, or
             indices.
         num_layers: The model's transformer layers, n.
+
+    Raises:
+        InputError: It is another word.
     """
-    if spec == "all":
-        return tuple(range(num_layers))
-    if spec == "middle":
-        return tuple(range(num_layers // 4, 3 * num_layers // 4))
-    return () if isinstance(spec, str) else spec
+    if not isinstance(spec, str):
+        return spec
+    words = {"all": range(num_layers), "middle": range(num_layers // 4, 3 * num_layers // 4), "none": range(0)}
+    if spec not in words:
+        raise InputError(Problem("rejected", f"{quote(spec)} is none of {', '.join(words)}", "spec"))
+    return tuple(words[spec])

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tttcfg.evidence.evidence import Evidence
+from tttcfg.evidence.evidence import Evidence, Proof
 from tttcfg.evidence.knowledge import TensorKnowledge
-from tttcfg.evidence.readings import Proof
 from tttcfg.ttt_moshi import NAME
-from tttcfg.ttt_moshi.adapters import model_depth
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_settings import LARGEST_FACTOR, MLPArgs, TTTArgs
-from tttcfg.ttt_moshi.verifier import STORED, TensorVerifier
+from tttcfg.ttt_moshi.verifier import STORED, MoshiVerifier, model_depth
 
 IN_MODEL_CONFIG = {
     **{f"ttt.{ours}": theirs for ours, theirs in DIMENSIONS.items()},
@@ -28,7 +26,7 @@ IN_MODEL_CONFIG = {
 class MoshiTensors(TensorKnowledge):
     """What the Moshi TTT trainer's tensors prove of its settings."""
 
-    verifier = TensorVerifier
+    verifier = MoshiVerifier
 
     def proved(self, evidence: Evidence) -> dict[str, Proof]:
         """Return what tensors prove, by the dotted path of the field; values are plain, as JSON has them.
@@ -61,7 +59,7 @@ class MoshiTensors(TensorKnowledge):
             "lora.enable": Proof(False, "save_adapters is false, which merges adapters, and none is among the weights")
         }
 
-    def left_open(self, evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
+    def undetermined_fields(self, evidence: Evidence, training: TrainingArgs) -> tuple[str, ...]:
         """Return the fields that have to be given, because unknown tensors could be of a layer's TTT."""
         if evidence.dialect is None or evidence.dialect.family != NAME or evidence.layers is not None:
             return ()

@@ -115,10 +115,13 @@ class TrainingArgs(Section):
 
         Fields that an object of an older version does not have get what the program did at that time.
 
+        `tttcfg.from_any` does the same for any family.
+
         Raises:
             InputError: `old` is not a configuration of this trainer; with every problem.
         """
-        from tttcfg.documents.convert import document_from  # which imports families, as this module must not
+        from tttcfg.documents.convert import document_from, of_family  # which import families, as this module must not
 
-        training: Self = document_from(old, family_of(cls)).training
+        family = family_of(cls)
+        training: Self = of_family(document_from(old, family), family).training
         return training

@@ -17,7 +17,7 @@ ReadOut = Literal["once", "twice"]
 ScanDtype = Literal["float32", "parameters"]
 StateDtype = Literal["scan", "parameters"]
 Persistence = Literal["never", "first_sequence", "each_sequence"]
-Kernel = Literal["auto", "torch", "triton", "thunderkittens"]
+KernelName = Literal["auto", "torch", "triton", "thunderkittens"]
 Width = Annotated[Whole, Field(ge=1)]
 LARGEST_FACTOR = 10_000
 
@@ -137,7 +137,7 @@ class LayerSettings(Section):
         unit="mini-batches",
         ge=0,
     )
-    kernel: Kernel = run(
+    kernel: KernelName = run(
         "auto",
         "Implementation of the inner scan; auto takes the first of thunderkittens, triton and torch "
         "whose limits the configuration meets.",

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from tttcfg.errors import quote
-from tttcfg.evidence.readings import Proof
-from tttcfg.evidence.verdicts import NO_TENSOR, NOT_SHOWN, UNDISPUTED, UNKNOWN_NAMES, VERIFIED, Verdict, not_determined
-from tttcfg.evidence.verifier import typed
+from tttcfg.evidence.evidence import Proof
+from tttcfg.evidence.verifier import (
+    NO_TENSOR,
+    NOT_SHOWN,
+    UNDISPUTED,
+    UNKNOWN_NAMES,
+    VERIFIED,
+    Verdict,
+    Verifier,
+    not_determined,
+    override,
+    typed,
+)
 from tttcfg.schema.fields import Role, config_fields, plain
 from tttcfg.ttt_moshi import NAME
-from tttcfg.ttt_moshi.adapters import AdapterVerifier, is_number
-from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes
-from tttcfg.ttt_moshi.training_args import Dtype
+from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
+from tttcfg.ttt_moshi.layer_spec import Word, concrete_layers
+from tttcfg.ttt_moshi.training_args import Dtype, TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 STORED = frozenset(get_args(Dtype))
@@ -25,8 +36,8 @@ _READ = tuple(field.name for field in config_fields(TTTConfig).values() if field
 UNREAD_LAYERS = not_determined("TTT may be among the unknown tensors")
 
 
-class TensorVerifier(AdapterVerifier):
-    """Checks one configuration against what tensors prove."""
+class MoshiVerifier(Verifier[TrainingArgs, TTTConfig | None]):
+    """Checks one configuration of this family against what tensors prove."""
 
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
         """Yield the verdict on every field that tensors may determine, all of those of the layers.
@@ -58,10 +69,10 @@ class TensorVerifier(AdapterVerifier):
         elif dtype.value == name:
             verdict = VERIFIED
         elif source == "override" or (source == "default" and dtype.value not in STORED):
-            advice = "" if source == "override" else f"override param_dtype={name} to run them in it on purpose"
+            advice = "" if source == "override" else f"{override('param_dtype', name)} to run them in it on purpose"
             verdict = not_determined(f"{stored}, and the {source} is {name}")._replace(advice=advice)
         else:
-            advice = f"override param_dtype={dtype.value if dtype.value in STORED else name}"
+            advice = override("param_dtype", dtype.value if dtype.value in STORED else name)
             advice += ", or give the file that was saved with it"
             verdict = Verdict("contradicted", quote(name), f"{stored} ({dtype.tensor})", advice)
         yield from (("param_dtype", verdict), ("ttt.dtype", verdict._replace(advice="")))
@@ -75,7 +86,10 @@ class TensorVerifier(AdapterVerifier):
             elif model.get(theirs) is None:
                 yield f"ttt.{ours}", UNDISPUTED
             else:
-                yield f"ttt.{ours}", self.dimension(theirs, model[theirs], shown[ours])
+                yield (
+                    f"ttt.{ours}",
+                    self.stated(theirs, shown[ours], "give the config.json of the model that was trained"),
+                )
         if "head_dim" not in shown:
             yield "ttt.head_dim", NOT_SHOWN
         elif self.config is None:
@@ -84,10 +98,11 @@ class TensorVerifier(AdapterVerifier):
             width, proof = self.config.head_dim, shown["head_dim"]
             yield "ttt.head_dim", self.compared(width == proof.value, width, proof)
 
-    def dimension(self, key: str, given: Any, shown: Proof) -> Verdict:
+    def stated(self, key: str, shown: Proof, advice: str) -> Verdict:
+        """Check a number that config.json has."""
+        given = (self.model or {})[key]
         if not is_number(given):
             return self.mistyped(key, given, "a number", shown.value)
-        advice = "give the config.json of the model that was trained"
         return self.compared(given == shown.value, given, shown, advice, f"{self.model_name}, {key}")
 
     def layers(self) -> Iterator[tuple[str, Verdict]]:
@@ -101,11 +116,10 @@ class TensorVerifier(AdapterVerifier):
             yield from self.undetermined("TTT is off")
             return
         yield "ttt.enable", VERIFIED
-        if wanted is None:
-            verdict = not_determined("how many layers the model has is not known")
-            yield from (("ttt.layers", verdict), ("ttt.layer_indices", verdict))
-        elif wanted == found.value:
+        if wanted in (None, found.value):
             verdict = VERIFIED if self.complete else UNREAD_LAYERS
+            if wanted is None:
+                verdict = not_determined("how many layers the model has is not known")
             yield from (("ttt.layers", verdict), ("ttt.layer_indices", verdict))
         else:
             yield from self.layers_contradicted(wanted, found)
@@ -131,7 +145,7 @@ class TensorVerifier(AdapterVerifier):
 
     def layers_advice(self, found: Proof) -> str:
         more = "" if self.complete else " and what else has TTT, or give weights whose names are all known"
-        return f"override ttt.layers={typed(found.value)}{more}"
+        return override("ttt.layers", found.value) + more
 
     def wanted_layers(self) -> tuple[int, ...] | None:
         """Return the layers that the configuration means; None where that depends on an unknown depth."""
@@ -162,8 +176,7 @@ class TensorVerifier(AdapterVerifier):
         yield from self.undetermined("TTT is off")
 
     def undetermined(self, reason: str) -> Iterator[tuple[str, Verdict]]:
-        for name in _OF_TTT_LAYERS:
-            yield f"ttt.{name}", not_determined(reason)
+        return ((f"ttt.{name}", not_determined(reason)) for name in _OF_TTT_LAYERS)
 
     def inner_model(self) -> Iterator[tuple[str, Verdict]]:
         ttt, widths = self.training.ttt, self.evidence.widths
@@ -191,13 +204,136 @@ class TensorVerifier(AdapterVerifier):
         hidden = list(widths.value[1:-1])
         proof = widths._replace(value=hidden)
         agrees = inner_layer_sizes(self.training.ttt, widths.value[0]) == widths.value
-        advice = f"override ttt.mlp.hidden_dims={hidden}"
+        advice = override("ttt.mlp.hidden_dims", hidden)
         if mlp.hidden_dims is not None:
             yield "ttt.mlp.hidden_dims", self.compared(agrees, list(mlp.hidden_dims), proof, advice)
             yield "ttt.mlp.expansion_factor", not_determined("ttt.mlp.hidden_dims decides the widths")
             return
         yield "ttt.mlp.expansion_factor", self.compared(agrees, mlp.expansion_factor, proof, advice)
         yield "ttt.mlp.hidden_dims", VERIFIED if agrees else not_determined("ttt.mlp.expansion_factor is contradicted")
+
+    def adapters(self) -> Iterator[tuple[str, Verdict]]:
+        """Check LoRA in the configuration and in config.json against the adapters in the file."""
+        rank, lora, model = self.evidence.rank, self.training.lora, self.model or {}
+        stated, unread = model.get("lora"), self.evidence.unread_adapter
+        if stated is not None and not isinstance(stated, bool):
+            yield "lora.enable", self.mistyped("lora", stated, "true or false", rank is not None)
+        if rank is None and unread:
+            advice = "give weights that name every adapter as the trainer does"
+            verdict = not_determined(f"{unread} has a name of LoRA, and is not read")
+            yield from (("lora.enable", verdict._replace(advice=advice)), ("lora.rank", verdict))
+            return
+        yield "lora.enable", self.enabled(lora.enable, "override lora.enable={}")
+        taken = self.source("lora.enable") == "weights" or not self.training.save_adapters
+        merged = self.evidence.whole and rank is None and not lora.enable and taken
+        if isinstance(stated, bool) and not (stated and merged):  # of the model before its adapters were merged
+            yield "lora.enable", self.enabled(stated, "set it to {} there", f"{self.model_name}, lora")
+        if rank is None or not lora.enable:
+            yield "lora.rank", not_determined("LoRA is off" if not lora.enable else "the weights have no adapter")
+            return
+        yield self.equal("lora.rank", lora.rank, rank)
+        if stated is True and "lora_rank" in model:
+            yield "lora.rank", self.stated("lora_rank", rank, f"set it to {rank.value} there")
+        if stated is True and "lora_scaling" in model:
+            yield "lora.scaling", self.scaling(model["lora_scaling"])
+
+    def enabled(self, on: bool, advice: str, place: str = "") -> Verdict:
+        """Return whether LoRA is on in the weights too; `advice` has a placeholder for the right value."""
+        rank = self.evidence.rank
+        if on == (rank is not None):
+            return VERIFIED
+        if rank is None:
+            absent = "no adapter is among the weights"
+            absent += " (LoRA was merged into the model, or never on)" if self.evidence.whole else ""
+            why = "; a loader adds random adapters otherwise"
+            return Verdict("contradicted", "true", absent, advice.format("false") + why, place)
+        shown = f"the weights have adapters ({rank.tensor})"
+        why = "; without, the adapters are left out"
+        return Verdict("contradicted", "false", shown, advice.format("true") + why, place)
+
+    def scaling(self, stated: Any) -> Verdict:
+        """Check the adapters' scaling, which no tensor shows, against config.json."""
+        ours, source = self.training.lora.scaling, self.source("lora.scaling")
+        if not is_number(stated):
+            return self.mistyped("lora_scaling", stated, "a number", ours)
+        if stated == ours:
+            return NO_TENSOR
+        shown, advice = f"{self.model_name} has lora_scaling {stated}", override("lora.scaling", stated)
+        if source == "override":
+            return not_determined(f"{shown}, and the override is {ours}")
+        if source == "default":
+            return not_determined(f"{shown}, and the default is {ours}")._replace(advice=advice)
+        shown += ", which a loader takes"
+        return Verdict("contradicted", str(ours), shown, f"{advice}, or set it to {ours} there")
+
+    def other_trained(self) -> Iterator[tuple[str, Verdict]]:
+        """Check what else was trained against the tensors beside the adapters; a later run may train something else."""
+        training, evidence, key = self.training, self.evidence, "ttt.unfrozen_attention_layers"
+        if training.full_finetuning:
+            return
+        embeddings, unfrozen, wanted = evidence.embeddings, evidence.unfrozen, training.ttt.unfrozen_attention_layers
+        if (
+            embeddings is not None
+            and evidence.rank is not None
+            and training.lora.enable
+            and self.is_recorded("lora.ft_embed")
+        ):
+            yield self.equal("lora.ft_embed", training.lora.ft_embed, embeddings)
+        if unfrozen is None or not training.ttt.enable or not self.is_recorded(key):
+            return
+        beside_adapters = evidence.rank is not None or evidence.unread_adapter
+        unsaved = beside_adapters and not unfrozen.value  # it may be there, and not have been saved
+        if not unsaved and self.indices_of(wanted) not in (None, unfrozen.value):
+            proof = unfrozen._replace(value=list(unfrozen.value) or "none")
+            yield key, self.contradicted(plain(wanted), proof, override(key, proof.value))
+
+    def base(self) -> Iterator[tuple[str, Verdict]]:
+        """Yield a contradiction where the adapters have no base model."""
+        if self.evidence.whole:
+            return
+        shown = "the file holds adapters only, and no base model"
+        if self.training.full_finetuning:
+            advice = "give the file with the whole model, or override full_finetuning=false"
+            yield "full_finetuning", Verdict("contradicted", "true", shown, advice)
+        repository, path = self.training.moshi_paths.hf_repo_id, self.training.moshi_paths.moshi_path
+        if not (repository or "").strip() and not (path or "").strip():
+            given = f"{json.dumps(repository)}, and moshi_path is {json.dumps(path)}"
+            advice = "name the base model by moshi_paths.hf_repo_id or moshi_paths.moshi_path"
+            yield "moshi_paths.hf_repo_id", Verdict("contradicted", given, shown, advice)
+
+    def indices_of(self, spec: Word | tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the layers that `spec` means; None where that depends on an unknown depth."""
+        depth = model_depth(self.evidence.dimensions.get("num_layers"), self.model)
+        if depth is None and spec in ("all", "middle"):
+            return None
+        return concrete_layers(spec, depth or 0)
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether a value is recorded, not a default; an override is not what the weights were trained with."""
+        return self.source(name) not in ("override", "default")
+
+    def compared(self, agrees: bool, value: Any, proof: Proof, advice: str = "", place: str = "") -> Verdict:
+        return VERIFIED if agrees else self.contradicted(value, proof, advice, place)
+
+    def mistyped(self, key: str, value: Any, wanted: str, right: Any) -> Verdict:
+        """Return that `key` of config.json has a value of a wrong type, which loaders may read differently."""
+        shown = f"{key} must be {wanted}{', not text' if isinstance(value, str) else ''}"
+        advice = f"set it to {json.dumps(right)} there"
+        given = quote(value) if isinstance(value, (str, list, dict)) else json.dumps(value)
+        return Verdict("contradicted", given, shown, advice, f"{self.model_name}, {key}")
+
+
+def model_depth(shown: Proof | None, model: Mapping[str, Any] | None) -> int | None:
+    """Return how many layers the model has, by its tensors or else by its config.json; None where neither shows it."""
+    if shown is not None:
+        return int(shown.value)
+    if model is None or unusable(model, "num_layers", "") is not None:
+        return None
+    return int(model["num_layers"])
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _layers_text(layers: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
 """A configuration checked against tensors, and weights and documents bound to each other.
 
-Resolving and the public functions may import it.
+The folders below it in `docs/architecture.md` may import it.
 """

@@ -9,28 +9,29 @@ from typing import Any
 
 from tttcfg.documents.checkpoint import Checkpoint, weight_names
 from tttcfg.documents.document import DOCUMENT_NAME, Document
-from tttcfg.documents.effective import UNCONFIRMED, Effective, Verification
+from tttcfg.documents.effective import UNCONFIRMED, Effective, Weights
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import describes
+from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import plain
 from tttcfg.urls import is_url
 from tttcfg.verification.bind import readable, recorded, refused
-from tttcfg.verification.verify import weights_of
+from tttcfg.verification.verify import weights_in
 
 PROVED = "the tensors prove it"
 ASSERTED = "asserted, in a configuration file that was given as the weights' own"
 DOUBTED = "not determined by the tensors, and not asserted in a configuration file"
 
 
-def adopted(effective: Effective, verification: Verification, found: Checkpoint, family: Family) -> Document:
+def adopted(effective: Effective, weights: Weights, found: Checkpoint) -> Document:
     """Return the document of a checkpoint that has none, from what resolving made of it, to be saved at its path.
 
     Raises:
         InputError: The checkpoint has a document, or it is not known which layers have TTT.
         ContradictionError: The weights refute a value of a file, or would refute the document.
     """
-    header = verification.weights.header
+    family, header = effective.family, weights.header
     if found.document is not None or is_url(found.folder):
         message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
         raise InputError(Problem("unwritable", message, place=found.document or found.folder))
@@ -38,11 +39,12 @@ def adopted(effective: Effective, verification: Verification, found: Checkpoint,
         message = "has an embedded configuration; tttcfg.bind writes it beside the weights again"
         raise InputError(Problem("unwritable", message, place=header.name))
     _refuse_refuted(effective)
-    _refuse_unknown_layers(effective, verification, family)
+    _refuse_unknown_layers(effective, weights)
     document = Document(effective.training, family, family.head, provenance=_rests(effective, family))
     path = os.path.join(found.folder, DOCUMENT_NAME)
-    problems = _refusals(replace(document, path=f"{path} as it would be written"), verification, found)
-    if problems:
+    written = replace(document, path=f"{path} as it would be written")
+    advice = dict.fromkeys(family.fields, "no document is written that its own weights refute")
+    if problems := refused(found, weights, written, advice) or list(_beside(written, header, found)):
         raise ContradictionError(problems, effective)
     return recorded(document, path, header)
 
@@ -52,19 +54,17 @@ def _refuse_refuted(effective: Effective) -> None:
     refuted = [one for one in effective.findings if (one.code, one.severity) == ("restored", "warning")]
     if refuted:
         advice = "correct the file, or leave that out of it"
-        raise ContradictionError(
-            (one._replace(code="contradiction", advice=advice, severity="error") for one in refuted), effective
-        )
+        problems = [one._replace(code="contradiction", advice=advice, severity="error") for one in refuted]
+        raise ContradictionError(problems, effective)
 
 
-def _refuse_unknown_layers(effective: Effective, verification: Verification, family: Family) -> None:
+def _refuse_unknown_layers(effective: Effective, weights: Weights) -> None:
     """Raise where tensors of unknown names could be a layer's TTT, and no file gives the layers that have it."""
-    header, evidence = verification.weights.header, verification.weights.evidence
-    for name in family.knowledge.left_open(evidence, effective.training):
+    for name in effective.family.knowledge.undetermined_fields(weights.evidence, effective.training):
         if effective.origins[name][0].source == "default":
             message = "cannot be determined: some layers have tensors of unknown names"
             advice = "give the run's configuration file with --config"
-            raise InputError(Problem("missing", message, name, header.name, advice=advice))
+            raise InputError(Problem("missing", message, name, weights.header.name, advice=advice))
 
 
 def _rests(effective: Effective, family: Family) -> dict[str, Any]:
@@ -94,19 +94,11 @@ def _of_files(effective: Effective, kind: str) -> dict[str, Any]:
     return {reason: values for reason, values in groups.items() if not reason.startswith(UNCONFIRMED)}
 
 
-def _refusals(document: Document, verification: Verification, found: Checkpoint) -> list[Problem]:
-    """Return where the weights would refute `document`, the others of the folder included."""
-    advice = "no document is written that its own weights refute"
-    names = [field.name for field in document.family.public_fields]
-    problems = refused(found, verification.weights, document, dict.fromkeys(names, advice))
-    return problems or list(_beside(document, verification, found))
-
-
-def _beside(document: Document, verification: Verification, found: Checkpoint) -> Iterator[Problem]:
+def _beside(document: Document, own: Header, found: Checkpoint) -> Iterator[Problem]:
     """Yield the other weights of the folder that were trained by this program, and by another configuration."""
-    read, family = os.path.basename(verification.weights.header.name), document.family
+    read, family = os.path.basename(own.name), document.family
     for header in readable(found.folder, (name for name in weight_names(family) if name != read), family):
-        weights = weights_of((header.name,), family)
+        weights = weights_in(header, family)
         evidence = weights.evidence
         ours = evidence.dialect is not None and describes(family, evidence.dialect)
         if not ours or (evidence.layers is not None and not evidence.layers.value and evidence.rank is None):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
 
-from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names
+from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, read_model_config, weight_names, with_weights_of
 from tttcfg.documents.differences import differences
 from tttcfg.documents.document import DOCUMENT_CAP, DOCUMENT_NAME, Document, load_document, parse_document
-from tttcfg.documents.effective import Binding, Weights, digest
-from tttcfg.documents.save import WEIGHTS, document_bytes, weights_record
+from tttcfg.documents.effective import Binding, Weights, configuration_digest
+from tttcfg.documents.replaced import replaced_through_link
+from tttcfg.documents.save import document_bytes, recording, weights_record
+from tttcfg.documents.secret_values import keeping, secrets_of_file
 from tttcfg.errors import ContradictionError, InputError, Place, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import binder, is_its_own, read_as
-from tttcfg.files.storage import read_bytes, write_atomically
+from tttcfg.files.locks import alone
+from tttcfg.files.storage import PRIVATE, keep_copy, read_bytes, sync_folder, write_atomically, write_errors
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.metadata import rewriting
 from tttcfg.schema.paths import Tree
@@ -31,25 +33,65 @@ from tttcfg.verification.bindings import (
     records_of,
     unread_tag,
 )
-from tttcfg.verification.tags import EMBEDDED, TAG_KEY, embedded_bytes, embedded_document, tag_digest, tag_for, tag_of
-from tttcfg.verification.verify import GIVEN, contradictions, weights_of
+from tttcfg.verification.tags import (
+    EMBEDDED,
+    TAG_KEY,
+    embedded_bytes,
+    embedded_document,
+    embedded_in,
+    tag_digest,
+    tag_for,
+    tag_of,
+)
+from tttcfg.verification.verify import GIVEN, contradictions, weights_in
 
 
-class _Existing(NamedTuple):
-    """The document beside the weights, if any: its path, its bytes, and the document that they are, if they are one."""
+class _Beside:
+    """The document beside the weights, if any: its path, its bytes, and the document that they are, if they are one.
 
-    path: str
-    raw: bytes | None
-    document: Document | None
+    Another one takes its place, as often as its record of the weights changes.
+    """
+
+    def __init__(self, found: Checkpoint, raw: bytes | None, family: Family, demanded: bool) -> None:
+        """Understand what lies there; what means nothing is an error only where it is what is to be bound."""
+        self.family, self.raw = family, raw
+        self.path = found.document or os.path.join(found.folder, DOCUMENT_NAME)
+        self.document: Document | None = None
+        self.moment, self.is_kept = datetime.now(timezone.utc), False
+        self.secrets: list[str] = []
+        self.with_secrets: list[str] = []
+        try:
+            self.document = parse_document(self.raw, family, self.path) if self.raw is not None else None
+        except InputError:
+            if demanded:
+                raise
 
     def backup(self, document: Document) -> str | None:
         """Return where its bytes are kept if `document` takes its place; None where it has the same settings."""
-        if self.raw is None:
+        if self.raw is None or self.is_kept:
             return None
         if self.document is None or not _have_the_same_settings(self.document, document):
             return f"{self.path}.bak"
         version = self.document.version
         return None if version == document.family.head else f"{self.path}.v{version}.bak"
+
+    def write(self, document: Document, record: Tree) -> None:
+        """Write `document` in its place; records of other files stay where they are of this configuration."""
+        document = _with_records(document, os.path.dirname(self.path), self.document, [record])
+        data = document_bytes(document, self.moment, self.raw)
+        if data != self.raw:
+            backup = self.backup(document)
+            secrets = secrets_of_file(self.raw, self.path, document.family) if self.raw and backup else []
+            private = secrets != []
+            kept = write_atomically(self.path, data, expected=self.raw, backup=backup, private_backup=private)
+            self.keeps(kept, secrets)
+            self.raw, self.is_kept = data, True
+
+    def keeps(self, path: str, secrets: list[str] | None) -> None:
+        """Remember the secrets in what is kept beside it."""
+        if secrets:
+            self.secrets += secrets
+            self.with_secrets.append(path)
 
 
 def _have_the_same_settings(one: Document, other: Document) -> bool:
@@ -58,17 +100,47 @@ def _have_the_same_settings(one: Document, other: Document) -> bool:
     return (one.training, one.passed_through, parts[0]) == (other.training, other.passed_through, parts[1])
 
 
-def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *, embed: bool | None = None) -> Binding:
+def bind(
+    path: str | os.PathLike[str],
+    given: Document | None,
+    family_of: Callable[[bytes], Family],
+    *,
+    embed: bool | None = None,
+) -> Binding:
     """Bind a checkpoint's weights and `given`, or the document that lies there; see `tttcfg.bind`.
 
     The document is written first, naming the tags that it replaces, then the weights, then the document without that:
     an interrupted binding is no contradiction, and binding again completes it.
+
+    Args:
+        family_of: Returns the family of a document, given its bytes, which are empty where there is none.
     """
-    found = find_checkpoint(path, weight_names(family))
-    weights = _weights(found, family)
-    header = weights.header
-    existing = _existing_document(found, family, demanded=given is None)
-    document = given or existing.document or embedded_document(header, family)
+    found = find_checkpoint(path, weight_names(family_of(b"")))
+    with alone(found.folder):
+        return _bound(path, found, given, family_of, embed)
+
+
+def _bound(
+    path: str | os.PathLike[str],
+    found: Checkpoint,
+    given: Document | None,
+    family_of: Callable[[bytes], Family],
+    embed: bool | None,
+) -> Binding:
+    raw = read_bytes(found.document, DOCUMENT_CAP) if found.document is not None else None
+    family = family_of(raw or b"")
+    found = with_weights_of(found, path, family)
+    header = _header(found, family)
+    embedded = embedded_bytes(header, family) if given is None and raw is None else None
+    if embedded is not None:
+        family = family_of(embedded)
+    weights = weights_in(header, family, found.weights)
+    existing = _Beside(found, raw, family, demanded=given is None)
+    if existing.document is None:
+        replaced_through_link(existing.path, given.family if given is not None else family)
+    document = given or existing.document
+    if embedded is not None:
+        document = embedded_in(embedded, header, family)
     if document is None:
         message = f"there is no {DOCUMENT_NAME}; give the configuration that the weights belong to"
         raise InputError(Problem("missing", message, place=found.folder))
@@ -86,17 +158,20 @@ def bind(path: str | os.PathLike[str], given: Document | None, family: Family, *
     tag = tag_for(document, embed=embed)
     untagged = [one for one in files if one.metadata != _metadata(one, tag)]
     replaced = sorted({text for one in untagged if (text := tag_digest(one.metadata))} - {tag_digest(tag)})
-    writer = _Writer(existing, document, header)
+    record = weights_record(header)
     for one in untagged:
         with rewriting(one.name, _metadata(one, tag)) as put:
             if one is untagged[0]:
                 _keep_embedded(untagged, existing, document)
-                writer.write({REPLACES: replaced} if replaced else {})
+                existing.write(document, {**record, REPLACES: replaced} if replaced else record)
             put()
-    writer.write({})
-    bound = load_document(existing.path, family)
-    result = binding_of(weights_of((header.name,), family).header, bound, family)
-    return result._replace(reason=result.reason + _left_behind(bound, existing.document))
+    existing.write(document, record)
+    if untagged:
+        header = read_as(family, header.name)
+    bound = (None if existing.is_kept else existing.document) or load_document(existing.path, family)
+    result = binding_of(header, bound, family)
+    kept = keeping(existing.secrets, existing.with_secrets, "; what is kept beside it has")
+    return result._replace(reason=result.reason + _mismatched_beside(bound, existing.document, header) + kept)
 
 
 def _refuse_to_guess(header: Header, document: Document) -> None:
@@ -110,11 +185,13 @@ def _refuse_to_guess(header: Header, document: Document) -> None:
         raise ContradictionError([contradiction(found)])
 
 
-def _left_behind(document: Document, before: Document | None) -> str:
-    """Return which other weights of the folder `document` contradicts now, as the end of a sentence."""
+def _mismatched_beside(document: Document, before: Document | None, own: Header) -> str:
+    """Return which weights of the folder but its `own` a document contradicts now, as the end of a sentence."""
     named = (str(one.get("file")) for one in records_of(before)) if before is not None else ()
     family = document.family
-    there = readable(os.path.dirname(document.path), dict.fromkeys((*weight_names(family), *named)), family)
+    names = dict.fromkeys((*weight_names(family), *named))
+    names.pop(os.path.basename(own.name), None)
+    there = readable(os.path.dirname(document.path), names, family)
     others = [one.name for one in there if binding_by_tag(one, document, family).state == "contradicted"]
     advice = "bind that as well, or move it away"
     return f"; {', '.join(others)} beside it was saved with another configuration: {advice}" if others else ""
@@ -140,7 +217,8 @@ def recorded(document: Document, path: str, *headers: Header) -> Document:
     """
     folder, document, family = os.path.dirname(path), replace(document, path=path), document.family
     own = {one["file"]: one for one in map(weights_record, headers)}
-    for header in readable(folder, weight_names(family), family):
+    others = readable(folder, (name for name in weight_names(family) if name not in own), family)
+    for header in (*headers, *others):
         unread = unread_tag(header, document)
         if unread is not None and unread.code == "newer":
             message = f"{unread.message}; to replace it on purpose: tttcfg.bind(path, configuration)"
@@ -154,27 +232,24 @@ def recorded(document: Document, path: str, *headers: Header) -> Document:
     before = None
     with contextlib.suppress(InputError):
         before = load_document(path, family)
-    return _with_records(document, folder, _records_of_the_same(before, document), list(own.values()))
+    return _with_records(document, folder, before, own.values())
 
 
-def _records_of_the_same(before: Document | None, document: Document) -> list[Tree]:
-    """Return what the document that was there records of weights, where it is of the configuration of `document`."""
-    if before is None or digest(before.training, before.family) != digest(document.training, document.family):
-        return []
-    return records_of(before)
+def _with_records(document: Document, folder: str, before: Document | None, own: Collection[Tree]) -> Document:
+    """Return `document` with records of its own weights, and of others as far as their files are there.
 
-
-def _with_records(document: Document, folder: str, others: list[Tree], own: list[Tree]) -> Document:
-    """Return `document` with records of its own weights, and with others as far as their files are there."""
+    Others are in the document that was there `before`, where it is of the same configuration.
+    """
+    others: list[Tree] = []
+    digests = {configuration_digest(one.training, one.family) for one in (before, document) if one is not None}
+    if before is not None and len(digests) == 1:
+        others = records_of(before)
     names = {one["file"] for one in own}
     kept = [one for one in others if isinstance(one.get("file"), str) and one["file"] not in names]
-    kept = [one for one in kept if os.path.exists(os.path.join(folder, one["file"]))]
-    records = sorted([*kept, *own], key=lambda one: str(one["file"]))
-    provenance = {key: value for key, value in document.provenance.items() if key != WEIGHTS}
-    return replace(document, provenance={**provenance, WEIGHTS: records} if records else provenance)
+    return recording(document, [*own, *(one for one in kept if os.path.exists(os.path.join(folder, one["file"])))])
 
 
-def _keep_embedded(headers: list[Header], existing: _Existing, document: Document) -> None:
+def _keep_embedded(headers: list[Header], existing: _Beside, document: Document) -> None:
     """Keep, beside the document, every embedded configuration that neither of the two documents holds."""
     family = document.family
     known = [one.training for one in (document, existing.document) if one is not None]
@@ -187,10 +262,20 @@ def _keep_embedded(headers: list[Header], existing: _Existing, document: Documen
             if embedded is not None and not all(differences(embedded.training, one, family) for one in known):
                 continue
         suffix = (tag_digest(header.metadata) or "").removeprefix("sha256:")
-        write_atomically(f"{existing.path}.embedded-{suffix[:8]}.bak", data)
+        with write_errors(header.name):
+            _keep(f"{existing.path}.embedded-{suffix[:8]}.bak", data, os.stat(header.name), existing)
 
 
-def _weights(found: Checkpoint, family: Family) -> Weights:
+def _keep(path: str, data: bytes, weights: os.stat_result, existing: _Beside) -> None:
+    """Keep what was embedded in weights for those who can read these; for the owner alone where it has secrets."""
+    family = existing.family
+    secrets = secrets_of_file(data, path, family)
+    kept = keep_copy(path, data, weights, PRIVATE if secrets != [] else 0o777)
+    existing.keeps(kept, secrets)
+    sync_folder(os.path.dirname(kept) or os.curdir)
+
+
+def _header(found: Checkpoint, family: Family) -> Header:
     if not found.weights:
         raise InputError(Problem("not_found", "holds no weights; there is nothing to bind", place=found.folder))
     if is_its_own(family, found.weights[0]):
@@ -200,23 +285,10 @@ def _weights(found: Checkpoint, family: Family) -> Weights:
     if is_url(found.weights[0]):
         message = "is a URL, where nothing is written; bind the files where they are"
         raise InputError(Problem("unwritable", message, place=found.folder))
-    weights = weights_of(found.weights, family)
-    if weights.header.truncated is not None:
-        raise InputError(weights.header.truncated)
-    return weights
-
-
-def _existing_document(found: Checkpoint, family: Family, demanded: bool) -> _Existing:
-    """Read the document that lies there; one that means nothing is an error only where it is what is to be bound."""
-    if found.document is None:
-        return _Existing(os.path.join(found.folder, DOCUMENT_NAME), None, None)
-    raw, document = read_bytes(found.document, DOCUMENT_CAP), None
-    try:
-        document = parse_document(raw, family, found.document)
-    except InputError:
-        if demanded:
-            raise
-    return _Existing(found.document, raw, document)
+    header = read_as(family, found.weights[0])
+    if header.truncated is not None:
+        raise InputError(header.truncated)
+    return header
 
 
 def _metadata(header: Header, tag: Mapping[str, str]) -> dict[str, str]:
@@ -238,22 +310,3 @@ def refused(found: Checkpoint, weights: Weights, document: Document, advice: Map
         one._replace(advice=advice[one.key]) if one.key in advice and one.place in own else one
         for one in contradictions(document.family, weights, document.training, named, document, place=place)
     ]
-
-
-class _Writer:
-    """Writes the document beside the weights, as often as its record of them changes."""
-
-    def __init__(self, existing: _Existing, document: Document, header: Header) -> None:
-        self.path, self.raw, self.document, self.header = existing.path, existing.raw, document, header
-        self.backup = existing.backup(document)
-        self.moment = datetime.now(timezone.utc)
-        self.others = _records_of_the_same(existing.document, document)
-
-    def write(self, replacing: Mapping[str, Any]) -> None:
-        """Write it with a record of the weights; records of other files stay where they are of this configuration."""
-        own = {**weights_record(self.header), **replacing}
-        document = _with_records(self.document, os.path.dirname(self.path), self.others, [own])
-        data = document_bytes(document, self.moment)
-        if data != self.raw:
-            write_atomically(self.path, data, expected=self.raw, backup=self.backup)
-            self.raw, self.backup = data, None

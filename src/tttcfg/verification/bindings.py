@@ -1,7 +1,7 @@
 """Whether weights and a saved configuration belong together: each holds a digest of the other.
 
 The weights have a binding tag; the document's provenance has, under `weights`, a record of each file with tensors: its
-name and the digest of its header. While weights are bound anew, which takes two files, the record also names the tags
+name and the digest of its header. While weights are bound again, which takes two files, the record also names the tags
 that are being replaced: a program that dies in between leaves weights and document unbound, never contradicted, and
 binding again completes it. A file may be renamed: a record of a file of another name contradicts nothing, and is a
 warning where none of the files that a document records is there. Of weights into which no tag can be written, the
@@ -15,14 +15,14 @@ import os
 from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Binding
 from tttcfg.documents.save import SAVE, WEIGHTS
-from tttcfg.errors import InputError, Problem, quote
-from tttcfg.family.extension import KEY as EXTENSIONS
+from tttcfg.errors import InputError, Problem, quote, some
+from tttcfg.family.extension import EXTENSIONS
 from tttcfg.family.family import Family
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import plain
 from tttcfg.schema.paths import Tree
 from tttcfg.urls import is_url
-from tttcfg.verification.tags import EMBEDDED, TAG_KEY, digest_as, embedded_document, tag_digest, tag_of
+from tttcfg.verification.tags import EMBEDDED, FAMILY, TAG_KEY, digest_as, embedded_document, tag_digest, tag_of
 
 REPLACES = "replaces"
 """The key of a record that holds the digests of tags which are being replaced."""
@@ -112,7 +112,11 @@ def _of_file(header: Header, document: Document, family: Family) -> Binding:
     tag = tag_of(header.metadata)
     if tag is None:
         return Binding("unbound", f"{header.name} carries no digest of a configuration")
-    if expected == tag["digest"]:
+    named = tag.get(FAMILY, document.family.name)
+    if named != document.family.name:
+        saved = f"{header.name} was saved with a configuration of the family {quote(named)}"
+        disagreement = f"{saved}, and {document.path} is one of {document.family.name}"
+    elif expected == tag["digest"]:
         disagreement = _disagreement_of_parts(header, tag, document) or _disagreement(header, tag, document, family)
     else:
         message = "was saved with another configuration (architecture or computation differ)"
@@ -132,6 +136,8 @@ def _expected_digest(header: Header, document: Document) -> tuple[str | None, Pr
     tag, head = tag_of(header.metadata), document.family.head
     if tag is None:
         return None, Problem("binding", "has a binding tag that cannot be read", place=header.name)
+    if tag.get(FAMILY, document.family.name) != document.family.name:
+        return None, None  # which is no matter of versions
     version = tag["schema_version"]
     if version > head:
         message = f"was bound under schema version {version}, and this tttcfg knows versions up to {head}"
@@ -147,7 +153,7 @@ def _expected_digest(header: Header, document: Document) -> tuple[str | None, Pr
 
 
 def _disagreement_of_parts(header: Header, tag: Tree, document: Document) -> str:
-    """Return which extension decides otherwise than when the weights were saved; an empty text where none does.
+    """Return which extension differs from when the weights were saved; an empty text where none does.
 
     It is unknown of one that is not installed, or that the document does not have.
     """
@@ -178,11 +184,8 @@ def _disagreement(header: Header, tag: Tree, document: Document, family: Family)
         for field in family.public_fields
         if field.get(embedded.training) != field.get(document.training)
     ]
-    if not differing:
-        return ""
-    more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    shown = ", ".join(differing[:_SHOWN])
-    return f"the configuration embedded in {header.name} departs from {document.path} in {shown}{more}"
+    departs = f"the configuration embedded in {header.name} departs from {document.path} in"
+    return f"{departs} {some(differing, _SHOWN)}" if differing else ""
 
 
 def records_of(document: Document) -> list[Tree]:

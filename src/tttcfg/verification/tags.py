@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tttcfg.documents.document import DOCUMENT_CAP, Document, document_of, read_unplaced
-from tttcfg.documents.effective import digest, digest_of, part_digests
-from tttcfg.documents.save import document_tree, result_provenance
+from tttcfg.documents.effective import configuration_digest, digest_of, part_digests
+from tttcfg.documents.save import document_tree, result_provenance, with_values
 from tttcfg.errors import InputError, Problem
-from tttcfg.family.extension import KEY as EXTENSIONS
-from tttcfg.family.extension import PassedThrough
-from tttcfg.family.family import Family, frozen_schema
+from tttcfg.family.extension import EXTENSIONS
+from tttcfg.family.family import Family, frozen_schema, schema_id
 from tttcfg.family.versions import HEADER
 from tttcfg.formats.json import read_json
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import Role
-from tttcfg.schema.fragments import Shape, alternatives, is_section
-from tttcfg.schema.paths import Path, Tree, get_path
+from tttcfg.schema.fragments import Fragment, alternatives, fields_of
+from tttcfg.schema.paths import Tree, get_path, split
 
 TAG_KEY = "tttcfg"
 """The key of the safetensors metadata that holds the tag."""
+FAMILY = "family"
+"""The key of the tag that holds the name of the configuration's family; tags of 0.1 have none."""
 EMBEDDED = "training"
 """The key of the tag that holds the configuration itself."""
 _MODEL_DEFINING = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
@@ -36,15 +37,20 @@ _MODEL_DEFINING = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 
 def tag_for(document: Document, *, embed: bool = False) -> dict[str, str]:
     """Return the metadata for weights of `document`; see `tttcfg.tag_for`."""
-    tag: Tree = {"digest": digest(document.training, document.family), "schema_version": document.family.head}
+    family = document.family
+    tag: Tree = {
+        "digest": configuration_digest(document.training, family),
+        FAMILY: family.name,
+        "schema_version": family.head,
+    }
     parts = part_digests(document.parts)
     if parts:
         heads = {name: document.parts[name].family.head for name in parts}
         tag[EXTENSIONS] = {name: {"digest": own, "schema_version": heads[name]} for name, own in parts.items()}
     if embed:
         own = result_provenance(document, document.training, {}, "", {})  # without who wrote the file, and when
-        tree = document_tree(replace(document, provenance=own))
-        tag[EMBEDDED] = {key: _plain(value) for key, value in tree.items() if key not in HEADER}
+        tree = with_values(document_tree(replace(document, provenance=own)))
+        tag[EMBEDDED] = {key: value for key, value in tree.items() if key not in HEADER}
         if tree["provenance"]:
             tag["provenance"] = tree["provenance"]
     text = json.dumps(tag, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -52,13 +58,6 @@ def tag_for(document: Document, *, embed: bool = False) -> dict[str, str]:
         message = f"would have {len(text):,} bytes in the weights' metadata; {DOCUMENT_CAP:,} are read"
         raise InputError(Problem("too_large", message))
     return {"format": "pt", TAG_KEY: text}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of a document's top level with the sections of extensions as values."""
-    if not isinstance(value, dict):
-        return value
-    return {key: below.values if isinstance(below, PassedThrough) else below for key, below in value.items()}
 
 
 def tag_of(metadata: Mapping[str, str]) -> Tree | None:
@@ -90,9 +89,13 @@ def embedded_document(header: Header, family: Family) -> Document | None:
         NewerVersionError: A later tttcfg embedded it.
         InputError: Its values are refused.
     """
-    data, name = embedded_bytes(header, family), f"{header.name} (embedded)"
-    if data is None:
-        return None
+    data = embedded_bytes(header, family)
+    return embedded_in(data, header, family) if data is not None else None
+
+
+def embedded_in(data: bytes, header: Header, family: Family) -> Document:
+    """Return the configuration that `embedded_bytes` found in weights."""
+    name = f"{header.name} (embedded)"
     values = read_unplaced(data) or read_json(data.decode(), name).values  # refuses what no file could hold
     return document_of(values, family, name)
 
@@ -104,7 +107,8 @@ def embedded_bytes(header: Header, family: Family) -> bytes | None:
         return None
     version = tag["schema_version"]
     body = {key: value for key, value in tag[EMBEDDED].items() if key not in HEADER}
-    tree: Tree = {"$schema": family.schema_id_of(version), "schema_version": version, **body}
+    named = tag.get(FAMILY, family.name)
+    tree: Tree = {"$schema": schema_id(str(named), version), "schema_version": version, **body}
     if isinstance(tag.get("provenance"), dict):
         tree["provenance"] = tag["provenance"]
     return json.dumps(tree).encode() + b"\n"
@@ -118,9 +122,9 @@ def digest_as(document: Document, version: int) -> str | None:
     """
     family = document.family
     if version == family.head:
-        return digest(document.training, family)
+        return configuration_digest(document.training, family)
     schema = frozen_schema(family, version)
-    if not any(model_defining(schema)):
+    if not model_defining(schema):
         return None
     from tttcfg.documents.downgrade import migrate_tree  # and all operations, which only an older digest needs
 
@@ -128,28 +132,24 @@ def digest_as(document: Document, version: int) -> str | None:
     return digest_of_tree(older, schema, version)
 
 
-def digest_of_tree(tree: Mapping[str, Any], schema: Shape, version: int) -> str:
+def digest_of_tree(tree: Mapping[str, Any], schema: Fragment, version: int) -> str:
     """Return the digest of a document's plain values, by the roles that its version's schema gives the fields."""
     fields = {
-        ".".join(path): _as_written(get_path(tree, path, shape.get("default")), shape)
-        for path, shape in model_defining(schema)
+        name: _as_written(get_path(tree, split(name), fragment.get("default")), fragment)
+        for name, fragment in model_defining(schema).items()
     }
     return digest_of(fields, version)
 
 
-def model_defining(schema: Shape, path: Path = ()) -> Iterator[tuple[Path, Shape]]:
-    """Yield path and shape of every field that decides the tensors or what they compute."""
-    for name, shape in schema["properties"].items():
-        if is_section(shape):
-            yield from model_defining(shape, (*path, name))
-        elif shape.get("x-role") in _MODEL_DEFINING:
-            yield (*path, name), shape
+def model_defining(schema: Fragment) -> dict[str, Fragment]:
+    """Return the fragment of every field that decides the tensors or what they compute, by dotted path."""
+    return {name: one for name, one in fields_of(schema).items() if one.get("x-role") in _MODEL_DEFINING}
 
 
-def _as_written(value: Any, shape: Shape) -> Any:
+def _as_written(value: Any, fragment: Fragment) -> Any:
     """Return a value as the model of its version wrote it: a whole number of a field of real ones as a real one."""
     if isinstance(value, list):
-        items = [*shape.get("prefixItems", ()), *[shape.get("items", {})] * len(value)]
+        items = [*fragment.get("prefixItems", ()), *[fragment.get("items", {})] * len(value)]
         return [_as_written(item, below) for item, below in zip(value, items, strict=False)]
-    kinds = {one.get("type") for one in alternatives(shape)}
+    kinds = {one.get("type") for one in alternatives(fragment)}
     return float(value) if type(value) is int and "number" in kinds and "integer" not in kinds else value

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document
 from tttcfg.documents.effective import Origin, Verification, Weights
 from tttcfg.errors import Place, Problem, quote
+from tttcfg.evidence.dialects.dialect import Dialect
 from tttcfg.evidence.evidence import gather
-from tttcfg.evidence.recognition import DIALECTS
-from tttcfg.evidence.verdicts import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Verdict
+from tttcfg.evidence.tensor_names import DIALECTS
+from tttcfg.evidence.verifier import NO_TENSOR, TAKEN, UNKNOWN_NAMES, VERIFIED, Verdict
 from tttcfg.family.family import Derived, Family
-from tttcfg.family.weights import binder, describes, read_as
+from tttcfg.family.weights import binder, describes
+from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.shards import is_index, is_index_of
 from tttcfg.schema.fields import Role, plain
 from tttcfg.verification.bindings import binding_of, contradiction, is_mismatched
@@ -24,15 +26,15 @@ GIVEN = "the configuration that was given"
 _GRAVITY = ("not_determined", "verified", "contradicted")
 
 
-def weights_of(paths: tuple[str, ...], family: Family) -> Weights:
-    """Read the header of a checkpoint's weights, and what it proves of the family's fields.
+def weights_in(header: Header, family: Family, paths: Sequence[str] = ()) -> Weights:
+    """Return what tensors prove of the family's fields, those with names of the family's own dialects included.
 
-    Raises:
-        InputError: The file cannot be read or breaks the format.
+    Args:
+        paths: All files with weights in the folder, the one of the header first.
     """
-    header = read_as(family, paths[0])
-    ours = [one for one in DIALECTS.values() if one.family == family.name]
-    evidence = gather(header, ours[0] if ours and os.path.basename(paths[0]) == ADAPTERS_NAME else None)
+    own = tuple(one for one in family.knowledge.dialects if isinstance(one, Dialect))
+    ours = [*own, *(one for one in DIALECTS.values() if one.family == family.name)]
+    evidence = gather(header, ours[0] if ours and os.path.basename(header.name) == ADAPTERS_NAME else None, own)
     beside = tuple(path for path in paths[1:] if not (is_index(path) and is_index_of(path, paths[0])))
     return Weights(header, evidence, family.knowledge.proved(evidence), beside)
 
@@ -63,10 +65,10 @@ def verification(
         return "override" if name in chosen else origins[name][0].source
 
     known = family.knowledge
-    judged = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
+    named = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
     default = NO_TENSOR if weights.evidence.dialect or family.tensors is None else UNKNOWN_NAMES
     verdicts = {field.name: default for field in family.model_defining_fields}
-    for name, one in judged:
+    for name, one in named:
         if _GRAVITY.index(one.outcome) >= _GRAVITY.index(verdicts.get(name, default).outcome):
             verdicts[name] = one
     for name, one in verdicts.items():
@@ -74,7 +76,7 @@ def verification(
             verdicts[name] = TAKEN
     binding = binding_of(weights.header, document, family)
     described = demanded or document is not None or _is_described(family, origins)
-    found = [*_of_the_file(weights, family, described), *_contradictions(judged, origins)]
+    found = [*_of_the_file(weights, family, described), *_contradictions(named, origins)]
     found += [
         Problem("merged", f"is {quote(one.value)}: {one.tensor}", name, severity="info")
         for name, one in weights.as_saved.items()
@@ -86,7 +88,11 @@ def verification(
         severity = "warning" if document is not None and is_mismatched(weights.header, document) else "info"
         message = f"weights and configuration are not bound: {binding.reason}"
         found.append(Problem("unbound", message, severity=severity))
-    found += [_not_determined(name, one) for name, one in verdicts.items() if one.outcome == "not_determined"]
+    found += [
+        Problem("not_determined", one.shown, name, advice=one.advice, severity="warning" if one.advice else "info")
+        for name, one in verdicts.items()
+        if one.outcome == "not_determined"
+    ]
     stated = known.in_model_config(model[0] or {})
     return Verification(weights, stated, _recorded(family, document), verdicts, *binding, tuple(found))
 
@@ -98,16 +104,18 @@ def contradictions(
     model: tuple[Mapping[str, Any] | None, str],
     document: Document | None = None,
     *,
+    derived: Derived | None = None,
     origins: Mapping[str, tuple[Origin, ...]] | None = None,
     place: Place | str = GIVEN,
 ) -> list[Problem]:
     """Return where a configuration contradicts the tensors, the model that they are for, or what binds them.
 
     Args:
+        derived: What the layers read, if that is known already.
         origins: Where each value comes from, if that is known; what an override decided may depart from what is stored.
         place: Where all values come from otherwise.
     """
-    derived = family.derive(training, *model, weights.proved)
+    derived = derived or family.derive(training, *model, weights.proved)
     if origins is None:
         source = "checkpoint" if document is not None else "config"
         absent = document.provenance_notes if document is not None else {}
@@ -140,9 +148,7 @@ def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[
     header, evidence = weights.header, weights.evidence
     if header.truncated is not None:
         yield header.truncated
-    for problem in evidence.problems:
-        if family.tensors is None:
-            break
+    for problem in evidence.problems if family.tensors is not None else ():
         if problem.code != "dialect":
             yield problem
         elif not described:
@@ -161,11 +167,11 @@ def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[
         yield Problem("weights", message, advice=advice, severity="warning")
 
 
-def _contradictions(judged: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
-    for name, one in judged:
+def _contradictions(named: list[tuple[str, Verdict]], origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
+    for name, one in named:
         if one.outcome == "contradicted" and one.advice:
-            place = one.where or (origins[name][0].place if name in origins else "")
-            yield Problem("contradiction", f"is {one.said}, but {one.shown}", name, place, advice=one.advice)
+            place = one.place or (origins[name][0].place if name in origins else "")
+            yield Problem("contradiction", f"is {one.configured}, but {one.shown}", name, place, advice=one.advice)
 
 
 def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:
@@ -175,7 +181,3 @@ def _refuted(family: Family, training: Any, origins: Mapping[str, tuple[Origin, 
         if used.source == "weights" and given is not None and given.value != family.fields[name].get(training):
             message = f"is {quote(used.value)}, as {used.where} proves, not {quote(plain(given.value))}"
             yield Problem("restored", message, name, given.place, severity="warning")
-
-
-def _not_determined(name: str, one: Verdict) -> Problem:
-    return Problem("not_determined", one.shown, name, advice=one.advice, severity="warning" if one.advice else "info")

@@ -56,7 +56,7 @@ def evidence_of(shapes: Mapping[str, Sequence[int]], dtype: str = "BF16") -> Evi
     return gather(header_of({name: (dtype, shape) for name, shape in shapes.items()}))
 
 
-def said(evidence: Evidence) -> dict[str, Any]:
+def proved_values(evidence: Evidence) -> dict[str, Any]:
     """Return what tensors prove of the built-in family's fields, by dotted path."""
     return {name: proof.value for name, proof in MoshiTensors().proved(evidence).items()}
 
@@ -296,7 +296,7 @@ def lm_kernels(size: Size, hidden: Sequence[int], conv_before_ttt: bool = False)
 
 
 def in_place(size: Size, layers: Collection[int]) -> Shapes:
-    """Return Moshi whose MLPs adapt in place, as far as the class sources tell."""
+    """Return Moshi whose MLPs adapt in place, as far as the sources of its classes show."""
     found = moshi(size)
     for layer in layers:
         start = f"transformer.layers.{layer}.gating."

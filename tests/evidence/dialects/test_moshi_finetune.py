@@ -18,7 +18,7 @@ from tests.evidence.dialects.tensors import (
     moshi_others,
     old_moshi,
     problems,
-    said,
+    proved_values,
     unfrozen,
 )
 
@@ -40,8 +40,8 @@ def test_a_whole_model_proves_its_width_its_depth_and_that_ttt_is_off(size: Size
             "model_dim": size.width,
             "num_layers": size.layers,
         }
-        assert said(evidence)["ttt.enable"] is False
-        assert said(evidence)["lora.enable"] is False
+        assert proved_values(evidence)["ttt.enable"] is False
+        assert proved_values(evidence)["lora.enable"] is False
 
 
 @given(size=SIZES, rank=st.integers(1, 512))
@@ -50,7 +50,7 @@ def test_an_adapter_file_proves_its_rank_and_the_depth(size: Size, rank: int) ->
     assert evidence.dialect is not None
     assert evidence.dialect.name == "moshi_finetune"
     assert evidence.problems == ()
-    proved = said(evidence)
+    proved = proved_values(evidence)
     assert proved["lora.rank"] == rank
     assert proved["ttt.num_layers"] == size.layers
     assert proved["ttt.model_dim"] == size.width
@@ -68,7 +68,7 @@ def test_every_adapter_on_the_models_width_shows_it(name: str) -> None:
     assert problem.startswith("model_dim: ")
 
 
-def test_adapters_on_other_widths_say_nothing_of_the_models() -> None:
+def test_adapters_on_other_widths_prove_nothing_of_the_models() -> None:
     depth = {name: shape for name, shape in moshi_linears(SIZE).items() if name.startswith(("depformer.", "linears."))}
     assert len({given for _, given in depth.values()}) > 1
     evidence = evidence_of(lora(depth | {"transformer.layers.0.gating.linear_out": [64, 168]}, 8))
@@ -98,7 +98,7 @@ def test_a_running_model_with_lora_holds_the_base_too() -> None:
     evidence = evidence_of(frozen(linears) | lora(linears, 8) | moshi_others(SIZE))
     assert evidence.whole
     assert evidence.unfrozen is None
-    assert said(evidence)["lora.rank"] == 8
+    assert proved_values(evidence)["lora.rank"] == 8
 
 
 def test_old_attention_names_count_as_trained_attention() -> None:
@@ -131,6 +131,6 @@ def test_one_part_of_a_model_in_several_files_is_not_taken_for_adapters() -> Non
     evidence = evidence_of(part)
     assert evidence.whole
     assert evidence.unfrozen is None
-    assert "full_finetuning" not in said(evidence)
+    assert "full_finetuning" not in proved_values(evidence)
     (problem,) = problems(part)
     assert "of the base model, and not all of it; give all files of the model" in problem

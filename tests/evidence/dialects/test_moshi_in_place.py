@@ -1,10 +1,10 @@
-"""moshi_in_place: another TTT, of which our fields say nothing."""
+"""moshi_in_place: another TTT, which our fields do not describe."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.evidence.dialects.tensors import Size, evidence_of, in_place, lora, moshi_linears, problems, said
+from tests.evidence.dialects.tensors import Size, evidence_of, in_place, lora, moshi_linears, problems, proved_values
 
 SIZE = Size()
 
@@ -21,7 +21,7 @@ def test_its_file_is_recognised_and_its_layers_are_known(tensors: dict[str, list
 
 def test_nothing_is_claimed_of_our_ttt_fields() -> None:
     """Its TTT replaces the down projection; our fields would mean something else by it."""
-    proved = said(evidence_of(in_place(SIZE, (1, 3))))
+    proved = proved_values(evidence_of(in_place(SIZE, (1, 3))))
     assert proved == {"param_dtype": "bfloat16"}
 
 

@@ -22,10 +22,11 @@ from tests.evidence.dialects.tensors import (
     moshi,
     moshi_linears,
     problems,
-    said,
+    proved_values,
     video_dit,
 )
-from tttcfg.evidence.recognition import DIALECTS, recognise
+from tests.strategies import encodable
+from tttcfg.evidence.tensor_names import DIALECTS, recognise
 
 SIZE = Size()
 WHOLE: dict[str, Shapes] = {
@@ -62,18 +63,18 @@ def test_a_tensor_that_no_such_model_has_is_named_and_proves_nothing(name: str) 
     evidence = evidence_of(WHOLE[name] | {"optimizer.state.0": [8], "ema.out_norm.alpha": [1, 1, 8]})
     (note,) = evidence.notes
     assert note.message.startswith("has optimizer.state.0, ema.out_norm.alpha, which ")
-    assert said(evidence) == said(evidence_of(WHOLE[name]))
+    assert proved_values(evidence) == proved_values(evidence_of(WHOLE[name]))
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
-def test_a_tensor_of_a_layer_that_nobody_knows_may_be_of_its_ttt(name: str) -> None:
+def test_an_unknown_tensor_of_a_layer_may_be_of_its_ttt(name: str) -> None:
     start = next(found.group() for one in WHOLE[name] if (found := re.match(DIALECTS[name].base.layer, one)))
     evidence = evidence_of(WHOLE[name] | {f"{start}_orig_mod.W1": [4, 16, 16]})
     (note,) = evidence.notes
     assert "not known which layers have TTT" in note.message
     assert evidence.layers is None
     assert evidence.known_layers == evidence_of(WHOLE[name]).layers
-    proved = said(evidence)
+    proved = proved_values(evidence)
     assert proved.keys().isdisjoint({"ttt.layers", "ttt.layer_indices"})
     has_ttt = name not in ("moshi_finetune", "moshi_in_place")
     assert proved.get("ttt.enable") is (True if has_ttt else None)
@@ -82,12 +83,12 @@ def test_a_tensor_of_a_layer_that_nobody_knows_may_be_of_its_ttt(name: str) -> N
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_whatever_order_the_tensors_are_in_they_prove_the_same(name: str) -> None:
     forwards, backwards = WHOLE[name], dict(reversed(WHOLE[name].items()))
-    assert said(evidence_of(forwards)) == said(evidence_of(backwards))
+    assert proved_values(evidence_of(forwards)) == proved_values(evidence_of(backwards))
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_no_tensor_of_a_ttt_layer_is_optional_unless_declared(name: str) -> None:
-    """Without any one tensor of a layer that all layers need, that layer is said to lack it."""
+    """Without any one of the tensors that all layers need, a layer is reported as incomplete."""
     dialect = DIALECTS[name]
     for suffix in dialect.tensors:
         dropped = {one: shape for one, shape in WHOLE[name].items() if not one.endswith(f".{suffix}")}
@@ -107,7 +108,7 @@ def test_mixed_dialects_prove_nothing_and_are_named(pair: tuple[str, str]) -> No
     (problem,) = evidence.problems
     assert problem.code == "weights"
     assert all(DIALECTS[name].title in problem.message for name in pair)
-    assert said(evidence).keys() == {"param_dtype", "ttt.dtype"}
+    assert proved_values(evidence).keys() == {"param_dtype", "ttt.dtype"}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_known_name_inside_another_with_a_line_break_is_not_taken_for_one() ->
     assert evidence_of(names).dialect is None
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=40), min_size=1, unique=True))
+@given(st.lists(st.text(encodable, max_size=40), min_size=1, unique=True))
 def test_any_names_are_read_without_an_error(names: list[str]) -> None:
     shapes: Shapes = {f"{name}x": [2] for name in names}
     shapes |= {f"transformer.layers.0.seq_modeling_block.{name}": [2] for name in names}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_kernels, problems, said
+from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_kernels, problems, proved_values
 
 SIZE = Size()
 BLOCK = "model.layers.0.seq_modeling_block."
@@ -37,7 +37,7 @@ def test_queries_and_keys_always_share_their_projection(name: str) -> None:
 
 def test_the_token_index_proves_the_mini_batch_from_its_third_axis() -> None:
     evidence = evidence_of(lm_kernels(SIZE, ()))
-    assert said(evidence)["ttt.mini_batch_size"] == 8
+    assert proved_values(evidence)["ttt.mini_batch_size"] == 8
     assert evidence.dimensions["mini_batch_size"].tensor == f"{BLOCK}learnable_token_idx_bias"
 
 

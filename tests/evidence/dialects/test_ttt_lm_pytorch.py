@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_pytorch, problems, said
+from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, lm_pytorch, problems, proved_values
 
 SIZE = Size()
 BLOCK = "model.layers.0.seq_modeling_block."
@@ -33,7 +33,7 @@ def test_what_a_model_is_made_of_is_what_it_proves(
 
 def test_the_token_index_proves_the_mini_batch() -> None:
     evidence = evidence_of(lm_pytorch(SIZE, ()))
-    assert said(evidence)["ttt.mini_batch_size"] == 8
+    assert proved_values(evidence)["ttt.mini_batch_size"] == 8
     assert evidence.dimensions["mini_batch_size"].tensor == "model.layers.0.seq_modeling_block.learnable_token_idx"
 
 
@@ -41,11 +41,11 @@ def test_a_model_without_its_head_has_one_prefix_less() -> None:
     shapes = {name.removeprefix("model."): shape for name, shape in lm_pytorch(SIZE, (64,)).items()}
     evidence = evidence_of(shapes)
     assert evidence.problems == ()
-    assert said(evidence)["ttt.num_layers"] == 4
+    assert proved_values(evidence)["ttt.num_layers"] == 4
 
 
 def test_projections_have_no_bias() -> None:
-    """A file with biases is of another program, and says so."""
+    """A file with biases is reported as of another program."""
     name = "model.layers.2.seq_modeling_block.q_proj.bias"
     assert problems(lm_pytorch(SIZE, ()) | {name: [64]}) == [
         f"has {name}, which no TTT layer of ttt-lm-pytorch has",
@@ -66,7 +66,7 @@ def test_keys_are_not_projected_in_both_ways() -> None:
     both = lm_pytorch(SIZE, (), share_qk=True) | lm_pytorch(SIZE, ())
     (problem,) = problems(both)
     assert "conv_q.weight" in problem
-    assert "which no TTT layer of ttt-lm-pytorch has" in problem
+    assert "which no TTT layer" in problem
 
 
 def test_an_inner_model_of_three_layers_is_none_of_this_program() -> None:
@@ -75,5 +75,5 @@ def test_an_inner_model_of_three_layers_is_none_of_this_program() -> None:
 
 
 def test_a_convolution_in_front_of_a_layer_is_none_inside_it() -> None:
-    without, with_it = (said(evidence_of(lm_pytorch(SIZE, (), pre_conv=conv))) for conv in (False, True))
+    without, with_it = (proved_values(evidence_of(lm_pytorch(SIZE, (), pre_conv=conv))) for conv in (False, True))
     assert without == with_it

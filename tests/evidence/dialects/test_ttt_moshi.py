@@ -25,7 +25,7 @@ from tests.evidence.dialects.tensors import (
     moshi_others,
     moshi_ttt,
     problems,
-    said,
+    proved_values,
     unfrozen,
 )
 
@@ -77,8 +77,8 @@ def test_what_an_adapter_file_is_made_of_is_what_it_proves(
         ((48, 32), {"ttt.inner_model": "mlp", "ttt.mlp.layers": 3, "ttt.mlp.hidden_dims": [48, 32]}),
     ],
 )
-def test_the_inner_model_is_told_by_its_tensors(hidden: tuple[int, ...], expected: dict[str, Any]) -> None:
-    proved = said(evidence_of(consolidated(SIZE, (1, 2), hidden)))
+def test_the_inner_model_follows_from_its_tensors(hidden: tuple[int, ...], expected: dict[str, Any]) -> None:
+    proved = proved_values(evidence_of(consolidated(SIZE, (1, 2), hidden)))
     assert expected.items() <= proved.items()
     assert DIMENSIONS.items() <= proved.items()
     assert proved["ttt.layers"] == [1, 2]
@@ -86,13 +86,13 @@ def test_the_inner_model_is_told_by_its_tensors(hidden: tuple[int, ...], expecte
 
 
 def test_a_consolidated_file_has_no_adapters_and_is_silent_on_what_was_trained() -> None:
-    proved = said(evidence_of(consolidated(SIZE, (1, 2), MLP)))
+    proved = proved_values(evidence_of(consolidated(SIZE, (1, 2), MLP)))
     assert proved["lora.enable"] is False
     assert proved.keys().isdisjoint({"lora.rank", "full_finetuning", "ttt.unfrozen_attention_layers"})
 
 
 def test_adapters_prove_their_rank_and_that_not_everything_was_trained() -> None:
-    proved = said(evidence_of(adapters(SIZE, (1, 2), MLP, 8)))
+    proved = proved_values(evidence_of(adapters(SIZE, (1, 2), MLP, 8)))
     expected = {
         "lora.enable": True,
         "lora.rank": 8,
@@ -105,14 +105,14 @@ def test_adapters_prove_their_rank_and_that_not_everything_was_trained() -> None
 
 
 def test_a_file_of_ttt_alone_proves_that_no_attention_was_trained() -> None:
-    assert said(evidence_of(moshi_ttt(SIZE, (1, 2), MLP)))["ttt.unfrozen_attention_layers"] == "none"
+    assert proved_values(evidence_of(moshi_ttt(SIZE, (1, 2), MLP)))["ttt.unfrozen_attention_layers"] == "none"
 
 
 def test_a_file_of_ttt_alone_does_not_tell_how_deep_the_model_is() -> None:
     evidence = evidence_of(moshi_ttt(SIZE, (0, 1), MLP))
     assert evidence.problems == ()
     assert "num_layers" not in evidence.dimensions
-    assert said(evidence)["lora.enable"] is False
+    assert proved_values(evidence)["lora.enable"] is False
 
 
 def test_adapters_outside_the_layers_do_not_tell_how_deep_the_model_is() -> None:
@@ -138,12 +138,12 @@ def test_trained_base_attention_is_read_by_layer(named: str) -> None:
     trained = {name.replace("weight", named): shape for name, shape in unfrozen(SIZE, (0, 2), (2,)).items()}
     evidence = evidence_of(trained | adapters(SIZE, (2,), MLP, 8))
     assert evidence.problems == ()
-    assert said(evidence)["ttt.unfrozen_attention_layers"] == [0, 2]
+    assert proved_values(evidence)["ttt.unfrozen_attention_layers"] == [0, 2]
 
 
 def test_a_trained_embedding_lies_beside_the_adapters() -> None:
     embedding = {"text_emb.weight": [51, 64], "emb.0.weight": [33, 64]}
-    assert said(evidence_of(embedding | adapters(SIZE, (2,), MLP, 8)))["lora.ft_embed"] is True
+    assert proved_values(evidence_of(embedding | adapters(SIZE, (2,), MLP, 8)))["lora.ft_embed"] is True
 
 
 def test_doubled_names_without_the_first_still_show_the_converted_layers() -> None:
@@ -187,7 +187,7 @@ def test_a_real_model_proves_what_it_was_built_with(name: str, shared_data: Path
     evidence = evidence_of({tensor: entry["shape"] for tensor, entry in real(name, shared_data).items()}, "F32")
     assert (evidence.problems, evidence.notes) == ((), ())
     expected = {**DIMENSIONS, "ttt.num_layers": 4, "param_dtype": "float32", **REAL[name][1]}
-    assert expected.items() <= said(evidence).items()
+    assert expected.items() <= proved_values(evidence).items()
 
 
 def test_every_real_header_is_tried(shared_data: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, problems, said, video_dit
+from tests.evidence.dialects.tensors import FEW_HIDDEN, SIZES, Size, evidence_of, problems, proved_values, video_dit
 
 
 @given(size=SIZES, hidden=FEW_HIDDEN)
@@ -29,7 +29,7 @@ def test_a_flattened_training_state_has_one_more_prefix() -> None:
     shapes = {f"model.{name}": shape for name, shape in video_dit(Size(), (64,)).items()}
     evidence = evidence_of(shapes)
     assert evidence.problems == ()
-    assert said(evidence)["ttt.layers"] == [0, 1, 2, 3]
+    assert proved_values(evidence)["ttt.layers"] == [0, 1, 2, 3]
 
 
 def test_a_model_that_is_there_under_both_prefixes_is_a_problem() -> None:
@@ -46,5 +46,7 @@ def test_every_gate_is_missed(way: str, what: str) -> None:
     assert problems(shapes) == [f"lacks {gate} in TTT layers 0, 1, 2, 3"]
 
 
-def test_nothing_is_said_of_adapters_which_it_does_not_have() -> None:
-    assert not [name for name in said(evidence_of(video_dit(Size(), ()))) if name.startswith(("lora.", "full_"))]
+def test_nothing_is_proved_of_adapters_which_it_does_not_have() -> None:
+    assert not [
+        name for name in proved_values(evidence_of(video_dit(Size(), ()))) if name.startswith(("lora.", "full_"))
+    ]

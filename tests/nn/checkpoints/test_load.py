@@ -12,16 +12,23 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tttcfg
+from tests.calls import calls
 from tests.nn.language import LORA, MODEL, Training, build, equal, files, resolved, stirred, values
+from tttcfg.documents.checkpoint import read_model_config
+from tttcfg.documents.document import parse_document
 from tttcfg.errors import ContradictionError, InputError
+from tttcfg.evidence.evidence import gather
 from tttcfg.nn import load_checkpoint
+from tttcfg.safetensors.header import read_header
+from tttcfg.ttt_moshi.derive import derive
+from tttcfg.verification.verify import verification
 
 
 def fresh(effective: Any, model_config: dict[str, Any] = MODEL) -> nn.Module:
     return build(model_config, effective)
 
 
-def test_adapters_go_onto_the_base_model_that_stands(tmp_path: Path) -> None:
+def test_adapters_go_onto_the_existing_base_model(tmp_path: Path) -> None:
     run = Training(tmp_path, LORA)
     folder = run.save()
     effective = tttcfg.resolve(checkpoint=folder)
@@ -33,6 +40,16 @@ def test_adapters_go_onto_the_base_model_that_stands(tmp_path: Path) -> None:
     assert loaded.tensors + loaded.kept == len(list(model.named_parameters()))
     assert str(loaded).startswith("98 tensors (58 lora, 40 ttt) in float32 from ")
     assert str(loaded).endswith("tensors of the base model stay as they were built")
+
+
+def test_loading_computes_everything_once(tmp_path: Path) -> None:
+    run = Training(tmp_path, LORA)
+    folder = run.save()
+    counted = calls(
+        lambda: load_checkpoint(run.model, folder, run.effective),
+        *(parse_document, read_header, read_model_config, gather, derive, verification),
+    )
+    assert counted == dict.fromkeys(counted, 1)
 
 
 def test_a_whole_model_is_loaded_strictly(tmp_path: Path) -> None:
@@ -95,7 +112,7 @@ def test_sharded_weights_are_loaded(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_was_resolved_without_the_checkpoint_is_refused(tmp_path: Path) -> None:
-    """What no tensor shows is held against what the weights were saved with."""
+    """What is not determined by the tensors is checked against what the weights were saved with."""
     run = Training(tmp_path, LORA)
     folder = run.save()
     wrong = resolved(tmp_path, {**LORA, "ttt.base_lr": 1.0, "ttt.mini_batch_size": 4}).training
@@ -119,7 +136,7 @@ def test_a_configuration_of_unknown_origin_is_called_the_one_that_was_given(tmp_
     assert any(one[0] == place and one[1].startswith("is 8, but the weights have 4") for one in found)
 
 
-def test_an_override_on_purpose_is_loaded_and_told(tmp_path: Path) -> None:
+def test_an_override_on_purpose_is_loaded_and_reported(tmp_path: Path) -> None:
     folder = Training(tmp_path, LORA).save()
     effective = tttcfg.resolve(checkpoint=folder, overrides={"ttt.base_lr": 1.0})
     loaded = load_checkpoint(fresh(effective), folder, effective)
@@ -134,7 +151,7 @@ def test_a_model_that_was_not_built_of_the_configuration_is_refused(tmp_path: Pa
     with pytest.raises(ContradictionError) as caught:
         load_checkpoint(model, folder, effective)
     assert "lora.scaling: is 2.0, but the model's adapters have [4.0]" in str(caught.value)
-    assert "layer 1 of the model has base_lr 1.0; the configuration makes it 16.0" in str(caught.value)
+    assert "has base_lr 1.0" in str(caught.value)
 
 
 def test_tensors_that_do_not_fit_are_all_named_before_one_is_read(tmp_path: Path) -> None:
@@ -183,7 +200,7 @@ def test_the_configuration_of_another_checkpoint_is_refused(tmp_path: Path) -> N
         load_checkpoint(fresh(effective), folder, effective)
 
 
-def test_a_config_json_that_was_edited_is_refused_until_it_is_said_to_be_meant(tmp_path: Path) -> None:
+def test_a_config_json_that_was_edited_is_refused_until_it_is_asserted(tmp_path: Path) -> None:
     """No tensor shows the delays, and without a fingerprint nothing else would."""
     folder = Training(tmp_path, LORA).save() / "consolidated"
     path = folder / "config.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tttcfg.nn.checkpoints.folders import RunFolder, write_file
+from tttcfg.nn.checkpoints.folders import RunFolder
 from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, is_edited
 
 CONFIG = {"dim": 64, "scale": 1.0, "rate": 1e-5, "name": "Käfer", "delays": [0, 0, 1]}
@@ -17,7 +17,7 @@ CONFIG = {"dim": 64, "scale": 1.0, "rate": 1e-5, "name": "Käfer", "delays": [0,
 def written(parent: Path) -> Path:
     """Return a file of a checkpoint."""
     with RunFolder(parent).writing(1) as (inside, put):
-        write_file(inside / "a.json", json.dumps(CONFIG, indent=2).encode() + b"\n")
+        (inside / "a.json").write_bytes(json.dumps(CONFIG, indent=2).encode() + b"\n")
         return put() / "consolidated" / "a.json"
 
 

@@ -1,4 +1,4 @@
-"""The whole story in one call: any configuration file, the same numbers; an override, and it is told."""
+"""Restoring in one call: the same numbers with any configuration file, and overrides are reported."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_a_run_folder_means_its_newest_checkpoint(tmp_path: Path) -> None:
     assert restore(tmp_path, build=build).loaded.path.startswith(str(newest))
 
 
-def test_an_override_is_told_and_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_override_is_reported_and_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = Training(tmp_path, LORA, fingerprint=True).save()
     restored = restore(folder, overrides=["ttt.mini_batch_size=16"], build=build)
     assert restored.computation.agrees is False
     assert restored.effective.ttt is not None
     assert restored.effective.ttt.mini_batch_size == 16
-    assert "does not compute what was saved" in caplog.text
+    assert "does not compute" in caplog.text
     assert "changed on purpose: ttt.mini_batch_size" in caplog.text
 
 
@@ -50,7 +50,7 @@ def test_an_override_that_the_tensors_contradict_is_an_error(tmp_path: Path) -> 
 
 
 def test_another_base_model_is_caught(tmp_path: Path) -> None:
-    """Adapters load onto every base model of the same shape, and nothing but the fingerprint tells."""
+    """Adapters load onto every base model of the same shape, and only the fingerprint shows the difference."""
     folder = Training(tmp_path, LORA, fingerprint=True).save()
 
     def wrong(*given: object) -> torch.nn.Module:
@@ -59,16 +59,16 @@ def test_another_base_model_is_caught(tmp_path: Path) -> None:
             model.text_emb.weight.add_(0.1)
         return model
 
-    with pytest.raises(ContradictionError, match="does not compute what was saved"):
+    with pytest.raises(ContradictionError, match="does not compute"):
         restore(folder, build=wrong)
 
 
-def test_a_model_that_was_not_compared_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_was_not_compared_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = Training(tmp_path).save()
     restored = restore(folder, build=build)
     assert restored.computation.agrees is None
     warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert warned == ["the model was not compared with what was saved: the checkpoint has no fingerprint"]
+    assert ["no fingerprint" in one for one in warned] == [True]
 
 
 def test_merged_weights_are_restored_without_adapters(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_merged_weights_are_restored_without_adapters(tmp_path: Path) -> None:
     assert not any("lora" in name for name, _ in restored.model.named_parameters())
 
 
-def test_merged_weights_whose_files_say_that_there_are_adapters_are_restored_as_merged(tmp_path: Path) -> None:
+def test_merged_weights_whose_files_record_adapters_are_restored_as_merged(tmp_path: Path) -> None:
     """As the trainer leaves them: configuration and config.json are those of the run, the weights are merged."""
     folder = Training(tmp_path, {**LORA, "save_adapters": False}).save(save_only_lora=False)
     inside = folder / "consolidated"
@@ -89,7 +89,7 @@ def test_merged_weights_whose_files_say_that_there_are_adapters_are_restored_as_
         (inside / name).write_text(json.dumps(document))
     (inside / "manifest.json").unlink(missing_ok=True)
     tensors = load_file(inside / "consolidated.safetensors")
-    save_file(tensors, inside / "consolidated.safetensors")  # without the mark of another configuration
+    save_file(tensors, inside / "consolidated.safetensors")  # without the binding tag of another configuration
     restored = restore(folder, ANY, build=build)
     assert not any("lora" in name for name, _ in restored.model.named_parameters())
     assert equal(values(restored.model), tensors)

@@ -81,7 +81,7 @@ def test_optimiser_and_step_may_be_left_out(tmp_path: Path) -> None:
     assert (resumed.step, resumed.optimizer, run.state.step, len(run.optimizer.state)) == (0, False, 0, 0)
 
 
-def test_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> None:
     folder = Training(tmp_path).save()
     (folder / "consolidated" / "training_state.json").unlink()
     with pytest.raises(InputError, match="load its weights alone with load_checkpoint"):
@@ -100,7 +100,7 @@ def test_a_checkpoint_without_training_state_says_what_to_do(tmp_path: Path) -> 
         (b'{"format": 1}', "has format 1, of another version of tttcfg; this one reads 2; resume with the version"),
     ],
 )
-def test_a_training_state_that_cannot_be_read_says_so(broken: bytes, message: str, tmp_path: Path) -> None:
+def test_a_training_state_that_cannot_be_read_is_reported(broken: bytes, message: str, tmp_path: Path) -> None:
     folder = Training(tmp_path).save()
     (folder / "consolidated" / "training_state.json").write_bytes(broken)
     with pytest.raises(InputError, match=rf"training_state\.json: {message}"):
@@ -154,7 +154,7 @@ TRAINING_STATE = ("training_state.json", "training_state.safetensors")
         (("lora.safetensors",), {"lora.safetensors"}),
     ],
 )
-def test_files_of_two_saves_of_one_run_are_told_apart(
+def test_files_of_two_saves_of_one_run_are_distinguished(
     copied: tuple[str, ...], refused: set[str], tmp_path: Path
 ) -> None:
     run = Training(tmp_path, LORA)
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     folder = Training(tmp_path).save()
     other = resolved(tmp_path, {"ttt.base_lr": 1.0}).training
     run = Training(tmp_path, {"ttt.base_lr": 1.0}, training_args=other)
-    with pytest.raises(ContradictionError, match=r"ttt\.base_lr: is 1\.0, but the weights were saved with 16\.0"):
+    with pytest.raises(ContradictionError, match=r"ttt\.base_lr: is 1\.0"):
         run.checkpointer.resume(folder)
 
 
@@ -280,7 +280,7 @@ def test_training_does_not_go_on_from_numbers_that_are_not_finite(tmp_path: Path
     folder = run.checkpointer.save_checkpoint()
     with pytest.raises(InputError, match=rf"{name} had non-finite numbers; resume from an earlier"):
         run.checkpointer.resume(folder)
-    (folder / "consolidated" / "manifest.json").unlink()  # as the message says, for whoever insists
+    (folder / "consolidated" / "manifest.json").unlink()  # as the message advises
     assert run.checkpointer.resume(folder).step == 0
 
 
@@ -289,7 +289,7 @@ def test_training_does_not_go_on_from_numbers_that_are_not_finite(tmp_path: Path
 def test_training_goes_on_where_something_else_than_parameters_is_infinite(
     what: str, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As of words that are never said, and what an optimiser has of them."""
+    """As for words that never occur, and what an optimiser keeps of them."""
     run = Training(tmp_path, LORA, fingerprint=True)
     run.train(1)
     if what == "optimiser":

@@ -1,4 +1,4 @@
-"""Whose a checkpoint is: the run's that saved it, wherever it was copied, and as long as nobody changed it."""
+"""Whose a checkpoint is: the run's that saved it, wherever it was copied, and as long as it is unchanged."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from tttcfg.nn.checkpoints.folders import RunFolder, checkpoint_name, write_file
-from tttcfg.nn.checkpoints.manifests import BLOCK_BYTES, MANIFEST_NAME, START_BYTES, file_entry, is_unchanged
-from tttcfg.nn.checkpoints.run_record import record_paths
+from tttcfg.nn.checkpoints.folders import RunFolder, checkpoint_name
+from tttcfg.nn.checkpoints.manifests import (
+    BLOCK_BYTES,
+    MANIFEST_NAME,
+    START_BYTES,
+    file_entry,
+    is_unchanged,
+    record_paths,
+)
 
 RUNS, STEPS = 3, 4
 
 
 def saved(run: RunFolder, step: int) -> Path:
     with run.writing(step) as (inside, put):
-        write_file(inside / "lora.safetensors", b"tensors of step %d" % step)
-        write_file(inside / "config.json", b'{"step": %d}' % step)
+        (inside / "lora.safetensors").write_bytes(b"tensors of step %d" % step)
+        (inside / "config.json").write_bytes(b'{"step": %d}' % step)
         return put()
 
 
@@ -121,14 +127,19 @@ def test_a_change_in_what_is_sampled_is_noticed(position: int, tmp_path: Path) -
 def test_a_header_is_compared_as_a_whole(tmp_path: Path) -> None:
     """Names of tensors that changed between two blocks of a large header."""
     path, size = tmp_path / "lora.safetensors", 3 * START_BYTES
-    data = bytearray(size.to_bytes(8, "little") + bytes(100 * START_BYTES))
-    path.write_bytes(data)
-    entry, position = file_entry(path), 2 * START_BYTES
-    data[position] = 1
-    path.write_bytes(data)
+
+    def put(position: int, data: bytes) -> None:
+        with path.open("r+b") as file:
+            file.seek(position)
+            file.write(data)
+
+    path.write_bytes(size.to_bytes(8, "little"))
+    os.truncate(path, 100 * START_BYTES)
+    entry, inside = file_entry(path), 2 * START_BYTES
+    put(inside, b"\1")
     assert not is_unchanged(path, entry)
-    data[position], data[size + 8 + START_BYTES] = 0, 1  # between two blocks of what follows
-    path.write_bytes(data)
+    put(inside, b"\0")
+    put(size + 8 + START_BYTES, b"\1")  # between two blocks of what follows
     assert is_unchanged(path, entry)
 
 

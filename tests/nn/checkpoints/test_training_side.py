@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,27 @@ from safetensors.torch import load_file
 import tttcfg
 from tests.nn import language
 from tests.nn.language import equal, files, values
-from tests.nn.other_family import LAYERED, MODEL, PLAIN, Layers, Training, build, resolved
+from tests.nn.other_family import DESCRIBED, LAYERED, MODEL, PLAIN, Layers, Model, PlainArgs, Training, build, resolved
 from tttcfg import Family
-from tttcfg.errors import ContradictionError, InputError
-from tttcfg.nn import Checkpointer, TrainingSide, check_computation, load_checkpoint, restore
+from tttcfg.documents.save import document_bytes
+from tttcfg.errors import ContradictionError, ForeignDocumentError, InputError
+from tttcfg.nn import (
+    Checkpointer,
+    TrainingSide,
+    agree,
+    check_computation,
+    load_checkpoint,
+    resolve_together,
+    restore,
+)
+from tttcfg.resolving.families import as_document
 from tttcfg.safetensors.header import read_header
 
-FAMILIES: list[Family[Any, Any]] = [PLAIN, LAYERED]
-both = pytest.mark.parametrize("family", FAMILIES, ids=[one.name for one in FAMILIES])
+FAMILIES: list[Family[Any, Any]] = [PLAIN, LAYERED, DESCRIBED]
+every = pytest.mark.parametrize("family", FAMILIES, ids=[one.name for one in FAMILIES])
 
 
-@both
+@every
 def test_twice_n_steps_are_n_steps_a_resume_and_n_steps(family: Family[Any, Any], tmp_path: Path) -> None:
     whole = Training(tmp_path / "whole", family)
     torch.manual_seed(5)
@@ -56,7 +68,7 @@ def test_a_training_side_decides_what_is_saved_and_in_which_type(tmp_path: Path)
     assert {name: header.dtype(name) for name in header.names} == {"head.weight": "BF16", "head.bias": "BF16"}
 
 
-@both
+@every
 def test_a_model_is_restored(family: Family[Any, Any], tmp_path: Path) -> None:
     run = Training(tmp_path, family, slope=0.25)
     folder = run.save(save_only_lora=False)
@@ -79,7 +91,7 @@ def test_what_is_changed_on_purpose_is_loaded_and_reported(tmp_path: Path) -> No
     assert restore(folder, overrides={"slope": 0.75}, build=build).loaded.deviations == ("slope",)
 
 
-@both
+@every
 def test_a_configuration_that_is_not_the_checkpoints_is_refused(family: Family[Any, Any], tmp_path: Path) -> None:
     folder = Training(tmp_path, family).save()
     other = resolved(tmp_path, family, slope=0.75)
@@ -88,13 +100,24 @@ def test_a_configuration_that_is_not_the_checkpoints_is_refused(family: Family[A
     assert [one.key for one in caught.value.problems] == ["slope"]
 
 
-@both
+@every
 def test_a_model_of_other_shapes_is_refused(family: Family[Any, Any], tmp_path: Path) -> None:
     run = Training(tmp_path, family)
     folder = run.save(save_only_lora=False)
     model = build(MODEL, resolved(tmp_path, family, width=4))
     with pytest.raises(ContradictionError, match=r"head\.weight: has the shape \[1, 8\] in the file and \[1, 4\]"):
         load_checkpoint(model, folder, run.effective)
+
+
+def test_what_the_tensors_prove_is_checked_before_anything_is_saved_or_loaded(tmp_path: Path) -> None:
+    folder = Training(tmp_path, DESCRIBED).save()
+    assert tttcfg.verify(folder).proved == {"width": 8}
+    other = resolved(tmp_path, DESCRIBED, width=4)
+    message = r"width: .*is 4, but the weights have 8 \(layers\.0\.0\.weight\)"
+    with pytest.raises(ContradictionError, match=message):
+        Checkpointer(build(MODEL, resolved(tmp_path, DESCRIBED)), Counter(), tmp_path / "x", MODEL, training_args=other)
+    with pytest.raises(ContradictionError, match=message):
+        load_checkpoint(build(MODEL, other), folder, other)
 
 
 def test_what_the_training_side_compares_is_refused_before_anything_is_saved(tmp_path: Path) -> None:
@@ -108,6 +131,69 @@ def test_what_the_training_side_compares_is_refused_before_anything_is_saved(tmp
 
 class Counter:
     step = 0
+
+
+@dataclass
+class PlainLive:
+    """What the trainer of the plain family configures itself with."""
+
+    width: int = 8
+    slope: float = 0.25
+    lr: float = 0.1
+    precision: str = "float32"
+    fresh: bool = False
+
+
+LIVE = {"dataclass": PlainLive(), "namespace": Namespace(**vars(PlainLive())), "mapping": vars(PlainLive())}
+live = pytest.mark.parametrize("live", LIVE.values(), ids=LIVE)
+EXPECTED = PlainArgs(width=8, slope=0.25)
+
+
+@live
+def test_every_function_takes_what_does_not_name_its_family(live: Any, tmp_path: Path) -> None:
+    assert tttcfg.from_any(live, family=PLAIN) == EXPECTED
+    assert tttcfg.diff(live, EXPECTED, family=PLAIN) == ()
+    assert tttcfg.to_dict(live, family=PLAIN) == tttcfg.to_dict(EXPECTED)
+    assert tttcfg.to_yaml(live, family=PLAIN) == tttcfg.to_yaml(EXPECTED)
+    assert tttcfg.tag_for(live, family=PLAIN) == tttcfg.tag_for(EXPECTED)
+    agree(live, family=PLAIN)
+    model, path = Model((8, 8), 0.25), tmp_path / "run"
+    checkpointer = Checkpointer(model, Counter(), path, MODEL, training_args=live, fingerprint=False, family=PLAIN)
+    folder = checkpointer.save_checkpoint()
+    assert tttcfg.load_document(folder / "consolidated").training == EXPECTED
+    assert load_checkpoint(model, folder, live, family=PLAIN).tensors == len(model.state_dict())
+    assert checkpointer.resume(folder).loaded is not None
+    assert tttcfg.bind(folder, live, family=PLAIN).state == "bound"
+    assert tttcfg.load_document(tttcfg.save_document(tmp_path, live, family=PLAIN)).training == EXPECTED
+
+
+@live
+def test_without_a_family_it_is_one_of_the_built_in_family(live: Any, tmp_path: Path) -> None:
+    folder = Training(tmp_path, PLAIN).save()
+    for function in (
+        lambda: agree(live),
+        lambda: Checkpointer(Model((8,), 0.25), Counter(), tmp_path, MODEL, training_args=live),
+        lambda: load_checkpoint(Model((8,), 0.25), folder, live),
+    ):
+        with pytest.raises(ForeignDocumentError, match="no setting of any version"):
+            function()
+
+
+def test_a_configuration_of_another_family_than_was_given_is_refused(tmp_path: Path) -> None:
+    folder = Training(tmp_path, PLAIN).save()
+    for function in (
+        lambda: agree(EXPECTED, family=LAYERED),
+        lambda: Checkpointer(
+            Model((8,), 0.25), Counter(), tmp_path / "other", MODEL, training_args=EXPECTED, family=LAYERED
+        ),
+        lambda: load_checkpoint(Model((8,), 0.25), folder, EXPECTED, family=LAYERED),
+        lambda: restore(folder, build=build, family=LAYERED),
+        lambda: resolve_together(folder, family=LAYERED),
+    ):
+        with pytest.raises(InputError) as caught:
+            function()
+        assert [problem.code for problem in caught.value.problems] == ["family"]
+    assert not (tmp_path / "other").exists()
 
 
 def test_another_type_is_in_the_document_where_a_field_has_the_type(tmp_path: Path) -> None:
@@ -154,6 +240,9 @@ def test_a_setting_that_was_changed_on_purpose_excuses_another_computation_in_it
     folder = run.save()
     with torch.no_grad():
         run.model.text_emb.weight.add_(0.1)
-    with pytest.raises(ContradictionError, match="does not compute what was saved"):
+    with pytest.raises(ContradictionError, match="does not compute"):
         check_computation(run.model, folder, deviations=["slope"])
     assert check_computation(run.model, folder, deviations=["slope"], family=PLAIN).agrees is False
+    inside = next(folder.rglob("training_config.json"))
+    inside.write_bytes(document_bytes(as_document(PlainArgs())))
+    assert check_computation(run.model, folder, deviations=["slope"]).agrees is False, "the family of the document"

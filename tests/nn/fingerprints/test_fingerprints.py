@@ -31,7 +31,7 @@ SILENT: dict[str, dict[str, Any]] = {
     "attention context of other layers to 64": {"ttt.non_ttt_layer_context": 64},
     "attention context one longer": {"ttt.ttt_layer_context": 25},
     "lora.scaling 2 to 4": {"lora.scaling": 4.0},
-    "states not carried": {"ttt.persistent_states": "never"},
+    "states not kept": {"ttt.persistent_states": "never"},
     "the first sequence's state for all": {"ttt.persistent_states": "first_sequence"},
     "reconstruction_eps x 100": {"ttt.reconstruction_eps": 1e-3},
     "inner_norm_eps as elsewhere": {"ttt.inner_norm_eps": 1e-6},
@@ -84,7 +84,7 @@ def test_comparing_configurations_catches_it_as_well(
 
 
 def test_delays_of_the_model_are_caught_by_the_fingerprint_alone(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
-    """They stand in config.json, of which the configuration knows nothing."""
+    """They are in config.json, and not in the configuration."""
     model, folder = saved
     wrong = {**MODEL, "delays": [0, 1, 1, 1, 1]}
     assert not tttcfg.diff(resolved(tmp_path, LORA), resolved(tmp_path, LORA, wrong))
@@ -125,7 +125,7 @@ def test_what_changes_no_saved_model_is_not_seen(
     assert check_computation(found, folder).largest == 0
 
 
-def test_a_difference_on_purpose_is_told_and_no_error(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+def test_a_difference_on_purpose_is_reported_and_no_error(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
     model = other(saved[0], tmp_path, {"ttt.base_lr": 1.0})
     found = check_computation(model, saved[1], deviations=["ttt.base_lr"])
     assert found.agrees is False
@@ -137,13 +137,13 @@ def test_a_change_of_training_or_of_the_run_excuses_no_difference(
     name: str, saved: tuple[nn.Module, Path], tmp_path: Path
 ) -> None:
     model = other(saved[0], tmp_path, {"ttt.base_lr": 1.0})
-    with pytest.raises(ContradictionError, match="does not compute what was saved"):
+    with pytest.raises(ContradictionError, match="does not compute"):
         check_computation(model, saved[1], deviations=[name])
     found = check_computation(model, saved[1], deviations=[name, "ttt.base_lr"])
     assert found.reason == "changed on purpose: ttt.base_lr"
 
 
-def test_what_was_not_seen_is_said_with_the_agreement(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
+def test_what_was_not_seen_is_reported_with_the_agreement(saved: tuple[nn.Module, Path], tmp_path: Path) -> None:
     assert "not seen" not in str(check_computation(saved[0], saved[1]))
     run = Training(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512}, fingerprint=True)
     found = check_computation(run.model, run.save())
@@ -238,7 +238,7 @@ def test_ttt_that_is_switched_off_is_caught_in_bfloat16(faint: tuple[nn.Module, 
 
 
 @pytest.mark.parametrize("changes", SILENT.values(), ids=SILENT)
-def test_what_hides_behind_the_rounding_of_a_large_model_is_said(
+def test_what_hides_behind_the_rounding_of_a_large_model_is_reported(
     changes: dict[str, Any], faint_and_large: tuple[nn.Module, Path], tmp_path: Path
 ) -> None:
     model, folder = faint_and_large
@@ -264,24 +264,24 @@ def test_other_arithmetic_passes_in_bfloat16(kind: str, request: pytest.FixtureR
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_ttt_within_rounding_is_said(dtype: str, tmp_path: Path) -> None:
+def test_ttt_within_rounding_is_reported(dtype: str, tmp_path: Path) -> None:
     changes = {**FAINT, "param_dtype": dtype, "ttt.initial_gating_alpha": 1e-12}
     effective = resolved(tmp_path, changes)
     made = fingerprint(stirred(build(MODEL, effective)), MODEL, effective.ttt)
-    *types, said = made["unseen"]
+    *types, note = made["unseen"]
     assert [one.partition(":")[0] for one in types] == ["ttt.scan_dtype", "ttt.state_dtype"] * (dtype == "bfloat16")
-    assert said.startswith("what TTT computes is within rounding here: closing every gate moves")
+    assert note.startswith("what TTT computes is within rounding here: closing every gate moves")
 
 
 @pytest.mark.parametrize("inside", ["out_norm", "linears.0"])
-def test_a_model_that_casts_to_bfloat16_by_itself_is_taken_for_one_of_bfloat16(inside: str, tmp_path: Path) -> None:
+def test_a_model_that_casts_to_bfloat16_inside_is_taken_for_one_of_bfloat16(inside: str, tmp_path: Path) -> None:
     """With the first it does not run in float32; with the second it does, and returns float32 all the same."""
     effective = resolved(tmp_path, FAINT)
     model = stirred(build(MODEL, effective))
     model.get_submodule(inside).register_forward_hook(lambda _module, _given, output: output.bfloat16())
     made = fingerprint(model, MODEL, effective.ttt)
     assert made["computed_in"] == "bfloat16"
-    assert made["unseen"][0].endswith("as rounding in bfloat16 may")
+    assert made["unseen"][0].endswith("in bfloat16 may")
 
 
 def test_a_reading_in_float32_leaves_the_parameters_as_they_were(tmp_path: Path) -> None:
@@ -377,13 +377,13 @@ def test_the_input_is_long_enough_for_mini_batches_and_contexts_up_to_a_bound(tm
     assert length(mini_batch_size=500) == LONGEST
 
 
-def test_what_the_input_is_too_short_for_is_said(tmp_path: Path) -> None:
+def test_what_the_input_is_too_short_for_is_reported(tmp_path: Path) -> None:
     ttt = resolved(tmp_path, {"ttt.ttt_layer_context": 3000, "ttt.mini_batch_size": 512}).ttt
     shape = probe_input(MODEL, ttt)
     assert shape is not None
     context, mini_batch = unseen(shape, ttt, torch.float32)
     assert context.startswith("ttt.ttt_layer_context: any of 256 tokens and more")
-    assert mini_batch.startswith("what an inner mini-batch of 512 tokens passes to the next")
+    assert mini_batch.startswith("what an inner mini-batch")
 
 
 def test_the_input_is_the_same_everywhere(tmp_path: Path) -> None:

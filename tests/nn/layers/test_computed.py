@@ -101,7 +101,7 @@ def test_ttt_after_the_feed_forward_block_is_another_model(computed: Computed) -
 
 @pytest.mark.parametrize("persistence", ["never", "each_sequence"])
 def test_other_states_that_go_on_are_another_model(persistence: str) -> None:
-    """One sequence by itself cannot tell whose state goes on; that any does, it can."""
+    """One sequence alone cannot show whose state is continued, but it shows that one is."""
     deep = next(one for one in COMMITTED if "stream_in" in one.expected)
     off = stream_error(deep, transformer(deep, persistent_states=persistence))
     assert (off > 2 * deep.model_limit) == (persistence == "never")

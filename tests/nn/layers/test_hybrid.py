@@ -28,7 +28,7 @@ def with_ttt(**changes: Any) -> Skeleton:
     return model
 
 
-def test_ttt_stands_between_attention_and_feed_forward() -> None:
+def test_ttt_is_between_attention_and_feed_forward() -> None:
     """x2 = x1 + tanh(alpha) * TTT(x1), on what the attention block returned, without a norm of its own."""
     made, x = hybrid(), tokens(2, 6)
     block, layer = made.seq_modeling_block, made.original_layer
@@ -131,7 +131,7 @@ def _with_a_forward_of_its_own(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (_with_a_forward_of_its_own, "has a forward that was put in the place of its class's"),
         (lambda layer: layer.register_forward_hook(lambda *_: None), "has hooks"),
@@ -139,10 +139,10 @@ def _with_a_forward_of_its_own(layer: Layer) -> None:
         (lambda layer: layer.register_full_backward_hook(lambda *_: None), "has hooks"),
     ],
 )
-def test_what_is_around_both_blocks_of_a_layer_is_never_dropped(change: Any, said: str) -> None:
+def test_what_is_around_both_blocks_of_a_layer_is_never_dropped(change: Any, message: str) -> None:
     model = Skeleton()
     change(model.transformer.layers[2])
-    with pytest.raises(ContradictionError, match=f"layer 2 {said}, around both of its blocks: add TTT first"):
+    with pytest.raises(ContradictionError, match=f"layer 2 {message}, around both of its blocks: add TTT first"):
         add_ttt(model.transformer.layers, ttt_config())
     assert not any(isinstance(one, HybridLayer) for one in model.transformer.layers)
 
@@ -222,7 +222,7 @@ def test_ttt_is_not_added_twice() -> None:
 
 
 def test_a_layer_without_a_context_is_refused() -> None:
-    """The trainer set the wrong attribute, said nothing, and every context in its files was untrue."""
+    """The trainer set the wrong attribute silently, and every context in its files was untrue."""
     model = Skeleton()
     del model.transformer.layers[3].self_attn.context
     with pytest.raises(ContradictionError, match=r"layer 3 has no self_attn\.context to set"):

@@ -1,4 +1,4 @@
-"""Every field of `TTTConfig` is read, nothing else is, and each does what its role says."""
+"""Every field of `TTTConfig` is read, nothing else is, and each has the effects of its role."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def shapes_of(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_every_field_does_what_its_role_says(field: str) -> None:
+def test_every_field_has_the_effects_of_its_role(field: str) -> None:
     needs = NEEDS.get(field, {})
     changes = {**needs, **CHANGES[field]}
     (weights, logits), (changed_weights, changed_logits) = results(needs), results(changes)
@@ -120,7 +120,7 @@ def test_every_field_does_what_its_role_says(field: str) -> None:
     if role is not Role.ARCHITECTURE:
         difference = (results(changes, weights)[1] - logits).norm() / logits.norm()
         assert difference > 1e-4 if role is Role.COMPUTATION else difference == 0
-    if role is Role.TRAINING:  # it says where training starts
+    if role is Role.TRAINING:  # it determines where training starts
         assert not torch.equal(changed_logits, logits)
 
 

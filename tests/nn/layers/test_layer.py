@@ -52,7 +52,7 @@ def configurations(draw: st.DrawFn) -> TTTConfig:
 
 
 @given(config=configurations(), batch=st.integers(1, 3), length=st.integers(1, 12), seed=st.integers(0, 99))
-def test_the_layer_computes_what_the_reference_says(config: TTTConfig, batch: int, length: int, seed: int) -> None:
+def test_the_layer_computes_what_the_reference_computes(config: TTTConfig, batch: int, length: int, seed: int) -> None:
     """Within what the dtypes round; a scan in bfloat16 rounds every operation, and in another order."""
     made, x = layer(config, seed), tokens(batch, length, config.model_dim, seed)
     expected = reference_layer(config, made.state_dict(), x)
@@ -151,7 +151,7 @@ def test_autocast_does_not_reach_the_scan() -> None:
 
 @KINDS
 def test_it_starts_as_the_trainer_starts_it(sizes: tuple[int, ...]) -> None:
-    """No numbers of the trainer's are at hand for it: it is what its code says."""
+    """There are no numbers of the trainer's for it: it follows the trainer's code."""
     for name, parameter in TTTLayer(ttt_config(sizes)).named_parameters():
         if name in ("ttt_norm_weight", "post_norm.weight"):
             assert (parameter == 1).all()
@@ -211,7 +211,7 @@ def test_a_configuration_that_cannot_be_built_is_refused(changes: dict[str, Any]
     assert len(caught.value.problems) == 1
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     with pytest.raises(ContradictionError) as caught:
         TTTLayer(ttt_config(tensor_parallel_size=2, num_heads=3, rope_mode="legacy"))
     assert [one.key for one in caught.value.problems] == ["ttt.head_dim", "ttt.tensor_parallel_size", "ttt.rope_mode"]

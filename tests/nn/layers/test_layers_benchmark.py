@@ -1,4 +1,4 @@
-"""benchmarks/layers.py measures what it says, on a shape small enough for a test."""
+"""benchmarks/layers.py measures what it claims, on a shape small enough for a test."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.nn.models import tokens
-from tttcfg.nn.layers.rotary import rotate
+from tttcfg.nn.layers.layer import rotate
 
 HEADS = tokens(2, 12, 8).unsqueeze(1)
 

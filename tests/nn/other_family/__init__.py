@@ -1,4 +1,4 @@
-"""Families of somebody else's trainer, one that derives layers and one that does not, and a plain torch model."""
+"""Families of third-party trainers, one that derives layers and one that does not, and a plain torch model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ import tttcfg
 from tests.nn.language import State
 from tttcfg import Effective, Family, Role, Section, setting
 from tttcfg.errors import Problem, quote
+from tttcfg.evidence.dialects.dialect import INDEX, Base, Dialect
+from tttcfg.evidence.evidence import Evidence, Proof
+from tttcfg.evidence.knowledge import TensorKnowledge
+from tttcfg.evidence.verifier import Verdict, Verifier
 from tttcfg.family.family import Derived
 from tttcfg.nn import Checkpointer, TrainingSide
 
@@ -24,10 +28,12 @@ class Settings(Section):
     """What both families have."""
 
     width: int = setting(8, role=Role.ARCHITECTURE, unit="channels", ge=1, description="Width of the layers.")
-    slope: float = setting(0.5, role=Role.COMPUTATION, unit="1", description="Slope below zero; in no tensor.")
-    lr: float = setting(0.1, role=Role.TRAINING, unit="1", ge=0, description="Learning rate.")
-    precision: str = setting("float32", role=Role.COMPUTATION, unit="name", description="Type of the parameters.")
-    fresh: bool = setting(False, role=Role.RUN, unit="switch", description="Resume without the optimiser's state.")
+    slope: float = setting(
+        0.5, role=Role.COMPUTATION, unit="dimensionless", description="Slope below zero; in no tensor."
+    )
+    lr: float = setting(0.1, role=Role.TRAINING, unit="dimensionless", ge=0, description="Learning rate.")
+    precision: str = setting("float32", role=Role.COMPUTATION, description="Type of the parameters.")
+    fresh: bool = setting(False, role=Role.RUN, description="Resume without the optimiser's state.")
 
 
 class PlainArgs(Settings):
@@ -38,11 +44,15 @@ class LayeredArgs(Settings):
     """The configuration of the trainer with layers that read what is derived."""
 
 
+class DescribedArgs(Settings):
+    """The configuration of the trainer that knows what its tensors prove."""
+
+
 class Layers(Section):
     """What the layers of a model read."""
 
     widths: tuple[int, ...] = setting(role=Role.ARCHITECTURE, unit="channels", description="Width of every layer.")
-    slope: float = setting(role=Role.COMPUTATION, unit="1", description="Slope below zero.")
+    slope: float = setting(role=Role.COMPUTATION, unit="dimensionless", description="Slope below zero.")
 
 
 def derive(
@@ -88,6 +98,44 @@ LAYERED: Family[LayeredArgs, Layers] = Family(
     layers=Layers,
     derive=derive,
     training_side=LayeredSide,
+)
+
+
+FIRST = "layers.0.0.weight"
+
+
+def proved(evidence: Evidence) -> dict[str, Proof]:
+    known = evidence.dialect is not None and evidence.dialect.name == "described" and FIRST in evidence.header
+    return {"width": Proof(evidence.header.shape(FIRST)[0], FIRST)} if known else {}
+
+
+class DescribedVerifier(Verifier[DescribedArgs, None]):
+    """Checks the width."""
+
+    def verdicts(self) -> Iterator[tuple[str, Verdict]]:
+        """Yield the verdict on the width."""
+        yield from self.fields(proved(self.evidence), "width")
+
+
+class DescribedTensors(TensorKnowledge):
+    """Knows the names of the model below, which tttcfg does not."""
+
+    verifier = DescribedVerifier
+    dialects = (
+        Dialect(
+            name="described",
+            title="the described trainer",
+            signature=r"layers\.[0-9]+\.0\.weight",
+            base=Base(known=r"layers\.|norm\.|head\.|scale$", layer=rf"layers\.{INDEX}\."),
+        ),
+    )
+
+    def proved(self, evidence: Evidence) -> dict[str, Proof]:
+        return proved(evidence)
+
+
+DESCRIBED: Family[DescribedArgs, None] = Family(
+    "described", DescribedArgs, f"{__name__}.migrations", f"{__name__}.schemas", tensors=DescribedTensors
 )
 
 

@@ -1,13 +1,15 @@
-"""One rank of several, a process by itself; `test_ranks.py` starts them."""
+"""One rank of several, in a process of its own; `test_ranks.py` starts them."""
 
 from __future__ import annotations
 
 import errno
+import faulthandler
 import json
 import logging
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +20,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.device_mesh import init_device_mesh
@@ -40,11 +41,13 @@ from tttcfg.nn import (
     together,
     world_size,
 )
-from tttcfg.nn.checkpoints import tensor_file
+from tttcfg.nn.checkpoints import load, resume, tensor_file
 from tttcfg.nn.checkpoints.folders import STEPS
 from tttcfg.nn.ranks.gather import gathered, tensors_of, unwrapped
 
-Said = dict[str, Any]
+Results = dict[str, Any]
+LONG_SECONDS = 400
+"""After so long a rank that hangs prints where, and ends: torch itself waits for half an hour."""
 
 
 def sharded(model: nn.Module) -> nn.Module:
@@ -53,7 +56,7 @@ def sharded(model: nn.Module) -> nn.Module:
 
 
 def by_layer(model: nn.Module) -> nn.Module:
-    """Shard every layer by itself, with a checkpoint of activations around it, as is usual."""
+    """Shard every layer alone, with a checkpoint of activations around it, as is usual."""
     layers = model.transformer.layers
     for index, layer in enumerate(layers):
         layers[index] = checkpoint_wrapper(layer)
@@ -114,7 +117,7 @@ def whole(model: nn.Module) -> str:
     return on_first(lambda: json.dumps({name: one.double().sum().item() for name, one in sorted(found.items())}))
 
 
-def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Train, save adapters and everything, go on; resume another run from the first checkpoint and go on as well."""
     torch.manual_seed(3)
     random.seed(rank())
@@ -154,7 +157,7 @@ def saving(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     }
 
 
-def differing(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def differing(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Let the last rank save something else than the others do; nothing is written, and none hangs."""
     run = Run(folder, wrap)
     run.train(1)
@@ -167,7 +170,7 @@ def differing(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
         return Checkpointer(run.model, run.state, folder / "run", given, optimizer, keep, training_args=effective)
 
     save = run.checkpointer.save_checkpoint
-    said = {
+    results = {
         "seed": caught(lambda: made(seed=int(last))),
         "num_ckpt_keep": caught(lambda: made(keep=1 + last)),
         "optimizer": caught(lambda: made(optimizer=None if last else run.optimizer)),
@@ -176,41 +179,38 @@ def differing(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
         "dtype": caught(lambda: save(dtype=torch.bfloat16 if last else None)),
     }
     run.state.step += last
-    said["state.step"] = caught(save)
+    results["state.step"] = caught(save)
     run.state.step = 1
     run.optimizer.param_groups += [group] * last
-    said["stranger"] = caught(save)
+    results["unknown parameters"] = caught(save)
     del run.optimizer.param_groups[1:]
     before = os.listdir(folder / "run" / STEPS)
-    return {**said, "before": before, "saved": save().name}
+    return {**results, "before": before, "saved": save().name}
 
 
-def unreadable(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def unreadable(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Let the disk fail on the last rank, when weights are loaded and when a run goes on."""
     run = Run(folder, wrap)
     run.train(1)
     saved = run.checkpointer.save_checkpoint(dtype=torch.bfloat16)
     run.train(1)
-    opened: list[str] = []
-    name, sound = "lora.safetensors", 0
+    preadv, name = os.preadv, "lora.safetensors"
 
-    def failing(path: str, **options: Any) -> Any:
-        opened.append(path)
-        if rank() == world_size() - 1 and sum(one.endswith(name) for one in opened) > sound:
+    def failing(descriptor: int, *arguments: Any) -> int:
+        if rank() == world_size() - 1 and os.readlink(f"/proc/self/fd/{descriptor}").endswith(name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return safe_open(path, **options)
+        return preadv(descriptor, *arguments)
 
-    tensor_file.safe_open = failing  # type: ignore[assignment]
-    load = caught(lambda: load_checkpoint(run.model, saved, run.effective))
-    opened.clear()
-    name, sound = "training_state.safetensors", 0
-    resume = caught(lambda: run.checkpointer.resume(saved))
+    os.preadv = failing  # type: ignore[assignment]
+    loading = caught(lambda: load_checkpoint(run.model, saved, run.effective))
+    name = "training_state.safetensors"
+    resuming = caught(lambda: run.checkpointer.resume(saved))
     step = run.state.step
-    tensor_file.safe_open = safe_open
-    return {"load": load, "resume": resume, "step": step, "later": run.checkpointer.resume(saved).step}
+    os.preadv = preadv
+    return {"load": loading, "resume": resuming, "step": step, "later": run.checkpointer.resume(saved).step}
 
 
-def slow(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def slow(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Let the last rank see a new checkpoint later than the others do."""
     run = Run(folder, wrap)
     target, is_dir, times = folder / "run" / STEPS / "checkpoint_000000", Path.is_dir, list[float]()
@@ -226,8 +226,8 @@ def slow(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
     return {"returned": time.monotonic(), "looked": times}
 
 
-def errors(folder: Path, _: object) -> Said:
-    """Let everything fail that can, on rank 0 and on the last; every rank is told, and none hangs."""
+def errors(folder: Path, _: object) -> Results:
+    """Let everything fail that can, on rank 0 and on the last; every rank raises the error, and none hangs."""
     last = world_size() - 1
 
     def failing(number: int, error: Exception) -> Callable[[], str]:
@@ -256,7 +256,7 @@ def errors(folder: Path, _: object) -> Said:
     }
 
 
-def resolving(folder: Path, _: object) -> Said:
+def resolving(folder: Path, _: object) -> Results:
     """Resolve where only rank 0 can read the file; an override that a rank alone has is none."""
     path = folder / "model.json"
     if rank() == 0:
@@ -274,24 +274,24 @@ def resolving(folder: Path, _: object) -> Said:
     }
 
 
-def extended(folder: Path, _: object) -> Said:
+def extended(folder: Path, _: object) -> Results:
     """Resolve a checkpoint that has sections of two extensions, one of them installed."""
     sys.path.insert(0, str(folder))
     effective = resolve_together(folder / "run" if rank() == 0 else folder / "absent")
     settings = {name: part.training.model_dump() for name, part in effective.parts.items()}
-    carried = {name: section.decode() for name, section in effective.passed_through.items()}
-    return {"settings": settings, "carried": carried, "digest": effective.digest}
+    passed_through = {name: section.decode() for name, section in effective.passed_through.items()}
+    return {"settings": settings, "passed_through": passed_through, "digest": effective.digest}
 
 
-def families(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def families(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Resolve, save, resume and restore with other families, with layers and without."""
-    said = {family.name: other(folder, wrap, family) for family in (other_family.PLAIN, other_family.LAYERED)}
+    results = {family.name: other(folder, wrap, family) for family in (other_family.PLAIN, other_family.LAYERED)}
     undeclared = replace(other_family.LAYERED, layers=None)
     path = folder / "layered.json"
-    return {**said, "undeclared": caught(lambda: resolve_together(model_config=path, family=undeclared))}
+    return {**results, "undeclared": caught(lambda: resolve_together(model_config=path, family=undeclared))}
 
 
-def other(folder: Path, wrap: Callable[[nn.Module], nn.Module], family: Family[Any, Any]) -> Said:
+def other(folder: Path, wrap: Callable[[nn.Module], nn.Module], family: Family[Any, Any]) -> Results:
     path = folder / f"{family.name}.json"
     if rank() == 0:
         path.write_text(json.dumps(other_family.MODEL))
@@ -316,21 +316,23 @@ def other(folder: Path, wrap: Callable[[nn.Module], nn.Module], family: Family[A
     }
 
 
-def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Said:
+def counted(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     """Count how often a rank opens the weights when a run goes on."""
     run = Run(folder, wrap)
     saved, opened = run.checkpointer.save_checkpoint(), list[str]()
 
-    def counting(path: str, **options: Any) -> Any:
-        opened.append(Path(path).name)
-        return safe_open(path, **options)
+    reading = tensor_file.reading
 
-    tensor_file.safe_open = counting  # type: ignore[assignment]
+    def counting(path: str) -> Any:
+        opened.append(Path(path).name)
+        return reading(path)
+
+    load.reading = resume.reading = counting  # type: ignore[attr-defined]
     run.checkpointer.resume(saved)
     return {name: opened.count(name) for name in opened}
 
 
-def absent(folder: Path, _: object = None, *, warm: bool = False) -> Said:
+def absent(folder: Path, _: object = None, *, warm: bool = False) -> Results:
     """Let the last rank not come to where rank 0 works for all, until that has noticed."""
     number = renewed(folder, timedelta(seconds=8))
     if warm:
@@ -355,7 +357,32 @@ def renewed(folder: Path, limit: timedelta) -> int:
     return number
 
 
-def failing(_folder: Path, _: object) -> Said:
+def dying(folder: Path, wrap: Callable[[nn.Module], nn.Module], door: str, number: int) -> Results:
+    """Be killed on one rank, rank 0 in the middle of its work, while the others go through a door of the package."""
+    run = Run(folder, wrap)
+    run.train(1)
+    saved = run.checkpointer.save_checkpoint()
+    doors: dict[str, Callable[[], object]] = {
+        "save": run.checkpointer.save_checkpoint,
+        "resume": lambda: run.checkpointer.resume(saved),
+        "restore": lambda: restore(saved, build=build),
+        "resolve": lambda: resolve_together(saved),
+        "agree": lambda: agree(run.effective),
+    }
+
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if rank() == number:
+        if number or door != "save":
+            kill()
+        os.fsync = kill
+    raised = caught(doors[door])
+    dist.destroy_process_group()
+    return {"raised": raised}
+
+
+def failing(_folder: Path, _: object) -> Results:
     """Be gone on the last rank, in whatever way, while the others wait for it."""
     if rank():
         raise RuntimeError("on purpose")
@@ -363,7 +390,7 @@ def failing(_folder: Path, _: object) -> Said:
     return {}
 
 
-def patient(folder: Path, _: object) -> Said:
+def patient(folder: Path, _: object) -> Results:
     """Let rank 0 work for longer than a collective may take."""
     renewed(folder, timedelta(seconds=8))
 
@@ -371,10 +398,10 @@ def patient(folder: Path, _: object) -> Said:
         time.sleep(12)
         return "done"
 
-    return {"said": on_first(work)}
+    return {"result": on_first(work)}
 
 
-def leaving(folder: Path, _: object) -> Said:
+def leaving(folder: Path, _: object) -> Results:
     """Drop a model after its group of processes, right after a collective, as programs do at their end."""
     number, size = rank(), world_size()
     leave_group()
@@ -389,7 +416,7 @@ def leaving(folder: Path, _: object) -> Said:
 
 
 def run_rank(what: str, folder: Path, number: int, size: int) -> None:
-    """Be one rank, write what it has seen to `said.json` in a folder of its own, and leave.
+    """Be one rank, write what it has seen to `results.json` in a folder of its own, and leave.
 
     Args:
         what: A scenario, or how the model is shared, or both with a colon between them.
@@ -398,6 +425,7 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
     own = folder / f"rank{number}"
     own.mkdir(parents=True, exist_ok=True)
     os.dup2(os.open(own / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+    faulthandler.dump_traceback_later(LONG_SECONDS, exit=True)
     if size > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=size)
     scenarios = {
@@ -416,9 +444,13 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
         "slow": slow,
     }
     name, _, wrapping = what.rpartition(":")
-    scenario = scenarios.get(name or what, saving)
-    said = scenario(folder, WRAPPED.get(wrapping, alone))
-    (own / "said.json").write_text(json.dumps(said), "utf-8")
+    if name.startswith("dying"):
+        _, door, last = name.split()
+        results = dying(folder, WRAPPED[wrapping], door, int(last))
+    else:
+        scenario = scenarios.get(name or what, saving)
+        results = scenario(folder, WRAPPED.get(wrapping, alone))
+    (own / "results.json").write_text(json.dumps(results), "utf-8")
     if dist.is_initialized():
         leave_group()
     os._exit(0)

@@ -4,10 +4,10 @@ from typing import Any
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add, Convert, Withhold
-from tttcfg.schema.fragments import Shape, integer, nullable, number
+from tttcfg.schema.fragments import Fragment, integer, nullable, number
 
 HARD_CODED = "was a constant of train.py"
-BETAS: Shape = {
+BETAS: Fragment = {
     "default": [0.9, 0.95],
     "type": "array",
     "prefixItems": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}] * 2,

@@ -4,14 +4,14 @@ from typing import Any
 
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Declare
-from tttcfg.schema.fragments import Shape, boolean, choice, integer, nullable, number, text
+from tttcfg.schema.fragments import Fragment, boolean, choice, integer, nullable, number, text
 
 
-def section(name: str, /, **fields: Shape) -> tuple[Declare, ...]:
+def section(name: str, /, **fields: Fragment) -> tuple[Declare, ...]:
     return tuple(Declare(f"{name}.{field}", shape) for field, shape in fields.items())
 
 
-def count(default: int, minimum: int = 1, **bounds: Any) -> Shape:
+def count(default: int, minimum: int = 1, **bounds: Any) -> Fragment:
     return integer(default, minimum=minimum, **bounds)
 
 

@@ -1,4 +1,4 @@
 """How programs name their tensors, one file each.
 
-Only evidence imports it.
+The folders below it in `docs/architecture.md` may import it, and families that have a dialect of their own.
 """

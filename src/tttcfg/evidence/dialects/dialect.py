@@ -36,22 +36,24 @@ class Inner(NamedTuple):
 
 
 class Base(NamedTuple):
-    """The names of the tensors around the TTT layers; regular expressions match a whole name.
+    """The names of the tensors around the TTT layers, as regular expressions; all but `known` may be left out.
 
     Attributes:
-        layer: The start of a layer's tensors, with its index as the only group.
-        converted: The start of the base tensors of a layer that has TTT, likewise; empty where they are named as
-            those of every layer.
-        whole: A tensor that every file with the base model has; its last axis is model_dim.
         known: The start of every tensor outside TTT layers; tensors that do not match are reported as unknown.
+        layer: The start of a layer's tensors, with its index as the only group. Where there is one, the layers are
+            counted.
+        whole: The name of a tensor outside layers that every file with the base model has; its last axis is model_dim.
+            Left out, every file is taken for the whole model.
+        converted: The start of the base tensors of a layer that has TTT, with its index as the only group; empty where
+            they are named as those of every layer.
         attention: An attention weight of the base model that has no adapter, the layer's index as the group.
         embedding: An embedding that is only saved beside adapters where it was trained.
         wide: A linear module whose input is model_dim wide, and so its adapter's.
     """
 
-    layer: str
-    whole: str
     known: str
+    layer: str = ""
+    whole: str = ""
     converted: str = ""
     attention: str = ""
     embedding: str = ""
@@ -63,16 +65,17 @@ class Dialect:
     """How one program names its tensors.
 
     Attributes:
-        title: The usual name of the program.
+        name: Its name in results, as `Verification.dialect`.
+        title: The usual name of the program, as in messages.
+        signature: Regular expression of names that only this dialect has; one such name is enough.
+        base: The model around the TTT layers.
         source: Where the names are known from.
-        mark: Regular expression of names that only this dialect has; one such name is enough.
         hint: Plain text that every such name contains, which is searched first, as that is far cheaper.
         block: Regular expression of the start of a TTT layer's tensors, with the layer's index as the only group.
         tensors: The tensors of every TTT layer: the rest of the name, and the axes.
         either: Sets of tensors, of which every TTT layer has one.
         optional: The same for tensors that only some have.
         inner: The forms in which the inner model is saved.
-        base: The model around the TTT layers.
         yields_to: Dialects that have all of this one's names and some of their own.
         family: The name of the family whose configurations describe these weights; empty where there is none.
         other_ttt: Whether its TTT has no inner model, so that its tensors determine none of the `ttt` fields.
@@ -80,10 +83,10 @@ class Dialect:
 
     name: str
     title: str
-    source: str
-    mark: str
-    hint: str
+    signature: str
     base: Base
+    source: str = ""
+    hint: str = ""
     block: str = ""
     tensors: Mapping[str, Axes] = field(default_factory=dict)
     either: tuple[Mapping[str, Axes], ...] = ()
@@ -92,6 +95,19 @@ class Dialect:
     yields_to: tuple[str, ...] = ()
     family: str = ""
     other_ttt: bool = False
+
+    @property
+    def layer_patterns(self) -> dict[str, str]:
+        """The regular expressions that have a layer's index as their only group, by name; without the empty ones."""
+        base = self.base
+        found = {"block": self.block, "base.layer": base.layer, "base.converted": base.converted}
+        return {name: one for name, one in {**found, "base.attention": base.attention}.items() if one}
+
+    @property
+    def patterns(self) -> dict[str, str]:
+        """All regular expressions, by name; without the empty ones."""
+        found = {"signature": self.signature, **{f"base.{name}": one for name, one in self.base._asdict().items()}}
+        return {name: one for name, one in {**found, **self.layer_patterns}.items() if one}
 
     def needed(self, block: Collection[str]) -> Mapping[str, Axes]:
         """Return the tensors that a TTT layer with the tensors `block` must have."""

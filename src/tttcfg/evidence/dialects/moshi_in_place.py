@@ -13,7 +13,7 @@ dialect = Dialect(
     name="moshi_in_place",
     title="moshi_in_place",
     source="its classes, read; the prefix is inferred",
-    mark=LAYER + r"gating\.(?:w_down|w_down_pretrained|target_generator\..+)",
+    signature=LAYER + r"gating\.(?:w_down|w_down_pretrained|target_generator\..+)",
     hint=".gating.",
     base=MOSHI._replace(converted=""),
     block=rf"{LAYER}gating\.(?=w_down|target_generator\.)",

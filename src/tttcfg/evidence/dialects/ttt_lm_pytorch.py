@@ -33,7 +33,7 @@ dialect = Dialect(
     name="ttt_lm_pytorch",
     title="ttt-lm-pytorch",
     source="test-time-training/ttt-lm-pytorch, ttt.py; built and compared",
-    mark=BLOCK + r"(?:learnable_token_idx|learnable_ttt_lr_weight|[qkvg]_proj\.weight)",
+    signature=BLOCK + r"(?:learnable_token_idx|learnable_ttt_lr_weight|[qkvg]_proj\.weight)",
     hint="seq_modeling_block.",
     base=LANGUAGE_MODEL,
     block=BLOCK,
@@ -49,10 +49,7 @@ dialect = Dialect(
         "post_norm.weight": (MODEL_DIM,),
         "post_norm.bias": (MODEL_DIM,),
     },
-    either=(
-        {"k_proj.weight": (MODEL_DIM, MODEL_DIM)},
-        CONVOLUTIONS,
-    ),  # these where queries and keys are projected as one
+    either=({"k_proj.weight": (MODEL_DIM, MODEL_DIM)}, CONVOLUTIONS),  # these where queries and keys are one projection
     optional={"g_proj.weight": (MODEL_DIM, MODEL_DIM)},
     inner=SCAN,
 )

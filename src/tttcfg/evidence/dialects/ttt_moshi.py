@@ -11,7 +11,8 @@ dialect = Dialect(
     name="ttt_moshi",
     title="the Moshi TTT trainer",
     source="moshi_ttt/hybrid_layer.py, moshi_ttt/models/ssm/ttt_layer.py",
-    mark=LAYER + r"(?:seq_modeling_block\.(?:ttt_layer|(?:for|back)ward_ssm_gating|original_layer)|original_layer)\..+",
+    signature=LAYER
+    + r"(?:seq_modeling_block\.(?:ttt_layer|(?:for|back)ward_ssm_gating|original_layer)|original_layer)\..+",
     hint="transformer.layers.",
     base=MOSHI,
     block=LAYER + r"seq_modeling_block\.(?!original_layer\.)",

@@ -35,7 +35,7 @@ dialect = Dialect(
     name="ttt_video_dit",
     title="ttt-video-dit",
     source="test-time-training/ttt-video-dit, models/cogvideo/dit.py, models/ssm/ttt_layer.py; built and compared",
-    mark=LAYER + r"seq_modeling_block\.(?:ssm\.ttt\.|(?:for|back)ward_ssm_gating_(?:video|text)\.).+",
+    signature=LAYER + r"seq_modeling_block\.(?:ssm\.ttt\.|(?:for|back)ward_ssm_gating_(?:video|text)\.).+",
     hint="dit.layers.",
     base=Base(
         layer=LAYER,
@@ -43,10 +43,7 @@ dialect = Dialect(
         known=rf"(?:model\.)?dit\.(?!layers\.)|{LAYER}(?:mlp\.|pre_(?:seq|mlp)_|seq_modeling_block\.{_ATTENTION}\.)",
     ),
     block=LAYER + rf"seq_modeling_block\.(?!{_ATTENTION}\.)",
-    tensors={
-        **_GATES,
-        **layer_tensors(TTT),
-    },
+    tensors={**_GATES, **layer_tensors(TTT)},
     inner=(Inner(f"{TTT}W{{}}", f"{TTT}b{{}}", 1, 1, 2),),
     family="ttt_video_dit",
 )

@@ -15,11 +15,11 @@ from torch import nn
 
 from tttcfg.documents.checkpoint import MODEL_CONFIG_NAME
 from tttcfg.documents.convert import extended
-from tttcfg.documents.save import recording, save_document
-from tttcfg.errors import InputError, Problem, quote
-from tttcfg.nn.checkpoints.agreement import training_side
-from tttcfg.nn.checkpoints.arguments import configuration_of, kept, plain_config
-from tttcfg.nn.checkpoints.contents import Contents, contents_of_save
+from tttcfg.documents.effective import Effective
+from tttcfg.documents.save import recording, save_document, weights_record
+from tttcfg.errors import InputError, Problem, quote, some
+from tttcfg.family.family import Family
+from tttcfg.nn.checkpoints.contents import Contents, configuration_of, contents_of_save, kept, plain_config
 from tttcfg.nn.checkpoints.folders import STEPS, RunFolder, write_json
 from tttcfg.nn.checkpoints.resume import Resumed, resume
 from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, write_tensors
@@ -34,10 +34,10 @@ from tttcfg.nn.checkpoints.training_state import (
     state_tensors,
     state_values,
 )
+from tttcfg.nn.checkpoints.ttt_moshi import training_side
 from tttcfg.nn.fingerprints.fingerprints import FINGERPRINT_NAME, NOT_FINITE, fingerprint, unavailable
-from tttcfg.nn.ranks.gather import gathered, tensors_of, unwrapped
+from tttcfg.nn.ranks.gather import gathered, plain_name, tensors_of, unwrapped
 from tttcfg.nn.ranks.ranks import agree, log_once, on_first, rank, same, together
-from tttcfg.nn.ranks.wrappers import plain_name
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import Section
 from tttcfg.schema.paths import Tree
@@ -57,8 +57,8 @@ class Checkpointer:
             training_config.json                           the effective configuration; bound to the weights both ways
             fingerprint.json                               what the model returns for a fixed input
             training_state.json, .safetensors              optimiser, schedule, random numbers, unrounded parameters
-            manifest.json                                  the run, and size and digest of every file: a checkpoint
-                                                           in which a file was changed since is not pruned
+            manifest.json                                  the run, and of every file its size and a digest of a sample
+                                                           of its bytes: where these differ, a checkpoint is not pruned
 
     Constructing one tries a save of everything but tensors, so that none fails after hours for what could be known
     before. Under torchrun every rank constructs it, once the model is wrapped or sharded, and every rank saves.
@@ -72,11 +72,12 @@ class Checkpointer:
         num_ckpt_keep: How many checkpoints stay, the newest by step; None keeps all. Those with non-finite
             numbers are counted apart: a run that diverges removes none from before.
         full_finetuning: Whether the whole model is trained; an error where the configuration has it otherwise.
-        training_args: What `tttcfg.resolve` returned, of any family; or a `Document`, a model of a family, or the
-            trainer's own dataclass, namespace or mapping.
+        training_args: What `tttcfg.resolve` returned; or a model of any family, `Effective`, `Document`, dataclass
+            instance, namespace or mapping.
         scheduler: The learning rate's schedule, whose state is saved with the optimiser's.
         fingerprint: Whether checkpoints keep what the model returns for a fixed input.
         extensions: The settings of extensions, where `training_args` does not hold them already.
+        family: As in `tttcfg.resolve`.
 
     Raises:
         InputError: Something that was given cannot be saved.
@@ -99,15 +100,17 @@ class Checkpointer:
         scheduler: Any = None,
         fingerprint: bool = True,
         extensions: Iterable[Section] = (),
+        family: Family[Any, Any] | None = None,
     ) -> None:
         self.run = TrainingRun(unwrapped(model), state, optimizer, scheduler)
         self.folder = RunFolder(Path(run_dir) / STEPS)
         self.model_config = together(lambda: plain_config(config))
         self.keep, self.has_fingerprint = together(lambda: kept(num_ckpt_keep)), fingerprint
-        self.configuration = training_args
-        self.document = together(lambda: extended(configuration_of(training_args, full_finetuning), extensions))
+        self.document = together(lambda: extended(configuration_of(training_args, full_finetuning, family), extensions))
+        self.configuration = training_args if isinstance(training_args, Effective) else self.document
         agree(self.document)
-        self._try()
+        save, _ = self._agreed()  # everything of a save but the tensors is done, on a folder that is removed again
+        on_first(lambda: self._write_trial(save))
 
     def save_checkpoint(self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None) -> Path:
         """Save a checkpoint of this step, and remove the oldest.
@@ -125,7 +128,8 @@ class Checkpointer:
         Raises:
             ContradictionError: The model is not of this configuration any more; nothing was written.
             RankError: The ranks do not save the same; nothing was written.
-            WriteError: The disk would not take it; nothing was changed.
+            WriteError: The disk would not take it, and nothing was changed; or it was saved, and may be lost if the
+                power fails: the message says which.
         """
         save, own = self._agreed(save_only_lora, dtype)
         tensors = tensors_of(self.run.model)
@@ -144,18 +148,15 @@ class Checkpointer:
         another family's `TrainingSide` names its own fields.
         Merged weights hold no adapters: those come from the training state, the base model stays as it was built.
 
+        Args:
+            path: Any path that leads to the checkpoint; see `tttcfg.find_checkpoint`.
+
         Raises:
             InputError: The checkpoint holds no training state, has non-finite parameters, or cannot be read.
             ContradictionError: It is of another configuration, model or optimiser; every problem is named, and nothing
                 was changed.
         """
         return resume(self.run, self.configuration, path)
-
-    def _contents(self, save_only_lora: bool | None, dtype: torch.dtype | None) -> Contents:
-        step = self.run.state.step
-        if type(step) is not int or step < 0:
-            raise InputError(Problem("rejected", f"must be an integer of at least 0, not {quote(step)}", "state.step"))
-        return contents_of_save(self.run.model, self.document, self.model_config, save_only_lora, dtype)
 
     def _agreed(
         self, save_only_lora: bool | None = None, dtype: torch.dtype | None = None
@@ -166,7 +167,11 @@ class Checkpointer:
         """
 
         def own() -> tuple[Contents, dict[str, torch.Tensor]]:
-            contents = self._contents(save_only_lora, dtype)
+            step = self.run.state.step
+            if type(step) is not int or step < 0:
+                message = f"must be an integer of at least 0, not {quote(step)}"
+                raise InputError(Problem("rejected", message, "state.step"))
+            contents = contents_of_save(self.run.model, self.document, self.model_config, save_only_lora, dtype)
             return contents, state_tensors(self.run, contents)
 
         contents, state = together(own)
@@ -180,14 +185,9 @@ class Checkpointer:
             "scheduler": _kind(self.run.scheduler),
             "weights": contents.header.digest,
         }
-        values |= {f"{MODEL_CONFIG_NAME}: {name}": value for name, value in contents.model_config.items()}
+        values |= {f"config.{name}": value for name, value in contents.model_config.items()}
         same({**values, **{name: list(tensor.shape) for name, tensor in state.items()}})
         return _Save(self.run.state.step, contents, self._fingerprint(contents), state_values(self.run)), state
-
-    def _try(self) -> None:
-        """Do everything of a save but the tensors, on a folder that is removed again."""
-        save, _ = self._agreed()
-        on_first(lambda: self._write_trial(save))
 
     def _fingerprint(self, contents: Contents) -> Tree | None:
         """Return the fingerprint; one that cannot be made on any rank costs no checkpoint.
@@ -219,7 +219,7 @@ class Checkpointer:
         with self.folder.writing(save.step) as (inside, put):
             side, tag = training_side(contents.document.family), tag_for(contents.document)
             chosen = side.tensors(self.run.model, weights, contents.trained_only)
-            non_finite = write_tensors(str(inside / contents.weights_name), chosen, tag, contents.dtype)
+            non_finite = write_tensors(str(inside / contents.header.name), chosen, tag, contents.dtype)
             non_finite_state = write_tensors(str(inside / STATE_TENSORS_NAME), state, {"format": "pt"})
             save.values[WEIGHTS] = digest_of_sample(chosen.items(), contents.dtype)
             save.values[TENSORS] = digest_of_sample(state.items())
@@ -245,7 +245,7 @@ class _Save:
     def write_json_files(self, inside: Path, *headers: Header) -> None:
         """Write everything but tensors; the document names the weights of `headers`."""
         write_json(inside / MODEL_CONFIG_NAME, self.contents.model_config)
-        save_document(inside, recording(self.contents.document, *headers))
+        save_document(inside, recording(self.contents.document, map(weights_record, headers)))
         write_json(inside / STATE_NAME, self.values, indent=None)
         if self.fingerprint is not None:
             write_json(inside / FINGERPRINT_NAME, self.fingerprint)
@@ -271,8 +271,7 @@ def _defects(
 
 
 def _not_finite(names: list[str]) -> str:
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{more} had non-finite numbers" if names else ""
+    return f"{some(names, 1)} had non-finite numbers" if names else ""
 
 
 def _kind(one: object) -> str | None:

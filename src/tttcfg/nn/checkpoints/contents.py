@@ -1,8 +1,15 @@
-"""What a save of a model holds, decided and checked against the model before anything is written."""
+"""What a save of a model holds, and whether a configuration agrees with a live model and with tensors.
+
+What is given is checked, and the contents are decided, before anything is written; loading checks the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import json
+import operator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,18 +18,76 @@ from torch import nn
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document
-from tttcfg.errors import ContradictionError, InputError, Problem
-from tttcfg.nn.checkpoints.agreement import contradictions, departures, training_side
-from tttcfg.nn.checkpoints.tensor_file import DTYPES, dtype_name, header_of
+from tttcfg.documents.effective import Origin, Weights
+from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.family.family import Derived, Family
+from tttcfg.nn.checkpoints.tensor_file import DTYPES, header_of
+from tttcfg.nn.checkpoints.ttt_moshi import training_side
+from tttcfg.nn.fingerprints.probe import dtype_name
 from tttcfg.nn.ranks.gather import tensors_of
+from tttcfg.resolving.families import as_document
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
+from tttcfg.verification import verify
 
 WHOLE_NAME = "consolidated.safetensors"
 CHANGED = "changed_by_saving"
 """The key of a document's provenance with the values that training had and the saved weights no longer have."""
+
+
+def configuration_of(training_args: Any, full_finetuning: bool, family: Family[Any, Any] | None = None) -> Document:
+    """Return the configuration that was given as a document.
+
+    Raises:
+        InputError: There is none, or it is not a configuration.
+        ContradictionError: In it not the whole model is trained, and `full_finetuning` was given.
+    """
+    if training_args is None:
+        message = "is missing, and a checkpoint without its configuration cannot be restored"
+        raise InputError(Problem("missing", message, "training_args", advice="give what tttcfg.resolve returned"))
+    document = as_document(training_args, family)
+    side = training_side(document.family)
+    if full_finetuning and side.setting(document.training, side.full_finetuning) is False:
+        message = "is false in the configuration, but Checkpointer was given full_finetuning=True"
+        raise ContradictionError([Problem("contradiction", message, side.full_finetuning)])
+    return document
+
+
+def kept(number: Any) -> int | None:
+    """Return how many checkpoints stay, as a number of Python's, whichever library's was given; None keeps all.
+
+    Raises:
+        InputError: It is not a whole number from 1.
+    """
+    if number is None:
+        return None
+    with contextlib.suppress(TypeError):
+        if (found := operator.index(number)) >= 1:
+            return found
+    raise InputError(Problem("rejected", f"must be an integer of at least 1, or None, not {number!r}", "num_ckpt_keep"))
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's config.json as it was given.
+
+    Raises:
+        InputError: It has values that JSON does not have; all of them are named.
+    """
+    unknown = {name: quote(value) for name, value in config.items() if not _is_json({name: value})}
+    message = "which JSON does not have"
+    if unknown:
+        raise InputError(Problem("rejected", f"is {one}, {message}", f"config.{name}") for name, one in unknown.items())
+    return dict(config)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -48,10 +113,6 @@ class Contents:
     header: Header
     sources: tuple[str, ...]
     merged: bool
-
-    @property
-    def weights_name(self) -> str:
-        return ADAPTERS_NAME if self.trained_only else WHOLE_NAME
 
 
 def contents_of_save(
@@ -89,7 +150,9 @@ def contents_of_save(
     derived = family.derive(training, model_config, "config.json")
     problems = [*side.config_departures(model_config, training)]
     problems += departures(model, family, training, derived, given)
-    problems += contradictions(saved.training, family, header, (config, "config.json"))
+    weights, named = verify.weights_in(header, family), (config, "config.json")
+    of_saved = family.derive(saved.training, *named, weights.proved)
+    problems += contradictions(saved.training, family, weights, named, of_saved)
     if problems:
         raise ContradictionError(dict.fromkeys(problems))
     sources = tuple(name for name in live if not trained_only or name in header)
@@ -122,3 +185,59 @@ def _as_saved(document: Document, merged: Mapping[str, Any], dtype: torch.dtype 
     fields = family.public_fields
     before = {field.name: field.get(training) for field in fields if field.get(training) != field.get(saved)}
     return replace(document, source=saved, provenance={**document.provenance, CHANGED: before})
+
+
+def contradictions(
+    training: Any,
+    family: Family,
+    weights: Weights,
+    model: tuple[Mapping[str, Any] | None, str],
+    derived: Derived,
+    *,
+    document: Document | None = None,
+    origins: Mapping[str, tuple[Origin, ...]] | None = None,
+) -> list[Problem]:
+    """Return where a configuration contradicts the names, shapes and dtypes of weights, all at once.
+
+    What is missing to derive what the layers read is an error here: a model is built of it.
+
+    Args:
+        model: The model's config.json, if there is one, and what it is called in messages.
+        derived: What its layers read.
+        document: What lies beside the weights, for the binding.
+        origins: Where each value comes from, if that is known; what an override chose may depart from what is stored.
+    """
+    needed = [one._replace(severity="error") for one in derived.problems if one.code == "model_config"]
+    return needed + verify.contradictions(family, weights, training, model, document, derived=derived, origins=origins)
+
+
+def departures(
+    model: nn.Module, family: Family, training: Any, derived: Derived, dtype: torch.dtype | None = None
+) -> Iterator[Problem]:
+    """Yield where a live model is not what a configuration builds: what its family compares, and types.
+
+    Args:
+        dtype: The type that the parameters may have on purpose, beside the configuration's.
+    """
+    side = training_side(family)
+    yield from side.departures(model, training, derived)
+    if (wanted := side.parameters_dtype(training)) is not None:
+        yield from _of_types(model, (wanted,) if dtype is None else (wanted, dtype), side.dtype)
+
+
+def _of_types(model: nn.Module, wanted: tuple[torch.dtype, ...], key: str) -> Iterator[Problem]:
+    """Yield the types of parameters that round each of the types that were wanted; wider ones lose nothing."""
+    live = Counter(one.dtype for one in model.parameters() if one.is_floating_point())
+    name = dtype_name(wanted[0])
+    for dtype, count in live.items():
+        if not any(_holds(dtype, one) for one in wanted):
+            found = dtype_name(dtype)
+            counted = f"{count} of the model's {live.total()} parameters are {found}, which rounds them"
+            advice = f"build the model in {name}, or override {key}={found} on purpose"
+            yield Problem("contradiction", f"is {name}, but {counted}", key, advice=advice)
+
+
+def _holds(wide: torch.dtype, narrow: torch.dtype) -> bool:
+    """Whether every number of a type is one of another type."""
+    one, other = torch.finfo(wide), torch.finfo(narrow)
+    return one.eps <= other.eps and one.max >= other.max

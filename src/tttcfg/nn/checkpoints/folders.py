@@ -1,7 +1,7 @@
 """Checkpoint folders: written beside their place and renamed, so that they are there whole or not at all; and pruned.
 
-A run removes only what it can show to be its own: the manifest names one of the run's starts (`run_record.py`) and the
-step in the folder's name, and every file of the manifest is there, with its size and sampled bytes (`manifests.py`).
+A run removes only what it can show to be its own: the manifest (`manifests.py`) names one of the run's starts and the
+step in the folder's name, and every file of the manifest is there, with its size and sampled bytes.
 Everything else stays: another run's checkpoints, a copy or a renamed folder, one in which a file was changed or is
 gone, by tttcfg as well (`tttcfg migrate`, `bind`), and those of versions whose manifests name no run. What stays, and
 has the name of a checkpoint that is saved, is renamed.
@@ -10,44 +10,51 @@ has the name of a checkpoint that is saved, is renamed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import json
 import logging
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from tttcfg.documents.checkpoint import CONSOLIDATED
-from tttcfg.errors import TttcfgError
-from tttcfg.files.durable import new_file, sync_folder, write_all
-from tttcfg.files.storage import TEMPORARY_SUFFIX, unwritable, write_atomically
+from tttcfg.errors import Place, Problem, TttcfgError, WriteError
+from tttcfg.files.locks import abandoned, alone, name_of_replaced, name_of_temporary, temporary_name
+from tttcfg.files.storage import new_file, reason_of, sync_folder, unwritable, write_all, write_atomically
 from tttcfg.nn.checkpoints.manifests import (
     DEFECT,
     DOUBT,
     MANIFEST_NAME,
-    defect,
-    doubt,
+    defect_and_doubt,
     file_entry,
+    identity_in,
+    is_known,
     is_unchanged,
     read_manifest,
+    record_paths,
+    remove_continued,
 )
-from tttcfg.nn.checkpoints.run_record import identity_in, record_paths, remove_continued
+from tttcfg.nn.checkpoints.places import (
+    REMOVING_SECONDS,
+    discard,
+    has_all_files,
+    held,
+    home_of,
+    is_removable,
+    leftover,
+    made_beside,
+    put_in_place,
+    remove,
+)
 from tttcfg.version import __version__
 
 logger = logging.getLogger(__name__)
 STEPS = "checkpoints"
 """The folder of a run that holds its checkpoints."""
 _STEP = re.compile(r"checkpoint_(\d+)")
-_TEMPORARY = re.compile(r"\.(checkpoint_\d+)\.[0-9]+\.[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
-_STALE_SECONDS = 3600.0
-_AT_HERE, _EXCHANGE = -100, 2
 
 
 class RunFolder:
@@ -66,48 +73,48 @@ class RunFolder:
 
         That may be called with what is wrong with the model that was saved, or odd about it: `defect` and `doubt`
         return it then. What is not put in its place is removed. A checkpoint of the same step is replaced if it is this
-        run's own; anything else in its place, a copy say, is renamed with a warning, as is one that is sound where the
-        new one is not: training is never lost over it.
+        run's own; anything else in its place, such as a copy, is renamed with a warning, as is one that is sound where
+        the new one is not: training is never lost over it.
 
         Raises:
-            WriteError: It could not be written; what was in its place is untouched.
+            WriteError: It could not be written, and what was in its place is untouched; or it was, and it is not
+                certain to be there after a loss of power: the message says which.
         """
         target = self.path / checkpoint_name(step)
-        temporary = _beside(target)
         try:
-            inside = temporary / CONSOLIDATED
-            _make(inside)
-            yield inside, lambda defect="", doubt="": self._put(temporary, step, defect, doubt)
+            with made_beside(target) as temporary:
+                yield temporary / CONSOLIDATED, lambda defect="", doubt="": self._put(temporary, step, defect, doubt)
+        except WriteError as error:
+            raise WriteError(_about(target, problem) for problem in error.problems) from None
         except TttcfgError:
             raise
         except OSError as error:
             raise unwritable(str(target), error) from None
-        finally:
-            with contextlib.suppress(OSError):
-                _discard(temporary)
 
     def _put(self, temporary: Path, step: int, defect: str, doubt: str) -> Path:
         """Rename a finished folder to its place, and remove or rename what was there."""
         target, inside = self.path / checkpoint_name(step), temporary / CONSOLIDATED
+        self._record()  # before the manifest names this start: what is finished is always known to be the run's own
         files = {path.name: file_entry(path) for path in sorted(inside.iterdir())}
         values = {"written_by": f"tttcfg {__version__}", "step": step, "run": self.identity.identity, "files": files}
         values |= {key: text for key, text in ((DEFECT, defect), (DOUBT, doubt)) if text}
         write_json(inside / MANIFEST_NAME, values)
         sync_folder(inside)
         sync_folder(temporary)
-        self._record()
-        if os.path.lexists(target) and (reason := self._why_kept(target, is_suspect(temporary))):
-            leftover = _leftover(target)
-            os.rename(target, leftover)
-            logger.warning("%s %s; it was renamed to %s", target, reason, leftover)
-        if not os.path.lexists(target):
-            os.rename(temporary, target)
-        elif not _exchanged(temporary, target):
-            aside = _beside(target)
-            os.rename(target, aside)
-            os.rename(temporary, target)
-            os.rename(aside, temporary)
-        sync_folder(self.path)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(WriteError):  # training does not fail over another program that goes on writing
+                stack.enter_context(alone(target / CONSOLIDATED))
+            with alone(self.path):
+                reason, kept = "", None
+                if os.path.lexists(target) and (reason := self._why_kept(target, is_suspect(temporary))):
+                    kept = leftover(target)
+                elif target.exists():
+                    stack.enter_context(held(target))  # until it is removed, another process leaves it alone
+                put_in_place(temporary, target, kept)
+            if reason:
+                logger.warning("%s %s; it was renamed to %s", target, reason, kept)
+            with contextlib.suppress(OSError):
+                discard(temporary)
         return target
 
     def _record(self) -> None:
@@ -121,19 +128,19 @@ class RunFolder:
         """Return why what is in the place of a checkpoint is not to be replaced by it; empty where it may be."""
         if not self.is_own(target):
             return "is not a checkpoint of this run, or was changed"
-        if not _is_removable(target):
+        if not is_removable(target):
             return "is write-protected"
         return "is sound, and the checkpoint that replaces it is not" if by_suspect and not is_suspect(target) else ""
 
     def is_own(self, folder: Path) -> bool:
         """Whether a checkpoint's folder was saved by this run, has its own name, and no file of it was changed."""
-        step = _STEP.fullmatch(folder.name)
+        step = _STEP.fullmatch(home_of(folder).name)
         if step is None or folder.is_symlink():
             return False
-        values, inside = manifest(folder), folder / CONSOLIDATED
+        values = read_manifest(folder / CONSOLIDATED)
         if values.get("step") != int(step.group(1)) or str(values.get("run")) not in self.identity.owned:
             return False
-        return all(is_unchanged(inside / os.path.basename(name), entry) for name, entry in values["files"].items())
+        return _is_whole(folder)
 
     def foreign(self, step: int) -> list[str]:
         """Return the names of checkpoints from `step` on that are not this run's own, by step."""
@@ -156,85 +163,106 @@ class RunFolder:
             before = [name for number, name in self._by_step() if number < step]
             earlier = [self.path / name for name in before if self.is_own(self.path / name)]
             _warn_of_foreign(self.path, ", ".join(name for name in before if self.path / name not in earlier))
-            newest = self.path / checkpoint_name(step)
+            newest, end = self.path / checkpoint_name(step), time.monotonic() + REMOVING_SECONDS
             for broken in (False, True):
                 these = [folder for folder in earlier if is_suspect(folder) is broken]
                 apart = newest.exists() and is_suspect(newest) is not broken
                 for folder in these[: max(0, len(these) + (not apart) - keep)]:
-                    _remove(folder)
+                    remove(folder, self.is_own, max(0.0, end - time.monotonic()))
         except OSError as error:
-            logger.warning("%s: nothing more is pruned: %s", self.path, error.strerror)
+            logger.warning("%s: nothing more is pruned: %s", self.path, reason_of(error))
 
     def sweep(self) -> None:
-        """Remove folders that a run which died left half-written over an hour ago, and nothing else."""
-        oldest = time.time() - _STALE_SECONDS
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self.path):
-                folder = self.path / name
-                if _TEMPORARY.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
-                    with contextlib.suppress(OSError):
-                        if max(path.lstat().st_mtime for path in (folder, *folder.rglob("*"))) < oldest:
-                            _discard(folder)
+        """Put right what processes that died have left, and touch nothing else.
+
+        What was never finished is removed, and so is what was replaced, or what was being removed. A checkpoint that
+        is finished gets its place if that is free; if another one has it that did not replace this one, it is kept
+        under another name, with a warning.
+        """
+        with contextlib.suppress(OSError, WriteError), alone(self.path):
+            for folder in (self.path / name for name in sorted(os.listdir(self.path)) if _is_left(name)):
+                with contextlib.suppress(OSError), abandoned(folder, _newest(folder)) as is_free:
+                    if is_free and folder.is_dir():
+                        self._put_right(folder)
+
+    def _put_right(self, folder: Path) -> None:
+        """Put one folder right; temporary ones come first, as what they hold may be what replaces the others."""
+        home, temporary = home_of(folder), name_of_temporary(folder.name) is not None
+        if temporary and not has_all_files(folder):
+            if is_known(folder / CONSOLIDATED):
+                discard(folder)
+        elif not os.path.lexists(home):
+            os.rename(folder, home)
+            sync_folder(self.path)
+        elif self.is_own(home) and self.is_own(folder) and (is_suspect(folder) or not is_suspect(home)):
+            hidden = folder if temporary else home.with_name(temporary_name(home.name))
+            os.rename(folder, hidden)  # what is half removed is not to be found
+            discard(hidden)
+        else:
+            kept = leftover(home)
+            os.rename(folder, kept)
+            logger.warning("%s is what a run that died has left of %s; it was renamed to %s", folder, home, kept)
+
+
+def _is_left(name: str) -> bool:
+    """Whether a name is one that a checkpoint's folder has before it gets its place, or once it has left it."""
+    home = name_of_temporary(name) or name_of_replaced(name)
+    return home is not None and _STEP.fullmatch(home) is not None
+
+
+def _newest(folder: Path) -> float:
+    """Return when anything in a folder, or its name, was changed last."""
+    return max(path.lstat().st_ctime for path in (folder, *folder.rglob("*")))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all files that a manifest names are there, unchanged."""
+    inside = folder / CONSOLIDATED
+    files = read_manifest(inside).get("files", {})
+    return all(is_unchanged(inside / os.path.basename(name), entry) for name, entry in files.items())
+
+
+def _about(target: Path, problem: Problem) -> Problem:
+    """Return a problem of a file that is written for a checkpoint as one of the checkpoint."""
+    name = problem.place.file if isinstance(problem.place, Place) else problem.place
+    if name in (str(target), str(target.parent)):
+        return problem
+    message = f"cannot be written: {os.path.basename(name)} {problem.message}"
+    return problem._replace(message=message, place=Place(str(target)), advice="")
 
 
 def checkpoint_name(step: int) -> str:
     return f"checkpoint_{step:06d}"
 
 
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
-    if not folder.parent.is_dir():
-        _make(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns():x}{TEMPORARY_SUFFIX}")
-
-
-def _leftover(folder: Path) -> Path:
-    """Return the name under which a checkpoint that is not the run's own stays beside one that gets its name."""
-    return folder.with_name(f"{folder.name}.left-{time.time_ns():x}")
-
-
-def write_file(path: Path, data: bytes) -> None:
+def write_json(path: Path, values: object, indent: int | None = 2) -> None:
     """Write a new file, durably."""
     with new_file(path) as descriptor:
-        write_all(descriptor, data)
-
-
-def write_json(path: Path, values: object, indent: int | None = 2) -> None:
-    write_file(path, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Let two folders change places at once; return whether this system can."""
-    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
-    return exchange is not None and exchange(_AT_HERE, bytes(one), _AT_HERE, bytes(other), _EXCHANGE) == 0
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint's folder; empty where there is none."""
-    return read_manifest(folder / CONSOLIDATED)
+        write_all(descriptor, json.dumps(values, indent=indent, allow_nan=False).encode() + b"\n")
 
 
 def is_suspect(folder: Path) -> bool:
     """Whether something was wrong with the model that a checkpoint's folder holds, or odd about it."""
-    return bool(defect(folder / CONSOLIDATED) or doubt(folder / CONSOLIDATED))
+    return any(defect_and_doubt(folder / CONSOLIDATED))
 
 
 def foreign_files(run_dir: str | os.PathLike[str]) -> list[Path]:
     """Return, sorted, what in a run's `checkpoints` folder was not written by this run, or was changed since.
 
     A checkpoint that was copied, renamed or edited is returned as a folder. Empty where the run has no checkpoints.
+    What a save that was killed did not finish is the run's own.
+
+    Args:
+        run_dir: The run's folder, which `Checkpointer` was given.
     """
     own = RunFolder(Path(run_dir, STEPS))
     found: list[Path] = []
     for checkpoint in sorted({*own.path.glob("*")} - {*record_paths(own.path)}):
+        if name_of_temporary(checkpoint.name) is not None and not has_all_files(checkpoint):
+            continue
         if own.is_own(checkpoint):
             inside = checkpoint / CONSOLIDATED
-            written = {inside, *(inside / name for name in (MANIFEST_NAME, *manifest(checkpoint)["files"]))}
+            written = {inside, *(inside / name for name in (MANIFEST_NAME, *read_manifest(inside)["files"]))}
             found += sorted(path for path in checkpoint.rglob("*") if path not in written)
         else:
             found.append(checkpoint)
@@ -245,9 +273,13 @@ def delete_checkpoints(run_dir: str | os.PathLike[str]) -> None:
     """Delete the checkpoints that this run wrote, and the record that they are its own.
 
     Other checkpoints, and those that were changed since, stay, with a warning; so does one that cannot be deleted.
+
+    Args:
+        run_dir: The run's folder, which `Checkpointer` was given.
     """
     own = RunFolder(Path(run_dir, STEPS))
     if own.path.is_dir():
+        own.sweep()
         own.prune(sys.maxsize, keep=1)  # the one of the step that is named counts as kept
         for record in record_paths(own.path):
             record.unlink()
@@ -257,50 +289,3 @@ def delete_checkpoints(run_dir: str | os.PathLike[str]) -> None:
 def _warn_of_foreign(parent: Path, names: str) -> None:
     if names:
         logger.warning("%s: not pruned, as they are not checkpoints of this run, or were changed: %s", parent, names)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a checkpoint of this run; where that fails, it stays as it was, or its rest is swept up later."""
-    temporary = _beside(folder)
-    try:
-        if not _is_removable(folder):
-            raise PermissionError(errno.EACCES, "it is write-protected")
-        os.rename(folder, temporary)
-        _discard(temporary)
-    except OSError as error:
-        logger.warning("%s is not pruned: %s", folder, error.strerror)
-        files = manifest(temporary).get("files")
-        if files and all((temporary / CONSOLIDATED / os.path.basename(name)).exists() for name in files):
-            with contextlib.suppress(OSError):
-                os.rename(temporary, folder)
-
-
-def _is_removable(folder: Path) -> bool:
-    """Whether this process may remove what is in a checkpoint's folder."""
-    by = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    return all(os.access(one, os.W_OK | os.X_OK, **by) for one in (folder, folder / CONSOLIDATED))
-
-
-def _discard(temporary: Path) -> None:
-    """Remove a temporary folder; of a finished checkpoint, files that were added stay, in a folder without weights.
-
-    That gets the name of the checkpoint, or another one where that is taken.
-    """
-    files = manifest(temporary).get("files")
-    if files is None:  # it was never finished, and never had its name
-        if temporary.exists():
-            shutil.rmtree(temporary)
-        return
-    inside = temporary / CONSOLIDATED
-    for name in files:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(inside / os.path.basename(name))
-    others = [path for path in temporary.rglob("*") if path not in (inside, inside / MANIFEST_NAME)]
-    if not others:
-        shutil.rmtree(temporary)
-        return
-    named = _TEMPORARY.fullmatch(temporary.name)
-    home = temporary.with_name(named.group(1) if named else temporary.name)
-    free = home if not os.path.lexists(home) else _leftover(home)
-    os.rename(temporary, free)
-    os.unlink(free / CONSOLIDATED / MANIFEST_NAME)

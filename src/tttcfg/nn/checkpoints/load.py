@@ -1,38 +1,44 @@
-"""Loading a checkpoint's tensors into a model: verified first, strictly, one tensor at a time."""
+"""Loading a checkpoint's tensors into a model: verified first, strictly, one tensor at a time.
+
+`restore` goes from a path to a model that computes what was saved, in one call.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from tttcfg.documents.checkpoint import ADAPTERS_NAME, Checkpoint, find_checkpoint, read_model_config
+from tttcfg.documents.checkpoint import ADAPTERS_NAME, Checkpoint, read_model_config
 from tttcfg.documents.document import Document, load_document
 from tttcfg.documents.effective import Effective
-from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote
-from tttcfg.evidence.evidence import gather
-from tttcfg.evidence.readings import Proof
-from tttcfg.family.family import Derived
-from tttcfg.nn.checkpoints.agreement import contradictions, departures, training_side
-from tttcfg.nn.checkpoints.contents import CHANGED
-from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt, is_edited
+from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote, some
+from tttcfg.evidence.evidence import Proof
+from tttcfg.family.family import Derived, Family, family_of
+from tttcfg.nn.checkpoints.contents import CHANGED, contradictions, departures
+from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect_and_doubt, is_edited
+from tttcfg.nn.checkpoints.opened import opened_together, place_of
 from tttcfg.nn.checkpoints.tensor_file import dtype_named, reading
 from tttcfg.nn.checkpoints.training_side import BASE
+from tttcfg.nn.checkpoints.ttt_moshi import training_side
+from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation
 from tttcfg.nn.ranks.gather import put, tensors_of, unwrapped
-from tttcfg.nn.ranks.ranks import log_once, together
+from tttcfg.nn.ranks.ranks import log_once, resolve_together, together
 from tttcfg.resolving.families import as_document
+from tttcfg.resolving.overrides import Overriding
+from tttcfg.resolving.sources import Config
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.shards import read_weights
 from tttcfg.schema.fields import plain
 from tttcfg.urls import Url
 from tttcfg.verification.tags import embedded_document
+from tttcfg.verification.verify import weights_in
 
 logger = logging.getLogger(__name__)
 _SHOWN = 4
@@ -67,16 +73,9 @@ class Loaded:
         return f"{self.tensors} tensors ({parts}) in {self.dtype or 'several types'} from {self.path}{kept}{changed}"
 
 
-@dataclass(frozen=True)
-class _Plan:
-    header: Header
-    adapters: bool
-    dtype: str | None
-    deviations: tuple[str, ...]
-    defect: str
-
-
-def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: Any) -> Loaded:
+def load_checkpoint(
+    model: nn.Module, path: str | os.PathLike[str], effective: Any, *, family: Family[Any, Any] | None = None
+) -> Loaded:
     """Load the tensors of a checkpoint into a model that was built of a configuration.
 
     Before a tensor is read, the configuration is checked against the tensors, against what the checkpoint was saved
@@ -87,13 +86,16 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
     shape, and not what its own tensors hold: adapters load onto any base model of the same shapes. `check_computation`,
     which `restore` calls, shows whether it is the one that they were trained on.
 
-    config.json must have the values that the checkpoint's manifest.json records, if there is one: the delays, say, are
-    not determined by the tensors. Where other values are meant, delete manifest.json; the checkpoint is then not pruned
-    either.
+    config.json must have the values that the checkpoint's manifest.json records, if there is one: the delays, for
+    example, are not determined by the tensors. Where other values are meant, delete manifest.json; the checkpoint is
+    then not pruned either.
 
     Args:
+        model: The model, in DistributedDataParallel, sharded by `fully_shard`, or as it is.
         path: Any path into a checkpoint.
-        effective: What `tttcfg.resolve` returned for this checkpoint; or a `Document`, or a `TrainingArgs`.
+        effective: What `tttcfg.resolve` returned for this checkpoint; or a model of any family, `Effective`,
+            `Document`, dataclass instance, namespace or mapping.
+        family: As in `tttcfg.resolve`.
 
     A checkpoint of a model that had non-finite numbers is loaded with a warning.
 
@@ -103,19 +105,15 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], effective: A
             the model is as it was.
     """
     model = unwrapped(model)
-    found = together(lambda: find_checkpoint(path))
-    for problem in found.passed_over:
-        log_once(logger, logging.WARNING, "%s", problem)
-    plan = together(lambda: _planned(model, found, effective))
-    tensors = tensors_of(model)
-    done = together(lambda: _filled(tensors, plan.header))
-    groups = Counter(map(training_side(as_document(effective).family).group_of, plan.header.names))
-    kept = len({id(one) for one in tensors.values()} - done)
-    name = plan.header.name
-    loaded = Loaded(name, plan.adapters, len(plan.header), dict(groups), kept, plan.dtype, plan.deviations)
-    log_once(logger, logging.INFO, "loaded %s", loaded)
-    if plan.defect:
-        log_once(logger, logging.WARNING, "%s: when it was saved, %s", name, plan.defect)
+    with opened_together(path) as found:
+        header, planned = together(lambda: _planned(model, found, effective, family))
+        tensors = tensors_of(model)
+        done = together(lambda: _filled(tensors, header))
+        loaded = replace(planned, kept=len({id(one) for one in tensors.values()} - done))
+        log_once(logger, logging.INFO, "loaded %s", loaded)
+        defect, doubt = defect_and_doubt(found.folder)
+        if defect or doubt:
+            log_once(logger, logging.WARNING, "%s: when it was saved, %s", header.name, defect or doubt)
     return loaded
 
 
@@ -123,46 +121,50 @@ def _filled(tensors: Mapping[str, torch.Tensor], header: Header) -> set[int]:
     """Read the tensors of a header into a model's tensors, each once; return their identities."""
     done = set[int]()
     for part in header.parts or (header,):
-        with reading(part.name) as tensor_of:
+        with reading(part.name) as file:
             for name in part.names:
                 if id(tensors[name]) not in done:
-                    put(tensors[name], tensor_of(name))
+                    put(tensors[name], file.tensor(name))
                     done.add(id(tensors[name]))
     return done
 
 
-def _planned(model: nn.Module, found: Checkpoint, effective: Any) -> _Plan:
+def _planned(
+    model: nn.Module, found: Checkpoint, effective: Any, family: Family[Any, Any] | None
+) -> tuple[Header, Loaded]:
+    """Return the header of what is to be loaded, and what will have been; which tensors are kept is not known yet."""
     header = _header(found)
-    evidence = gather(header)
-    given = as_document(effective)
+    given = as_document(effective, family)
     training, family = given.training, given.family
-    named_by_file = evidence.dialect is None or family.tensors is None
-    adapters = os.path.basename(header.name) == ADAPTERS_NAME if named_by_file else not evidence.whole
+    weights = weights_in(header, family)
+    evidence = weights.evidence
+    shown = family.tensors is not None and evidence.dialect is not None and evidence.dialect.base.whole
+    adapters = not evidence.whole if shown else os.path.basename(header.name) == ADAPTERS_NAME
     saved = load_document(found.document, family) if found.document else embedded_document(header, family)
     origins = effective.origins if isinstance(effective, Effective) else None
     config = read_model_config(found.model_config) if found.model_config is not None else None
-    named, derived = (config, found.model_config or ""), None
+    named = (config, found.model_config or "")
     if config is None and isinstance(effective, Effective):
         derived = Derived(effective.ttt, {}, ())
+    else:
+        derived = family.derive(training, *named, weights.proved)
     merged: Mapping[str, Proof] = {}
     if saved is not None:
         merged = family.knowledge.as_saved(lambda name: family.fields[name].get(saved.training), evidence)
     problems, deviations = _changed(effective, given, saved, {name: one.value for name, one in merged.items()})
-    if found.model_config is not None and is_edited(Path(found.model_config)):
-        message, advice = (
-            "was changed since the checkpoint was saved",
-            f"put it back, or delete {MANIFEST_NAME} if it is meant",
-        )
+    if found.model_config is not None and is_edited(found.model_config):
+        message = "was changed since the checkpoint was saved"
+        advice = f"put it back, or delete {MANIFEST_NAME} if it is meant"
         problems.append(Problem("binding", message, place=Place(found.model_config), advice=advice))
-    problems += contradictions(training, family, header, named, derived=derived, document=saved, origins=origins)
-    built = derived or family.derive(training, *named)
-    problems += departures(model, family, training, built, _trained_in(saved))
-    problems += _names(header, tensors_of(model), adapters, training_side(family).group_of)
+    problems += contradictions(training, family, weights, named, derived, document=saved, origins=origins)
+    problems += departures(model, family, training, derived, _trained_in(saved))
+    group_of = training_side(family).group_of
+    problems += _names(header, tensors_of(model), adapters, group_of)
     if problems:
         raise ContradictionError(dict.fromkeys(problems), effective)
     dtype = evidence.dtype.value if evidence.dtype is not None else None
-    inside = Path(header.name).parent
-    return _Plan(header, adapters, dtype, tuple(deviations), defect(inside) or doubt(inside))
+    groups = Counter(map(group_of, header.names))
+    return header, Loaded(str(header.name), adapters, len(header), dict(groups), 0, dtype, tuple(deviations))
 
 
 def _trained_in(saved: Document | None) -> torch.dtype | None:
@@ -226,10 +228,64 @@ def _names(
         ([name for name, one in known.items() if one.is_meta and name in wanted], "the model has tensors without data"),
     ):
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            message = f"{reason}: {', '.join(names[:_SHOWN])}{more}"
-            yield Problem("contradiction", message, place=Place(header.name))
+            yield Problem("contradiction", f"{reason}: {some(names, _SHOWN)}", place=Place(header.name))
     for name in header.names:
         if name in known and tuple(known[name].shape) != header.shape(name):
             shapes = f"has the shape {list(header.shape(name))} in the file and {list(known[name].shape)} in the model"
             yield Problem("contradiction", shapes, name, Place(header.name))
+
+
+class Restored(NamedTuple):
+    """A restored model in evaluation mode, its configuration, what was loaded, and whether it computes the same."""
+
+    model: nn.Module
+    effective: Effective
+    loaded: Loaded
+    computation: Computation
+
+
+def restore(
+    path: str | os.PathLike[str],
+    config: Config | Iterable[Config] = (),
+    overrides: Overriding = (),
+    *,
+    build: Callable[[Mapping[str, Any], Effective], nn.Module],
+    model_config: str | os.PathLike[str] | None = None,
+    family: Family[Any, Any] | None = None,
+) -> Restored:
+    """Resolve a checkpoint's configuration, build its model, load it, and see that it computes what was saved.
+
+    Under torchrun every rank calls it; rank 0 resolves, and all ranks agree.
+
+    Args:
+        path: Any path into the checkpoint.
+        config: Configuration files; for what decides the computation, the checkpoint overrides them.
+        overrides: What is changed on purpose. Where that decides the computation, a difference is only reported.
+        build: From the model's config.json and the effective configuration to the model, with TTT and adapters in it
+            and, for a checkpoint of adapters only, with the weights of the base model.
+        model_config: The model's config.json, where the checkpoint has none.
+        family: Of the configuration; None takes that of the checkpoint's document.
+
+    Raises:
+        InputError: Something that was given cannot be used.
+        ContradictionError: Configuration, model and tensors contradict each other, or it computes something else.
+    """
+    with opened_together(path) as found:
+        place = place_of(found, path)
+        effective = resolve_together(place, config, overrides, model_config=model_config, family=family)
+        model = together(lambda: build(_model_config(found, model_config), effective))
+        loaded = load_checkpoint(model, place, effective)
+        model.eval()
+        own = family_of(type(effective.training))
+        computation = check_computation(model, place, deviations=loaded.deviations, family=own)
+    was = "was " if computation.agrees is None else ""
+    log_once(logger, logging.INFO if computation.agrees else logging.WARNING, "the model %s%s", was, computation)
+    return Restored(model, effective, loaded, computation)
+
+
+def _model_config(found: Checkpoint, given: str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    name = given or found.model_config
+    if name is None:
+        message = "has no config.json, so the model cannot be built"
+        raise InputError(Problem("not_found", message, place=Place(found.folder), advice="give model_config"))
+    return read_model_config(name)

@@ -8,19 +8,20 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint
-from tttcfg.documents.document import DOCUMENT_NAME, Document, load_document
+from tttcfg.documents.checkpoint import Checkpoint
+from tttcfg.documents.document import DOCUMENT_NAME, load_document
 from tttcfg.documents.effective import Effective
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, TttcfgError, quote
+from tttcfg.files.open_folder import inside, is_there
 from tttcfg.files.storage import read_bytes
-from tttcfg.nn.checkpoints.agreement import training_side
 from tttcfg.nn.checkpoints.contents import CHANGED
 from tttcfg.nn.checkpoints.load import Loaded, load_checkpoint
-from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect, doubt
-from tttcfg.nn.checkpoints.tensor_file import digest_of_sample, reading
+from tttcfg.nn.checkpoints.manifests import MANIFEST_NAME, defect_and_doubt
+from tttcfg.nn.checkpoints.opened import opened_together, place_of
+from tttcfg.nn.checkpoints.tensor_file import digest_of_stored, reading
+from tttcfg.nn.checkpoints.training_side import TrainingSide
 from tttcfg.nn.checkpoints.training_state import (
     FORMAT,
     PARAMETERS,
@@ -34,6 +35,7 @@ from tttcfg.nn.checkpoints.training_state import (
     restore_optimizer,
     restore_random_state,
 )
+from tttcfg.nn.checkpoints.ttt_moshi import training_side
 from tttcfg.nn.ranks.gather import put, tensors_of
 from tttcfg.nn.ranks.ranks import log_once, rank, together, world_size
 from tttcfg.resolving.families import as_document
@@ -61,81 +63,63 @@ class Resumed(NamedTuple):
     random: bool
 
 
-class Resets(NamedTuple):
-    """What a configuration leaves as it is when a run resumes, and how to leave the optimiser so."""
-
-    optimizer: bool
-    step: bool
-    advice: str
-
-
-def resets_of(document: Document) -> Resets:
-    """Return what a configuration leaves as it is when a run resumes, by the fields that its family has for that."""
-    side = training_side(document.family)
-    optimizer, step = (side.setting(document.training, key) for key in (side.reset_optimizer, side.reset_step))
-    afresh = f"override {side.reset_optimizer}=true to start afresh" if side.reset_optimizer else ""
-    return Resets(bool(optimizer), bool(step), afresh or "construct the Checkpointer without it")
-
-
 def resume(run: TrainingRun, configuration: Any, path: str | os.PathLike[str]) -> Resumed:
     """Bring a run to where it was when a checkpoint was saved; see `Checkpointer.resume`."""
     document = as_document(configuration)
-    resets = resets_of(document)
-    found = together(lambda: find_checkpoint(path))
-    folder = Path(found.folder)
-    saved = together(lambda: _checked(run, resets, found))
-    merged, configuration = together(lambda: _as_saved(configuration, folder))
-    loaded = None if merged else load_checkpoint(run.model, path, configuration)
-    for problem in found.passed_over if merged else ():  # load_checkpoint warns of others
-        log_once(logger, logging.WARNING, "%s", problem)
-    if merged and (odd := doubt(folder)):
-        log_once(logger, logging.WARNING, "%s: when it was saved, %s", folder, odd)
-    optimizer, known = together(lambda: _restored(run, resets, saved, str(folder / STATE_TENSORS_NAME)))
+    side = training_side(document.family)
+    if side.setting(document.training, side.reset_optimizer):  # what stays as it is might as well not be there
+        run = replace(run, optimizer=None, scheduler=None)
+    with opened_together(path) as found:
+        saved = together(lambda: _checked(run, side, found))
+        merged, as_saved = together(lambda: _as_saved(configuration, found.folder))
+        loaded = None if merged else load_checkpoint(run.model, place_of(found, path), as_saved)
+        if merged and (odd := defect_and_doubt(found.folder)[1]):
+            log_once(logger, logging.WARNING, "%s: when it was saved, %s", found.folder, odd)
+        known = together(lambda: _restored(run, saved, inside(found.folder, STATE_TENSORS_NAME)))
     if len(saved["random"]) != world_size():
         message = "was saved by %d ranks and is resumed by %d: random numbers are not those of a run without a stop"
         log_once(logger, logging.WARNING, message, len(saved["random"]), world_size())
-    run.state.step = 0 if resets.step else saved["step"]
-    log_once(logger, logging.INFO, "resumed from %s at step %d", folder, run.state.step)
-    return Resumed(run.state.step, loaded, optimizer, known)
+    run.state.step = 0 if side.setting(document.training, side.reset_step) else saved["step"]
+    log_once(logger, logging.INFO, "resumed from %s at step %d", found.folder, run.state.step)
+    return Resumed(run.state.step, loaded, run.optimizer is not None, known)
 
 
-def _restored(run: TrainingRun, resets: Resets, saved: Tree, tensors: str) -> tuple[bool, bool]:
-    """Restore everything but weights and step; return whether optimiser and random generators were."""
+def _restored(run: TrainingRun, saved: Tree, tensors: str) -> bool:
+    """Restore everything but weights and step; return whether this rank's random generators were."""
     targets = tensors_of(run.model)
-    optimizer = run.optimizer is not None and not resets.optimizer
-    with reading(tensors) as tensor_of:
-        names = read_header(tensors).names
+    with reading(tensors) as file:
+        names = file.header.names
         for name in (name for name in names if name.startswith(PARAMETERS)):
-            put(targets[name.removeprefix(PARAMETERS)], tensor_of(name))
-        if optimizer and run.optimizer is not None:
-            restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, tensor_of)
-    if run.scheduler is not None and not resets.optimizer:
+            put(targets[name.removeprefix(PARAMETERS)], file.tensor(name))
+        if run.optimizer is not None:
+            restore_optimizer(run.model, run.optimizer, saved["optimizer"], names, file.tensor)
+    if run.scheduler is not None:
         run.scheduler.load_state_dict(saved["scheduler"])
     known = rank() < len(saved["random"])
     if known:
         restore_random_state(saved["random"][rank()])
-    return optimizer, known
+    return known
 
 
-def _checked(run: TrainingRun, resets: Resets, found: Checkpoint) -> Tree:
+def _checked(run: TrainingRun, side: TrainingSide, found: Checkpoint) -> Tree:
     """Return the training state of a checkpoint, having checked that all of it can be restored."""
-    folder = Path(found.folder)
-    name, place = folder / STATE_NAME, Place(str(folder))
-    if not name.exists():
+    folder = found.folder
+    name, place = inside(folder, STATE_NAME), Place(folder)
+    if not is_there(name):
         message, advice = "has no training state to resume from", "load its weights alone with load_checkpoint"
         raise InputError(Problem("not_found", message, place=place, advice=advice))
-    if found_defect := defect(folder):
+    if found_defect := defect_and_doubt(folder)[0]:
         advice = f"resume from an earlier checkpoint, or delete {MANIFEST_NAME} to resume from this one all the same"
         raise InputError(Problem("rejected", f"when it was saved, {found_defect}", place=place, advice=advice))
     saved = _read_state(name)
     try:
         _check_form(saved)
-        problems = list(_misfits(run, resets, saved))
+        problems = list(_misfits(run, side, saved))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, TttcfgError):
             raise
         raise _broken(name, f"is not a training state ({type(error).__name__}: {error})") from None
-    tensors = read_header(folder / STATE_TENSORS_NAME)
+    tensors = read_header(inside(folder, STATE_TENSORS_NAME))
     problems += _mismatched(run, tensors)
     if rank() == 0:  # what all ranks share need not be read by each of them
         problems += _of_another_save(saved[TENSORS], tensors)
@@ -146,23 +130,22 @@ def _checked(run: TrainingRun, resets: Resets, found: Checkpoint) -> Tree:
     return saved
 
 
-def _read_state(name: Path) -> Tree:
+def _read_state(name: str) -> Tree:
+    data = read_bytes(name, _CAP)
     try:
-        saved: Tree = json.loads(read_bytes(name, _CAP))
+        saved: Tree = json.loads(data)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, TttcfgError):
-            raise
         raise _broken(name, f"is not JSON ({error})") from None
     if isinstance(saved, dict) and saved.get("format") != FORMAT:
         message = f"has format {quote(saved.get('format'))}, of another version of tttcfg; this one reads {FORMAT}"
         advice = "resume with the version that wrote it, or load its weights alone with load_checkpoint"
-        raise InputError(Problem("version", message, place=Place(str(name)), advice=advice))
+        raise InputError(Problem("version", message, place=Place(name), advice=advice))
     return saved
 
 
-def _broken(name: Path, message: str) -> InputError:
+def _broken(name: str, message: str) -> InputError:
     advice = "resume from another checkpoint, or load its weights alone with load_checkpoint"
-    return InputError(Problem("syntax", message, place=Place(str(name)), advice=advice))
+    return InputError(Problem("syntax", message, place=Place(name), advice=advice))
 
 
 def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
@@ -170,8 +153,8 @@ def _of_another_save(digest: str, header: Header) -> Iterator[Problem]:
     if header.truncated is not None:
         raise InputError(header.truncated)
     with ExitStack() as stack:
-        parts = [(part, stack.enter_context(reading(part.name))) for part in header.parts or (header,)]
-        found = digest_of_sample((name, tensor_of(name)) for part, tensor_of in parts for name in part.names)
+        parts = header.parts or (header,)
+        found = digest_of_stored([stack.enter_context(reading(part.name)) for part in parts])
     if found != digest:
         message = f"was not saved together with the {STATE_NAME} beside it: one of the two was replaced or copied here"
         advice = "put back what belongs there, or load the weights alone with load_checkpoint"
@@ -198,15 +181,15 @@ def _check_form(saved: Tree) -> None:
             restore_random_state(now)
 
 
-def _misfits(run: TrainingRun, resets: Resets, saved: Tree) -> Iterator[Problem]:
+def _misfits(run: TrainingRun, side: TrainingSide, saved: Tree) -> Iterator[Problem]:
     """Yield where the optimiser and schedule of a run cannot be restored from what was saved."""
-    if run.optimizer is not None and not resets.optimizer:
-        if saved["optimizer"] is None:
-            yield Problem("missing", "the checkpoint has none", "optimizer", advice=resets.advice)
-        else:
-            yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
-    if run.scheduler is not None and saved["scheduler"] is None and not resets.optimizer:
-        yield Problem("missing", "the checkpoint has none", "scheduler", advice=resets.advice)
+    if run.optimizer is not None and saved["optimizer"] is not None:
+        yield from check_optimizer(run.model, run.optimizer, saved["optimizer"])
+    afresh = f"override {side.reset_optimizer}=true to start afresh" if side.reset_optimizer else ""
+    advice = afresh or "construct the Checkpointer without it"
+    for name, trained_by in (("optimizer", run.optimizer), ("scheduler", run.scheduler)):
+        if trained_by is not None and saved[name] is None:
+            yield Problem("missing", "the checkpoint has none", name, advice=advice)
 
 
 def _mismatched(run: TrainingRun, header: Header) -> Iterator[Problem]:
@@ -218,12 +201,12 @@ def _mismatched(run: TrainingRun, header: Header) -> Iterator[Problem]:
             yield Problem("contradiction", f"is not a tensor of the model with the shape {list(shape)}", own)
 
 
-def _as_saved(configuration: Any, folder: Path) -> tuple[bool, Any]:
+def _as_saved(configuration: Any, folder: str) -> tuple[bool, Any]:
     """Return whether a checkpoint's weights are merged, and the configuration as it was when they were saved.
 
     Saving changes settings that the saved weights no longer have; training is resumed with those that it had.
     """
-    saved = load_document(folder / DOCUMENT_NAME, as_document(configuration).family)
+    saved = load_document(inside(folder, DOCUMENT_NAME), as_document(configuration).family)
     changed = saved.provenance.get(CHANGED) or {}
     if not changed:
         return False, configuration

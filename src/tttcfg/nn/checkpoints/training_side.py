@@ -53,7 +53,6 @@ class TrainingSide:
 
     def saves_trained_only(self, training: Any) -> bool:
         """Return whether a save holds only what was trained, where `save_only_lora` is None."""
-        del training
         return False
 
     def tensors(
@@ -62,6 +61,7 @@ class TrainingSide:
         """Return what a weights file holds of a model.
 
         Args:
+            model: The live model, without wrappers.
             tensors: Its state dict by the names that it has without wrappers: whole tensors, or for planning a save
                 tensors without data.
             trained_only: Whether the file holds only what was trained; if so, under names of the state dict.
@@ -73,29 +73,26 @@ class TrainingSide:
 
         Where there are any, the training state has what was trained, and resuming takes it from there.
         """
-        del training
         return {}
 
     def model_config(self, given: Mapping[str, Any], training: Any) -> dict[str, Any]:
         """Return the config.json of saved weights, from the one that was given and the configuration of the weights."""
-        del training
         return dict(given)
 
     def config_departures(self, given: Mapping[str, Any], training: Any) -> Iterable[Problem]:
         """Return where the config.json that was given contradicts the configuration."""
-        del given, training
         return ()
 
     def departures(self, model: nn.Module, training: Any, derived: Derived) -> Iterable[Problem]:
         """Return where a live model is not what a configuration builds, as far as its tensors do not show it.
 
         Args:
+            model: The live model, without wrappers.
+            training: The configuration.
             derived: What the family derived for the layers.
         """
-        del model, training, derived
         return ()
 
     def group_of(self, name: str) -> str:
         """Return what a tensor belongs to, for reports; a file of what was trained has to hold all but `BASE`."""
-        del name
         return BASE

@@ -4,7 +4,7 @@ Tensors go into a safetensors file, everything else into JSON; nothing is pickle
 not the optimiser's numbers, so that another order of building the groups cannot mix them up.
 
 It also holds a digest of a sample of the weights beside it and of its own tensors, by which files of two saves differ
-whatever their shapes. A whole folder may be copied or renamed, and weights be bound, sharded or written anew with
+whatever their shapes. A whole folder may be copied or renamed, and weights be bound, sharded or rewritten with
 the same numbers. Numbers that were changed between those of the sample go unseen.
 """
 
@@ -20,12 +20,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from tttcfg.errors import ContradictionError, InputError, Problem, quote
+from tttcfg.errors import ContradictionError, InputError, Problem, quote, some
 from tttcfg.nn.checkpoints.contents import Contents
 from tttcfg.nn.checkpoints.tensor_file import stored
-from tttcfg.nn.ranks.gather import at_rest, like, tensors_of
+from tttcfg.nn.ranks.gather import at_rest, like, plain_name, tensors_of
 from tttcfg.nn.ranks.ranks import gather_texts, together
-from tttcfg.nn.ranks.wrappers import plain_name
 from tttcfg.schema.paths import Tree
 
 STATE_NAME, STATE_TENSORS_NAME = "training_state.json", "training_state.safetensors"
@@ -36,7 +35,6 @@ OPTIMIZER = "optimizer."
 WEIGHTS, TENSORS = "weights", "tensors"
 """The keys of the digests of the weights, and of the tensors that belong to the state."""
 FORMAT = 2
-_SHOWN = 3
 
 
 class Stepped(Protocol):
@@ -102,10 +100,8 @@ def names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, st
     groups = enumerate(optimizer.param_groups)
     foreign = [number for number, group in groups if any(id(one) not in names for one in group["params"])]
     if foreign:
-        message, advice = (
-            f"groups {foreign} have parameters that are not the model's",
-            "build it after adding TTT and LoRA",
-        )
+        message = f"groups {foreign} have parameters that are not the model's"
+        advice = "build it after adding TTT and LoRA"
         raise ContradictionError([Problem("contradiction", message, "optimizer", advice=advice)])
     return names
 
@@ -113,12 +109,12 @@ def names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, st
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Return all tensors of an optimiser's state, sharded as they are."""
     names = names_of(model, optimizer)
-    found = {}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if isinstance(value, torch.Tensor):
-                found[f"{OPTIMIZER}{key}.{names[id(parameter)]}"] = value
-    return found
+    return {
+        f"{OPTIMIZER}{key}.{names[id(parameter)]}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def optimizer_values(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tree:
@@ -160,9 +156,7 @@ def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: T
         now, then = {names[id(one)] for one in group["params"]}, set(values["params"])
         for these, verb in ((then - now, "lacks"), (now - then, "has, unlike what was saved,")):
             if these:
-                more = f" and {len(these) - _SHOWN} more" if len(these) > _SHOWN else ""
-                message = f"group {number} {verb} {', '.join(sorted(these)[:_SHOWN])}{more}"
-                yield Problem("contradiction", message, "optimizer")
+                yield Problem("contradiction", f"group {number} {verb} {some(sorted(these))}", "optimizer")
 
 
 def restore_optimizer(

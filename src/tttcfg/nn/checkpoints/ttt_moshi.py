@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from tttcfg.errors import Problem, quote
-from tttcfg.family.family import Derived
+from tttcfg.family.family import Derived, Family
 from tttcfg.nn.checkpoints.training_side import BASE, TrainingSide
 from tttcfg.nn.layers.hybrid import HybridLayer, SequenceModelingBlock
 from tttcfg.nn.layers.lora import merged_state_dict
-from tttcfg.nn.ranks.wrappers import inside
+from tttcfg.nn.ranks.gather import inside
+from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.ttt_moshi.training_args import TrainingArgs
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -65,6 +66,17 @@ class MoshiTrainingSide(TrainingSide):
         return "ttt" if "seq_modeling_block." in name and ".original_layer." not in name else BASE
 
 
+def training_side(family: Family) -> TrainingSide:
+    """Return what a family knows of its live models.
+
+    The built-in family cannot name its own in its declaration, as others do: that lies above `nn`, which imports it.
+    """
+    if family.training_side is not None:
+        found: TrainingSide = family.training_side()
+        return found
+    return MoshiTrainingSide() if family is TTT_MOSHI else TrainingSide()
+
+
 def _of_layers(model: nn.Module, config: TTTConfig | None) -> Iterator[Problem]:
     hybrids = {module.index: module for module in model.modules() if isinstance(module, HybridLayer)}
     if not hybrids:  # a trainer's own layers, of which only the tensors are known
@@ -101,8 +113,7 @@ def _differing(index: int, live: nn.Module, made: nn.Module, apart: Collection[s
 
 
 def _of_contexts(model: nn.Module, config: TTTConfig) -> Iterator[Problem]:
-    stacks = [one for one in model.modules() if isinstance(one, nn.ModuleList)]
-    for stack in stacks:
+    for stack in (one for one in model.modules() if isinstance(one, nn.ModuleList)):
         layers = [inside(layer) for layer in stack]
         if not any(isinstance(layer, HybridLayer) for layer in layers):
             continue

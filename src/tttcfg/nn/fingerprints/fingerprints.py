@@ -8,15 +8,16 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from tttcfg.documents.checkpoint import find_checkpoint
+from tttcfg.documents.checkpoint import Checkpoint, opened_checkpoint
+from tttcfg.documents.document import DOCUMENT_CAP
 from tttcfg.errors import ContradictionError, InputError, Place, Problem
 from tttcfg.family.family import Family
+from tttcfg.files.open_folder import inside, is_there
 from tttcfg.files.storage import read_bytes
 from tttcfg.nn.fingerprints.probe import (
     SHORT_EPS,
@@ -24,6 +25,7 @@ from tttcfg.nn.fingerprints.probe import (
     Reading,
     can_be_widened,
     closed,
+    dtype_name,
     is_short,
     jittered,
     probe_input,
@@ -34,9 +36,9 @@ from tttcfg.nn.fingerprints.probe import (
 )
 from tttcfg.nn.ranks.gather import unwrapped
 from tttcfg.nn.ranks.ranks import together
+from tttcfg.resolving.families import family_in_bytes
 from tttcfg.safetensors.shards import read_weights
 from tttcfg.schema.paths import Tree
-from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 logger = logging.getLogger(__name__)
@@ -122,8 +124,8 @@ def fingerprint(
         "input": probe._asdict(),
         "numbers": reading.numbers,
         "tolerance": tolerance,
-        "computed_in": _named(reading.dtype),
-        "parameters_in": _named(_coarsest(model, dtype)),
+        "computed_in": dtype_name(reading.dtype),
+        "parameters_in": dtype_name(_coarsest(model, dtype)),
         "unseen": [*unseen(probe, ttt, reading.dtype), *hidden],
         "torch": torch.__version__,
         "device": next(model.parameters()).device.type,
@@ -140,7 +142,7 @@ def check_computation(
     path: str | os.PathLike[str],
     *,
     deviations: Collection[str] = (),
-    family: Family[Any, Any] = TTT_MOSHI,
+    family: Family[Any, Any] | None = None,
 ) -> Computation:
     """Show by one look that `model` computes what the model of a checkpoint did when it was saved.
 
@@ -148,10 +150,11 @@ def check_computation(
     it is not: that it has them in 16 bits is rounding, and `tolerance` allows for it.
 
     Args:
+        model: The model, in DistributedDataParallel, sharded by `fully_shard`, or as it is.
         path: Any path into the checkpoint.
         deviations: Settings that were changed on purpose. If architecture or computation is among them, a difference is
             no error; others decide nothing of what is computed, and excuse none.
-        family: Whose settings these are.
+        family: Whose settings these are; by default the family that the checkpoint's document names.
 
     Raises:
         InputError: The fingerprint cannot be read.
@@ -167,7 +170,8 @@ def check_computation(
     reading = _finest(model, lambda: read(model, probe)) if was_widened else read(model, probe)
     if _eps(reading.dtype) > _eps(computed_in):
         tolerance = max(tolerance, _tolerance(model, probe, reading))
-    model_defining = {field.name for field in family.model_defining_fields}
+    own = family or together(lambda: _family_of(path))
+    model_defining = {field.name for field in own.model_defining_fields}
     found = _compared(saved, reading, tolerance, [name for name in deviations if name in model_defining])
     if found.agrees is False and not found.reason:
         raise ContradictionError([Problem("computation", str(found), place=Place(os.fspath(path)))])
@@ -184,22 +188,27 @@ def _compared(saved: Tree, reading: Reading, tolerance: float, deviations: Colle
     return Computation(largest <= tolerance, largest, tolerance, len(reading.numbers), reason, tuple(saved["unseen"]))
 
 
+def _family_of(path: str | os.PathLike[str]) -> Family:
+    with opened_checkpoint(path) as found:
+        return family_in_bytes(read_bytes(found.document, DOCUMENT_CAP) if found.document is not None else b"")
+
+
 def _saved(path: str | os.PathLike[str]) -> Tree | None:
     """Return the fingerprint of a checkpoint, having seen that it is of the weights beside it."""
-    found = find_checkpoint(path)
-    name = Path(found.folder) / FINGERPRINT_NAME
-    if not name.exists():
-        return None
+    with opened_checkpoint(path) as found:
+        name = inside(found.folder, FINGERPRINT_NAME)
+        return _of_these_weights(name, found) if is_there(name) else None
+
+
+def _of_these_weights(name: str, found: Checkpoint) -> Tree:
     try:
         saved = json.loads(read_bytes(name))
         if saved["format"] == BEFORE:
-            return unavailable(
-                "its fingerprint is of tttcfg 0.1, which read it otherwise, and computed other TTT layers"
-            )
+            reason = "which read it otherwise, and computed other TTT layers"
+            return unavailable(f"its fingerprint is of tttcfg 0.1, {reason}")
         if saved["format"] != FORMAT:
-            raise InputError(
-                Problem("version", "is of a later tttcfg", place=str(name), advice="pip install --upgrade tttcfg")
-            )
+            advice = "pip install --upgrade tttcfg"
+            raise InputError(Problem("version", "is of a later tttcfg", place=name, advice=advice))
         if "unavailable" not in saved:
             ProbeInput(**saved["input"])
             [getattr(torch, one) for one in (saved["computed_in"], saved["parameters_in"])]
@@ -208,10 +217,10 @@ def _saved(path: str | os.PathLike[str]) -> Tree | None:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(Problem("rejected", f"is not a fingerprint: {error!r}", place=str(name))) from None
+        raise InputError(Problem("rejected", f"is not a fingerprint: {error!r}", place=name)) from None
     if found.weights and saved.get("weights") not in (None, read_weights(found.weights[0]).digest):
         message = f"was made of weights of other names, shapes or dtypes than {found.weights[0]}"
-        raise ContradictionError([Problem("binding", message, place=str(name))])
+        raise ContradictionError([Problem("binding", message, place=name)])
     checked: Tree = saved
     return checked
 
@@ -236,7 +245,7 @@ def _measured(model: nn.Module, probe: ProbeInput) -> tuple[Reading, float, list
     most = max((abs(one - other) for one, other in zip(reading.numbers, without, strict=bool(gates))), default=0.0)
     hidden = []
     if is_short(reading.dtype):
-        limit = f"{tolerance:.2g} nats, as rounding in {_named(reading.dtype)} may"
+        limit = f"{tolerance:.2g} nats, as rounding in {dtype_name(reading.dtype)} may"
         hidden.append(f"what moves no log-probability by more than {limit}")
     if gates and most <= tolerance:
         message = "what TTT computes is within rounding here: closing every gate moves the log-probabilities by"
@@ -259,10 +268,6 @@ def _coarsest(model: nn.Module, dtype: torch.dtype | None) -> torch.dtype:
     """Return the coarsest type that weights come back in from a file of `dtype`, or of each one's own."""
     kinds = {one.dtype for one in model.parameters() if one.is_floating_point()} | ({dtype} if dtype else set())
     return max(kinds, key=lambda kind: torch.finfo(kind).eps)
-
-
-def _named(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _eps(dtype: torch.dtype) -> float:

@@ -63,9 +63,8 @@ def unseen(probe: ProbeInput, ttt: TTTConfig | None, computed_in: torch.dtype) -
         if getattr(ttt, name) >= probe.tokens
     ]
     if ttt.mini_batch_size >= probe.tokens:
-        found.append(
-            f"what an inner mini-batch of {ttt.mini_batch_size} tokens passes to the next: the probe is shorter"
-        )
+        passed = f"what an inner mini-batch of {ttt.mini_batch_size} tokens passes to the next"
+        found.append(f"{passed}: the probe is shorter")
     return found
 
 
@@ -98,7 +97,7 @@ def read(model: nn.Module, probe: ProbeInput) -> Reading:
     given = codes(probe, device)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.compiler.set_stance("force_eager"))  # else every hook would compile it anew
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # else every hook would compile it again
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(_evaluating(model))
         kinds = stack.enter_context(_dtypes_met(model))
@@ -138,8 +137,7 @@ def _dtypes_met(model: nn.Module) -> Iterator[set[torch.dtype]]:
     """Yield the types that modules have returned, which a cast inside the model may make shorter."""
     met: set[torch.dtype] = set()
 
-    def seen(module: nn.Module, _: Any, output: Any) -> None:
-        del module
+    def seen(_module: nn.Module, _given: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor) and output.is_floating_point():
             met.add(output.dtype)
 
@@ -154,8 +152,7 @@ def jittered(model: nn.Module, eps: float) -> Iterator[None]:
     That is the error that another machine's order of additions makes, as far as the model is made of modules.
     """
 
-    def off(module: nn.Module, _: Any, output: Any) -> Any:
-        del module
+    def off(_module: nn.Module, _given: Any, output: Any) -> Any:
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             return output
         signs = torch.arange(output.shape[-1], device=output.device) * 2654435761 % 4294967296 >> 31
@@ -175,12 +172,15 @@ def closed(model: nn.Module) -> Iterator[int]:
 
 @contextmanager
 def _hooked(modules: Iterable[nn.Module], hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
-    handles = [module.register_forward_hook(hook) for module in modules]
-    try:
+    with ExitStack() as handles:
+        for module in modules:
+            handles.enter_context(module.register_forward_hook(hook))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a type in configurations."""
+    return str(dtype).removeprefix("torch.")
 
 
 def is_short(dtype: torch.dtype) -> bool:

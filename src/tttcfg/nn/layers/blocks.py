@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from tttcfg.nn.ranks.gather import is_sharded_module
-from tttcfg.nn.ranks.wrappers import inside
+from tttcfg.nn.ranks.gather import inside, is_sharded_module
 
 NEEDED = (
     "it has to provide attention_block(x, ...) and feed_forward_block(x), each with its norm and residual, or to be a "
@@ -27,9 +26,13 @@ class SplitLayer(Protocol):
     `attention_block` gets everything that the layer is called with; cross-attention belongs to it.
     """
 
-    def attention_block(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor: ...
+    def attention_block(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return x [B, L, D] after attention, cross-attention included, with its norm and residual; same shape."""
+        ...
 
-    def feed_forward_block(self, x: torch.Tensor) -> torch.Tensor: ...
+    def feed_forward_block(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x [B, L, D] after the feed-forward network, with its norm and residual; same shape."""
+        ...
 
 
 class Blocks(NamedTuple):
@@ -58,14 +61,6 @@ def around(layer: nn.Module) -> str:
         return "has a forward that was put in the place of its class's"
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return "has hooks" if any(getattr(layer, name, None) for name in hooks) else ""
-
-
-def _own_attention(layer: SplitLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return layer.attention_block(x, *args, **kwargs)
-
-
-def _own_feed_forward(layer: SplitLayer, x: torch.Tensor) -> torch.Tensor:
-    return layer.feed_forward_block(x)
 
 
 def _is_moshi(layer: nn.Module) -> bool:
@@ -102,5 +97,8 @@ def _moshi_feed_forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
     return found
 
 
-_OWN = Blocks(_own_attention, _own_feed_forward)
+_OWN = Blocks(
+    attention=lambda layer, x, *args, **kwargs: layer.attention_block(x, *args, **kwargs),
+    feed_forward=lambda layer, x: layer.feed_forward_block(x),
+)
 _MOSHI = Blocks(_moshi_attention, _moshi_feed_forward)

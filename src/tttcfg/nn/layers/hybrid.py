@@ -13,10 +13,10 @@ from torch import nn
 
 from tttcfg.errors import ContradictionError, Problem
 from tttcfg.nn.layers.blocks import NEEDED, around, blocks_of
-from tttcfg.nn.layers.inner import State
 from tttcfg.nn.layers.kernels import choose_kernel
 from tttcfg.nn.layers.layer import TTTLayer
-from tttcfg.nn.ranks.wrappers import inside
+from tttcfg.nn.layers.scan import State
+from tttcfg.nn.ranks.gather import inside
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 logger = logging.getLogger(__name__)
@@ -144,6 +144,7 @@ def add_ttt(layers: nn.ModuleList, config: TTTConfig) -> None:
     Args:
         layers: All transformer layers of the model, each with an attention `self_attn` that has a `context` in tokens;
             those that get TTT are moshi's or a `SplitLayer`.
+        config: What the layers read: `Effective.ttt`.
 
     Raises:
         ContradictionError: The configuration is for another model, or a layer cannot be split; nothing has been
@@ -192,7 +193,7 @@ def _cannot_be_split(layer: nn.Module, index: int) -> str:
 
 @contextmanager
 def carrying_states(model: nn.Module) -> Iterator[int]:
-    """Inside it, consecutive forwards of `model` are pieces of one batch of sequences; outside, each starts anew.
+    """Inside it, consecutive forwards of `model` are pieces of one batch of sequences; outside, each starts afresh.
 
     `persistent_states` decides what goes on from piece to piece in a TTT layer: `never`, every piece starts from the
     learned weights; `each_sequence`, every sequence from its own; `first_sequence`, while evaluating, all from those

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tttcfg.nn.layers.inner import State, inner_names, inner_shapes
 from tttcfg.nn.layers.kernels import Kernel, WrongKernelError, scan
 from tttcfg.nn.layers.layer import TTTLayer
 from tttcfg.nn.layers.reference import reference_scan
-from tttcfg.nn.layers.scan import ScanInputs, ScanOptions
+from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, State, inner_names, inner_shapes
 from tttcfg.ttt_moshi.kernels import KERNELS
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -131,6 +130,11 @@ def check_kernel(
     from the learned state and from one of an earlier piece; outputs and last states under `torch.no_grad` too.
     Trials that break a limit of the kernel are left out.
 
+    Args:
+        kernel: The kernel.
+        device: Where it runs.
+        trials: Configurations of layers that it is tried in.
+
     Raises:
         WrongKernelError: Something is further off than `LARGEST_ERROR` allows, or has another dtype or shape.
         ContradictionError: A trial is no configuration that a `TTTLayer` can be built from.
@@ -218,8 +222,7 @@ def _gradients(results: list[torch.Tensor], by: list[torch.Tensor]) -> list[torc
     if not tracked:
         return [torch.zeros_like(one) for one in by]
     weighted = [results[index] for index in tracked], by, [along[index] for index in tracked]
-    found = torch.autograd.grad(*weighted, allow_unused=True)
-    return [torch.zeros_like(one) if slope is None else slope for one, slope in zip(by, found, strict=True)]
+    return list(torch.autograd.grad(*weighted, materialize_grads=True))
 
 
 def _measure(where: str, name: str, got: torch.Tensor, want: torch.Tensor, limit: float) -> Measured:

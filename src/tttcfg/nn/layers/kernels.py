@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 
 from tttcfg.errors import ContradictionError, Problem, TttcfgError
-from tttcfg.nn.layers.inner import State
-from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
+from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, State, torch_scan
 from tttcfg.ttt_moshi.kernels import KERNELS, Choice, Implementation, Limit, choose, declare, needs, unmet_limits
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
@@ -86,10 +86,8 @@ def _misfits(found: Any, state: State, queries: torch.Tensor) -> Iterator[str]:
     if len(last) != len(state):
         yield f"returned a last state of {len(last)} tensors, but must return {len(state)}, as it was given"
         return
-    named = [("outputs", outputs, queries)]
-    named += [
-        (f"tensor {number} of the last state", *pair) for number, pair in enumerate(zip(last, state, strict=True))
-    ]
+    pairs = enumerate(zip(last, state, strict=True))
+    named = [("outputs", outputs, queries), *((f"tensor {number} of the last state", *pair) for number, pair in pairs)]
     for name, one, due in named:
         if not isinstance(one, torch.Tensor):
             yield f"{name} is not a tensor but one {type(one).__name__}"
@@ -142,12 +140,12 @@ def choose_kernel(config: TTTConfig, device: str | torch.device = "cpu") -> Choi
     """Return which kernel runs the scan on a device, and why those before it were passed over.
 
     One that the configuration names is never replaced; `unmet` of the choice has what keeps it from running.
+
+    Args:
+        config: What the layers read, whose `kernel` is a name or `auto`.
+        device: Where they run.
     """
-    kind = torch.device(device).type
-
-    def unusable(name: str) -> list[Problem]:
-        return _missing(name) or _elsewhere(name, kind)
-
+    unusable = partial(_unusable, kind=torch.device(device).type)
     if config.kernel == "auto":
         return choose(config, config.mini_batch_size, unusable)
     unmet = _unmet(config, config.kernel) or unusable(config.kernel)
@@ -163,25 +161,22 @@ def running(kernels: tuple[Kernel, ...], device: torch.device) -> Kernel:
     for kernel in kernels:
         if not kernel.devices or device.type in kernel.devices:
             return kernel
-    raise ContradictionError(one for kernel in kernels for one in _elsewhere(kernel.name, device.type))
+    raise ContradictionError(one for kernel in kernels for one in _unusable(kernel.name, device.type))
 
 
 def _unmet(config: TTTConfig, name: str) -> list[Problem]:
     """Return what rules a kernel out wherever it runs: the layers fill up mini-batches, so every one is whole."""
-    return unmet_limits(name, config, config.mini_batch_size) or _missing(name)
+    return unmet_limits(name, config, config.mini_batch_size) or _unusable(name)
 
 
-def _missing(name: str) -> list[Problem]:
-    if name in _registered:
+def _unusable(name: str, kind: str = "") -> list[Problem]:
+    """Return that a kernel has no implementation, or none for a kind of device, if one is given."""
+    if name not in _registered:
+        return [needs(name, "an implementation registered with tttcfg.nn (there is none)")]
+    devices = _registered[name].devices
+    if not kind or not devices or kind in devices:
         return []
-    return [needs(name, "an implementation registered with tttcfg.nn (there is none)")]
-
-
-def _elsewhere(name: str, kind: str) -> list[Problem]:
-    kernel = _registered[name]
-    if not kernel.devices or kind in kernel.devices:
-        return []
-    return [needs(name, f"a {' or '.join(kernel.devices)} device (not {kind})")]
+    return [needs(name, f"a {' or '.join(devices)} device (not {kind})")]
 
 
 register(Kernel("torch", torch_scan))

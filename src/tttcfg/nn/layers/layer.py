@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from tttcfg.errors import ContradictionError, Problem
-from tttcfg.nn.layers.inner import State, inner_names, inner_shapes
 from tttcfg.nn.layers.kernels import candidates, running, scan
-from tttcfg.nn.layers.rotary import rotate
-from tttcfg.nn.layers.scan import ScanInputs, ScanOptions
+from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, State, inner_names, inner_shapes
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 INITIAL_DEVIATION = 0.02
@@ -77,7 +77,7 @@ class TTTLayer(nn.Module):
             self.weights, self.biases = nn.ParameterList(tensors[0::2]), nn.ParameterList(tensors[1::2])
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as the trainer starts them.
+        """Draw the parameters again, as the trainer starts them.
 
         Weights are normal with a deviation of 0.02, the biases of the projections uniform in +-1/sqrt(D), which is
         torch's start of a linear layer; the norms' weights are 1 and all other biases 0.
@@ -104,16 +104,14 @@ class TTTLayer(nn.Module):
 
     def learned_state(self, batch: int) -> State:
         """Return the state that a sequence starts from: the inner weights as they were learned, in `state_dtype`."""
-        if "W1" in self.inner:
-            found = [getattr(self, name) for name in self.inner]
-        else:
-            found = [one for pair in zip(self.weights, self.biases, strict=True) for one in pair]
-        return tuple(tensor.to(self.state_dtype).expand(batch, *tensor.shape) for tensor in found)
+        learned = attrgetter(*self.inner)(self)
+        return tuple(tensor.to(self.state_dtype).expand(batch, *tensor.shape) for tensor in learned)
 
     def forward(self, x: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
         """Return the output for tokens x [B, L, D], in their dtype, and the state after them.
 
         Args:
+            x: The tokens.
             state: What an earlier piece of the same sequences returned; None starts from the learned weights. Pieces
                 of whole mini-batches compute what the whole sequence does. Other lengths do not: the zeros that
                 fill them up have updated the state, and tokens see one another inside a mini-batch only.
@@ -125,9 +123,8 @@ class TTTLayer(nn.Module):
         if state is None:
             state = self.learned_state(batch)
         elif state[0].shape[0] != batch:
-            raise ValueError(
-                f"the state is that of {state[0].shape[0]} sequences, and x has {batch}; start without one"
-            )
+            count = state[0].shape[0]
+            raise ValueError(f"the state is that of {count} sequences, and x has {batch}; start without one")
         else:
             state = tuple(one.to(self.state_dtype) for one in state)
         filled = functional.pad(x, (0, 0, 0, -length % self.mini_batch_size)).to(self.wq.weight.dtype)
@@ -187,6 +184,30 @@ class TTTLayer(nn.Module):
 _PROJECTED_BIASES = frozenset(f"{name}.bias" for name in ("wq", "wk", "wv", "wo"))
 
 
+def rotate(tokens: torch.Tensor, mini_batch_size: int, theta: float, audio: bool) -> torch.Tensor:
+    """Return tokens [B, H, L, d] turned by their position, which starts again in every mini-batch.
+
+    Neighbouring channels are a complex number, of which the i-th turns by position * theta ** (-2 i / d), as in
+    ttt-video-dit; positions modulo the mini-batch, as in ttt-lm-pytorch. Turned in float32, and rounded to the dtype
+    of the tokens.
+
+    Args:
+        audio: Whether the i-th frequency is scaled by 0.5 + 1.5 * exp(-i / d), as in the Moshi trainer.
+    """
+    length, width = tokens.shape[-2:]
+    device = tokens.device
+    positions = torch.arange(length, device=device, dtype=torch.float32) % mini_batch_size
+    pairs = torch.arange(width // 2, device=device, dtype=torch.float32)
+    frequencies = theta ** (-2 * pairs / width)
+    if audio:
+        frequencies = frequencies * (0.5 + 1.5 * torch.exp(-pairs / width))
+    angles = torch.outer(positions, frequencies)
+    cosine, sine = angles.cos(), angles.sin()
+    even, odd = tokens[..., 0::2].float(), tokens[..., 1::2].float()
+    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+    return turned.flatten(-2).to(tokens.dtype)
+
+
 def _check(config: TTTConfig) -> None:
     """Raise everything that contradicts itself, or that these layers cannot be."""
     sizes, found = config.inner_layer_sizes, []
@@ -204,9 +225,8 @@ def _check(config: TTTConfig) -> None:
     if config.tensor_parallel_size > 1:
         found.append(("ttt.tensor_parallel_size", "these layers hold all heads on one rank; set it to 1"))
     if config.rope_mode == "mini_batch" and config.head_dim % 2:
-        found.append(
-            ("ttt.rope_mode", f"rotary positions turn pairs of channels, and head_dim {config.head_dim} is odd")
-        )
+        message = f"rotary positions turn pairs of channels, and head_dim {config.head_dim} is odd"
+        found.append(("ttt.rope_mode", message))
     problems = [Problem("contradiction", message, key) for key, message in found]
     if config.rope_mode == "legacy":
         message = "is legacy: what the code did then was not recorded; override it with off or mini_batch"

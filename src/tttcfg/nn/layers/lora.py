@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tttcfg.nn.ranks.wrappers import plain_name
+from tttcfg.nn.ranks.gather import plain_name
 
 TTT = "seq_modeling_block.ttt_layer"
 """Below it are the TTT layers, which have no adapters: the trainer puts LoRA in before TTT."""
@@ -50,6 +50,9 @@ def add_lora(
     Only what an adapter wraps is frozen: what else is to be trained is the trainer's business.
 
     Args:
+        model: The model; of wrapped or sharded ones, before that.
+        rank: The rank of the adapters, in channels.
+        scaling: The factor on their output.
         skip: Modules whose dotted name contains one of these are left as they are.
         make: What wraps a linear module: called with it, the rank and the scaling. moshi's attention streams with
             moshi's own LoRALinear only, so its models need one that makes those.
@@ -79,6 +82,7 @@ def merged_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor] | None
     Computed in float32 and rounded to the dtype of W once.
 
     Args:
+        model: The model with adapters, its own or moshi's.
         state: The model's own state dict where it was gathered elsewhere (sharded over ranks); None takes it here.
     """
     found = {plain_name(name): one for name, one in (model.state_dict() if state is None else state).items()}

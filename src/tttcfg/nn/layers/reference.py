@@ -2,8 +2,8 @@
 
 One sequence and one head at a time, every operation in float64 and rounded to the type that the real code has there,
 and the inner gradient by automatic differentiation of the inner loss as it is written. Nothing is shared with the fast
-path but the names of parameters. Written from what the Moshi TTT trainer's code was seen to compute; that follows
-ttt-video-dit's `ttt_layer.py` and `ops/`, and the TTT paper (arXiv 2407.04620).
+path but the names of parameters, and the types of what a scan is given. Written from what the Moshi TTT trainer's code
+was seen to compute; that follows ttt-video-dit's `ttt_layer.py` and `ops/`, and the TTT paper (arXiv 2407.04620).
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from tttcfg.nn.layers.inner import State
-    from tttcfg.nn.layers.scan import ScanInputs, ScanOptions
-    from tttcfg.ttt_moshi.ttt_config import TTTConfig
+from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, State, inner_names
+from tttcfg.ttt_moshi.ttt_config import TTTConfig
 
 
 def reference_scan(state: State, inputs: ScanInputs, options: ScanOptions) -> tuple[torch.Tensor, State]:
@@ -75,11 +72,6 @@ def _inner(
 
 def reference_layer(config: TTTConfig, parameters: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """Return the output of a whole TTT layer for tokens x [B, L, D], from the learned inner weights, in float64."""
-    from tttcfg.nn.layers.scan import (  # not above: the fast path's types, for who calls the scan
-        ScanInputs,
-        ScanOptions,
-    )
-
     dtype: torch.dtype = getattr(torch, config.dtype)
     within = dtype if config.scan_dtype == "parameters" else torch.float32
     kept = dtype if config.state_dtype == "parameters" else within
@@ -90,19 +82,12 @@ def reference_layer(config: TTTConfig, parameters: Mapping[str, torch.Tensor], x
     inputs = [torch.stack(one, dim=1) for one in zip(*heads, strict=True)]
     tokens = [one.reshape(*one.shape[:2], -1, size, *one.shape[3:]).to(dtype) for one in inputs]
     norm = own["ttt_norm_weight"].to(dtype), own["ttt_norm_bias"].to(dtype)
+    names = inner_names(config.inner_layer_sizes)
     with torch.enable_grad():
-        learned = tuple(own[name].to(kept).repeat(batch, 1, 1, 1).requires_grad_() for name in _learned(own))
+        learned = tuple(own[name].to(kept).repeat(batch, 1, 1, 1).requires_grad_() for name in names)
         options = ScanOptions(within, config.inner_norm_eps, config.read_out == "twice", 0)
         outputs, _ = reference_scan(learned, ScanInputs(tokens[0], tokens[1], tokens[2], tokens[3], *norm), options)
     return outputs.permute(0, 2, 3, 1, 4).reshape(filled.shape)[:, :length]
-
-
-def _learned(own: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the names of the inner weights, layer by layer."""
-    kinds = ("W", "b") if "W1" in own else ("weights.", "biases.")
-    layers = sum(name.removeprefix(kinds[0]).isdigit() for name in own)
-    start = int(kinds[0] == "W")
-    return [f"{kind}{layer}" for layer in range(start, start + layers) for kind in kinds]
 
 
 def _head(

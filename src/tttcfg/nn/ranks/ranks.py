@@ -1,16 +1,17 @@
 """Several ranks of one run: one of them decides, all of them agree, and an error on one reaches every other.
 
-Everything here but `log_once` is a collective, which every rank calls in the same order. Only text travels, in tensors
-on the CPU or, under nccl, on the rank's own GPU.
+Everything here but `log_once` is a collective, which every rank calls in the same order. Text travels, and numbers, in
+tensors on the CPU or, under nccl, on the rank's own GPU.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ from tttcfg.schema.paths import Tree
 
 Result = TypeVar("Result")
 _SHOWN, _MOST = 3, 12
-_PATIENCE_SECONDS = 1.0
+_SHORT_WAITS, _MOST_WAITS = 1000, 30_000
 _PATIENCE = timedelta(days=1)
 _waiting: dict[str, tuple[Any, Any]] = {}
 """The group of all processes, and the one made of them in which ranks wait for rank 0."""
@@ -54,46 +55,80 @@ def gather_texts(text: str) -> list[str]:
     """Return the text that every rank gave, by rank."""
     if world_size() == 1:
         return [text]
-    data = list(text.encode())
-    sizes = [size for (size,) in _gathered([len(data)], torch.int64)]
-    parts = _gathered(data + [0] * (max(1, *sizes) - len(data)), torch.uint8)
-    return [bytes(part[:size]).decode() for part, size in zip(parts, sizes, strict=True)]
+    data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+    return [bytes(part.tolist()).decode() for part in _gathered(data)]
 
 
-def _gathered(values: list[int], dtype: torch.dtype) -> list[list[int]]:
-    """Return the numbers that every rank gave, by rank, once no thread of gloo holds their tensors any more.
+def gather_rows(rows: torch.Tensor) -> torch.Tensor:
+    """Return the rows [any number, size] that every rank gave, one rank's after the other's, on the CPU."""
+    if world_size() == 1:
+        return rows
+    return torch.cat([part.reshape(-1, rows.shape[1]) for part in _gathered(rows.reshape(-1))])
+
+
+def _gathered(own: torch.Tensor) -> list[torch.Tensor]:
+    """Return the vector that every rank gave, which may be of any length, by rank and on the CPU."""
+    sizes = [int(size) for size in _gathered_equal(torch.tensor([len(own)]))]
+    parts = _gathered_equal(torch.nn.functional.pad(own, (0, max(1, *sizes) - len(own))))
+    return [part[:size] for part, size in zip(parts, sizes, strict=True)]
+
+
+def _gathered_equal(values: torch.Tensor) -> list[torch.Tensor]:
+    """Return the vectors of one length that ranks gave, on the CPU, once no thread of gloo holds any of them any more.
 
     Such a thread frees a collective's tensors a moment after its end, for which it needs the interpreter. A process
     that drops its DistributedDataParallel after `destroy_process_group` waits for the thread's end without letting go
     of the interpreter: if the thread comes that late, both wait for ever.
     """
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
-    own = torch.tensor(values, dtype=dtype, device=device)
+    own = values.detach().clone().to(device)
     parts = [torch.empty_like(own) for _ in range(world_size())]
-    dist.all_gather(parts, own)
-    found = [part.tolist() for part in parts]
+    with all_present():
+        dist.all_gather(parts, own)
+    found = [part.cpu().clone() for part in parts]
     alive = [weakref.ref(tensor) for tensor in (own, *parts)]
     del own, parts
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while device.type == "cpu" and any(tensor() is not None for tensor in alive) and time.monotonic() < end:
-        time.sleep(0)  # lets the thread have the interpreter
+    most = _MOST_WAITS if device.type == "cpu" else 0  # and no clock: a machine that stops and goes on makes it jump
+    for times in range(most):
+        if all(tensor() is None for tensor in alive):
+            break
+        time.sleep(0 if times < _SHORT_WAITS else 0.001)  # lets the thread have the interpreter
     return found
+
+
+@contextlib.contextmanager
+def all_present() -> Iterator[None]:
+    """Run one of torch's collectives; where it fails, raise the same error on every rank that is left.
+
+    Raises:
+        RankError: Another rank has ended, or did not come here for as long as a collective may take.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # of the connection to that rank, or of the time that has passed
+        message = "another rank has ended or does not answer, so this one cannot go on"
+        advice = "look at what the rank that ended first has printed, and resume from the newest checkpoint"
+        raise RankError(Problem("ranks", message, advice=advice)) from error
 
 
 def together(action: Callable[[], Result]) -> Result:
     """Run `action` on every rank and return its result; what it raises on any rank is raised on all of them.
 
     Raises:
-        RankError: Something that is no error of tttcfg was raised on another rank.
+        RankError: Something that is no error of tttcfg was raised on another rank, or that has ended.
     """
     result, error = None, None
     try:
         result = action()
     except Exception as caught:
         error = caught
-    given = gather_texts(_error_text(error))
-    if error is not None:
-        raise error
+    try:
+        given = gather_texts(_error_text(error))
+    finally:  # the own error is raised where others cannot get it any more, too
+        if error is not None:
+            raise error
     for number, text in enumerate(given):
         if text:
             raise _raised(json.loads(text), number)
@@ -108,7 +143,7 @@ def on_first(action: Callable[[], str]) -> str:
     a long evaluation or a slow disk.
 
     Raises:
-        RankError: Something that is no error of tttcfg was raised on rank 0.
+        RankError: Something that is no error of tttcfg was raised on rank 0, or a rank has ended.
     """
     gather_texts("")
     group = _waiting_group()
@@ -118,7 +153,8 @@ def on_first(action: Callable[[], str]) -> str:
             return action() if rank() == 0 else ""
         finally:
             if group is not None:
-                dist.barrier(group=group)
+                with all_present():
+                    dist.barrier(group=group)
 
     return gather_texts(together(acted))[0]
 
@@ -130,7 +166,8 @@ def _waiting_group() -> Any:
     world: Any = dist.group.WORLD
     made, group = _waiting.get("group", (None, None))
     if made is None or made() is not world:
-        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        with all_present():
+            group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         _waiting["group"] = weakref.ref(world), group
     return group
 
@@ -168,13 +205,18 @@ def _check_layers(effective: Effective) -> None:
         raise InputError(Problem("plugin", message, family.name, advice=f"give Family(layers={made.__name__})"))
 
 
-def agree(configuration: Any) -> None:
-    """Make sure that every rank has the same configuration: an `Effective`, a `Document` or a `TrainingArgs`.
+def agree(configuration: Any, *, family: Family[Any, Any] | None = None) -> None:
+    """Make sure that every rank has the same configuration.
+
+    Args:
+        configuration: A model of any family, `Effective`, `Document`, dataclass instance, namespace or mapping.
+        family: As in `tttcfg.resolve`.
 
     Raises:
+        InputError: It is no configuration, or one of another family than `family`, on any rank.
         RankError: They differ; the problems name the settings and the ranks.
     """
-    document = as_document(configuration)
+    document = together(lambda: as_document(configuration, family))
     fields = {field.name: plain(field.get(document.training)) for field in document.family.public_fields}
     for name, part in document.parts.items():
         own = part.family.public_fields

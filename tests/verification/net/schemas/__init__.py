@@ -1,0 +1,1 @@
+"""One frozen schema per version; the tests need none."""
