@@ -24,19 +24,27 @@ from tttcfg.nn.layers.lora import LoRALinear, adapter_state_dict, add_lora, merg
 from tttcfg.nn.layers.reference import reference_layer, reference_scan
 from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
 from tttcfg.nn.ranks.ranks import agree, on_first, rank, resolve_together, together, world_size
+from tttcfg.nn.recovery.contest import Trial
+from tttcfg.nn.recovery.search import Answer, Recovery, recover
+from tttcfg.nn.recovery.stationarity import AdamMetric, Estimate, Gradients, batch_gradients
 from tttcfg.ttt_moshi.kernels import Limit
 
 del _torch
 
 __all__ = [
+    "AdamMetric",
+    "Answer",
     "Checkpointer",
     "Computation",
+    "Estimate",
+    "Gradients",
     "HybridLayer",
     "Kernel",
     "Limit",
     "LoRALinear",
     "Loaded",
     "RankError",
+    "Recovery",
     "Restored",
     "Resumed",
     "ScanInputs",
@@ -45,11 +53,13 @@ __all__ = [
     "SplitLayer",
     "TTTLayer",
     "TrainingSide",
+    "Trial",
     "WrongKernelError",
     "adapter_state_dict",
     "add_lora",
     "add_ttt",
     "agree",
+    "batch_gradients",
     "carrying_states",
     "check_computation",
     "check_kernel",
@@ -61,6 +71,7 @@ __all__ = [
     "merged_state_dict",
     "on_first",
     "rank",
+    "recover",
     "reference_layer",
     "reference_scan",
     "register",

@@ -44,6 +44,7 @@ from tttcfg.nn import (
 from tttcfg.nn.checkpoints import load, resume, tensor_file
 from tttcfg.nn.checkpoints.folders import STEPS
 from tttcfg.nn.ranks.gather import gathered, tensors_of, unwrapped
+from tttcfg.nn.recovery.stationarity import batch_gradients
 
 Results = dict[str, Any]
 LONG_SECONDS = 400
@@ -415,6 +416,17 @@ def leaving(folder: Path, _: object) -> Results:
     return {"left": times}
 
 
+def estimating(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
+    """Estimate a gradient's squared norm, each rank with batches of its own; without a rank of them all alone."""
+    effective = resolved(folder / f"rank{rank()}")
+    model = wrap(stirred(build(MODEL, effective)))
+    generator = torch.Generator().manual_seed(3)
+    given = [torch.randint(0, 32, (2, 5, 24), generator=generator) for _ in range(8)]
+    mine = given[rank() :: world_size()] if wrap is not sharded else given
+    found = batch_gradients(model, mine, loss)
+    return {"losses": sorted(found.losses.tolist()), **found.squared_norm._asdict()}
+
+
 def run_rank(what: str, folder: Path, number: int, size: int) -> None:
     """Be one rank, write what it has seen to `results.json` in a folder of its own, and leave.
 
@@ -432,6 +444,7 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
         "errors": errors,
         "failing": failing,
         "resolving": resolving,
+        "estimating": estimating,
         "extended": extended,
         "families": families,
         "leaving": leaving,

@@ -238,3 +238,14 @@ def test_only_rank_0_reads_what_was_saved_to_see_that_it_belongs_together(tmp_pa
 def test_a_model_can_outlive_its_group_of_processes(tmp_path: Path) -> None:
     """Gloo's threads hold no tensor of ours by then, so that exiting does not wait for them."""
     assert launch("leaving", tmp_path, 2) == [{"left": 20}] * 2
+
+
+@pytest.mark.parametrize("wrap", ["ddp", "fsdp"])
+def test_ranks_estimate_a_gradient_from_the_batches_of_all(wrap: str, tmp_path: Path) -> None:
+    (alone,) = launch("estimating:alone", tmp_path / "alone", 1)
+    both = launch(f"estimating:{wrap}", tmp_path / wrap, 2)
+    for found in both:
+        assert found["batches"] == alone["batches"] == 8
+        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+        assert found["value"] == pytest.approx(alone["value"], rel=1e-3, abs=1e-2 * alone["error"])
+        assert found["error"] == pytest.approx(alone["error"], rel=1e-2)

@@ -1,0 +1,272 @@
+"""How near a model is to a stationary point of its training loss.
+
+A model that was trained to the end is near a point where the expected gradient of its training loss is zero, under the
+settings that it was trained with, and under no others. With gradients g_1 … g_n of disjoint batches, |mean g|^2 is no
+estimate of |E g|^2: it has the noise of every batch in it. The inner product of two different ones has not:
+E(g_i . g_j) = E g . E g. So the estimate is
+
+    U = 1 / (n (n - 1)) * sum over i != j of g_i . g_j,
+
+which is as often below zero as above where E g is zero. Its standard error is that of the jackknife: with U_i the
+estimate without batch i, sqrt((n - 1) / n * sum over i of (U_i - mean U)^2). It is right where E g is large, and up to
+sqrt(2) too large where E g is zero, never too small on average (Efron, Stein, 1981).
+
+The inner product is that of AdamW, which divides a gradient by sqrt(v), v the running mean of its square: g . h is the
+sum of g h / sqrt(v). So U is the rate at which the expected loss would still fall, per unit of the learning rate.
+Beside a plain inner product, in which the few coordinates with large gradients are all that counts, it separates
+settings with half as many batches or fewer (docs/recovery.md). What decoupled weight decay adds, lambda theta sqrt(v),
+is part of g: AdamW stops where their sum is zero.
+
+Two settings are compared on the same batches, of which most of the noise is common to both: the difference of their
+estimates has a jackknife of its own. Of a gradient, only its sketch is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tttcfg.errors import InputError, Problem
+from tttcfg.nn.ranks.gather import at_rest, is_sharded, plain_name, unwrapped
+from tttcfg.nn.ranks.ranks import gather_rows
+from tttcfg.nn.recovery.sketches import sketch
+
+LEAST_BATCHES = 4
+"""Fewer give no standard error that means anything."""
+Loss = Callable[[nn.Module, Any], torch.Tensor]
+
+
+class Estimate(NamedTuple):
+    """A value that is estimated from batches, with its standard error; both infinite where a gradient is not finite."""
+
+    value: float
+    error: float
+    batches: int
+
+    @property
+    def errors(self) -> float:
+        """How many standard errors the value is above zero."""
+        if self.value == 0 or math.isinf(self.value):
+            return self.value
+        return self.value / self.error if self.error else math.copysign(math.inf, self.value)
+
+
+@dataclass(frozen=True)
+class AdamMetric:
+    """How AdamW turns gradients into steps.
+
+    Attributes:
+        squares: v, the running means of squared gradients, by the name of the parameter. A coordinate where v is zero
+            never got a gradient in training, and does not count.
+        weight_decay: By the name of the parameter; 0 where there is none.
+    """
+
+    squares: Mapping[str, torch.Tensor]
+    weight_decay: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> AdamMetric:
+        """Return it from the state of an optimizer that was resumed from the checkpoint.
+
+        Raises:
+            InputError: It is not AdamW, or has no state for a parameter.
+        """
+        if not isinstance(optimizer, torch.optim.AdamW):
+            message = f"is {type(optimizer).__name__}, not AdamW, whose running means of squares are used"
+            raise InputError(Problem("rejected", message, "optimizer"))
+        names = {id(parameter): name for name, parameter in trained_parameters(model).items()}
+        squares: dict[str, torch.Tensor] = {}
+        decay: dict[str, float] = {}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                name, state = names.get(id(parameter)), optimizer.state.get(parameter, {})
+                if name is not None and "exp_avg_sq" in state:
+                    bias = 1 - group["betas"][1] ** float(state["step"])
+                    squares[name] = state["exp_avg_sq"] / bias
+                    decay[name] = float(group["weight_decay"])
+        if not squares:
+            message, advice = "has no state", "resume it from the checkpoint first"
+            raise InputError(Problem("rejected", message, "optimizer", advice=advice))
+        return cls(squares, decay)
+
+    @classmethod
+    def estimated(cls, model: nn.Module, batches: Iterable[Any], loss: Loss, weight_decay: float = 0.0) -> AdamMetric:
+        """Return it from gradients, where the optimizer's state was not kept: their squares need no more than these.
+
+        Args:
+            batches: As large as in training; others than those that are compared.
+        """
+        squares: dict[str, torch.Tensor] = {}
+        count = 0
+        for _, found in _passes(model, batches, loss):
+            count += 1
+            for name, gradient in found.items():
+                if gradient is not None:
+                    squares[name] = squares.get(name, torch.zeros_like(gradient)) + gradient.square()
+        if not count:
+            raise InputError(Problem("rejected", "there are none", "batches"))
+        means = {name: one / count for name, one in squares.items()}
+        return cls(means, dict.fromkeys(means, weight_decay))
+
+    def scaled(self, name: str, gradient: torch.Tensor | None, parameter: nn.Parameter) -> torch.Tensor | None:
+        """Return (g + lambda theta sqrt(v)) / v^(1/4), whose plain inner products are those in AdamW's metric."""
+        if name not in self.squares:
+            return None
+        root = whole(self.squares[name]).sqrt()
+        pull = self.weight_decay.get(name, 0.0) * whole(parameter).to(root) * root
+        total = pull if gradient is None else gradient + pull.to(gradient)
+        return torch.where(root > 0, total / root.sqrt().to(total), 0)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradients of a loss over batches, as far as inner products need them.
+
+    Attributes:
+        sketches: Of each batch [batches, numbers].
+        losses: The loss of each batch [batches].
+    """
+
+    sketches: torch.Tensor
+    losses: torch.Tensor
+
+    def __add__(self, more: Gradients) -> Gradients:
+        """Return these and those of more batches."""
+        return Gradients(torch.cat([self.sketches, more.sketches]), torch.cat([self.losses, more.losses]))
+
+    @cached_property
+    def products(self) -> torch.Tensor:
+        """The inner product of every two gradients [batches, batches], in float64."""
+        return self.sketches @ self.sketches.T
+
+    @property
+    def squared_norm(self) -> Estimate:
+        """The estimate of the squared norm of the expected gradient."""
+        return _estimate(self.products)
+
+    @property
+    def norms(self) -> torch.Tensor:
+        """The norm of the gradient of every batch."""
+        return self.products.diagonal().sqrt()
+
+    def clipped(self, most: float) -> Gradients:
+        """Return them with every gradient made as short as `most`, as trainers do: one batch alone decides nothing."""
+        factors = (most / self.norms).clamp(max=1)
+        return Gradients(self.sketches * factors[:, None], self.losses)
+
+    def beyond(self, other: Gradients) -> Estimate:
+        """Return by how much the squared norm is larger than that of other gradients of the same batches.
+
+        Raises:
+            ValueError: They are not of as many batches.
+        """
+        if len(self.losses) != len(other.losses):
+            raise ValueError(f"{len(self.losses)} batches are compared with {len(other.losses)}")
+        return _estimate(self.products - other.products)
+
+
+def _estimate(products: torch.Tensor) -> Estimate:
+    """Return the mean of what is off the diagonal, with the jackknife's error over batches."""
+    count = len(products)
+    if not bool(torch.isfinite(products).all()):
+        return Estimate(math.inf, math.inf, count)
+    others = products.sum(1) - products.diagonal()
+    total = others.sum()
+    without = (total - 2 * others) / ((count - 1) * (count - 2))
+    error = ((count - 1) / count * (without - without.mean()).square().sum()).sqrt()
+    return Estimate(float(total / (count * (count - 1))), float(error), count)
+
+
+def batch_gradients(
+    model: nn.Module, batches: Iterable[Any], loss: Loss, metric: AdamMetric | None = None
+) -> Gradients:
+    """Return the gradients of a loss with respect to a model's trained parameters, batch by batch.
+
+    On several ranks, each gives batches of its own; a model that `fully_shard` has sharded has one gradient of all
+    ranks' batches together. Memory does not depend on the number of batches but for half a megabyte each. The model's
+    own gradients are gone afterwards; nothing else of it changes. It runs as it is: in training mode where it was
+    trained in it.
+
+    Args:
+        model: As it is trained: `requires_grad` decides.
+        batches: Disjoint ones, drawn as in training.
+        loss: Returns the loss of a batch, a scalar, as it is minimised: the mean over the batch, with all weights.
+        metric: AdamW's; without one the plain inner product.
+
+    Raises:
+        InputError: There are fewer than four batches, or nothing is trained.
+        RankError: A rank has ended.
+    """
+    parameters = trained_parameters(model)
+    sizes = {name: one.numel() for name, one in parameters.items()}
+    rows = []
+    for value, found in _passes(model, batches, loss):
+        scaled = (
+            found if metric is None else {name: metric.scaled(name, found[name], parameters[name]) for name in found}
+        )
+        rows.append(torch.cat([value.reshape(1), sketch(scaled, sizes)]))
+    gathered = torch.stack(rows) if rows else torch.zeros(0, 2, dtype=torch.float64)
+    if not any(is_sharded(one) for one in parameters.values()):
+        gathered = gather_rows(gathered)
+    if len(gathered) < LEAST_BATCHES:
+        message = f"{len(gathered)} are too few; give {LEAST_BATCHES} or more"
+        raise InputError(Problem("rejected", message, "batches"))
+    return Gradients(gathered[:, 1:], gathered[:, 0])
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters of a model that are trained, by name without wrappers.
+
+    Raises:
+        InputError: There is none.
+    """
+    named = unwrapped(model).named_parameters()
+    found = {plain_name(name): one for name, one in named if one.requires_grad}
+    if not found:
+        message, advice = "has no parameter that is trained", "build it as for training: requires_grad decides"
+        raise InputError(Problem("rejected", message, "model", advice=advice))
+    return found
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor as a vector of float32 or float64, all of it on every rank."""
+    tensor = tensor.detach()
+    if is_sharded(tensor):
+        tensor = tensor.full_tensor()
+    return tensor.reshape(-1).to(torch.float64 if tensor.dtype == torch.float64 else torch.float32)
+
+
+def _passes(
+    model: nn.Module, batches: Iterable[Any], loss: Loss
+) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor | None]]]:
+    """Yield the loss of every batch, and its gradients as vectors, by name; None where there is none."""
+    parameters = trained_parameters(model)
+    try:
+        for batch in batches:
+            _forget(parameters)
+            with _apart(model):
+                value = loss(model, batch)
+                value.backward()
+            found = {name: None if one.grad is None else whole(one.grad) for name, one in parameters.items()}
+            yield value.detach().double().cpu(), found
+    finally:
+        _forget(parameters)
+        at_rest(model)
+
+
+def _apart(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which a rank's gradient is its own, and not the mean of all ranks'."""
+    no_sync = getattr(model, "no_sync", None)  # of DistributedDataParallel, which takes a second to import
+    return contextlib.nullcontext() if no_sync is None else no_sync()
+
+
+def _forget(parameters: Mapping[str, nn.Parameter]) -> None:
+    for one in parameters.values():
+        one.grad = None

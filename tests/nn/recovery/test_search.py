@@ -1,0 +1,138 @@
+"""Recovering settings of a problem whose answer is known: a point that rests where the settings put it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import tttcfg
+from tttcfg import Effective
+from tttcfg.errors import InputError
+from tttcfg.nn.recovery.search import Recovery, recover, uncertain, varied
+
+DIM, BATCH = 30, 8
+SCALE = torch.logspace(-1, 1, DIM, dtype=torch.float64)
+
+
+def target(effective: Effective) -> torch.Tensor:
+    """Return where training ends: the ratio of inner rate and mini-batch moves it, and so do other settings."""
+    ttt = effective.training.ttt
+    ratio = torch.log2(torch.tensor(ttt.base_lr / ttt.mini_batch_size, dtype=torch.float64))
+    size = torch.log2(torch.tensor(ttt.mini_batch_size, dtype=torch.float64))
+    place = torch.zeros(DIM, dtype=torch.float64)
+    place[::3] += ratio
+    place[1::3] += 0.5 * size
+    place[2::3] += 2.0 if ttt.rope_mode == "mini_batch" else 0.0
+    return place
+
+
+class Point(nn.Module):
+    def __init__(self, at: torch.Tensor) -> None:
+        super().__init__()
+        self.at = nn.Parameter(at.clone())
+
+
+def loss(model: nn.Module, batch: torch.Tensor, effective: Effective) -> torch.Tensor:
+    distance = model.at - target(effective) - batch
+    return (SCALE * distance.square()).sum(1).mean() / 2
+
+
+def batches(count: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(BATCH, DIM, generator=generator, dtype=torch.float64) for _ in range(count)]
+
+
+def effective(values: Mapping[str, Any]) -> Effective:
+    return tttcfg.resolve(overrides={"ttt.enable": True, "ttt.layers": [1], **values})
+
+
+NAMES = ("ttt.mini_batch_size", "ttt.base_lr", "ttt.rope_mode")
+
+
+def recovered(true: Mapping[str, Any], count: int = 32, **options: Any) -> Recovery:
+    rests = target(effective(true)) + options.pop("off", 0.0)
+    options = {"fields": NAMES, **options}
+    return recover(lambda _: Point(rests), loss, batches(count), effective({}), **options)
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        {"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0, "ttt.rope_mode": "off"},
+        {"ttt.mini_batch_size": 64, "ttt.base_lr": 0.25, "ttt.rope_mode": "mini_batch"},
+        {"ttt.mini_batch_size": 1, "ttt.base_lr": 4.0, "ttt.rope_mode": "mini_batch"},
+    ],
+    ids=str,
+)
+def test_settings_are_recovered_from_a_wrong_start(true: dict[str, Any]) -> None:
+    found = recovered(true)
+    assert {name: one.outcome for name, one in found.answers.items()} == dict.fromkeys(NAMES, "recovered")
+    assert {name: one.value for name, one in found.answers.items()} == true
+    assert all(one.separation > 3 for one in found.answers.values())
+    assert found.together == ()
+
+
+def test_a_rate_between_the_candidates_is_found_to_a_factor_of_two() -> None:
+    found = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 8.0, "ttt.rope_mode": "off"})
+    assert found.answers["ttt.base_lr"].value == 8.0
+
+
+def test_what_is_no_stationary_point_is_not_guessed() -> None:
+    shift = torch.zeros(DIM, dtype=torch.float64)
+    shift[-1] = 3.0
+    found = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}, off=shift)
+    for one in found.answers.values():
+        assert (one.outcome, one.value) == ("not_determined", None)
+        assert "is not near a stationary point" in one.reason
+
+
+def test_what_changes_nothing_is_not_determined() -> None:
+    found = recovered({"ttt.mini_batch_size": 8}, fields=("ttt.mini_batch_size", "ttt.read_out"))
+    assert found.answers["ttt.mini_batch_size"].value == 8
+    answer = found.answers["ttt.read_out"]
+    assert (answer.outcome, answer.reason) == ("not_determined", "it changes nothing on these batches")
+
+
+def test_neighbours_that_batches_do_not_tell_apart_are_both_named() -> None:
+    values = {"ttt.rope_scaling": ("none", "audio"), "ttt.mini_batch_size": (7, 8, 64)}
+    found = recovered({"ttt.mini_batch_size": 8}, 4, fields=("ttt.mini_batch_size",), candidates=values)
+    answer = found.answers["ttt.mini_batch_size"]
+    assert answer.outcome == "narrowed"
+    assert set(answer.remaining) == {7, 8}
+    assert answer.separation > 3
+
+
+def test_batches_that_were_measured_are_counted_and_bounded() -> None:
+    few = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}, most_passes=100)
+    assert 60 < few.passes <= 100
+    assert few.best is None
+    for one in few.answers.values():
+        assert (one.outcome, one.value) == ("not_determined", None)
+        assert one.reason == f"{few.passes} batches were measured, and no more may be; allow more passes"
+
+
+def test_what_cannot_be_searched_is_refused_all_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        recovered({}, fields=("ttt.mini_batch", "ttt.layers", "run_dir"))
+    assert [one.key for one in caught.value.problems] == ["ttt.mini_batch", "ttt.layers", "run_dir"]
+    with pytest.raises(InputError, match="fields: no computation field is in doubt"):
+        recovered({}, fields=None)
+    with pytest.raises(InputError, match="batches: 3 are too few"):
+        recovered({}, 3)
+
+
+def test_a_configuration_is_varied_with_what_its_layers_read() -> None:
+    own = effective({"ttt.base_lr": 4.0})
+    other = varied(own, {"ttt.base_lr": 2.0, "ttt.mini_batch_size": 4})
+    assert (other.training.ttt.base_lr, other.training.ttt.mini_batch_size) == (2.0, 4)
+    assert other.digest == effective({"ttt.base_lr": 2.0, "ttt.mini_batch_size": 4}).digest
+    with pytest.raises(InputError, match=r"ttt\.base_lr"):
+        varied(own, {"ttt.base_lr": -1})
+
+
+def test_what_is_uncertain_is_asked_for() -> None:
+    assert uncertain(effective({})) == []
