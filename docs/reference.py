@@ -40,7 +40,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "tttcfg.nn": "Kernel Limit register unregister choose_kernel check_kernel torch_scan reference_scan ScanInputs "
         "ScanOptions WrongKernelError",
     },
-    "Recovery": {"tttcfg.nn": "recover Recovery Answer Trial batch_gradients Gradients Estimate AdamMetric"},
+    "Recovery": {
+        "tttcfg.nn": "recover Recovery Answer Trial write_recovered check_training TrainingCheck Evidence"
+        " set_computation batch_gradients Gradients Estimate AdamMetric"
+    },
     "Several ranks": {"tttcfg.nn": "resolve_together agree together on_first rank world_size"},
     "Declare a family or an extension": {
         "tttcfg": "Family Extension register Section setting Role Text Whole ForeignFormat Derived",

@@ -3,8 +3,12 @@
     python examples/ttt_moshi/eval_from_checkpoint.py --checkpoint_dir runs/exp/checkpoints/checkpoint_001000 \\
         --config configs/any_config.yaml [--eval_type both] [--batch_size 4] [ttt.base_lr=2 ...]
 
+With --recover it does not evaluate but finds the settings that the checkpoint was trained with, from its weights and
+its training's data (docs/recovery.md); --write records them.
+
 The results are written as JSON to standard output, or to --output. Exit codes: 0 fine; 1 a requested result is missing,
-or the configuration contradicts the checkpoint; 2 wrong usage, invalid input, or a non-finite loss.
+a setting was not recovered, or the configuration contradicts the checkpoint; 2 wrong usage, invalid input, or a
+non-finite loss.
 """
 
 from __future__ import annotations
@@ -17,17 +21,21 @@ from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import typer
+
 import tttcfg
 from ttt_moshi import evaluation, standard
 from ttt_moshi.data import open_dataset
 from ttt_moshi.model import TinyMoshi, build
 from ttt_moshi.moshi_model import base_weights
 from ttt_moshi.program import deterministic_device, log_findings, log_overrides, logger, parse_overrides, run, ttt_lines
+from ttt_moshi.recovery import DEFAULT_BATCHES, MOST_PASSES, Trained
 from ttt_moshi.tokenizer import audio_tokenizer
-from tttcfg import InputError, Problem, find_checkpoint, read_model_config
+from tttcfg import InputError, Problem, Role, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
 
 STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
+LEGACY = "legacy"
 
 
 def main(words: Sequence[str]) -> int:
@@ -36,7 +44,16 @@ def main(words: Sequence[str]) -> int:
     overrides = parse_overrides(rest, parser)
     if options.batch_size is not None:
         overrides.append(f"batch_size={options.batch_size}")
-    results = evaluate(options.checkpoint_dir, options.config, overrides, options.eval_type, options.output)
+    for name in ("write", "plot", "batches") if options.recover is None else ("eval_type",):
+        if getattr(options, name):
+            parser.error(f"--{name} goes {'with' if options.recover is None else 'without'} --recover")
+    if options.recover is not None:
+        fields = [name for name in options.recover.split(",") if name] or None
+        number = DEFAULT_BATCHES if options.batches is None else options.batches
+        found = recover(options.checkpoint_dir, options.config, overrides, fields, number)
+        return report(found, options.checkpoint_dir, options.output, options.plot, write=options.write)
+    eval_type = options.eval_type or STANDARD
+    results = evaluate(options.checkpoint_dir, options.config, overrides, eval_type, options.output)
     if options.output is None:
         sys.stdout.write(evaluation.as_text(results))
     else:
@@ -53,8 +70,22 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpoint_dir", required=True, metavar="PATH", help="any path into a checkpoint")
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="may be repeated")
-    parser.add_argument("--eval_type", choices=(STANDARD, PAPER, BOTH), default=STANDARD)
+    parser.add_argument("--eval_type", choices=(STANDARD, PAPER, BOTH), help=f"by default {STANDARD}")
     parser.add_argument("--batch_size", metavar="N", help="sequences per batch; left out, that of the training")
+    parser.add_argument(
+        "--recover",
+        nargs="?",
+        const="",
+        metavar="KEY,…",
+        help="find these settings, or all that are in doubt, from weights and training data, instead of evaluating",
+    )
+    parser.add_argument(
+        "--batches", type=int, metavar="N", help=f"with --recover: so many, by default {DEFAULT_BATCHES}"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="with --recover: draw what every value showed")
+    parser.add_argument(
+        "--write", action="store_true", help="with --recover: write what is recovered into the checkpoint"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the results here, and the figures beside")
     return parser
 
@@ -97,6 +128,52 @@ def evaluate(
     for line in evaluation.describe(results):
         logger.info("%s", line)
     return results
+
+
+def recover(
+    checkpoint: str, config: Sequence[str], overrides: Sequence[str], fields: Sequence[str] | None, batches: int
+) -> tttnn.Recovery:
+    """Return what the gradients of the training's loss say about settings.
+
+    Args:
+        fields: Dotted names; by default all that are in doubt.
+
+    Raises:
+        InputError: A file or a setting cannot be used, or nothing is in doubt.
+        ContradictionError: The configuration contradicts the checkpoint.
+    """
+    deterministic_device()
+    if Path(checkpoint).is_dir():
+        checkpoint = find_checkpoint(checkpoint).folder
+    model_config = _model_config(checkpoint)
+    effective = tttcfg.resolve(checkpoint, config, overrides)
+    known = tttcfg.resolve().settings()
+    unknown = [name for name, value in effective.settings(Role.COMPUTATION).items() if value == LEGACY]
+    if unknown:  # with which no model can be built
+        effective = tttcfg.resolve(checkpoint, config, [*overrides, *(f"{name}={known[name]}" for name in unknown)])
+    log_configuration(effective)
+    trained = Trained(checkpoint, effective, _base_weights(model_config, effective, checkpoint))
+    if not sys.stderr.isatty():
+        return trained.recover(fields, batches=batches)
+    label = f"batches, {MOST_PASSES:,} at most"
+    with typer.progressbar(length=MOST_PASSES, label=label, show_pos=True, show_eta=False, file=sys.stderr) as bar:
+        return trained.recover(fields, batches=batches, most_passes=MOST_PASSES, progress=bar.update)
+
+
+def report(found: tttnn.Recovery, checkpoint: str, output: Path | None, plot: Path | None, *, write: bool) -> int:
+    """Print what was found, draw it and write it into the checkpoint where that is asked for; return the exit code."""
+    logger.info("%s", found.table())
+    if plot is not None:
+        found.draw(plot)
+        logger.info("Drawn in %s", plot)
+    if output is None:
+        sys.stdout.write(evaluation.as_text(found.to_dict()))
+    else:
+        evaluation.write(found.to_dict(), output)
+        logger.info("Results written to %s", output)
+    if write:
+        logger.info("%s", tttnn.write_recovered(checkpoint, found).reason)
+    return 0 if all(answer.outcome == "recovered" for answer in found.answers.values()) else 1
 
 
 def log_configuration(effective: tttcfg.Effective) -> None:

@@ -77,6 +77,7 @@ CODES = {
     "plugin": "A family or extension that is not there, cannot be imported, or is claimed twice.",
     "ranks": "Ranks of one run that have different configurations, or of which one failed.",
     "reason": "A field that was removed from a schema without a stated reason.",
+    "recovered": "A value that was recovered from weights and data, with the figures that support it.",
     "rejected": "A value that the field does not accept.",
     "released": "A released file of a schema's history that was changed or is missing.",
     "removed": "A setting that no longer exists; its value had no effect.",

@@ -172,6 +172,8 @@ def _configuration(side: _Opened, overrides: list[str], family: Family | None) -
 
 def _saved(document: Document, overrides: list[str], what: str) -> _Side:
     what = f"{what}, version {document.version}"
+    if document.recovered:
+        what += f", with recovered values of {', '.join(document.recovered)}"
     if not overrides:
         return _Side(document, what)
     return _Side(_resolved(render.settings_of(document), overrides, document.family), what)

@@ -119,6 +119,23 @@ class Document(Generic[Model]):
         for entries, verb in ((self.record.converted, "converted"), (self.record.filled, "filled")):
             for name, entry in entries.items():
                 found[name] = f"{self.path} ({verb} when migrated: {entry['reason']})"
+        found.update({name: f"{self.path} ({supporting(entry)})" for name, entry in self.recovered.items()})
+        return found
+
+    @property
+    def recovered(self) -> Mapping[str, Mapping[str, Any]]:
+        """What supports values that were recovered from weights and data, by dotted name; see `tttcfg.nn.recover`.
+
+        Each has the `value`, and as far as that is recorded `separation` (standard errors), `squared_norm`,
+        `standard_error`, `batches`, `data` (a digest) and `date`.
+        """
+        fields, record, found = self.family.fields, self.record, dict[str, Mapping[str, Any]]()
+        for name in record.recovered.keys() & fields.keys():
+            entry = record.recovered[name]["value"]
+            if not isinstance(entry, dict) or "value" not in entry:
+                continue  # an editor's
+            if name in record.converted or entry["value"] == plain(fields[name].get(self.training)):
+                found[name] = entry
         return found
 
     @cached_property
@@ -142,6 +159,13 @@ class _Current(NamedTuple):
     texts: Callable[[Any], tuple[Any, ...]]
     secrets: Sequence[tuple[Callable[[Any], Any], str]]
     complete: int
+
+
+def supporting(entry: Mapping[str, Any]) -> str:
+    """Return what supports a recovered value, in words."""
+    date, batches, apart = (entry.get(key) for key in ("date", "batches", "separation"))
+    said = f"recovered{f' on {date}' if date else ''} from the gradients of {batches or 'some'} batches"
+    return f"{said}; others are {apart:.1f} standard errors and more away" if isinstance(apart, float) else said
 
 
 def load_document(

@@ -103,7 +103,8 @@ class Verification:
         weights: The tensors that were read.
         model: The values in config.json, by dotted path.
         document: The values in the saved configuration, by dotted path; empty where there is none.
-        verdicts: For every architecture and computation field: verified, contradicted or not_determined, and why.
+        verdicts: For every architecture and computation field: verified, contradicted, not_determined or supported (by
+            gradients), and why.
         binding: Whether weights and saved configuration name each other: bound, unbound or contradicted.
         findings: All contradictions, values of a configuration file that the tensors refute, and why what is not
             verified cannot be.

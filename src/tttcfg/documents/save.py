@@ -110,7 +110,7 @@ def result_provenance(
     if document is None and unconfirmed:
         provenance["doubted"] = {reason: dict(unconfirmed)}
     for name, file in files.items():
-        for kind in ("filled", "converted", "doubted"):
+        for kind in ("filled", "converted", "doubted", "recovered"):
             if (entry := getattr(file.record, kind).get(name)) is not None:
                 provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
         if name in file.assumed:
@@ -126,7 +126,7 @@ def _provenance_of_document(document: Document, training: Any) -> Tree:
         return {}
     fields = document.family.public_fields
     decided = {field.name for field in fields if field.get(training) != field.get(document.training)}
-    for kind in ("filled", "converted", "doubted", "assumed"):
+    for kind in ("filled", "converted", "doubted", "recovered", "assumed"):
         groups = provenance.get(kind)
         if isinstance(groups, dict):
             provenance[kind] = {name: _without(group, decided) for name, group in groups.items()}

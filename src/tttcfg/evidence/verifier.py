@@ -15,11 +15,13 @@ from tttcfg.schema.fields import plain
 
 Training = TypeVar("Training")
 Layers = TypeVar("Layers")
-Outcome = Literal["verified", "contradicted", "not_determined"]
+Outcome = Literal["verified", "contradicted", "not_determined", "supported"]
 
 
 class Verdict(NamedTuple):
     """Whether one field is verified or contradicted by a tensor, or why it is neither.
+
+    What no tensor determines is `supported` where gradients do (`tttcfg.nn.recover`), which is no verification.
 
     Attributes:
         configured: The configuration's value, where it is contradicted.

@@ -14,7 +14,7 @@ LEGACY = "legacy"
 
 _NAMES = ("renamed", "section_digests")
 """What has the name of a field or section as its value, and not a value that a document had."""
-_BY_REASON = ("filled", "renamed", "removed", "converted", "doubted", "section_digests", "adopted")
+_BY_REASON = ("filled", "renamed", "removed", "converted", "doubted", "recovered", "section_digests", "adopted")
 """Kinds of provenance that have keys of a document below a reason."""
 
 
@@ -23,9 +23,9 @@ class Record:
     """What upgrading a document did to it; saved in the document.
 
     Each entry has a `reason` and a `value`: what was filled in, the new name of what was renamed, the
-    old value of what was removed or converted, the doubted value. Keys are current dotted paths, but
-    old ones for what was renamed or removed. `section_digests` has the section that each removed value came from, with
-    the digest of that section after the upgrade in place of a reason.
+    old value of what was removed or converted, the doubted value, what was recovered with its figures. Keys are
+    current dotted paths, but old ones for what was renamed or removed. `section_digests` has the section that each
+    removed value came from, with the digest of that section after the upgrade in place of a reason.
     """
 
     filled: dict[str, Tree] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Record:
     removed: dict[str, Tree] = field(default_factory=dict)
     converted: dict[str, Tree] = field(default_factory=dict)
     doubted: dict[str, Tree] = field(default_factory=dict)
+    recovered: dict[str, Tree] = field(default_factory=dict)
     section_digests: dict[str, Tree] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +63,7 @@ class Record:
 
     def move(self, old: str, new: str) -> bool:
         """Move the entries of `old` to `new`; return whether the value was filled in, not given."""
-        for entries in (self.converted, self.doubted):
+        for entries in (self.converted, self.doubted, self.recovered):
             if old in entries:
                 entries[new] = entries.pop(old)
         if old not in self.filled:

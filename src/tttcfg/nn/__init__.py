@@ -16,6 +16,7 @@ from tttcfg.nn.checkpoints.resume import Resumed
 from tttcfg.nn.checkpoints.training_side import TrainingSide
 from tttcfg.nn.fingerprints.fingerprints import Computation, check_computation, fingerprint
 from tttcfg.nn.layers.blocks import SplitLayer
+from tttcfg.nn.layers.computation import set_computation
 from tttcfg.nn.layers.hybrid import HybridLayer, SequenceModelingBlock, add_ttt, carrying_states, reset_states
 from tttcfg.nn.layers.kernel_check import check_kernel
 from tttcfg.nn.layers.kernels import Kernel, WrongKernelError, choose_kernel, register, unregister
@@ -24,8 +25,12 @@ from tttcfg.nn.layers.lora import LoRALinear, adapter_state_dict, add_lora, merg
 from tttcfg.nn.layers.reference import reference_layer, reference_scan
 from tttcfg.nn.layers.scan import ScanInputs, ScanOptions, torch_scan
 from tttcfg.nn.ranks.ranks import agree, on_first, rank, resolve_together, together, world_size
+from tttcfg.nn.recovery.answers import Answer
+from tttcfg.nn.recovery.check import Evidence, TrainingCheck, check_training
 from tttcfg.nn.recovery.contest import Trial
-from tttcfg.nn.recovery.search import Answer, Recovery, recover
+from tttcfg.nn.recovery.record import write_recovered
+from tttcfg.nn.recovery.report import Recovery
+from tttcfg.nn.recovery.search import recover
 from tttcfg.nn.recovery.stationarity import AdamMetric, Estimate, Gradients, batch_gradients
 from tttcfg.ttt_moshi.kernels import Limit
 
@@ -37,6 +42,7 @@ __all__ = [
     "Checkpointer",
     "Computation",
     "Estimate",
+    "Evidence",
     "Gradients",
     "HybridLayer",
     "Kernel",
@@ -52,6 +58,7 @@ __all__ = [
     "SequenceModelingBlock",
     "SplitLayer",
     "TTTLayer",
+    "TrainingCheck",
     "TrainingSide",
     "Trial",
     "WrongKernelError",
@@ -63,6 +70,7 @@ __all__ = [
     "carrying_states",
     "check_computation",
     "check_kernel",
+    "check_training",
     "choose_kernel",
     "delete_checkpoints",
     "fingerprint",
@@ -78,8 +86,10 @@ __all__ = [
     "reset_states",
     "resolve_together",
     "restore",
+    "set_computation",
     "together",
     "torch_scan",
     "unregister",
     "world_size",
+    "write_recovered",
 ]

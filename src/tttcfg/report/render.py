@@ -30,6 +30,8 @@ _SIGNS = {
     "doubted": ("?", "cyan"),
     "lost": ("!", "red"),
 }
+_VERDICTS = (("contradicted", "red"), ("verified", "green"), ("supported", "cyan"), ("not_determined", "dim"))
+_SUPPORTED = "supported by the gradient"
 _GROUPED = ("unconfirmed", "doubt", "assumed", "not_determined")
 _COUNTED = ("renamed", "removed")
 _FEW = 4
@@ -288,11 +290,12 @@ def verification_text(verification: Verification, ink: Ink) -> str:
     for name, one in verification.verdicts.items():
         groups.setdefault((one.outcome, "" if one.outcome == "contradicted" else one.shown), []).append(name)
     text = f"{weights_line(verification)}\n"
-    for verdict, style in (("contradicted", "red"), ("verified", "green"), ("not_determined", "dim")):
+    for verdict, style in _VERDICTS:
         for (kind, reason), names in groups.items():
             if kind == verdict:
                 why = f" ({reason})" if reason else ""
-                text += f"{ink(style, verdict)} {printable(', '.join(names) + why)}\n"
+                label = _SUPPORTED if verdict == "supported" else verdict
+                text += f"{ink(style, label)} {printable(', '.join(names) + why)}\n"
     return f"{text}{verification.binding}: {printable(verification.binding_reason)}\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tttcfg.documents.document import DOCUMENT_NAME, Document
+from tttcfg.documents.document import DOCUMENT_NAME, Document, supporting
 from tttcfg.documents.effective import UNCONFIRMED, Origin
 from tttcfg.errors import Place, Problem, quote
 from tttcfg.family.family import Family
@@ -45,9 +45,16 @@ def source_findings(
     for field in family.model_defining_fields:
         name, trained, effective = field.name, field.get(document.training), field.get(training)
         found += _uncertain(field, document, training)
+        supported = document.recovered.get(name)
+        if supported is not None and effective == trained and training_uses(field, training):
+            found.append(
+                Problem("recovered", f"is {quote(plain(effective))}, {supporting(supported)}", name, severity="info")
+            )
         known = not _is_unknown(field, document) and name not in document.assumed
         if known and effective != trained and origins[name][0].source != "weights":
-            message = f"is {quote(plain(effective))}, but the weights were trained with {quote(plain(trained))}"
+            how = "were trained with" if supported is None else "are supposed to have been trained with"
+            message = f"is {quote(plain(effective))}, but the weights {how} {quote(plain(trained))}"
+            message += "" if supported is None else f" ({supporting(supported)})"
             found.append(Problem("deviation", message, name, Place(document.path), severity="warning"))
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
-from tttcfg.documents.document import Document
+from tttcfg.documents.document import Document, supporting
 from tttcfg.documents.effective import Origin, Verification, Weights
 from tttcfg.errors import Place, Problem, quote
 from tttcfg.evidence.dialects.dialect import Dialect
@@ -74,6 +74,10 @@ def verification(
     for name, one in verdicts.items():
         if one == VERIFIED and name in origins and origins[name][0].source == "weights":
             verdicts[name] = TAKEN
+    for name, supported in (document.recovered if document is not None else {}).items():
+        verdict = verdicts.get(name)
+        if verdict is not None and verdict.outcome == "not_determined" and source(name) == "checkpoint":
+            verdicts[name] = Verdict("supported", shown=supporting(supported))
     binding = binding_of(weights.header, document, family)
     described = demanded or document is not None or _is_described(family, origins)
     found = [*_of_the_file(weights, family, described), *_contradictions(named, origins)]

@@ -44,6 +44,7 @@ from tttcfg.nn import (
 from tttcfg.nn.checkpoints import load, resume, tensor_file
 from tttcfg.nn.checkpoints.folders import STEPS
 from tttcfg.nn.ranks.gather import gathered, tensors_of, unwrapped
+from tttcfg.nn.recovery.search import recover
 from tttcfg.nn.recovery.stationarity import batch_gradients
 
 Results = dict[str, Any]
@@ -427,6 +428,28 @@ def estimating(folder: Path, wrap: Callable[[nn.Module], nn.Module]) -> Results:
     return {"losses": sorted(found.losses.tolist()), **found.squared_norm._asdict()}
 
 
+def recovering(*_: object) -> Results:
+    """Search for settings, each rank with batches of its own."""
+    from tests.nn.recovery import test_search as search  # and pytest, which no other scenario needs
+
+    rests = search.target(search.effective({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}))
+    given = search.batches(32)
+    found = recover(
+        lambda _own: search.Point(rests),
+        search.loss,
+        given[rank() :: world_size()],
+        search.effective({}),
+        fields=("ttt.mini_batch_size", "ttt.base_lr"),
+    )
+    try:
+        recover(lambda _own: search.Point(rests), search.loss, given[: 8 + rank()], search.effective({}), fields=())
+        refused = ""
+    except InputError as error:
+        refused = str(error)
+    values = {name: [one.outcome, one.value, round(one.separation, 9)] for name, one in found.answers.items()}
+    return {"found": values, "batches": found.batches, "data": found.data, "refused": refused}
+
+
 def run_rank(what: str, folder: Path, number: int, size: int) -> None:
     """Be one rank, write what it has seen to `results.json` in a folder of its own, and leave.
 
@@ -445,6 +468,7 @@ def run_rank(what: str, folder: Path, number: int, size: int) -> None:
         "failing": failing,
         "resolving": resolving,
         "estimating": estimating,
+        "recovering": recovering,
         "extended": extended,
         "families": families,
         "leaving": leaving,

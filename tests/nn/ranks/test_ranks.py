@@ -249,3 +249,15 @@ def test_ranks_estimate_a_gradient_from_the_batches_of_all(wrap: str, tmp_path: 
         assert found["losses"] == pytest.approx(alone["losses"], rel=1e-5)
         assert found["value"] == pytest.approx(alone["value"], rel=1e-3, abs=1e-2 * alone["error"])
         assert found["error"] == pytest.approx(alone["error"], rel=1e-2)
+
+
+def test_ranks_recover_settings_from_the_batches_of_all(tmp_path: Path) -> None:
+    both = launch("recovering", tmp_path, 2)
+    assert both[0] == both[1]
+    found = both[0]["found"]
+    assert {name: one[:2] for name, one in found.items()} == {
+        "ttt.mini_batch_size": ["recovered", 8],
+        "ttt.base_lr": ["recovered", 16.0],
+    }
+    assert both[0]["batches"] == 32
+    assert "batches: are 8, 9, and have to be as many on every rank" in both[0]["refused"]

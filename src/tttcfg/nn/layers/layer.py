@@ -39,9 +39,20 @@ class TTTLayer(nn.Module):
 
     def __init__(self, config: TTTConfig, device: torch.device | str | None = None) -> None:
         super().__init__()
-        _check(config)
+        self.set_computation(config)
         dtype: torch.dtype = getattr(torch, config.dtype)
         self.width, self.num_heads, self.head_dim = config.model_dim, config.num_heads, config.head_dim
+        self.inner = inner_names(config.inner_layer_sizes)
+        self._build(inner_shapes(config.num_heads, config.inner_layer_sizes), device, dtype)
+        self.reset_parameters()
+
+    def set_computation(self, config: TTTConfig) -> None:
+        """Set what is in no tensor: all that the layer computes by but its parameters.
+
+        Raises:
+            ContradictionError: The configuration cannot be built.
+        """
+        _check(config)
         self.mini_batch_size = config.mini_batch_size
         self.base_lr = config.base_lr
         self.reconstruction_eps = config.reconstruction_eps
@@ -52,9 +63,6 @@ class TTTLayer(nn.Module):
         self.rounds_state = config.state_dtype == "parameters"
         self.group_sizes = {True: config.scan_checkpoint_group_size, False: config.scan_checkpoint_group_size_eval}
         self.kernels = candidates(config)
-        self.inner = inner_names(config.inner_layer_sizes)
-        self._build(inner_shapes(config.num_heads, config.inner_layer_sizes), device, dtype)
-        self.reset_parameters()
 
     def _build(self, shapes: list[tuple[int, int, int]], device: torch.device | str | None, dtype: torch.dtype) -> None:
         def empty(*shape: int) -> nn.Parameter:

@@ -73,27 +73,49 @@ def _gathered(own: torch.Tensor) -> list[torch.Tensor]:
     return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
 
-def _gathered_equal(values: torch.Tensor) -> list[torch.Tensor]:
-    """Return the vectors of one length that ranks gave, on the CPU, once no thread of gloo holds any of them any more.
+def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the tensors of one shape that every rank gave, on the device of its own."""
+    if world_size() == 1:
+        return values
+    own = values.detach().clone().to(_device())
+    with all_present():
+        dist.all_reduce(own)
+    found, alive = own.to(values.device, copy=True), [weakref.ref(own)]
+    del own
+    _wait_for_threads(alive)
+    return found
 
-    Such a thread frees a collective's tensors a moment after its end, for which it needs the interpreter. A process
-    that drops its DistributedDataParallel after `destroy_process_group` waits for the thread's end without letting go
-    of the interpreter: if the thread comes that late, both wait for ever.
-    """
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
-    own = values.detach().clone().to(device)
+
+def _gathered_equal(values: torch.Tensor) -> list[torch.Tensor]:
+    """Return the vectors of one length that ranks gave, on the CPU."""
+    own = values.detach().clone().to(_device())
     parts = [torch.empty_like(own) for _ in range(world_size())]
     with all_present():
         dist.all_gather(parts, own)
     found = [part.cpu().clone() for part in parts]
     alive = [weakref.ref(tensor) for tensor in (own, *parts)]
     del own, parts
-    most = _MOST_WAITS if device.type == "cpu" else 0  # and no clock: a machine that stops and goes on makes it jump
+    _wait_for_threads(alive)
+    return found
+
+
+def _device() -> torch.device:
+    """Return where tensors travel from."""
+    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+
+
+def _wait_for_threads(alive: list[weakref.ref[torch.Tensor]]) -> None:
+    """Return once no thread of gloo holds any of a collective's tensors any more.
+
+    Such a thread frees them a moment after its end, for which it needs the interpreter. A process that drops its
+    DistributedDataParallel after `destroy_process_group` waits for the thread's end without letting go of the
+    interpreter: if the thread comes that late, both wait for ever.
+    """
+    most = _MOST_WAITS if _device().type == "cpu" else 0  # and no clock: one jumps where a machine stops and goes on
     for times in range(most):
         if all(tensor() is None for tensor in alive):
             break
         time.sleep(0 if times < _SHORT_WAITS else 0.001)  # lets the thread have the interpreter
-    return found
 
 
 @contextlib.contextmanager

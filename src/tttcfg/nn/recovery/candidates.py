@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
+from tttcfg.migration.record import LEGACY
 from tttcfg.schema.fields import ConfigField, alternatives
 
-LEGACY = "legacy"
-"""A choice that says that the value is not known."""
 _STEPS, _FACTOR = 3, 4.0
 _LARGEST_COUNT = 64
 
 
-def plausible(field: ConfigField, value: Any) -> tuple[Any, ...]:
+def plausible(field: ConfigField, value: Any, at_null: Any = None) -> tuple[Any, ...]:
     """Return the values of a field that are worth trying, `value` among them: sorted where they have an order.
 
     All choices; of a count, powers of two up to 64 or four times its value; of any other number, a geometric grid in
-    steps of four around it. None where the field is of another kind.
+    steps of four around it; and null, last, where the field takes it. None where the field is of another kind.
+
+    Args:
+        value: What it is as far as that is known.
+        at_null: The number that is meant by null, if that is known, which is not tried twice then.
     """
     kinds = _kinds(field)
     if bool in kinds:
         return (False, True)
     if all(get_origin(kind) is Literal for kind in kinds):
         return tuple(choice for kind in kinds for choice in get_args(kind) if choice != LEGACY)
-    if not isinstance(value, (int, float)):
+    middle = at_null if value is None else value
+    if not {int, float} & set(kinds) or not isinstance(middle, (int, float, type(None))):
         return ()
     if is_rate(field):
-        middle = float(value) or 1.0
-        found = {float(value), *(middle * _FACTOR**step for step in range(-_STEPS, _STEPS + 1))}
+        around = float(middle or 1)
+        found = {around, *(around * _FACTOR**step for step in range(-_STEPS, _STEPS + 1))}
     else:
-        most = max(_LARGEST_COUNT, 4 * int(value))
-        found = {value, *(2**power for power in range(most.bit_length()) if 2**power <= most)}
-    return tuple(sorted(one for one in found if _is_allowed(field, one)))
+        around = int(middle or 1)
+        most = max(_LARGEST_COUNT, 4 * around)
+        found = {around, *(2**power for power in range(most.bit_length()) if 2**power <= most)}
+    numbers = tuple(sorted(one for one in found if _is_allowed(field, one)))
+    return (*(one for one in numbers if one != at_null), None) if field.nullable else numbers
 
 
 def is_rate(field: ConfigField) -> bool:
@@ -40,14 +46,23 @@ def is_rate(field: ConfigField) -> bool:
 
 
 def beside(values: tuple[Any, ...], best: Any) -> tuple[Any, ...]:
-    """Return the neighbours of a value in a sorted grid."""
+    """Return the neighbours of a value in a sorted grid; of choices, which have no order, all others."""
+    if not all(isinstance(one, (int, float, type(None))) for one in values):
+        return tuple(one for one in values if one != best)
     place = values.index(best)
     return tuple(values[max(0, place - 1) : place] + values[place + 1 : place + 2])
 
 
 def between(values: tuple[Any, ...], best: Any) -> tuple[float, ...]:
     """Return what lies halfway, on a geometric scale, between a rate and its neighbours in a sorted grid."""
-    return tuple((one * best) ** 0.5 for one in beside(values, best) if one > 0 and best > 0)
+    if not best or best < 0:
+        return ()
+    return tuple((one * best) ** 0.5 for one in beside(values, best) if one and one > 0)
+
+
+def in_order(values: set[Any]) -> tuple[Any, ...]:
+    """Return numbers in their order, null last."""
+    return tuple(sorted(values, key=lambda one: (one is None, 0 if one is None else one)))
 
 
 def _kinds(field: ConfigField) -> tuple[Any, ...]:

@@ -6,9 +6,12 @@ on twice as many as long as more than one could be the nearest. One that is far 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from tttcfg.nn.recovery.stationarity import Estimate, Gradients
 
@@ -16,9 +19,12 @@ Values = Mapping[str, Any]
 Measure = Callable[[Values, int, int], Gradients]
 """Returns the gradients under a setting, of the batches from one number to another."""
 FIRST_BATCHES = 8
-FAR = 4.0
-"""A setting that is so many standard errors further away than the nearest one takes no further part: more than what an
-answer needs, as it is looked at several times."""
+_ROUGH = 4, 16
+"""The first batches and the most that are measured where the answer is only where to search on."""
+_FAR, _FEW = 4.0, 4.0
+_SURELY = 2.0
+"""The nearest is the setting whose squared norm with so many standard errors added is the smallest: where there is so
+much noise that nothing can be seen, nothing is near."""
 _CLIPPED = 2.0
 """Gradients are clipped to so many times the median norm of the setting with the least noise."""
 
@@ -30,14 +36,18 @@ class Trial:
     Attributes:
         values: The setting, by dotted name.
         squared_norm: Of its expected gradient, nothing clipped.
-        beyond: By how much that is larger than the nearest setting's, on the same batches and clipped likewise.
+        beyond: By how much that is larger than the setting's with which it is compared, on the same batches and clipped
+            likewise. With other weights of the loss gradients are scaled to the same median norm first, as weights
+            that make all of them short bring nothing nearer.
+        bound: What the squared norm, clipped and scaled, is surely smaller than.
         loss: Its mean loss on these batches.
-        differs: Whether any gradient differs from those of the nearest one.
+        differs: Whether any gradient differs from those of the setting with which it is compared.
     """
 
     values: Values
     squared_norm: Estimate
     beyond: Estimate
+    bound: float
     loss: float
     differs: bool
 
@@ -46,47 +56,124 @@ class ExhaustedError(Exception):
     """No more batches may be measured."""
 
 
+def far(batches: int) -> float:
+    """Return how many standard errors behind the nearest setting one takes no further part.
+
+    More than what an answer needs, as it is looked at several times, and the more the fewer the batches are, of which
+    standard errors are estimated themselves: 6 for 8 batches, 4.5 for 32.
+    """
+    return _FAR * (1 + _FEW / batches)
+
+
 class Contest:
     """Settings that are compared on the same batches.
 
     Args:
         measure: Measures one of them.
-        batches: How many there are.
+        batches: How many there are, on this rank.
         most_passes: How many batches may be measured, all settings together.
+        counted: Called with the number of batches whenever some are going to be measured.
+        weights: Fields that only decide what the loss is of what is computed.
     """
 
-    def __init__(self, measure: Measure, batches: int, most_passes: int) -> None:
-        self.passes, self.left = 0, most_passes
-        self._measure, self._batches = measure, batches
+    def __init__(
+        self,
+        measure: Measure,
+        batches: int,
+        most_passes: int,
+        counted: Callable[[int], None],
+        weights: Collection[str] = (),
+    ) -> None:
+        self.passes, self.left, self._weights = 0, most_passes, weights
+        self.batches, self._measure, self._counted, self._ranks = batches, measure, counted, 1
         self._known: dict[tuple[tuple[str, Any], ...], Gradients] = {}
 
-    def nearest(self, settings: Sequence[Values]) -> list[Trial]:
-        """Return what every setting showed, the nearest to a stationary point first.
+    def nearest(self, settings: Sequence[Values], *, rough: bool = False) -> list[Trial]:
+        """Return what every setting showed compared with the nearest to a stationary point, which comes first.
+
+        Args:
+            rough: Measure fewer batches: of several that are close, any may come first.
 
         Raises:
             ExhaustedError: There are not as many passes left as the first batches take.
         """
-        alive, trials, count = dict(enumerate(settings)), dict[int, Trial](), min(FIRST_BATCHES, self._batches)
+        return self._measured(settings, rough=rough, about=None)
+
+    def about(self, settings: Sequence[Values], *, rough: bool = False) -> list[Trial]:
+        """Return what every setting showed compared with the first one, which comes first, and may not be the nearest.
+
+        Args:
+            rough: Measure fewer batches.
+
+        Raises:
+            ExhaustedError: There are not as many passes left as the first batches take.
+        """
+        return self._measured(settings, rough=rough, about=0)
+
+    def _measured(self, settings: Sequence[Values], *, rough: bool, about: int | None) -> list[Trial]:
+        """Measure settings until one is left, or all batches were measured.
+
+        Args:
+            about: The number of the setting with which all are compared; by default the nearest.
+        """
+        first, most = _ROUGH if rough else (FIRST_BATCHES, self.batches)
+        count, most = min(first, self.batches), min(most, self.batches)
+        alive, trials = dict(enumerate(settings)), dict[int, Trial]()
         while True:
-            found = {number: self._gradients(values, count) for number, values in alive.items()}
-            best, trials_now = _compared(alive, found)
+            found = {number: self.gradients(values, count) for number, values in alive.items()}
+            best, trials_now = self._compared(alive, found, about)
             trials |= trials_now
-            alive = {n: one for n, one in alive.items() if n == best or trials[n].beyond.errors <= FAR}
-            if len(alive) == 1 or count == self._batches or self.left < len(alive) * count:
+            limit = far(len(found[best].losses))
+            alive = {n: one for n, one in alive.items() if n == best or trials[n].beyond.errors <= limit}
+            if len(alive) == 1 or count == most or self.left < len(alive) * count:
                 others = sorted(trials.keys() - {best}, key=lambda number: trials[number].beyond.errors)
                 return [trials[best], *(trials[number] for number in others)]
-            count = min(2 * count, self._batches)
+            count = min(2 * count, most)
 
-    def _gradients(self, values: Values, count: int) -> Gradients:
-        key = tuple(sorted(values.items()))
-        known = self._known.get(key)
-        start = len(known.losses) if known is not None else 0
+    def _compared(
+        self, settings: Mapping[int, Values], found: Mapping[int, Gradients], about: int | None
+    ) -> tuple[int, dict[int, Trial]]:
+        """Return the number of the setting that is surely nearest, or of the one given, and what every one showed."""
+        first = next(iter(settings))
+        own = {number: [values.get(name) for name in self._weights] for number, values in settings.items()}
+        scaled = {
+            number: one if own[number] == own[first] else one.scaled_to(found[first]) for number, one in found.items()
+        }
+        most = _limit(scaled.values())
+        clipped = {number: one.clipped(most) for number, one in scaled.items()}
+        bounds = {number: one.squared_norm.surely(_SURELY) for number, one in clipped.items()}
+        best = min(bounds, key=bounds.__getitem__) if about is None else about
+        return best, {
+            number: Trial(
+                values,
+                found[number].squared_norm,
+                clipped[number].beyond(clipped[best]),
+                bounds[number],
+                float(found[number].losses.mean()),
+                not found[number].sketches.equal(found[best].sketches),
+            )
+            for number, values in settings.items()
+        }
+
+    def gradients(self, values: Values, count: int) -> Gradients:
+        """Return the gradients of a setting, of so many batches; measured are those that were not before.
+
+        Raises:
+            ExhaustedError: They would be too many.
+        """
+        known = self._known.get(_key(values))
+        start = self._count(known)
         if start < count:
             self.count(count - start)
-            more = self._measure(values, start, count)
-            known = self._known[key] = more if known is None else known + more
-        assert known is not None
-        return Gradients(known.sketches[:count], known.losses[:count])
+            more = _by_batch(self._measure(values, start, count), count - start)
+            self._ranks = len(more.losses) // (count - start)
+            known = self._known[_key(values)] = more if known is None else known + more
+        assert known is not None  # as what is asked for is a batch or more
+        return Gradients(known.sketches[: count * self._ranks], known.losses[: count * self._ranks])
+
+    def _count(self, known: Gradients | None) -> int:
+        """Return of how many batches on this rank gradients are known."""
+        return 0 if known is None else len(known.losses) // self._ranks
 
     def count(self, passes: int) -> None:
         """Count batches that are going to be measured.
@@ -97,24 +184,48 @@ class Contest:
         if passes > self.left:
             raise ExhaustedError
         self.passes, self.left = self.passes + passes, self.left - passes
+        self._counted(passes)
 
     def forget(self) -> None:
         """Forget what was measured: in another metric it is something else."""
         self._known.clear()
 
+    def interplay(self, here: Values, one: Values, other: Values) -> float:
+        """Return how far two changes of a setting move the expected gradient along one line, 0 to 1.
 
-def _compared(settings: Mapping[int, Values], found: Mapping[int, Gradients]) -> tuple[int, dict[int, Trial]]:
-    """Return the number of the setting that is nearest, and what every one showed."""
-    most = _CLIPPED * min(float(one.norms.median()) for one in found.values())
-    clipped = {number: one.clipped(most) for number, one in found.items()}
-    best = min(settings, key=lambda number: clipped[number].squared_norm.value)
-    return best, {
-        number: Trial(
-            values,
-            found[number].squared_norm,
-            clipped[number].beyond(clipped[best]),
-            float(found[number].losses.mean()),
-            not found[number].sketches.equal(found[best].sketches),
-        )
-        for number, values in settings.items()
-    }
+        Where they do, one may make up for the other, and the two have to be changed together.
+        """
+        base, *moved = (found.sketches.double() for found in self._shared(here, one, other))
+        moves = [sketches - base for sketches in moved]
+        squares = [_mean_product(move, move) for move in moves]
+        if not all(square > 0 for square in squares):
+            return 0.0
+        return min(1.0, abs(_mean_product(*moves)) / math.sqrt(squares[0] * squares[1]))
+
+    def _shared(self, *settings: Values) -> list[Gradients]:
+        """Return the gradients of settings that were measured, of the batches that all have."""
+        least = min(self._count(self._known[_key(values)]) for values in settings)
+        return [self.gradients(values, least) for values in settings]
+
+
+def _by_batch(found: Gradients, batches: int) -> Gradients:
+    """Return gradients that are ordered by rank and then by batch, by batch and then by rank."""
+    order = torch.arange(len(found.losses)).view(-1, batches).T.reshape(-1)
+    return Gradients(found.sketches[order], found.losses[order])
+
+
+def _key(values: Values) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(values.items()))
+
+
+def _limit(found: Collection[Gradients]) -> float:
+    """Return the norm that gradients are clipped to."""
+    medians = (float(one.norms.median()) for one in found)
+    return _CLIPPED * min((one for one in medians if math.isfinite(one)), default=math.inf)
+
+
+def _mean_product(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the inner product of two expected gradients, from disjoint batches."""
+    products = one @ other.T
+    count = len(products)
+    return float((products.sum() - products.diagonal().sum()) / (count * (count - 1)))

@@ -1,16 +1,19 @@
-"""Finding the settings that a checkpoint was trained with: the search, and what it may say.
+"""Finding the settings that a checkpoint was trained with.
 
 One setting after the other is given the value that is nearest to a stationary point, until none changes. Where what was
-found is not near one, or where two settings act together, pairs of them are searched together. In the end, everything
-that was not left behind on the way is measured on all batches, and with it the neighbours in every pair.
+found is not near one, pairs of settings that move the gradient along one line are searched together. In the end, all
+values of all settings are measured in a metric of their own, and with them the combinations of two changes that could
+make up for each other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,65 +21,27 @@ from torch import nn
 from tttcfg.documents.effective import Effective, whole_digest
 from tttcfg.errors import InputError, Place, Problem, nearest
 from tttcfg.family.family import Family
-from tttcfg.nn.recovery.candidates import beside, between, is_rate, plausible
+from tttcfg.nn.ranks.ranks import gather_rows
+from tttcfg.nn.recovery.answers import compensating, is_near, judged, unanswered
+from tttcfg.nn.recovery.batches import digest_of_batches
+from tttcfg.nn.recovery.candidates import beside, between, in_order, is_rate, plausible
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Trial, Values
-from tttcfg.nn.recovery.stationarity import LEAST_BATCHES, AdamMetric, Gradients, batch_gradients
-from tttcfg.schema.fields import Role, plain
+from tttcfg.nn.recovery.report import Recovery
+from tttcfg.nn.recovery.stationarity import LEAST_BATCHES, AdamMetric, Gradients, gradients_of
+from tttcfg.schema.fields import ConfigField, Role, plain
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
 
-Outcome = Literal["recovered", "narrowed", "not_determined"]
 Build = Callable[[Effective], nn.Module]
 Loss = Callable[[nn.Module, Any, Effective], torch.Tensor]
-SEPARATED = 3.0
-"""An answer leaves out values that are so many standard errors further from a stationary point than the best."""
-NEAR = 3.0
-"""A squared norm that is no more standard errors above zero is one of a stationary point."""
-_UNCERTAIN = ("legacy", "doubt", "assumed", "unconfirmed")
-_SWEEPS = 4
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the gradients say about one setting.
-
-    Attributes:
-        outcome: recovered: no value but this is as near to a stationary point. narrowed: `remaining` are.
-            not_determined: nothing is said, for a `reason`.
-        value: The best value; None where nothing is said.
-        remaining: All values that are not separated from the best, itself among them.
-        separation: By how many standard errors the nearest of the others is further away; infinite without others.
-        trials: What every value showed, the others at their best.
-        lowest_loss: The value with the lowest loss, for comparison: it is often another one.
-    """
-
-    name: str
-    outcome: Outcome
-    value: Any
-    remaining: tuple[Any, ...]
-    separation: float
-    reason: str
-    trials: tuple[Trial, ...]
-    lowest_loss: Any
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What was found, by dotted name, and what that took.
-
-    Attributes:
-        answers: One for each setting that was asked for.
-        together: Combinations of several settings that are as near as the best, where single changes are not.
-        best: What the best setting showed; None where the passes were used up before that.
-        batches: How many there were.
-        passes: How many batches were measured, all settings together.
-    """
-
-    answers: Mapping[str, Answer]
-    together: tuple[Values, ...]
-    best: Trial | None
-    batches: int
-    passes: int
+UNCERTAIN = ("legacy", "doubt", "assumed", "unconfirmed")
+"""Codes of findings that say that it is not known with which value of a field the weights were trained."""
+_SWEEPS, _ROUNDS = 4, 3
+_BATCHES_OF_LOSS, _MOST_AROUND = 4, 4
+_INTERPLAY = 0.5
+"""Two settings are searched together where the cosine of what they do to the gradient is larger."""
+_SEEN = 1.5
+"""A field is searched together with others where its neighbouring values are more standard errors further away."""
 
 
 def recover(
@@ -89,13 +54,18 @@ def recover(
     fields: Collection[str] | None = None,
     model_config: Mapping[str, Any] | None = None,
     metric: AdamMetric | None = None,
-    most_passes: int = 5000,
+    weight_decay: float = 0.0,
+    most_passes: int = 10_000,
+    progress: Callable[[int], None] | None = None,
 ) -> Recovery:
     """Find which settings a checkpoint was trained with, from its weights and data of its training.
 
+    On several ranks, each gives as many batches, of its own; all get the same result.
+
     Args:
         build: Returns the model of a configuration with the checkpoint's weights in it, as it is trained: in training
-            mode, and with `requires_grad` of what was trained alone.
+            mode, and with `requires_grad` of what was trained alone. It is called before every measurement; it may
+            return the same model each time, with other settings (`tttcfg.nn.set_computation`).
         loss: Returns the training's loss of a batch under a configuration, as it was minimised, with all weights.
         batches: Disjoint ones, drawn as in training and as large; 32 and more tell neighbours apart.
         effective: The configuration as far as it is known.
@@ -103,23 +73,71 @@ def recover(
         fields: What is asked for; by default the computation fields that `effective` reports as unknown or doubted.
         model_config: The model's config.json, from which the layers' configuration is derived.
         metric: From the training state, if there is one; by default it is estimated from the first batches.
-        most_passes: How many batches may be measured, all settings together.
+        weight_decay: AdamW's, for a metric that is estimated.
+        most_passes: How many batches may be measured on each rank, all settings together.
+        progress: Called with a number of batches before so many are measured, for a bar.
 
     Raises:
-        InputError: There are fewer than four batches, nothing is asked for, or a field has no candidates.
+        InputError: There are fewer than four batches, or not as many on every rank; nothing is asked for; or a field
+            has no candidates, or one that its declaration refuses.
+        RankError: A rank has ended.
     """
-    if len(batches) < LEAST_BATCHES:
+    counts = gather_rows(torch.tensor([[float(len(batches))]])).flatten()
+    if counts.min() != counts.max():
+        message = f"are {', '.join(f'{int(one)}' for one in counts)}, and have to be as many on every rank"
+        raise InputError(Problem("rejected", message, "batches"))
+    if counts.sum() < LEAST_BATCHES:
         message = f"{len(batches)} are too few; give {LEAST_BATCHES} or more"
         raise InputError(Problem("rejected", message, "batches"))
-    search = _Search(build, loss, batches, effective, model_config, metric, most_passes)
-    search.ask(fields if fields is not None else uncertain(effective), candidates or {})
-    return search.run()
+    questions = Questions(effective, model_config)
+    questions.ask(fields, candidates or {})
+
+    def measured(values: Values, start: int, stop: int, metric: AdamMetric | None) -> Gradients:
+        own = varied(effective, values, model_config)
+        return gradients_of(build(own), batches[start:stop], lambda model, batch: loss(model, batch, own), metric)
+
+    def estimated(values: Values) -> AdamMetric:
+        own = varied(effective, values, model_config)
+        first = batches[:FIRST_BATCHES]
+        return AdamMetric.estimated(build(own), first, lambda model, batch: loss(model, batch, own), weight_decay)
+
+    def mean_loss(values: Values, count: int) -> float:
+        own = varied(effective, values, model_config)
+        model = build(own)
+        with torch.no_grad():
+            found = [float(loss(model, batch, own)) for batch in batches[:count]]
+        mean = float(gather_rows(torch.tensor(found, dtype=torch.float64)[:, None]).mean())
+        return mean if math.isfinite(mean) else math.inf
+
+    search = _Search(
+        questions, measured, estimated, mean_loss, metric, (len(batches), most_passes, progress or (lambda _: None))
+    )
+    trials = search.run()
+    passes = search.contest.passes
+    found = _recovery(effective, questions, trials, digest_of_batches(batches), int(counts.sum()), passes)
+    reason = "more combinations are as near as the best than were looked at; allow more passes, or give more batches"
+    unfinished = {name: unanswered(name, reason) for name in search.unfinished}
+    return replace(found, answers={**found.answers, **unfinished})
+
+
+def _recovery(
+    effective: Effective, questions: Questions, trials: Sequence[Trial], data: str, batches: int, passes: int
+) -> Recovery:
+    """Return what is said of every setting, from what all showed; from nothing, that the passes were used up."""
+    answers = {name: unanswered(name, reason) for name, reason in questions.without.items()}
+    if not trials:
+        reason = f"{passes:,} batches were measured, and no more may be; allow more passes"
+        answers |= {name: unanswered(name, reason) for name in questions.candidates}
+        return Recovery(effective, answers, (), None, data, batches, passes)
+    answers |= {name: judged(name, questions.candidates, trials) for name in questions.candidates}
+    together = compensating(trials) if is_near(trials[0]) else ()
+    return Recovery(effective, answers, together, trials[0], data, batches, passes)
 
 
 def uncertain(effective: Effective) -> list[str]:
     """Return the computation fields of a result that it reports as unknown, doubted, missing or unconfirmed."""
     fields = effective.family.fields
-    asked = {one.key for one in effective.findings if one.code in _UNCERTAIN}
+    asked = {one.key for one in effective.findings if one.code in UNCERTAIN}
     return [name for name, field in fields.items() if field.role is Role.COMPUTATION and name in asked]
 
 
@@ -139,173 +157,268 @@ def varied(effective: Effective, values: Values, model_config: Mapping[str, Any]
     return replace(effective, training=training, ttt=derived.config, digest=digest, verification=None)
 
 
+class Questions:
+    """What is asked for, with the values to try.
+
+    Attributes:
+        candidates: By dotted name, in their order where they have one.
+        start: The values to start from: those of the configuration where they are among the candidates.
+        at_null: What null means, of fields that take it, where that is known.
+        weights: Those that the layers do not read, so that they may decide what the loss is.
+        without: Fields that are in doubt and have no values to try, with the reason.
+    """
+
+    def __init__(self, effective: Effective, model_config: Mapping[str, Any] | None) -> None:
+        self.effective, self.model_config = effective, model_config
+        self.candidates: dict[str, tuple[Any, ...]] = {}
+        self.start: dict[str, Any] = {}
+        self.weights: set[str] = set()
+        self.at_null: dict[str, Any] = {}
+        self.without: dict[str, str] = {}
+        self._problems: list[Problem] = []
+
+    def ask(self, names: Collection[str] | None, given: Mapping[str, Iterable[Any]]) -> None:
+        """Note what is asked for; of what is only in doubt, that which has values to try.
+
+        Raises:
+            InputError: A field is none that can be searched, or has no values to try, or nothing is asked for.
+        """
+        fields = self.effective.family.fields
+        for name in uncertain(self.effective) if names is None else names:
+            if name not in fields:
+                suggestion = nearest(name, list(fields))
+                self._problems.append(Problem("unknown_key", "no setting has this name", name, suggestion=suggestion))
+            elif fields[name].role is not Role.COMPUTATION:
+                message = f"is of the role {fields[name].role.value}; what is computed with given tensors is searched"
+                self._problems.append(Problem("rejected", message, name))
+            else:
+                self._ask(fields[name], tuple(given.get(name, ())), demanded=names is not None)
+        for name in given.keys() - (names or self.candidates.keys()):
+            message = "has candidates, and is not asked for"
+            self._problems.append(Problem("rejected", message, name, advice="name it in fields as well"))
+        if not self.candidates and not self._problems:
+            message = "no computation field is in doubt, and none is asked for"
+            self._problems.append(Problem("rejected", message, "fields", advice="name those that you doubt"))
+        if self._problems:
+            raise InputError(self._problems)
+
+    def _ask(self, field: ConfigField, given: tuple[Any, ...], *, demanded: bool) -> None:
+        name, value = field.name, plain(field.get(self.effective.training))
+        found, at_null = given or self._plausible(field), self._at_null(field)
+        self._problems += [problem for one in given for problem in self._refused(name, one)]
+        if len(found) < 2:
+            if demanded:
+                advice = f"give candidates={{{name!r}: […]}}"
+                self._problems.append(Problem("rejected", "has fewer than two values to try", name, advice=advice))
+            else:
+                self.without[name] = "it has no values to try; give candidates"
+            return
+        value = None if field.nullable and value == at_null and value not in found else value
+        self.candidates[name], self.at_null[name] = found, at_null
+        layers = [varied(self.effective, {**self.start, name: one}, self.model_config).ttt for one in found]
+        if layers[0] is not None and all(one == layers[0] for one in layers):
+            self.weights.add(name)
+        self.start[name] = value if value in found else found[len(found) // 2]
+
+    def has_values(self, name: str) -> bool:
+        """Whether a field's declaration suggests several values to try."""
+        return len(self._plausible(self.effective.family.fields[name])) > 1
+
+    def _plausible(self, field: ConfigField) -> tuple[Any, ...]:
+        found = plausible(field, plain(field.get(self.effective.training)), self._at_null(field))
+        return tuple(one for one in found if not self._refused(field.name, one))
+
+    def _refused(self, name: str, value: Any) -> Sequence[Problem]:
+        try:
+            varied(self.effective, {name: value}, self.model_config)
+        except InputError as error:
+            return error.problems
+        return ()
+
+    def _at_null(self, field: ConfigField) -> Any:
+        """Return what the layers read where the field is null; None where that is not known."""
+        if not field.nullable or self._refused(field.name, None):
+            return None
+        layers = varied(self.effective, {field.name: None}, self.model_config).ttt
+        return getattr(layers, field.path[-1], None)
+
+
 class _Search:
+    """Walks through settings, each by dotted name, towards a stationary point."""
+
     def __init__(
         self,
-        build: Build,
-        loss: Loss,
-        batches: Sequence[Any],
-        effective: Effective,
-        model_config: Mapping[str, Any] | None,
+        questions: Questions,
+        measured: Callable[[Values, int, int, AdamMetric | None], Gradients],
+        estimated: Callable[[Values], AdamMetric],
+        mean_loss: Callable[[Values, int], float],
         metric: AdamMetric | None,
-        most_passes: int,
+        limits: tuple[int, int, Callable[[int], None]],
     ) -> None:
-        self.build, self.loss, self.batches = build, loss, batches
-        self.effective, self.model_config = effective, model_config
-        self.given, self.metric = metric, metric
-        self.contest = Contest(self.measured, len(batches), most_passes)
-        self.candidates: dict[str, tuple[Any, ...]] = {}
-        self.current: dict[str, Any] = {}
-
-    def ask(self, names: Iterable[str], candidates: Mapping[str, Iterable[Any]]) -> None:
-        """Note what is asked for, with the values to try."""
-        fields, problems = self.effective.family.fields, list[Problem]()
-        for name in names:
-            if name not in fields:
-                problems.append(
-                    Problem("unknown_key", "no setting has this name", name, suggestion=nearest(name, list(fields)))
-                )
-                continue
-            if fields[name].role is not Role.COMPUTATION:
-                message = f"is of the role {fields[name].role.value}; what is computed with given tensors is searched"
-                problems.append(Problem("rejected", message, name))
-                continue
-            value = plain(fields[name].get(self.effective.training))
-            found = tuple(candidates.get(name, ()) or plausible(fields[name], value))
-            if len(found) < 2:
-                advice = f"give candidates={{{name!r}: […]}}"
-                problems.append(Problem("rejected", "has fewer than two values to try", name, advice=advice))
-                continue
-            self.candidates[name] = found
-            self.current[name] = value if value in found else found[len(found) // 2]
-        if not self.candidates and not problems:
-            message = "no computation field is in doubt, and none is asked for"
-            problems.append(Problem("rejected", message, "fields", advice="name those that you doubt"))
-        if problems:
-            raise InputError(problems)
-
-    def measured(self, values: Values, start: int, stop: int) -> Gradients:
-        own = varied(self.effective, values, self.model_config)
-        model = self.build(own)
-        return batch_gradients(
-            model, self.batches[start:stop], lambda one, batch: self.loss(one, batch, own), self.metric
+        self.fields = questions.effective.family.fields
+        self.candidates, self.current = questions.candidates, cast("Values", questions.start)
+        self.estimated, self.metric, self.is_given = estimated, metric, metric is not None
+        self.weights = questions.weights
+        self.mean_loss, self.losses = mean_loss, dict[tuple[tuple[str, Any], ...], float]()
+        self.of_metric: Values = {}
+        self.unfinished: set[str] = set()
+        self.contest = Contest(
+            lambda values, start, stop: measured(values, start, stop, self.metric), *limits, self.weights
         )
+
+    def run(self) -> Sequence[Trial]:
+        """Return what every setting showed in the end, the nearest first; nothing where the passes were used up."""
+        with contextlib.suppress(ExhaustedError):
+            self.renew_metric()
+            self.start_from_loss()
+            self.renew_metric()
+            if self.sweep():
+                self.renew_metric()
+                any(not self.sweep() for _ in range(_SWEEPS))
+            if not self.is_near():
+                self.search_together()
+            self.refine()
+            self.renew_metric()
+            return self.last()
+        return ()
 
     def renew_metric(self) -> None:
         """Estimate the metric under the values that are the best until now, where none is given."""
-        if self.given is None:
-            own = varied(self.effective, self.current, self.model_config)
-            first = self.batches[:FIRST_BATCHES]
-            self.contest.count(len(first))
-            self.metric = AdamMetric.estimated(self.build(own), first, lambda one, batch: self.loss(one, batch, own))
+        if not self.is_given and self.of_metric != self.current:
+            self.contest.count(min(FIRST_BATCHES, self.contest.batches))
+            self.metric, self.of_metric = self.estimated(self.current), self.current
             self.contest.forget()
 
-    def run(self) -> Recovery:
-        try:
-            self.renew_metric()
-            self.sweep()
-            if not self.is_near():
-                self.search_pairs()
-            self.refine()
-            self.renew_metric()
-            return self.answered()
-        except ExhaustedError:
-            reason = f"{self.contest.passes:,} batches were measured, and no more may be; allow more passes"
-            answers = {
-                name: Answer(name, "not_determined", None, (), 0.0, reason, (), None) for name in self.candidates
-            }
-            return Recovery(answers, (), None, len(self.batches), self.contest.passes)
+    def start_from_loss(self) -> None:
+        """Start where the loss is lowest if that is nearer: it misleads about neighbours, and less about what is far.
 
-    def search_pairs(self) -> None:
-        """Search pairs of settings together, until what is found is near a stationary point."""
-        for one, other in itertools.combinations(self.candidates, 2):
-            if self.step(self.grid(one, other)):
+        One setting after the other gets the value with the lowest loss until none changes, from the given configuration
+        and from all that differ from it in one field: such descents end in different places, and share most of what
+        is measured. Only settings of the layers are varied: the losses of other weights are no losses of the same.
+        """
+        names = [name for name in self.candidates if name not in self.weights]
+        starts = [self.current, *itertools.chain(*(self.line(name)[1:] for name in names))]
+        lowest = min((self.descended(one, names) for one in starts), key=self.loss)
+        self.step([self.current, lowest])
+
+    def descended(self, here: Values, names: Sequence[str]) -> Values:
+        """Return where giving one field after the other the value with the lowest loss ends."""
+        for _ in range(_SWEEPS):
+            before = here
+            for name in names:
+                here = min(({**here, name: value} for value in self.candidates[name]), key=self.loss)
+            if here == before:
+                break
+        return here
+
+    def loss(self, values: Values) -> float:
+        """Return the mean loss of a few batches; what is not finite is infinite."""
+        key = tuple(values.items())
+        if key not in self.losses:
+            count = min(_BATCHES_OF_LOSS, self.contest.batches)
+            self.contest.count(count)
+            self.losses[key] = self.mean_loss(values, count)
+        return self.losses[key]
+
+    def sweep(self) -> bool:
+        """Give one setting after the other its best value; return whether any changed."""
+        before = self.current
+        for name in self.candidates:
+            self.step(self.line(name))
+        return self.current != before
+
+    def step(self, settings: Sequence[Values]) -> bool:
+        """Take the best of several settings; return whether that is another one."""
+        before, self.current = self.current, self.contest.nearest(settings, rough=True)[0].values
+        return self.current != before
+
+    def is_near(self) -> bool:
+        return is_near(self.contest.nearest([self.current])[0])
+
+    def line(self, name: str) -> list[Values]:
+        """Return the current setting, and with every other value of one of its fields."""
+        others = (value for value in self.candidates[name] if value != self.current[name])
+        return [self.current, *({**self.current, name: value} for value in others)]
+
+    def search_together(self) -> None:
+        """Search pairs of settings that move the gradient along one line, the most so first, until one is near."""
+        for one, other in self.pairs():
+            pairs = itertools.product(self.candidates[one], self.candidates[other])
+            if self.step([{**self.current, one: first, other: second} for first, second in pairs]):
                 self.renew_metric()
                 self.sweep()
             if self.is_near():
                 return
 
-    def sweep(self) -> None:
-        """Give one setting after the other its best value, until none changes."""
-        for _ in range(_SWEEPS):
-            changed = [self.step(self.line(name)) for name in self.candidates]
-            if not any(changed):
-                return
-            self.renew_metric()
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs of fields whose neighbouring values move the gradient along one line, the most so first.
 
-    def step(self, settings: Sequence[Values]) -> bool:
-        """Take the best of several settings; return whether that is another one."""
-        best = self.contest.nearest(settings)[0].values
-        changed = best != self.current
-        self.current = dict(best)
-        return changed
+        Only of fields whose neighbouring values are further away than chance would have it: what can hardly be seen
+        makes up for nothing.
+        """
+        lines = list(itertools.chain(*(self.line(name)[1:] for name in self.candidates)))
+        trials = self.contest.about([self.current, *lines], rough=True)
+        beyond = {tuple(sorted(one.values.items())): one.beyond.errors for one in trials}
+        seen = [
+            name
+            for name in self.candidates
+            if all(beyond[tuple(sorted(one.items()))] > _SEEN for one in self.beside(self.current, name))
+        ]
+        found = []
+        for one, other in itertools.combinations(seen, 2):
+            neighbours = itertools.product(self.beside(self.current, one), self.beside(self.current, other))
+            most = max((self.contest.interplay(self.current, *each) for each in neighbours), default=0.0)
+            found += [(most, one, other)] if most > _INTERPLAY else []
+        return [(one, other) for _, one, other in sorted(found, reverse=True)]
 
-    def is_near(self) -> bool:
-        (trial,) = self.contest.nearest([self.current])
-        return trial.squared_norm.errors <= NEAR
+    def beside(self, here: Values, name: str) -> list[Values]:
+        """Return a setting with one field changed to its neighbouring values."""
+        return [{**here, name: value} for value in beside(self.candidates[name], here[name])]
 
-    def line(self, name: str) -> list[Values]:
-        return [{**self.current, name: value} for value in self.candidates[name]]
-
-    def grid(self, one: str, other: str) -> list[Values]:
-        pairs = itertools.product(self.candidates[one], self.candidates[other])
-        return [{**self.current, one: first, other: second} for first, second in pairs]
+    def around(self, here: Values, pairs: Sequence[tuple[str, str]]) -> list[Values]:
+        """Return a setting with one or both fields of every pair changed to neighbouring values."""
+        found = [one for name in dict.fromkeys(itertools.chain(*pairs)) for one in self.beside(here, name)]
+        for one, other in pairs:
+            for first, second in itertools.product(self.beside(here, one), self.beside(here, other)):
+                found.append({**first, other: second[other]})
+        return found
 
     def refine(self) -> None:
         """Add to the candidates of a rate what lies between the best and its neighbours, and search again."""
-        fields = self.effective.family.fields
         for name, values in self.candidates.items():
-            if is_rate(fields[name]):
-                added = {*values, *between(tuple(sorted(values)), self.current[name])}
-                self.candidates[name] = tuple(sorted(added))
+            if is_rate(self.fields[name]):
+                self.candidates[name] = in_order({*values, *between(values, self.current[name])})
                 self.step(self.line(name))
 
-    def answered(self) -> Recovery:
-        """Measure what is left once more, and say what can be said."""
-        while True:
-            settings: list[Values] = [self.current]
-            for name in self.candidates:
-                settings += [one for one in self.line(name) if one not in settings]
-            settings += [one for one in self.diagonals() if one not in settings]
-            trials = self.contest.nearest(settings)
-            if trials[0].values == self.current:
+    def last(self) -> Sequence[Trial]:
+        """Return what the settings around one showed, that one first: the nearest, or one of several that are as near.
+
+        Measured are all that differ from it in one field, and in two that may make up for each other; and the same
+        around every combination that turns out to be as near, until there is no new one. Where there are too many,
+        `unfinished` has the fields of which more values could be as near.
+        """
+        for _ in range(_ROUNDS):
+            if not self.step(self.neighbourhood()):
                 break
-            self.current = dict(trials[0].values)
-        best = trials[0]
-        near = best.squared_norm.errors <= NEAR and best.squared_norm.value < float("inf")
-        left = [one for one in trials if one.beyond.errors < SEPARATED]
-        answers = {name: self.answer(name, best, trials, left, near) for name in self.candidates}
-        single = [one for one in left if sum(one.values[name] != best.values[name] for name in self.candidates) < 2]
-        together = tuple(one.values for one in left if one not in single)
-        return Recovery(answers, together, best, len(self.batches), self.contest.passes)
+        settings, pairs, seen = self.neighbourhood(), self.pairs(), list[Values]()
+        trials = self.contest.about(settings)
+        with contextlib.suppress(ExhaustedError):
+            for _ in range(_ROUNDS):
+                new = [one for one in compensating(trials) if one not in seen]
+                if not new:
+                    return trials
+                seen += new[:_MOST_AROUND]
+                settings += [each for one in new[:_MOST_AROUND] for each in self.around(one, pairs)]
+                trials = self.contest.about(_distinct(settings))
+        self.unfinished = set(itertools.chain(*pairs))
+        return trials
 
-    def diagonals(self) -> list[Values]:
-        """Return the best setting with two of its values changed to neighbours."""
-        found: list[Values] = []
-        for one, other in itertools.combinations(self.candidates, 2):
-            pairs = itertools.product(
-                beside(self.candidates[one], self.current[one]), beside(self.candidates[other], self.current[other])
-            )
-            found += [{**self.current, one: first, other: second} for first, second in pairs]
-        return found
+    def neighbourhood(self) -> list[Values]:
+        """Return the current setting, all that differ from it in one field, and some that do in two."""
+        settings = [self.current, *itertools.chain(*(self.line(name)[1:] for name in self.candidates))]
+        return _distinct([*settings, *self.around(self.current, self.pairs())])
 
-    def answer(self, name: str, best: Trial, trials: Sequence[Trial], left: Sequence[Trial], near: bool) -> Answer:
-        """Say what can be said of one setting."""
-        others = [key for key in self.candidates if key != name]
-        own = tuple(one for one in trials if all(one.values[key] == best.values[key] for key in others))
-        remaining = tuple(dict.fromkeys(one.values[name] for one in left))
-        apart = [one.beyond.errors for one in trials if one.values[name] not in remaining]
-        lowest = min(own, key=lambda one: one.loss).values[name]
-        separation = min(apart, default=float("inf"))
-        if not near:
-            reason = "the model is not near a stationary point of this loss on these batches, whatever is tried"
-            return Answer(name, "not_determined", None, (), 0.0, reason, own, lowest)
-        if not any(one.differs for one in own if one.values[name] != best.values[name]):
-            reason = "it changes nothing on these batches"
-            return Answer(name, "not_determined", None, remaining, 0.0, reason, own, lowest)
-        if len(remaining) == 1:
-            return Answer(name, "recovered", remaining[0], remaining, separation, "", own, lowest)
-        if len(remaining) == len(self.candidates[name]):
-            reason = "no value is separated from any other"
-            return Answer(name, "not_determined", None, remaining, 0.0, reason, own, lowest)
-        return Answer(name, "narrowed", best.values[name], remaining, separation, "", own, lowest)
+
+def _distinct(settings: Iterable[Values]) -> list[Values]:
+    """Return settings in their order, each once."""
+    return list({tuple(sorted(one.items())): one for one in settings}.values())

@@ -26,19 +26,20 @@ def sketch(vectors: Mapping[str, torch.Tensor | None], sizes: Mapping[str, int])
         sizes: How many numbers each has.
 
     Returns:
-        A vector [min(SIZE, sum of `sizes`)] in float64 on the CPU.
+        A vector [min(SIZE, sum of `sizes`)] on the CPU, in float64 where any of the vectors is, else in float32.
     """
     count = sum(sizes.values())
     size = min(SIZE, count)
     sums = torch.zeros(size, dtype=torch.float64)
-    start = 0
+    start, dtype = 0, torch.float32
     for number, name in enumerate(sorted(sizes)):
         vector = vectors.get(name)
         if vector is not None:
+            dtype = torch.promote_types(dtype, vector.dtype)
             signed = vector if count <= size else vector * _signs(vector, number)
             sums += _folded(signed, start % size, size)
         start += sizes[name]
-    return sums
+    return sums.to(dtype)
 
 
 def _signs(like: torch.Tensor, number: int) -> torch.Tensor:

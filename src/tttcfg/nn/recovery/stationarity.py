@@ -35,7 +35,7 @@ from torch import nn
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.nn.ranks.gather import at_rest, is_sharded, plain_name, unwrapped
-from tttcfg.nn.ranks.ranks import gather_rows
+from tttcfg.nn.ranks.ranks import gather_rows, sum_over_ranks
 from tttcfg.nn.recovery.sketches import sketch
 
 LEAST_BATCHES = 4
@@ -56,6 +56,10 @@ class Estimate(NamedTuple):
         if self.value == 0 or math.isinf(self.value):
             return self.value
         return self.value / self.error if self.error else math.copysign(math.inf, self.value)
+
+    def surely(self, errors: float) -> float:
+        """Return the value plus so many standard errors."""
+        return self.value + errors * self.error
 
 
 @dataclass(frozen=True)
@@ -103,20 +107,26 @@ class AdamMetric:
         Args:
             batches: As large as in training; others than those that are compared.
         """
-        squares: dict[str, torch.Tensor] = {}
+        squares = {name: torch.zeros_like(whole(one)) for name, one in trained_parameters(model).items()}
         count = 0
         for _, found in _passes(model, batches, loss):
             count += 1
             for name, gradient in found.items():
                 if gradient is not None:
-                    squares[name] = squares.get(name, torch.zeros_like(gradient)) + gradient.square()
-        if not count:
+                    squares[name] += gradient.square()
+        batches_of_all = float(sum_over_ranks(torch.tensor([float(count)])))
+        if not batches_of_all:
             raise InputError(Problem("rejected", "there are none", "batches"))
-        means = {name: one / count for name, one in squares.items()}
+        means = {name: sum_over_ranks(one) / batches_of_all for name, one in squares.items()}
         return cls(means, dict.fromkeys(means, weight_decay))
 
-    def scaled(self, name: str, gradient: torch.Tensor | None, parameter: nn.Parameter) -> torch.Tensor | None:
+    def scaled(
+        self, gradients: Mapping[str, torch.Tensor | None], parameters: Mapping[str, nn.Parameter]
+    ) -> dict[str, torch.Tensor | None]:
         """Return (g + lambda theta sqrt(v)) / v^(1/4), whose plain inner products are those in AdamW's metric."""
+        return {name: self._scaled(name, one, parameters[name]) for name, one in gradients.items()}
+
+    def _scaled(self, name: str, gradient: torch.Tensor | None, parameter: nn.Parameter) -> torch.Tensor | None:
         if name not in self.squares:
             return None
         root = whole(self.squares[name]).sqrt()
@@ -144,7 +154,8 @@ class Gradients:
     @cached_property
     def products(self) -> torch.Tensor:
         """The inner product of every two gradients [batches, batches], in float64."""
-        return self.sketches @ self.sketches.T
+        exact = self.sketches.double()
+        return exact @ exact.T
 
     @property
     def squared_norm(self) -> Estimate:
@@ -160,6 +171,11 @@ class Gradients:
         """Return them with every gradient made as short as `most`, as trainers do: one batch alone decides nothing."""
         factors = (most / self.norms).clamp(max=1)
         return Gradients(self.sketches * factors[:, None], self.losses)
+
+    def scaled_to(self, other: Gradients) -> Gradients:
+        """Return them all times the number by which their median norm is that of others; as they are without one."""
+        factor = float(other.norms.median() / self.norms.median())
+        return Gradients(self.sketches * factor, self.losses) if math.isfinite(factor) and factor else self
 
     def beyond(self, other: Gradients) -> Estimate:
         """Return by how much the squared norm is larger than that of other gradients of the same batches.
@@ -190,9 +206,9 @@ def batch_gradients(
     """Return the gradients of a loss with respect to a model's trained parameters, batch by batch.
 
     On several ranks, each gives batches of its own; a model that `fully_shard` has sharded has one gradient of all
-    ranks' batches together. Memory does not depend on the number of batches but for half a megabyte each. The model's
-    own gradients are gone afterwards; nothing else of it changes. It runs as it is: in training mode where it was
-    trained in it.
+    ranks' batches together. Memory does not depend on the number of batches but for a quarter of a megabyte each. The
+    model's own gradients are gone afterwards; nothing else of it changes. It runs as it is: in training mode where it
+    was trained in it.
 
     Args:
         model: As it is trained: `requires_grad` decides.
@@ -204,21 +220,27 @@ def batch_gradients(
         InputError: There are fewer than four batches, or nothing is trained.
         RankError: A rank has ended.
     """
+    found = gradients_of(model, batches, loss, metric)
+    if len(found.losses) < LEAST_BATCHES:
+        message = f"{len(found.losses)} are too few; give {LEAST_BATCHES} or more"
+        raise InputError(Problem("rejected", message, "batches"))
+    return found
+
+
+def gradients_of(model: nn.Module, batches: Iterable[Any], loss: Loss, metric: AdamMetric | None) -> Gradients:
+    """Return what `batch_gradients` does, of any number of batches."""
     parameters = trained_parameters(model)
     sizes = {name: one.numel() for name, one in parameters.items()}
-    rows = []
+    rows: list[torch.Tensor] = []
+    values: list[torch.Tensor] = []
     for value, found in _passes(model, batches, loss):
-        scaled = (
-            found if metric is None else {name: metric.scaled(name, found[name], parameters[name]) for name in found}
-        )
-        rows.append(torch.cat([value.reshape(1), sketch(scaled, sizes)]))
-    gathered = torch.stack(rows) if rows else torch.zeros(0, 2, dtype=torch.float64)
+        values.append(value)
+        rows.append(sketch(found if metric is None else metric.scaled(found, parameters), sizes))
+    sketches = torch.stack(rows) if rows else torch.zeros(0, 1)
+    losses = torch.stack(values) if values else torch.zeros(0, dtype=torch.float64)
     if not any(is_sharded(one) for one in parameters.values()):
-        gathered = gather_rows(gathered)
-    if len(gathered) < LEAST_BATCHES:
-        message = f"{len(gathered)} are too few; give {LEAST_BATCHES} or more"
-        raise InputError(Problem("rejected", message, "batches"))
-    return Gradients(gathered[:, 1:], gathered[:, 0])
+        sketches, losses = gather_rows(sketches), gather_rows(losses[:, None])[:, 0]
+    return Gradients(sketches, losses)
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,0 +1,76 @@
+"""Values that were recovered from weights and data: what a checkpoint's document says of them.
+
+They stand below whatever a person or a program has recorded, and above what was filled in for lack of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tttcfg.documents.document import Document
+from tttcfg.documents.save import provenance_of
+from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.schema.fields import plain
+from tttcfg.schema.paths import Tree, set_path, split
+from tttcfg.schema.validation import validate
+
+METHOD = "the expected gradient of the training loss is near zero with this value, and with no other one that was tried"
+"""The reason below which a document's provenance lists what was recovered, each with its figures."""
+_GUESSED = ("filled", "doubted", "converted")
+
+
+def is_guessed(document: Document, name: str) -> bool:
+    """Whether a field's value was not recorded by the program that trained, nor asserted by a person."""
+    record = document.record
+    return name in document.assumed or any(name in getattr(record, kind) for kind in (*_GUESSED, "recovered"))
+
+
+def with_recovered(document: Document, found: Mapping[str, Mapping[str, Any]], asserted: Collection[str]) -> Document:
+    """Return a document with recovered values in the place of those that were guessed.
+
+    Args:
+        found: By dotted name, the `value` and the figures that support it, as plain values.
+        asserted: Fields whose value a person asserted, whatever else is recorded of them.
+
+    Raises:
+        InputError: A field's value was recorded or asserted, or a value is refused; all problems at once.
+    """
+    fields, problems = document.family.fields, []
+    for name, entry in found.items():
+        known = plain(fields[name].get(document.training))
+        if name in asserted or not is_guessed(document, name):
+            message = f"is recorded as {quote(known)}, and what was recovered ({quote(entry['value'])}) is no better"
+            advice = "if the record is wrong, bind the right configuration: tttcfg.bind(path, configuration)"
+            problems.append(Problem("rejected", message, name, Place(document.path), advice=advice))
+    if problems:
+        raise InputError(problems)
+    body = document.training.model_dump()
+    for name, entry in found.items():
+        set_path(body, split(name), entry["value"])
+    training = validate(document.family.model, body, lambda _: Place("recovered"))
+    provenance = _without(provenance_of(document), found)
+    group = {**provenance.get("recovered", {}).get(METHOD, {}), **{name: dict(one) for name, one in found.items()}}
+    provenance["recovered"] = {**provenance.get("recovered", {}), METHOD: group}
+    family = document.family
+    return replace(
+        document, source=training, version=family.head, migration=None, missing={}, decided_by=(), provenance=provenance
+    )
+
+
+def _without(provenance: Tree, names: Iterable[str]) -> Tree:
+    """Return provenance in which nothing is said of some fields; groups that are empty then are left out."""
+    gone, left = set(names), dict(provenance)
+    for kind in (*_GUESSED, "recovered", "assumed"):
+        groups = left.get(kind)
+        if not isinstance(groups, dict):
+            continue
+        kept = {
+            reason: {name: one for name, one in group.items() if name not in gone} if isinstance(group, dict) else group
+            for reason, group in groups.items()
+        }
+        left[kind] = {reason: group for reason, group in kept.items() if group}
+        if not left[kind] or (kind == "assumed" and not left[kind].get("values")):
+            del left[kind]
+    return left

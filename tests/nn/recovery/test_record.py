@@ -1,0 +1,175 @@
+"""What was recovered is written in the place of what was guessed, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tttcfg
+from tests.builders import old_document, write_json
+from tests.cli.process import run
+from tests.verification.bound import made, sidecar
+from tttcfg import InputError
+from tttcfg.nn import Answer, Estimate, Recovery, Trial, write_recovered
+from tttcfg.nn.recovery.search import varied
+
+MOMENT = datetime(2026, 11, 30, tzinfo=timezone.utc)
+NORM = Estimate(0.0002, 0.0001, 32)
+
+
+def recovery(folder: Path, values: dict[str, Any], outcome: Any = "recovered", separation: float = 4.125) -> Recovery:
+    """Return what a search of some settings would, had it found these values."""
+    effective = varied(tttcfg.resolve(folder), values)
+    trial = Trial(values, NORM, Estimate(0.0, 0.0, 32), 0.1, 1.0, differs=False)
+    answers = {
+        name: Answer(name, outcome, value, (value,), separation, "", (trial,), value) for name, value in values.items()
+    }
+    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return made(tmp_path / "run")
+
+
+@pytest.fixture
+def bare(weights: Path) -> Path:
+    """The folder of weights whose configuration is lost."""
+    sidecar(weights).unlink()
+    return weights.parent
+
+
+@pytest.fixture
+def old(weights: Path) -> Path:
+    """The folder of weights with a document of a version that has no rope_mode."""
+    values = {"ttt.enable": True, "ttt.layers": "1,2", "ttt.mini_batch_size": 8}
+    write_json(sidecar(weights), old_document(4, values))
+    return weights.parent
+
+
+def codes(folder: Path, name: str) -> set[str]:
+    return {one.code for one in tttcfg.resolve(folder).findings if one.key == name}
+
+
+def test_a_legacy_value_is_settled(old: Path) -> None:
+    assert "legacy" in codes(old, "ttt.rope_mode")
+    before = sidecar(old / "consolidated.safetensors").read_bytes()
+    binding = write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}), written_at=MOMENT)
+    assert binding.state == "bound"
+    effective = tttcfg.resolve(old)
+    assert effective.training.ttt.rope_mode == "off"
+    assert codes(old, "ttt.rope_mode") == {"recovered"}
+    assert tttcfg.load_document(old).recovered["ttt.rope_mode"] == {
+        "value": "off",
+        "separation": 4.125,
+        "squared_norm": NORM.value,
+        "standard_error": NORM.error,
+        "batches": 32,
+        "data": "sha256:data",
+        "date": "2026-11-30",
+    }
+    kept = [path for path in old.iterdir() if path.suffix == ".bak"]
+    assert [path.read_bytes() for path in kept] == [before]
+
+
+def test_explain_verify_and_diff_show_it(old: Path) -> None:
+    write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}), written_at=MOMENT)
+    said = "recovered on 2026-11-30 from the gradients of 32 batches; others are 4.1 standard errors and more away"
+    assert said in tttcfg.explain(tttcfg.resolve(old), "ttt.rope_mode")
+    assert tttcfg.verify(old).verdicts["ttt.rope_mode"].outcome == "supported"
+    assert f"supported by the gradient ttt.rope_mode ({said})" in run("verify", old).out
+    assert json.loads(run("verify", old, "--output", "json").out)["verdicts"]["ttt.rope_mode"] == "supported"
+    assert "with recovered values of ttt.rope_mode" in run("diff", old, old).err
+
+
+def test_what_is_changed_on_purpose_is_not_supported(old: Path) -> None:
+    write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}), written_at=MOMENT)
+    overrides = ["ttt.rope_mode=mini_batch"]
+    (deviation,) = [one for one in tttcfg.resolve(old, overrides=overrides).findings if one.code == "deviation"]
+    assert "supposed to have been trained with 'off' (recovered on 2026-11-30" in deviation.message
+    assert tttcfg.verify(old, overrides=overrides).verdicts["ttt.rope_mode"].outcome == "not_determined"
+    saved = tttcfg.save_document(old.parent / "other.json", tttcfg.resolve(old, overrides=overrides))
+    assert not tttcfg.load_document(saved).recovered
+
+
+def test_a_checkpoint_without_a_document_is_adopted(bare: Path) -> None:
+    found = recovery(bare, {"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0})
+    assert write_recovered(bare, found).state == "bound"
+    training = tttcfg.resolve(bare).training
+    assert (training.ttt.mini_batch_size, training.ttt.base_lr) == (8, 16.0)
+    assert codes(bare, "ttt.base_lr") == {"recovered"}
+    assert "doubt" in codes(bare, "ttt.reconstruction_eps")
+
+
+def test_a_second_recovery_adds_to_the_first(bare: Path) -> None:
+    write_recovered(bare, recovery(bare, {"ttt.mini_batch_size": 8}))
+    write_recovered(bare, recovery(bare, {"ttt.base_lr": 16.0}))
+    assert set(tttcfg.load_document(bare).recovered) == {"ttt.mini_batch_size", "ttt.base_lr"}
+    write_recovered(bare, recovery(bare, {"ttt.base_lr": 4.0}))
+    document = tttcfg.load_document(bare)
+    assert set(document.recovered) == {"ttt.mini_batch_size", "ttt.base_lr"}
+    assert document.training.ttt.base_lr == 4.0
+
+
+def test_it_survives_being_saved_embedded_and_migrated(old: Path) -> None:
+    write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}))
+    own = tttcfg.load_document(old).recovered
+    saved = tttcfg.save_document(old.parent / "other.json", tttcfg.resolve(old))
+    assert tttcfg.load_document(saved).recovered == own
+    tttcfg.bind(old, embed=True)
+    sidecar(old / "consolidated.safetensors").unlink()
+    assert codes(old, "ttt.rope_mode") == {"recovered"}
+
+
+def test_what_was_recorded_or_asserted_stays(weights: Path, tmp_path: Path) -> None:
+    folder = weights.parent
+    before = sidecar(weights).read_bytes()
+    with pytest.raises(
+        InputError, match=r"ttt\.base_lr: is recorded as .* and what was recovered \(4\.0\) is no better"
+    ):
+        write_recovered(folder, recovery(folder, {"ttt.base_lr": 4.0}))
+    assert sidecar(weights).read_bytes() == before
+    sidecar(weights).unlink()
+    tttcfg.adopt(folder, write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 8}}))
+    with pytest.raises(InputError, match=r"ttt\.mini_batch_size: is recorded as 8"):
+        write_recovered(folder, recovery(folder, {"ttt.mini_batch_size": 4}))
+
+
+@pytest.mark.parametrize("outcome", ["narrowed", "not_determined"])
+def test_what_was_not_recovered_is_not_written(bare: Path, outcome: str) -> None:
+    with pytest.raises(InputError, match="nothing was recovered, so nothing is written"):
+        write_recovered(bare, recovery(bare, {"ttt.base_lr": 4.0}, outcome))
+    assert not (bare / "training_config.json").exists()
+
+
+def test_a_search_with_other_settings_is_refused(bare: Path) -> None:
+    found = recovery(bare, {"ttt.base_lr": 4.0})
+    other = varied(found.effective, {"ttt.reconstruction_eps": 1.0})
+    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1)
+    with pytest.raises(
+        InputError, match=r"ttt\.reconstruction_eps: was searched with 1\.0, and the checkpoint has 1e-05"
+    ):
+        write_recovered(bare, found)
+
+
+def test_what_has_no_other_value_has_no_separation(bare: Path) -> None:
+    write_recovered(bare, recovery(bare, {"ttt.base_lr": 4.0}, separation=math.inf))
+    assert tttcfg.load_document(bare).recovered["ttt.base_lr"]["separation"] is None
+
+
+@pytest.mark.parametrize(
+    "edited", [None, 3, {}, {"by": []}, {"by": {"ttt.base_lr": 4.0}}, {"by": {"no.field": {"value": 1}}}]
+)
+def test_an_edited_record_is_ignored(bare: Path, edited: Any) -> None:
+    write_recovered(bare, recovery(bare, {"ttt.base_lr": 4.0}))
+    path = bare / "training_config.json"
+    document = json.loads(path.read_text("utf-8"))
+    document["provenance"]["recovered"] = edited
+    write_json(path, document)
+    assert not tttcfg.load_document(bare).recovered
+    assert tttcfg.verify(bare).verdicts["ttt.base_lr"].outcome == "not_determined"
