@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     if options.batch_size is not None:
         overrides.append(f"batch_size={options.batch_size}")
     for name in ("write", "plot", "batches") if options.recover is None else ("eval_type",):
-        if getattr(options, name):
+        if getattr(options, name) not in (None, False):
             parser.error(f"--{name} goes {'with' if options.recover is None else 'without'} --recover")
     if options.recover is not None:
         fields = [name for name in options.recover.split(",") if name] or None

@@ -125,7 +125,8 @@ class Contest:
             trials |= trials_now
             limit = far(len(found[best].losses))
             alive = {n: one for n, one in alive.items() if n == best or trials[n].beyond.errors <= limit}
-            if len(alive) == 1 or count == most or self.left < len(alive) * count:
+            decided = len(alive) == 1 and (rough or about is None)  # with which all are compared is measured in full
+            if decided or count == most or self.left < len(alive) * count:
                 others = sorted(trials.keys() - {best}, key=lambda number: trials[number].beyond.errors)
                 return [trials[best], *(trials[number] for number in others)]
             count = min(2 * count, most)
