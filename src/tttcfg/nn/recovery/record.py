@@ -30,7 +30,7 @@ def write_recovered(
     Only answers that are `recovered` are written, and only in the place of values that were guessed: doubted, legacy,
     missing or filled in. Each gets the provenance `recovered`, with its figures, the digest of the data and the date. A
     checkpoint without a document gets one (`tttcfg.adopt`). A document that is replaced is kept as `.bak`, see
-    `tttcfg.bind`.
+    `tttcfg.bind`. Of several ranks, one writes.
 
     Args:
         checkpoint: Any path into the checkpoint that was searched.
