@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,14 +20,18 @@ DIM, BATCH = 30, 8
 SCALE = torch.logspace(-1, 1, DIM, dtype=torch.float64)
 
 
-def target(effective: Effective) -> torch.Tensor:
-    """Return where training ends: the ratio of inner rate and mini-batch moves it, and so do other settings."""
+def target(effective: Effective, *, ridge: bool = False) -> torch.Tensor:
+    """Return where training ends: the ratio of inner rate and mini-batch moves it, and so do other settings.
+
+    Args:
+        ridge: Nothing but that ratio moves it.
+    """
     ttt = effective.training.ttt
     ratio = torch.log2(torch.tensor(ttt.base_lr / ttt.mini_batch_size, dtype=torch.float64))
     size = torch.log2(torch.tensor(ttt.mini_batch_size, dtype=torch.float64))
     place = torch.zeros(DIM, dtype=torch.float64)
     place[::3] += ratio
-    place[1::3] += 0.5 * size
+    place[1::3] += 0.0 if ridge else 0.5 * size
     place[2::3] += 2.0 if ttt.rope_mode == "mini_batch" else 0.0
     return place
 
@@ -37,8 +42,8 @@ class Point(nn.Module):
         self.at = nn.Parameter(at.clone())
 
 
-def loss(model: nn.Module, batch: torch.Tensor, effective: Effective) -> torch.Tensor:
-    distance = model.at - target(effective) - batch
+def loss(model: nn.Module, batch: torch.Tensor, effective: Effective, *, ridge: bool = False) -> torch.Tensor:
+    distance = model.at - target(effective, ridge=ridge) - batch
     return (SCALE * distance.square()).sum(1).mean() / 2
 
 
@@ -55,9 +60,10 @@ NAMES = ("ttt.mini_batch_size", "ttt.base_lr", "ttt.rope_mode")
 
 
 def recovered(true: Mapping[str, Any], count: int = 32, **options: Any) -> Recovery:
-    rests = target(effective(true)) + options.pop("off", 0.0)
+    ridge = options.pop("ridge", False)
+    rests = target(effective(true), ridge=ridge) + options.pop("off", 0.0)
     options = {"fields": NAMES, **options}
-    return recover(lambda _: Point(rests), loss, batches(count), effective({}), **options)
+    return recover(lambda _: Point(rests), partial(loss, ridge=ridge), batches(count), effective({}), **options)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +143,12 @@ def test_a_configuration_is_varied_with_what_its_layers_read() -> None:
 
 def test_what_is_uncertain_is_asked_for() -> None:
     assert uncertain(effective({})) == []
+
+
+def test_what_another_setting_makes_up_for_is_not_recovered() -> None:
+    """Only the ratio of inner rate and mini-batch moves this point, so that each value of one has one of the other."""
+    found = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}, fields=NAMES[:2], ridge=True)
+    for name, value in (("ttt.mini_batch_size", 8), ("ttt.base_lr", 16.0)):
+        answer = found.answers[name]
+        assert answer.outcome != "recovered"
+        assert not answer.remaining or value in answer.remaining

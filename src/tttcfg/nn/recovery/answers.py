@@ -65,7 +65,9 @@ def judged(name: str, candidates: Mapping[str, Sequence[Any]], trials: Sequence[
     if len(remaining) == 1:
         return Answer(name, "recovered", remaining[0], remaining, separation, "", own, lowest)
     if len(remaining) == len(candidates[name]):
-        return not_determined("no value is separated from any other")
+        alone = all(one in left for one in own)
+        together = "" if alone else "; alone some are, but not with other settings that make up for them"
+        return not_determined(f"no value is separated from any other{together}")
     return Answer(name, "narrowed", best.values[name], remaining, separation, "", own, lowest)
 
 
