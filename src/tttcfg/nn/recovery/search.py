@@ -40,6 +40,8 @@ _SWEEPS, _ROUNDS = 4, 3
 _BATCHES_OF_LOSS, _MOST_AROUND = 4, 4
 _INTERPLAY = 0.5
 """Two settings are searched together where the cosine of what they do to the gradient is larger."""
+_BY_CHANCE = 1.0
+"""A setting is left for another one where it is more standard errors further away: noise would lead in circles."""
 _SEEN = 1.5
 """A field is searched together with others where its neighbouring values are more standard errors further away."""
 
@@ -290,7 +292,7 @@ class _Search:
             self.contest.forget()
 
     def start_from_loss(self) -> None:
-        """Start where the loss is lowest if that is nearer: it misleads about neighbours, and less about what is far.
+        """Start where the loss is lowest unless what is given is nearer: it misleads about neighbours, less about others.
 
         One setting after the other gets the value with the lowest loss until none changes, from the given configuration
         and from all that differ from it in one field: such descents end in different places, and share most of what
@@ -299,7 +301,8 @@ class _Search:
         names = [name for name in self.candidates if name not in self.weights]
         starts = [self.current, *itertools.chain(*(self.line(name)[1:] for name in names))]
         lowest = min((self.descended(one, names) for one in starts), key=self.loss)
-        self.step([self.current, lowest])
+        given, self.current = self.current, lowest
+        self.step([lowest, given])
 
     def descended(self, here: Values, names: Sequence[str]) -> Values:
         """Return where giving one field after the other the value with the lowest loss ends."""
@@ -328,9 +331,13 @@ class _Search:
         return self.current != before
 
     def step(self, settings: Sequence[Values]) -> bool:
-        """Take the best of several settings; return whether that is another one."""
-        before, self.current = self.current, self.contest.nearest(settings, rough=True)[0].values
-        return self.current != before
+        """Take the best of several settings, the current one among them, if that is further away than by chance."""
+        best, *others = self.contest.nearest(settings, rough=True)
+        behind = next((one.beyond.errors for one in others if one.values == self.current), 0.0)
+        if behind <= _BY_CHANCE:
+            return False
+        self.current = best.values
+        return True
 
     def is_near(self) -> bool:
         return is_near(self.contest.nearest([self.current])[0])
