@@ -292,7 +292,7 @@ class _Search:
             self.contest.forget()
 
     def start_from_loss(self) -> None:
-        """Start where the loss is lowest unless what is given is nearer: it misleads about neighbours, less about others.
+        """Start where the loss is lowest unless what is given is nearer: it misleads less about what is far away.
 
         One setting after the other gets the value with the lowest loss until none changes, from the given configuration
         and from all that differ from it in one field: such descents end in different places, and share most of what
