@@ -5,15 +5,15 @@ They stand below whatever a person or a program has recorded, and above what was
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from tttcfg.documents.document import Document
-from tttcfg.documents.save import provenance_of
+from tttcfg.documents.save import provenance_of, without_fields
 from tttcfg.errors import InputError, Place, Problem, quote
 from tttcfg.schema.fields import plain
-from tttcfg.schema.paths import Tree, set_path, split
+from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
 
 METHOD = "the expected gradient of the training loss is near zero with this value, and with no other one that was tried"
@@ -50,27 +50,10 @@ def with_recovered(document: Document, found: Mapping[str, Mapping[str, Any]], a
     for name, entry in found.items():
         set_path(body, split(name), entry["value"])
     training = validate(document.family.model, body, lambda _: Place("recovered"))
-    provenance = _without(provenance_of(document), found)
+    provenance = without_fields(provenance_of(document), found.keys())
     group = {**provenance.get("recovered", {}).get(METHOD, {}), **{name: dict(one) for name, one in found.items()}}
     provenance["recovered"] = {**provenance.get("recovered", {}), METHOD: group}
     family = document.family
     return replace(
         document, source=training, version=family.head, migration=None, missing={}, decided_by=(), provenance=provenance
     )
-
-
-def _without(provenance: Tree, names: Iterable[str]) -> Tree:
-    """Return provenance in which nothing is said of some fields; groups that are empty then are left out."""
-    gone, left = set(names), dict(provenance)
-    for kind in (*_GUESSED, "recovered", "assumed"):
-        groups = left.get(kind)
-        if not isinstance(groups, dict):
-            continue
-        kept = {
-            reason: {name: one for name, one in group.items() if name not in gone} if isinstance(group, dict) else group
-            for reason, group in groups.items()
-        }
-        left[kind] = {reason: group for reason, group in kept.items() if group}
-        if not left[kind] or (kind == "assumed" and not left[kind].get("values")):
-            del left[kind]
-    return left

@@ -126,11 +126,17 @@ def _provenance_of_document(document: Document, training: Any) -> Tree:
         return {}
     fields = document.family.public_fields
     decided = {field.name for field in fields if field.get(training) != field.get(document.training)}
+    return without_fields(provenance, decided)
+
+
+def without_fields(provenance: Mapping[str, Any], names: AbstractSet[str]) -> Tree:
+    """Return provenance in which it is not said of some fields that their values were guessed or recovered."""
+    left = dict(provenance)
     for kind in ("filled", "converted", "doubted", "recovered", "assumed"):
-        groups = provenance.get(kind)
+        groups = left.get(kind)
         if isinstance(groups, dict):
-            provenance[kind] = {name: _without(group, decided) for name, group in groups.items()}
-    return provenance
+            left[kind] = {name: _without(group, names) for name, group in groups.items()}
+    return left
 
 
 def _without(group: Any, names: AbstractSet[str]) -> Any:

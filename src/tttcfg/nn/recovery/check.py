@@ -21,7 +21,7 @@ from tttcfg.nn.recovery.candidates import beside
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
 from tttcfg.nn.recovery.search import Loss, Questions, varied
-from tttcfg.nn.recovery.stationarity import LEAST_BATCHES, AdamMetric, Gradients, gradients_of
+from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of, require_batches
 from tttcfg.resolving.overrides import Overriding
 from tttcfg.schema.fields import Role, plain
 
@@ -130,15 +130,13 @@ def check_training(
         InputError: There are fewer than four batches, the checkpoint has no weights, or the model returns no loss.
         ContradictionError: Checkpoint and configuration contradict each other, or the model is of another one.
     """
-    if len(batches) < LEAST_BATCHES:
-        message = f"{len(batches)} are too few; give {LEAST_BATCHES} or more"
-        raise InputError(Problem("rejected", message, "batches"))
+    require_batches(len(batches))
     effective = resolve(path, overrides=overrides)
     config = find_checkpoint(path, weight_names(effective.family)).model_config
     model_config = read_model_config(config) if config is not None else None
     questions = Questions(effective, model_config)
     undetermined = _undetermined(effective, path)
-    questions.ask([one for one in undetermined if questions.has_values(one)] if fields is None else fields, {})
+    questions.ask(undetermined if fields is None else fields, {}, demanded=fields is not None)
     _refuse_unknown(questions)
     measured_by = loss if loss is not None else _own_loss
     found: list[AdamMetric | None] = [metric]

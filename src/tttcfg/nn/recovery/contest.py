@@ -16,6 +16,7 @@ import torch
 from tttcfg.nn.recovery.stationarity import Estimate, Gradients
 
 Values = Mapping[str, Any]
+Key = tuple[tuple[str, Any], ...]
 Measure = Callable[[Values, int, int], Gradients]
 """Returns the gradients under a setting, of the batches from one number to another."""
 FIRST_BATCHES = 8
@@ -86,7 +87,7 @@ class Contest:
     ) -> None:
         self.passes, self.left, self._weights = 0, most_passes, weights
         self.batches, self._measure, self._counted, self._ranks = batches, measure, counted, 1
-        self._known: dict[tuple[tuple[str, Any], ...], Gradients] = {}
+        self._known: dict[Key, Gradients] = {}
 
     def nearest(self, settings: Sequence[Values], *, rough: bool = False) -> list[Trial]:
         """Return what every setting showed compared with the nearest to a stationary point, which comes first.
@@ -162,13 +163,13 @@ class Contest:
         Raises:
             ExhaustedError: They would be too many.
         """
-        known = self._known.get(_key(values))
+        known = self._known.get(key_of(values))
         start = self._count(known)
         if start < count:
             self.count(count - start)
             more = _by_batch(self._measure(values, start, count), count - start)
             self._ranks = len(more.losses) // (count - start)
-            known = self._known[_key(values)] = more if known is None else known + more
+            known = self._known[key_of(values)] = more if known is None else known + more
         assert known is not None  # as what is asked for is a batch or more
         return Gradients(known.sketches[: count * self._ranks], known.losses[: count * self._ranks])
 
@@ -205,7 +206,7 @@ class Contest:
 
     def _shared(self, *settings: Values) -> list[Gradients]:
         """Return the gradients of settings that were measured, of the batches that all have."""
-        least = min(self._count(self._known[_key(values)]) for values in settings)
+        least = min(self._count(self._known[key_of(values)]) for values in settings)
         return [self.gradients(values, least) for values in settings]
 
 
@@ -215,7 +216,8 @@ def _by_batch(found: Gradients, batches: int) -> Gradients:
     return Gradients(found.sketches[order], found.losses[order])
 
 
-def _key(values: Values) -> tuple[tuple[str, Any], ...]:
+def key_of(values: Values) -> Key:
+    """Return what is equal for equal settings, whatever the order of their fields."""
     return tuple(sorted(values.items()))
 
 

@@ -25,9 +25,9 @@ from tttcfg.nn.ranks.ranks import gather_rows
 from tttcfg.nn.recovery.answers import compensating, is_near, judged, unanswered
 from tttcfg.nn.recovery.batches import digest_of_batches
 from tttcfg.nn.recovery.candidates import beside, between, in_order, is_rate, plausible
-from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Trial, Values
+from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Key, Trial, Values, key_of
 from tttcfg.nn.recovery.report import Recovery
-from tttcfg.nn.recovery.stationarity import LEAST_BATCHES, AdamMetric, Gradients, gradients_of
+from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of, require_batches
 from tttcfg.schema.fields import ConfigField, Role, plain
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
@@ -88,11 +88,9 @@ def recover(
     if counts.min() != counts.max():
         message = f"are {', '.join(f'{int(one)}' for one in counts)}, and have to be as many on every rank"
         raise InputError(Problem("rejected", message, "batches"))
-    if counts.sum() < LEAST_BATCHES:
-        message = f"{len(batches)} are too few; give {LEAST_BATCHES} or more"
-        raise InputError(Problem("rejected", message, "batches"))
+    require_batches(int(counts.sum()))
     questions = Questions(effective, model_config)
-    questions.ask(fields, candidates or {})
+    questions.ask(uncertain(effective) if fields is None else fields, candidates or {}, demanded=fields is not None)
 
     def measured(values: Values, start: int, stop: int, metric: AdamMetric | None) -> Gradients:
         own = varied(effective, values, model_config)
@@ -179,14 +177,17 @@ class Questions:
         self.without: dict[str, str] = {}
         self._problems: list[Problem] = []
 
-    def ask(self, names: Collection[str] | None, given: Mapping[str, Iterable[Any]]) -> None:
-        """Note what is asked for; of what is only in doubt, that which has values to try.
+    def ask(self, names: Collection[str], given: Mapping[str, Iterable[Any]], *, demanded: bool) -> None:
+        """Note what is asked for, with the values that are given, or that the fields' declarations suggest.
+
+        Args:
+            demanded: A field without values to try is an error; else it is left out, with the reason in `without`.
 
         Raises:
             InputError: A field is none that can be searched, or has no values to try, or nothing is asked for.
         """
         fields = self.effective.family.fields
-        for name in uncertain(self.effective) if names is None else names:
+        for name in names:
             if name not in fields:
                 suggestion = nearest(name, list(fields))
                 self._problems.append(Problem("unknown_key", "no setting has this name", name, suggestion=suggestion))
@@ -194,8 +195,8 @@ class Questions:
                 message = f"is of the role {fields[name].role.value}; what is computed with given tensors is searched"
                 self._problems.append(Problem("rejected", message, name))
             else:
-                self._ask(fields[name], tuple(given.get(name, ())), demanded=names is not None)
-        for name in given.keys() - (names or self.candidates.keys()):
+                self._ask(fields[name], tuple(given.get(name, ())), demanded=demanded)
+        for name in given.keys() - set(names):
             message = "has candidates, and is not asked for"
             self._problems.append(Problem("rejected", message, name, advice="name it in fields as well"))
         if not self.candidates and not self._problems:
@@ -206,10 +207,11 @@ class Questions:
 
     def _ask(self, field: ConfigField, given: tuple[Any, ...], *, demanded: bool) -> None:
         name, value = field.name, plain(field.get(self.effective.training))
-        found, at_null = given or self._plausible(field), self._at_null(field)
+        at_null = self._at_null(field)
+        found = given or tuple(one for one in plausible(field, value, at_null) if not self._refused(name, one))
         self._problems += [problem for one in given for problem in self._refused(name, one)]
         if len(found) < 2:
-            if demanded:
+            if demanded or given:
                 advice = f"give candidates={{{name!r}: […]}}"
                 self._problems.append(Problem("rejected", "has fewer than two values to try", name, advice=advice))
             else:
@@ -221,14 +223,6 @@ class Questions:
         if layers[0] is not None and all(one == layers[0] for one in layers):
             self.weights.add(name)
         self.start[name] = value if value in found else found[len(found) // 2]
-
-    def has_values(self, name: str) -> bool:
-        """Whether a field's declaration suggests several values to try."""
-        return len(self._plausible(self.effective.family.fields[name])) > 1
-
-    def _plausible(self, field: ConfigField) -> tuple[Any, ...]:
-        found = plausible(field, plain(field.get(self.effective.training)), self._at_null(field))
-        return tuple(one for one in found if not self._refused(field.name, one))
 
     def _refused(self, name: str, value: Any) -> Sequence[Problem]:
         try:
@@ -261,7 +255,7 @@ class _Search:
         self.candidates, self.current = questions.candidates, cast("Values", questions.start)
         self.estimated, self.metric, self.is_given = estimated, metric, metric is not None
         self.weights = questions.weights
-        self.mean_loss, self.losses = mean_loss, dict[tuple[tuple[str, Any], ...], float]()
+        self.mean_loss, self.losses = mean_loss, dict[Key, float]()
         self.of_metric: Values = {}
         self.unfinished: set[str] = set()
         self.contest = Contest(
@@ -276,7 +270,9 @@ class _Search:
             self.renew_metric()
             if self.sweep():
                 self.renew_metric()
-                any(not self.sweep() for _ in range(_SWEEPS))
+                for _ in range(_SWEEPS):
+                    if not self.sweep():
+                        break
             if not self.is_near():
                 self.search_together()
             self.refine()
@@ -316,7 +312,7 @@ class _Search:
 
     def loss(self, values: Values) -> float:
         """Return the mean loss of a few batches; what is not finite is infinite."""
-        key = tuple(values.items())
+        key = key_of(values)
         if key not in self.losses:
             count = min(_BATCHES_OF_LOSS, self.contest.batches)
             self.contest.count(count)
@@ -365,11 +361,11 @@ class _Search:
         """
         lines = list(itertools.chain(*(self.line(name)[1:] for name in self.candidates)))
         trials = self.contest.about([self.current, *lines], rough=True)
-        beyond = {tuple(sorted(one.values.items())): one.beyond.errors for one in trials}
+        beyond = {key_of(one.values): one.beyond.errors for one in trials}
         seen = [
             name
             for name in self.candidates
-            if all(beyond[tuple(sorted(one.items()))] > _SEEN for one in self.beside(self.current, name))
+            if all(beyond[key_of(one)] > _SEEN for one in self.beside(self.current, name))
         ]
         found = []
         for one, other in itertools.combinations(seen, 2):
@@ -428,4 +424,4 @@ class _Search:
 
 def _distinct(settings: Iterable[Values]) -> list[Values]:
     """Return settings in their order, each once."""
-    return list({tuple(sorted(one.items())): one for one in settings}.values())
+    return list({key_of(one): one for one in settings}.values())

@@ -221,10 +221,14 @@ def batch_gradients(
         RankError: A rank has ended.
     """
     found = gradients_of(model, batches, loss, metric)
-    if len(found.losses) < LEAST_BATCHES:
-        message = f"{len(found.losses)} are too few; give {LEAST_BATCHES} or more"
-        raise InputError(Problem("rejected", message, "batches"))
+    require_batches(len(found.losses))
     return found
+
+
+def require_batches(count: int) -> None:
+    """Raise an InputError where there are too few batches for a standard error."""
+    if count < LEAST_BATCHES:
+        raise InputError(Problem("rejected", f"{count} are too few; give {LEAST_BATCHES} or more", "batches"))
 
 
 def gradients_of(model: nn.Module, batches: Iterable[Any], loss: Loss, metric: AdamMetric | None) -> Gradients:
