@@ -12,21 +12,19 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import torch
-from ttt_moshi.data import open_dataset
-from ttt_moshi.losses import token_losses, token_weights, training_loss
-from ttt_moshi.model import build
-from ttt_moshi.optimizer import choose_trained_parameters, make_optimizer
+from ttt_moshi.optimizer import make_optimizer
+from ttt_moshi.recovery import Trained
 
 import tttcfg
-from tttcfg import find_checkpoint, read_model_config
-from tttcfg.nn import AdamMetric, Checkpointer, Gradients, batch_gradients, restore
+from tttcfg import find_checkpoint
+from tttcfg.nn import AdamMetric, Checkpointer, Gradients, batch_gradients
 
 CHANGES = [
     *(f"ttt.mini_batch_size={size}" for size in (1, 2, 4, 16, 32)),
@@ -42,49 +40,33 @@ class State:
     step = 0
 
 
-class Trial:
-    """A checkpoint, the batches that are compared, and others of which squares of gradients are estimated."""
+class Trial(Trained):
+    """A checkpoint as it was trained, the batches that are compared, and others of which squares are estimated."""
 
     def __init__(self, checkpoint: str, count: int) -> None:
+        super().__init__(checkpoint, tttcfg.resolve(checkpoint))
         self.checkpoint = checkpoint
-        self.training = tttcfg.resolve(checkpoint).training
-        self.config = read_model_config(find_checkpoint(checkpoint).model_config or "")
-        data = open_dataset(self.training.data.train_data, "data.train_data", self.config, self.training)
-        size = self.training.batch_size
-        rows = [range(start * size, (start + 1) * size) for start in range(FOR_METRIC + count)]
-        batches = [data.batch(list(row)).codes for row in rows]
-        self.others, self.batches = batches[:FOR_METRIC], batches[FOR_METRIC:]
-
-    def model(self, *overrides: str) -> tuple[Any, Callable[[Any, torch.Tensor], torch.Tensor]]:
-        """Return the model as it is trained under a setting, and its loss."""
-        training = tttcfg.resolve(self.checkpoint, overrides=overrides).training
-        found = restore(self.checkpoint, overrides=overrides, build=lambda config, own: build(config, own, None))
-        model: Any = found.model.train()
-        choose_trained_parameters(model, training)
-
-        def loss(model: Any, codes: torch.Tensor) -> torch.Tensor:
-            losses = token_losses(model(codes), codes)
-            text, audio = training_loss(losses, token_weights(losses, codes, model, training))
-            return text + audio
-
-        return model, loss
+        given = self.batches(FOR_METRIC + count)
+        self.others, self.compared = given[:FOR_METRIC], given[FOR_METRIC:]
 
     def metric_of_state(self) -> AdamMetric:
-        model, _ = self.model()
+        model = self.build(self.effective)
         optimizer = make_optimizer(model, self.training)
         run = Path(find_checkpoint(self.checkpoint).folder).parents[2]
-        effective = tttcfg.resolve(self.checkpoint)
-        saver = Checkpointer(model, State(), run, self.config, optimizer=optimizer, training_args=effective)
+        saver = Checkpointer(model, State(), run, self.model_config, optimizer=optimizer, training_args=self.effective)
         saver.resume(self.checkpoint)
         return AdamMetric.of(model, optimizer)
 
     def metric_of_batches(self) -> AdamMetric:
-        model, loss = self.model(WRONG)
-        return AdamMetric.estimated(model, self.others, loss, self.training.optim.weight_decay)
+        return AdamMetric.estimated(*self._on(self.others, WRONG), self.training.optim.weight_decay)
 
     def gradients(self, metric: AdamMetric | None, *overrides: str) -> Gradients:
-        model, loss = self.model(*overrides)
-        return batch_gradients(model, self.batches, loss, metric)
+        return batch_gradients(*self._on(self.compared, *overrides), metric)
+
+    def _on(self, batches: Sequence[Any], *overrides: str) -> tuple[Any, Any, Any]:
+        """Return the model under a setting, the batches, and its loss."""
+        effective = tttcfg.resolve(self.checkpoint, overrides=overrides)
+        return self.build(effective), batches, lambda model, stretch: self.loss(model, stretch, effective)
 
 
 def main(words: Sequence[str] | None = None) -> None:
