@@ -15,6 +15,7 @@ from tests.evidence.dialects.tensors import Size
 from tests.safetensors.files import weights_file
 from tests.verification.bound import MODEL, SIZE, made, sidecar
 from tttcfg import ContradictionError, InputError, TrainingArgs
+from tttcfg.verification.adopt import ASSERTED
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ def test_a_checkpoint_is_adopted_from_what_is_proved_and_asserted(folder: Path, 
     assert "ttt.mini_batch_size" not in doubts
     with pytest.raises(InputError, match="nothing to adopt"):
         tttcfg.adopt(folder, config)
+
+
+def test_null_is_asserted_where_it_is_given(folder: Path, tmp_path: Path) -> None:
+    name = "ttt.ttt_layer_context"
+    config = write_json(tmp_path / "mine.json", {"ttt": {"ttt_layer_context": None}})
+    written = tttcfg.adopt(folder, config)
+    assert tttcfg.load_document(written).provenance["adopted"][ASSERTED] == {name: None}
+    effective = tttcfg.resolve(folder)
+    assert effective.origins[name][0].source == "derived"
+    assert "doubt" not in {one.code for one in effective.findings if one.key == name}
 
 
 def test_nothing_is_adopted_against_the_tensors(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
@@ -41,6 +41,11 @@ class Origin(NamedTuple):
     def where(self) -> str:
         """The place as text."""
         return str(self.place)
+
+
+def deciding(given: Sequence[Origin]) -> Origin:
+    """Return the origin of a field's own value, also where that is null and the layers read what is derived for it."""
+    return next((one for one in given if one.source != "derived"), given[0])
 
 
 _SHOWN = 3

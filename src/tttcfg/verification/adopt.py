@@ -9,7 +9,7 @@ from typing import Any
 
 from tttcfg.documents.checkpoint import Checkpoint, weight_names
 from tttcfg.documents.document import DOCUMENT_NAME, Document
-from tttcfg.documents.effective import UNCONFIRMED, Effective, Weights
+from tttcfg.documents.effective import UNCONFIRMED, Effective, Weights, deciding
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import describes
@@ -72,7 +72,7 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
     rests: dict[str, dict[str, Any]] = {PROVED: {}, ASSERTED: {}}
     doubted: dict[str, Any] = {}
     for field in family.public_fields:
-        source, value = effective.origins[field.name][0].source, plain(field.get(effective.training))
+        source, value = deciding(effective.origins[field.name]).source, plain(field.get(effective.training))
         if source == "weights":
             rests[PROVED][field.name] = value
         elif source == "config":

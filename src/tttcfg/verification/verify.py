@@ -8,7 +8,7 @@ from typing import Any
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME
 from tttcfg.documents.document import Document, supporting
-from tttcfg.documents.effective import Origin, Verification, Weights
+from tttcfg.documents.effective import Origin, Verification, Weights, deciding
 from tttcfg.errors import Place, Problem, quote
 from tttcfg.evidence.dialects.dialect import Dialect
 from tttcfg.evidence.evidence import gather
@@ -62,7 +62,7 @@ def verification(
     """
 
     def source(name: str) -> str:
-        return "override" if name in chosen else origins[name][0].source
+        return "override" if name in chosen else deciding(origins[name]).source
 
     known = family.knowledge
     named = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
@@ -128,7 +128,7 @@ def contradictions(
             for field in family.public_fields
         }
     origins = {**{key: (Origin("derived", None, place),) for key, place in derived.origins.items()}, **origins}
-    chosen = [key for key, given in origins.items() if given and given[0].source == "override"]
+    chosen = [key for key, given in origins.items() if given and deciding(given).source == "override"]
     checked = verification(family, weights, training, derived, model, document, origins, chosen=chosen)
     return [one for one in (*derived.problems, *checked.findings) if one.severity == "error"]
 

@@ -144,6 +144,15 @@ def test_an_override_on_purpose_is_loaded_and_reported(tmp_path: Path) -> None:
     assert str(loaded).endswith("changed on purpose: ttt.base_lr")
 
 
+def test_null_is_an_override_on_purpose_where_the_layers_read_something_else_then(tmp_path: Path) -> None:
+    name = "ttt.ttt_layer_context"
+    folder = Training(tmp_path, {**LORA, name: 4}).save()
+    effective = tttcfg.resolve(checkpoint=folder, overrides={name: None})
+    assert effective.ttt is not None
+    assert effective.ttt.ttt_layer_context == MODEL["context"]
+    assert load_checkpoint(fresh(effective), folder, effective).deviations == (name,)
+
+
 def test_a_model_that_was_not_built_of_the_configuration_is_refused(tmp_path: Path) -> None:
     folder = Training(tmp_path, LORA).save()
     effective = tttcfg.resolve(checkpoint=folder)

@@ -17,7 +17,7 @@ from torch import nn
 
 from tttcfg.documents.checkpoint import ADAPTERS_NAME, Checkpoint, read_model_config
 from tttcfg.documents.document import Document, load_document
-from tttcfg.documents.effective import Effective
+from tttcfg.documents.effective import Effective, deciding
 from tttcfg.errors import ContradictionError, InputError, Place, Problem, quote, some
 from tttcfg.evidence.evidence import Proof
 from tttcfg.family.family import Derived, Family, family_of
@@ -199,7 +199,7 @@ def _changed(
         now, then = field.get(given.training), field.get(saved.training)  # type: ignore[union-attr]
         if now in (then, merged.get(field.name, then)) or field.name in saved.assumed:  # type: ignore[union-attr]
             continue
-        origin = effective.origins[field.name][0] if isinstance(effective, Effective) else None
+        origin = deciding(effective.origins[field.name]) if isinstance(effective, Effective) else None
         if origin is not None and origin.source == "override":
             deviations.append(field.name)
             continue
