@@ -109,25 +109,28 @@ def drawn(name: str) -> dict[str, Any]:
     return {key: generator.choice(values) for key, values in DRAWN.items()}
 
 
-def searched(case: Case, folder: Path) -> dict[str, Any]:
-    """Train, and search from the defaults."""
-    trained = case.searched_on or case.name
-    run, settings = folder / trained / "run", drawn(trained)
-    base = folder / "base" / "run"
-    overrides = [f"run_dir={run}", *COMMON, *case.overrides, f"seed={len(trained) + sum(map(ord, trained))}"]
-    overrides += [f"{key}={'null' if value is None else value}" for key, value in settings.items()]
+def trained(case: Case, folder: Path) -> Path:
+    """Return the checkpoint of a case; trained where that was not done before, as a search may be interrupted."""
+    name = case.searched_on or case.name
+    run, done = folder / name / "run", folder / name / "trained"
+    overrides = [f"run_dir={run}", *COMMON, *case.overrides, f"seed={len(name) + sum(map(ord, name))}"]
+    overrides += [f"{key}={'null' if value is None else value}" for key, value in drawn(name).items()]
     if "adapters" in case.kind:
+        base = folder / "base" / "run"
         if not base.exists():
             train.train([str(CONFIG)], [f"run_dir={base}", *COMMON, "ttt.enable=false"])
         overrides.append(f"moshi_paths.moshi_path={find_checkpoint(base).weights[0]}")
-    done = folder / trained / "trained"  # a search that was interrupted does not train again
     if not done.exists():
         train.train([str(CONFIG)], overrides)
         done.touch()
-    checkpoint = str(run if case.steps is None else run / "checkpoints" / f"checkpoint_{case.steps:06d}")
+    return run if case.steps is None else run / "checkpoints" / f"checkpoint_{case.steps:06d}"
+
+
+def searched(case: Case, folder: Path) -> dict[str, Any]:
+    """Search from the defaults, and return what was found beside what is true."""
+    settings, checkpoint = drawn(case.searched_on or case.name), str(trained(case, folder))
     defaults = tttcfg.resolve().settings()
-    unknown = {key: defaults[key] for key in DRAWN}
-    effective = tttcfg.resolve(checkpoint, overrides=unknown)
+    effective = tttcfg.resolve(checkpoint, overrides={key: defaults[key] for key in DRAWN})
     data = None
     if case.searched_on is not None:
         data = str(folder / case.name / "other.jsonl")
@@ -154,22 +157,22 @@ def judged(answer: Mapping[str, Any], true: Any) -> str:
 
 def tables(results: Sequence[Mapping[str, Any]]) -> str:
     """Return one row for each training, and one for each setting."""
-    lines = ["| training | recovered | narrowed | not determined | wrong | lowest loss right | passes |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    said = "recovered | narrowed | not determined | wrong | lowest loss right"
+    lines = [f"| training | {said} | passes | forward only |", "|---|---|---|---|---|---|---|---|"]
     by_setting: dict[str, Counter[str]] = {key: Counter() for key in DRAWN}
     for result in results:
         counts: Counter[str] = Counter()
         for key, answer in result["settings"].items():
             true = result["true"][key]
-            said = judged(answer, true)
             right_by_loss = answer["lowest_loss"] == true and bool(answer["trials"])
             for counter in (counts, by_setting[key]):
-                counter[said] += 1
+                counter[judged(answer, true)] += 1
                 counter["loss"] += right_by_loss
-        lines.append(f"| {result['case']} ({result['kind']}) | {_row(counts)} | {result['passes']:,} |")
+        passes = f"{result['passes']:,} | {result['forward']:,}"
+        lines.append(f"| {result['case']} ({result['kind']}) | {_row(counts)} | {passes} |")
     lines += [
         "",
-        "| setting | recovered | narrowed | not determined | wrong | lowest loss right |",
+        f"| setting | {said} |",
         "|---|---|---|---|---|---|",
     ]
     lines += [f"| {key} | {_row(counts)} |" for key, counts in by_setting.items()]

@@ -53,6 +53,7 @@ def test_neighbours_and_what_is_between() -> None:
     assert beside(("never", "first", "each"), "never") == ("first", "each")
     assert between((1.0, 4.0, 16.0), 4.0) == (2.0, 8.0)
     assert between((1.0, 4.0, None), 4.0) == (2.0,)
+    assert between((1.0, 2.0, 32.0), 2.0) == (8.0,)
     assert between((0.0, 1.0), 0.0) == ()
     assert in_order({4, None, 1}) == (1, 4, None)
 

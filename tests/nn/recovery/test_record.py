@@ -29,7 +29,7 @@ def recovery(folder: Path, values: dict[str, Any], outcome: Any = "recovered", s
     answers = {
         name: Answer(name, outcome, value, (value,), separation, "", (trial,), value) for name, value in values.items()
     }
-    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500)
+    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500, 0)
 
 
 @pytest.fixture
@@ -85,6 +85,13 @@ def test_explain_verify_and_diff_show_it(old: Path) -> None:
     assert f"supported by the gradient ttt.rope_mode ({said})" in run("verify", old).out
     assert json.loads(run("verify", old, "--output", "json").out)["verdicts"]["ttt.rope_mode"] == "supported"
     assert "with recovered values of ttt.rope_mode" in run("diff", old, old).err
+
+
+def test_null_is_supported_though_the_layers_read_something_else_then(bare: Path) -> None:
+    name = "ttt.ttt_layer_context"
+    write_recovered(bare, recovery(bare, {name: None}))
+    assert tttcfg.resolve(bare).origins[name][0].source == "derived"
+    assert tttcfg.verify(bare).verdicts[name].outcome == "supported"
 
 
 def test_what_is_changed_on_purpose_is_not_supported(old: Path) -> None:
@@ -150,7 +157,7 @@ def test_what_was_not_recovered_is_not_written(bare: Path, outcome: str) -> None
 def test_a_search_with_other_settings_is_refused(bare: Path) -> None:
     found = recovery(bare, {"ttt.base_lr": 4.0})
     other = varied(found.effective, {"ttt.reconstruction_eps": 1.0})
-    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1)
+    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1, 0)
     with pytest.raises(
         InputError, match=r"ttt\.reconstruction_eps: was searched with 1\.0, and the checkpoint has 1e-05"
     ):

@@ -26,7 +26,7 @@ SIZE = Answer("ttt.mini_batch_size", "recovered", 8, (8,), 3.25, "", TRIALS, 64)
 RATE = Answer("ttt.base_lr", "narrowed", 1.0, (1.0, 4.0), 6.0, "", (), None)
 MODE = Answer("ttt.rope_mode", "not_determined", None, (), 0.0, "it changes nothing on these batches", (), None)
 ANSWERS = {one.name: one for one in (SIZE, RATE, MODE)}
-FOUND = Recovery(tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], "sha256:ab", 32, 1234)
+FOUND = Recovery(tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], "sha256:ab", 32, 1234, 234)
 
 
 def test_the_table_says_what_is_known_and_what_is_not() -> None:
@@ -39,7 +39,7 @@ def test_the_table_says_what_is_known_and_what_is_not() -> None:
         "as near as the best, together:\n"
         "  ttt.mini_batch_size=4\n"
         "squared norm at the best: 0.001 ± 0.001, by 32 batches\n"
-        "measured: 1,234 batches of 32, all settings together; data sha256:ab"
+        "measured: 1,234 batches of 32, all settings together, of 234 the loss alone; data sha256:ab"
     )
 
 
@@ -58,6 +58,7 @@ def test_the_object_is_json_without_infinities() -> None:
     }
     assert found["best"]["values"] == {"ttt.mini_batch_size": 8}
     assert found["together"] == [{"ttt.mini_batch_size": 4}]
+    assert (found["passes"], found["forward"]) == (1234, 234)
 
 
 def test_without_a_best_there_are_answers_still() -> None:

@@ -134,6 +134,15 @@ def test_without_a_state_squares_are_estimated_from_gradients() -> None:
     assert ((here / kept).log().abs() < 1.5).all()
 
 
+def test_one_batch_alone_makes_no_metric() -> None:
+    """Nor does one whose gradient is not finite."""
+    given = list(batches(16, 5))
+    wanted = AdamMetric.estimated(point(0.3), given, loss).squares["at"]
+    for worth in (1e6, math.inf):
+        found = AdamMetric.estimated(point(0.3), [*given, given[0] + worth], loss).squares["at"]
+        assert ((found / wanted).log().abs() < 1.5).all()
+
+
 def test_the_metric_weighs_directions_by_their_noise() -> None:
     """A gradient in a quiet direction counts as much as one in a loud direction."""
     adam = AdamMetric({"at": torch.diagonal(HESSIAN).square() / BATCH})
@@ -197,5 +206,5 @@ def test_an_optimizer_without_running_means_is_refused() -> None:
         AdamMetric.of(model, torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(InputError, match="optimizer: has no state"):
         AdamMetric.of(model, torch.optim.AdamW(model.parameters()))
-    with pytest.raises(InputError, match="batches: there are none"):
+    with pytest.raises(InputError, match="batches: none has a gradient that is finite and not zero"):
         AdamMetric.estimated(model, [], loss)

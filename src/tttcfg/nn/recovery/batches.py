@@ -1,15 +1,32 @@
-"""Which batches were measured: a digest of their contents."""
+"""The batches that are measured: how many all ranks have, and a digest of their contents."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from tttcfg.nn.ranks.ranks import gather_texts
+from tttcfg.errors import InputError, Problem
+from tttcfg.nn.ranks.ranks import gather_rows, gather_texts
+from tttcfg.nn.recovery.stationarity import require_batches
+
+
+def count_of_all(batches: Sequence[Any]) -> int:
+    """Return how many batches all ranks have together, each as many as every other.
+
+    Raises:
+        InputError: They are fewer than four, or not as many on every rank.
+        RankError: A rank has ended.
+    """
+    counts = gather_rows(torch.tensor([[float(len(batches))]])).flatten()
+    if counts.min() != counts.max():
+        message = f"are {', '.join(f'{int(one)}' for one in counts)}, and have to be as many on every rank"
+        raise InputError(Problem("rejected", message, "batches"))
+    require_batches(int(counts.sum()))
+    return int(counts.sum())
 
 
 def digest_of_batches(batches: Iterable[Any]) -> str:

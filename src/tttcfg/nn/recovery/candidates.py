@@ -9,6 +9,8 @@ from tttcfg.schema.fields import ConfigField, alternatives
 
 _STEPS, _FACTOR = 3, 4.0
 _LARGEST_COUNT = 64
+_FINE = 3.5
+"""A rate's neighbours in its grid are near enough where they are not more times larger or smaller."""
 
 
 def plausible(field: ConfigField, value: Any, at_null: Any = None) -> tuple[Any, ...]:
@@ -54,10 +56,11 @@ def beside(values: tuple[Any, ...], best: Any) -> tuple[Any, ...]:
 
 
 def between(values: tuple[Any, ...], best: Any) -> tuple[float, ...]:
-    """Return what lies halfway, on a geometric scale, between a rate and its neighbours in a sorted grid."""
+    """Return what lies halfway, on a geometric scale, between a rate and its neighbours in a grid, if they are far."""
     if not best or best < 0:
         return ()
-    return tuple((one * best) ** 0.5 for one in beside(values, best) if one and one > 0)
+    around = [one for one in beside(values, best) if one and one > 0 and max(one / best, best / one) > _FINE]
+    return tuple((one * best) ** 0.5 for one in around)
 
 
 def in_order(values: set[Any]) -> tuple[Any, ...]:

@@ -17,11 +17,12 @@ from tttcfg.errors import InputError, Problem, quote
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.layers.computation import set_computation
 from tttcfg.nn.recovery.answers import SEPARATED, is_near
+from tttcfg.nn.recovery.batches import count_of_all
 from tttcfg.nn.recovery.candidates import beside
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
 from tttcfg.nn.recovery.search import Loss, Questions, varied
-from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of, require_batches
+from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of
 from tttcfg.resolving.overrides import Overriding
 from tttcfg.schema.fields import Role, plain
 
@@ -107,6 +108,7 @@ def check_training(
     fields: Collection[str] | None = None,
     overrides: Overriding = (),
     metric: AdamMetric | None = None,
+    weight_decay: float = 0.0,
 ) -> TrainingCheck:
     """Report for each setting that no tensor determines whether a neighbouring value would fit a checkpoint better.
 
@@ -125,12 +127,15 @@ def check_training(
         fields: Which are looked at; by default all that the tensors do not determine and that have neighbouring values.
         overrides: As in `resolve`, for what the model was built with otherwise.
         metric: From the training state, if there is one; by default it is estimated from the first batches.
+        weight_decay: AdamW's, for a metric that is estimated.
 
     Raises:
-        InputError: There are fewer than four batches, the checkpoint has no weights, or the model returns no loss.
+        InputError: There are fewer than four batches, or not as many on every rank; the checkpoint has no weights; or
+            the model returns no loss.
+        RankError: A rank has ended.
         ContradictionError: Checkpoint and configuration contradict each other, or the model is of another one.
     """
-    require_batches(len(batches))
+    count_of_all(batches)
     effective = resolve(path, overrides=overrides)
     config = find_checkpoint(path, weight_names(effective.family)).model_config
     model_config = read_model_config(config) if config is not None else None
@@ -153,7 +158,7 @@ def check_training(
     model.train()
     try:
         if metric is None:
-            found[0] = AdamMetric.estimated(model, batches[:FIRST_BATCHES], set_to(questions.start))
+            found[0] = AdamMetric.estimated(model, batches[:FIRST_BATCHES], set_to(questions.start), weight_decay)
         settings, most = [questions.start], len(batches)
         for name in questions.candidates:
             settings += [{**questions.start, name: one} for one in _neighbours(questions, name)]

@@ -27,7 +27,8 @@ _SURELY = 2.0
 """The nearest is the setting whose squared norm with so many standard errors added is the smallest: where there is so
 much noise that nothing can be seen, nothing is near."""
 _CLIPPED = 2.0
-"""Gradients are clipped to so many times the median norm of the setting with the least noise."""
+"""Gradients that are compared are clipped to so many times the median norm of the setting with the least noise, and to
+tell which is nearest each setting's to so many times its own: clipped to that of another, mere noise would be small."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Trial:
         beyond: By how much that is larger than the setting's with which it is compared, on the same batches and clipped
             likewise. With other weights of the loss gradients are scaled to the same median norm first, as weights
             that make all of them short bring nothing nearer.
-        bound: What the squared norm, clipped and scaled, is surely smaller than.
+        bound: What the squared norm, scaled and clipped to what is usual under this setting, is surely smaller than.
         loss: Its mean loss on these batches.
         differs: Whether any gradient differs from those of the setting with which it is compared.
     """
@@ -143,7 +144,7 @@ class Contest:
         }
         most = _limit(scaled.values())
         clipped = {number: one.clipped(most) for number, one in scaled.items()}
-        bounds = {number: one.squared_norm.surely(_SURELY) for number, one in clipped.items()}
+        bounds = {number: one.clipped(_limit([one])).squared_norm.surely(_SURELY) for number, one in scaled.items()}
         best = min(bounds, key=bounds.__getitem__) if about is None else about
         return best, {
             number: Trial(

@@ -34,6 +34,7 @@ class Recovery:
         data: The SHA-256 of all batches.
         batches: How many there were, on all ranks.
         passes: How many batches were measured on each rank, all settings together.
+        forward: Of how many of them only the loss was computed: forward passes without backward ones.
     """
 
     effective: Effective
@@ -43,6 +44,7 @@ class Recovery:
     data: str
     batches: int
     passes: int
+    forward: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON holds it; what is infinite is null."""
@@ -73,6 +75,7 @@ def _to_dict(found: Recovery) -> dict[str, Any]:
         "data": found.data,
         "batches": found.batches,
         "passes": found.passes,
+        "forward": found.forward,
     }
 
 
@@ -130,7 +133,8 @@ def _table(found: Recovery) -> str:
     if found.best is not None:
         norm = found.best.squared_norm
         lines.append(f"squared norm at the best: {norm.value:.3g} ± {norm.error:.2g}, by {norm.batches} batches")
-    lines.append(f"measured: {found.passes:,} batches of {found.batches}, all settings together; data {found.data}")
+    passes = f"{found.passes:,} batches of {found.batches}, all settings together, of {found.forward:,} the loss alone"
+    lines.append(f"measured: {passes}; data {found.data}")
     return "\n".join(lines)
 
 

@@ -23,11 +23,11 @@ from tttcfg.errors import InputError, Place, Problem, nearest
 from tttcfg.family.family import Family
 from tttcfg.nn.ranks.ranks import gather_rows
 from tttcfg.nn.recovery.answers import compensating, is_near, judged, unanswered
-from tttcfg.nn.recovery.batches import digest_of_batches
+from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
 from tttcfg.nn.recovery.candidates import beside, between, in_order, is_rate, plausible
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Key, Trial, Values, key_of
 from tttcfg.nn.recovery.report import Recovery
-from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of, require_batches
+from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of
 from tttcfg.schema.fields import ConfigField, Role, plain
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
@@ -84,11 +84,7 @@ def recover(
             has no candidates, or one that its declaration refuses.
         RankError: A rank has ended.
     """
-    counts = gather_rows(torch.tensor([[float(len(batches))]])).flatten()
-    if counts.min() != counts.max():
-        message = f"are {', '.join(f'{int(one)}' for one in counts)}, and have to be as many on every rank"
-        raise InputError(Problem("rejected", message, "batches"))
-    require_batches(int(counts.sum()))
+    count = count_of_all(batches)
     questions = Questions(effective, model_config)
     questions.ask(uncertain(effective) if fields is None else fields, candidates or {}, demanded=fields is not None)
 
@@ -113,25 +109,30 @@ def recover(
         questions, measured, estimated, mean_loss, metric, (len(batches), most_passes, progress or (lambda _: None))
     )
     trials = search.run()
-    passes = search.contest.passes
-    found = _recovery(effective, questions, trials, digest_of_batches(batches), int(counts.sum()), passes)
+    measures = digest_of_batches(batches), count, search.contest.passes, search.forward
+    found = _recovery(effective, questions, trials, measures)
     reason = "more combinations are as near as the best than were looked at; allow more passes, or give more batches"
     unfinished = {name: unanswered(name, reason) for name in search.unfinished}
     return replace(found, answers={**found.answers, **unfinished})
 
 
 def _recovery(
-    effective: Effective, questions: Questions, trials: Sequence[Trial], data: str, batches: int, passes: int
+    effective: Effective, questions: Questions, trials: Sequence[Trial], measured: tuple[str, int, int, int]
 ) -> Recovery:
-    """Return what is said of every setting, from what all showed; from nothing, that the passes were used up."""
+    """Return what is said of every setting, from what all showed; from nothing, that the passes were used up.
+
+    Args:
+        measured: The data's digest, its batches, and how many were measured, and of how many the loss alone.
+    """
+    _, _, passes, _ = measured
     answers = {name: unanswered(name, reason) for name, reason in questions.without.items()}
     if not trials:
         reason = f"{passes:,} batches were measured, and no more may be; allow more passes"
         answers |= {name: unanswered(name, reason) for name in questions.candidates}
-        return Recovery(effective, answers, (), None, data, batches, passes)
+        return Recovery(effective, answers, (), None, *measured)
     answers |= {name: judged(name, questions.candidates, trials) for name in questions.candidates}
     together = compensating(trials) if is_near(trials[0]) else ()
-    return Recovery(effective, answers, together, trials[0], data, batches, passes)
+    return Recovery(effective, answers, together, trials[0], *measured)
 
 
 def uncertain(effective: Effective) -> list[str]:
@@ -258,6 +259,7 @@ class _Search:
         self.mean_loss, self.losses = mean_loss, dict[Key, float]()
         self.of_metric: Values = {}
         self.unfinished: set[str] = set()
+        self.forward = 0
         self.contest = Contest(
             lambda values, start, stop: measured(values, start, stop, self.metric), *limits, self.weights
         )
@@ -265,7 +267,6 @@ class _Search:
     def run(self) -> Sequence[Trial]:
         """Return what every setting showed in the end, the nearest first; nothing where the passes were used up."""
         with contextlib.suppress(ExhaustedError):
-            self.renew_metric()
             self.start_from_loss()
             self.renew_metric()
             if self.sweep():
@@ -275,30 +276,39 @@ class _Search:
                         break
             if not self.is_near():
                 self.search_together()
-            self.refine()
+            if self.refine():
+                self.sweep()
             self.renew_metric()
             return self.last()
         return ()
 
     def renew_metric(self) -> None:
-        """Estimate the metric under the values that are the best until now, where none is given."""
+        """Estimate the metric under the values that are the best until now, where none is given.
+
+        Where no gradient under them is finite, it stays what it is: without one, the plain inner product.
+        """
         if not self.is_given and self.of_metric != self.current:
             self.contest.count(min(FIRST_BATCHES, self.contest.batches))
-            self.metric, self.of_metric = self.estimated(self.current), self.current
-            self.contest.forget()
+            self.of_metric = self.current
+            with contextlib.suppress(InputError):
+                self.metric = self.estimated(self.current)
+                self.contest.forget()
 
     def start_from_loss(self) -> None:
         """Start where the loss is lowest unless what is given is nearer: it misleads less about what is far away.
 
         One setting after the other gets the value with the lowest loss until none changes, from the given configuration
         and from all that differ from it in one field: such descents end in different places, and share most of what
-        is measured. Only settings of the layers are varied: the losses of other weights are no losses of the same.
+        is measured. Rates are refined around the lowest: twice the rate can be too noisy for any gradient to be seen.
+        Only settings of the layers are varied: the losses of other weights are no losses of the same.
         """
         names = [name for name in self.candidates if name not in self.weights]
         starts = [self.current, *itertools.chain(*(self.line(name)[1:] for name in names))]
-        lowest = min((self.descended(one, names) for one in starts), key=self.loss)
-        given, self.current = self.current, lowest
-        self.step([lowest, given])
+        given, self.current = self.current, min((self.descended(one, names) for one in starts), key=self.loss)
+        self.refine()
+        self.current = self.descended(self.current, names)
+        self.renew_metric()
+        self.step([self.current, given])
 
     def descended(self, here: Values, names: Sequence[str]) -> Values:
         """Return where giving one field after the other the value with the lowest loss ends."""
@@ -316,6 +326,7 @@ class _Search:
         if key not in self.losses:
             count = min(_BATCHES_OF_LOSS, self.contest.batches)
             self.contest.count(count)
+            self.forward += count
             self.losses[key] = self.mean_loss(values, count)
         return self.losses[key]
 
@@ -336,7 +347,7 @@ class _Search:
         return True
 
     def is_near(self) -> bool:
-        return is_near(self.contest.nearest([self.current])[0])
+        return is_near(self.contest.about([self.current])[0])
 
     def line(self, name: str) -> list[Values]:
         """Return the current setting, and with every other value of one of its fields."""
@@ -386,12 +397,13 @@ class _Search:
                 found.append({**first, other: second[other]})
         return found
 
-    def refine(self) -> None:
-        """Add to the candidates of a rate what lies between the best and its neighbours, and search again."""
-        for name, values in self.candidates.items():
+    def refine(self) -> bool:
+        """Add to the candidates of rates what lies between the best and its neighbours; return whether any did."""
+        before = dict(self.candidates)
+        for name, values in before.items():
             if is_rate(self.fields[name]):
                 self.candidates[name] = in_order({*values, *between(values, self.current[name])})
-                self.step(self.line(name))
+        return self.candidates != before
 
     def last(self) -> Sequence[Trial]:
         """Return what the settings around one showed, that one first: the nearest, or one of several that are as near.

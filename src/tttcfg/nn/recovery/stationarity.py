@@ -102,22 +102,32 @@ class AdamMetric:
 
     @classmethod
     def estimated(cls, model: nn.Module, batches: Iterable[Any], loss: Loss, weight_decay: float = 0.0) -> AdamMetric:
-        """Return it from gradients, where the optimizer's state was not kept: their squares need no more than these.
+        """Return it from gradients, where the optimizer's state was not kept.
+
+        Each is given the median length first: under settings that are wrong a single batch can have a gradient that is
+        a thousand times as long as the others, and squares of it alone would be no metric. Trainers clip gradients for
+        the same reason.
 
         Args:
-            batches: As large as in training; others than those that are compared.
+            batches: As large as in training.
+
+        Raises:
+            InputError: None has a gradient that is finite and not zero.
         """
         squares = {name: torch.zeros_like(whole(one)) for name, one in trained_parameters(model).items()}
-        count = 0
+        lengths: list[float] = []
         for _, found in _passes(model, batches, loss):
-            count += 1
-            for name, gradient in found.items():
-                if gradient is not None:
-                    squares[name] += gradient.square()
-        batches_of_all = float(sum_over_ranks(torch.tensor([float(count)])))
-        if not batches_of_all:
-            raise InputError(Problem("rejected", "there are none", "batches"))
-        means = {name: sum_over_ranks(one) / batches_of_all for name, one in squares.items()}
+            present = {name: gradient for name, gradient in found.items() if gradient is not None}
+            length = math.sqrt(sum(float(one.double().square().sum()) for one in present.values()))
+            if 0 < length < math.inf:
+                lengths.append(length)
+                for name, gradient in present.items():
+                    squares[name] += (gradient / length).square()
+        all_lengths = gather_rows(torch.tensor(lengths, dtype=torch.float64)[:, None])
+        if not len(all_lengths):
+            raise InputError(Problem("rejected", "none has a gradient that is finite and not zero", "batches"))
+        square = float(all_lengths.median()) ** 2 / len(all_lengths)
+        means = {name: sum_over_ranks(one) * square for name, one in squares.items()}
         return cls(means, dict.fromkeys(means, weight_decay))
 
     def scaled(
