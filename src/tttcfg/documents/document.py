@@ -223,7 +223,7 @@ def parse_current(data: bytes, family: Family, path: str = "document") -> Docume
     for given, name in current.secrets:
         if name in given(saved):
             return None
-    texts = "".join(filter(None, current.texts(saved))).count(":")
+    texts = "".join(one for one in current.texts(saved) if isinstance(one, str)).count(":")
     if fields - ("provenance" in saved.model_fields_set) != current.complete:
         return None
     if data.count(b":") != fields + texts + saved.schema_.count(":") + _colons(saved.provenance, 1):
@@ -401,7 +401,9 @@ def written_places(tree: ParsedFile, record: Record) -> Callable[[Path], Place]:
 
 
 def _read(upgraded: Upgraded, family: Family, tree: ParsedFile) -> Document:
-    training = validate(family.model, upgraded.values, written_places(tree, upgraded.record))
+    spellings = family.chain.spellings if upgraded.found.version != family.head else {}
+    old = [name for name, now in spellings.items() if now]
+    training = validate(family.model, upgraded.values, written_places(tree, upgraded.record), old)
     assumed = {
         name: plain(family.fields[name].get(training)) if value is UNSET else value
         for name, value in upgraded.assumed.items()
