@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tttcfg.migration.chain import Chain, PartialReading
+from tttcfg.migration.chain import Chain, Migration, PartialReading
 from tttcfg.migration.operations import (
     Add,
     Convert,
@@ -17,6 +17,7 @@ from tttcfg.migration.operations import (
     Redeclare,
     Remove,
     RemoveRest,
+    RemoveSection,
     Rename,
     Withhold,
 )
@@ -64,6 +65,29 @@ def test_remove_keeps_the_value_in_the_record_and_puts_it_back() -> None:
     assert record.removed["a.b"]["value"] == 3
     assert list(REMOVE.down(tree, record)) == []
     assert tree == {"a": {"c": 1, "b": 3}}
+
+
+def test_a_section_without_fields_is_removed_unless_it_has_a_key_that_no_version_has() -> None:
+    step = Migration(1, "2026-01-01", "moved", "none", (Rename("a.b", "c.b", "why"), Remove("a", "why")))
+    for partial in (False, True):
+        for typo in (3, {"x": 3}, [], {}):
+            tree: dict[str, Any] = {"a": {"b": 3, "typo": typo}}
+            for operation in step.operations:
+                operation.up(
+                    tree, record := Record(), PartialReading(Chain([]), None, lambda _: None) if partial else None
+                )
+            assert tree == {"a": {"typo": typo}, "c": {"b": 3}}
+            assert record == Record()
+    nested = Migration(1, "2026-01-01", "moved", "none", (Rename("a.s.b", "c.b", "why"), Remove("a", "why")))
+    assert nested.operations[1] == RemoveSection("a", "why", ("a.s",))
+    tree = {"a": {"s": {"b": 3}}}
+    nested.up(tree, Record())
+    assert tree == {"c": {"b": 3}}
+    tree = {"a": {"b": 3}}
+    step.up(tree, record := Record())
+    assert tree == {"c": {"b": 3}}
+    assert step.down(tree, record) == []
+    assert tree == {"a": {"b": 3}}
 
 
 def test_remove_takes_no_section_with_it_from_a_complete_document() -> None:

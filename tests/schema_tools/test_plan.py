@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Convert, Declare, Redeclare, Remove, Rename, Withhold
+from tttcfg.migration.operations import Add, Convert, Declare, Redeclare, Remove, RemoveSection, Rename, Withhold
 from tttcfg.schema.fragments import boolean, choice, integer, number, text
 from tttcfg.schema_tools.answers import Absent, Answers
 from tttcfg.schema_tools.changes import changes
@@ -55,7 +55,7 @@ def test_a_secret_by_another_name_is_withheld_whether_it_is_new_or_not() -> None
     """No schema lists secrets, so a new one cannot be distinguished from one that was there."""
     planned = plan({"hub.login": text("")}, {}, Answers({}, {}, {"hub.login": "access"}), "no secrets", {"access"})
     assert planned.missing == ()
-    assert planned.operations == (Withhold("hub.login", "no secrets"), Remove("hub", "no secrets"))
+    assert planned.operations == (Withhold("hub.login", "no secrets"), RemoveSection("hub", "no secrets"))
 
 
 def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
@@ -66,7 +66,7 @@ def test_a_renamed_section_is_all_its_fields_that_moved() -> None:
     assert planned.operations == (
         Rename("a.b", "z.b", "x"),
         Rename("a.c.d", "z.c.d", "x"),
-        Remove("a.c", "x"),
+        RemoveSection("a.c", "x"),
     )
 
 

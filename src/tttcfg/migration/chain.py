@@ -18,13 +18,23 @@ if TYPE_CHECKING:  # the steps of the history import it, and a current document 
 
 @dataclass(frozen=True)
 class Migration:
-    """One step: the version it leads to, when and why it happened, and its operations."""
+    """One step: the version it leads to, when and why it happened, and its operations.
+
+    A `Remove` of a section whose fields the same step moves or removes is a `RemoveSection`.
+    """
 
     version: int
     date: str
     summary: str
     evidence: str
     operations: tuple[Operation, ...]
+
+    def __post_init__(self) -> None:
+        removed = [one.path for one in self.operations if one.kind == "removed"]
+        if any(other.path.startswith(f"{path}.") for path in removed for other in self.operations):
+            from tttcfg.migration.operations import with_sections_removed  # which a step has imported
+
+            object.__setattr__(self, "operations", with_sections_removed(self.operations))
 
     def up(self, tree: Tree, record: Record) -> None:
         """Upgrade a complete document of the version before, in place, and record what that did to it."""

@@ -8,7 +8,7 @@ made, and never a value inside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -152,6 +152,30 @@ class Remove(Operation):
 
     def spellings(self) -> dict[str, str]:
         return {self.path: ""}
+
+
+@dataclass(frozen=True)
+class RemoveSection(Remove):
+    """A section of which every field was moved or removed; keys of it that no version has stay, and are refused.
+
+    Args:
+        inside: The dotted names of the sections in it.
+    """
+
+    inside: tuple[str, ...] = ()
+
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
+        value = get_path(tree, self.parts)
+        if value is None or self._is_empty(value, self.path):
+            super().up(tree, record, partial)
+
+    def _is_empty(self, value: Any, path: str) -> bool:
+        known = path == self.path or path in self.inside
+        return (
+            known
+            and isinstance(value, dict)
+            and all(self._is_empty(one, f"{path}.{key}") for key, one in value.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -386,3 +410,19 @@ class RemoveRest(Operation):
 
     def apply_to_schema(self, schema: Fragment) -> None:
         take_fragment(schema, self.parts)
+
+
+def with_sections_removed(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Return operations in which what removes a section, after its fields, is one that leaves unknown keys in it."""
+    found: list[Operation] = []
+    for one in operations:
+        inside = [other.path.rpartition(".")[0] for other in found if other.path.startswith(f"{one.path}.")]
+        section = RemoveSection(one.path, one.why, sections_inside(one.path, inside))
+        found.append(section if type(one) is Remove and inside else one)
+    return tuple(found)
+
+
+def sections_inside(path: str, sections: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the sections, and of those that they are in, that are inside the one at `path`."""
+    found = {one[:place] for one in sections for place in range(len(one) + 1) if one[place : place + 1] in ("", ".")}
+    return tuple(sorted(one for one in found if one.startswith(f"{path}.")))

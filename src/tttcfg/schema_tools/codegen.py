@@ -132,7 +132,7 @@ def _sources(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Fragment,
     yield fragments.free_form(), "free_form()"
 
 
-_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "Rename", "Redeclare", "Withhold"}
+_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "Redeclare", "Withhold"}
 _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "number", "text"}
 
 

@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 
 from tttcfg.errors import Problem
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import Add, Convert, Declare, Operation, Redeclare, Remove, Rename, Withhold
+from tttcfg.migration.operations import (
+    Add,
+    Convert,
+    Declare,
+    Operation,
+    Redeclare,
+    Remove,
+    RemoveSection,
+    Rename,
+    Withhold,
+    sections_inside,
+)
 from tttcfg.schema.containment import contains
 from tttcfg.schema.fragments import bare
 from tttcfg.schema_tools.answers import Absent, Answers
@@ -55,14 +66,15 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
             added.append(Add(change.path, bare(change.new), meant.value, meant.reason))
         elif bare(change.old) != bare(change.new) or (set(change.semantic) - (set() if reason else {"description"})):
             redeclared.append(_redeclaring(change, reason or message))
-    removed += [Remove(name, message) for name in _emptied(old, new, secrets)]
+    removed += _emptied(old, new, secrets, message)
     return Plan((*renamed, *redeclared, *removed, *added), tuple(missing))
 
 
-def _emptied(old: Fields, new: Fields, secrets: Collection[str]) -> list[str]:
-    """Return the outermost sections that have become empty: that do not even contain a secret."""
+def _emptied(old: Fields, new: Fields, secrets: Collection[str], reason: str) -> list[Operation]:
+    """Return what removes the outermost sections that have become empty: that do not even contain a secret."""
     gone = _sections(old) - _sections(new) - _sections(secrets) - new.keys()
-    return sorted(name for name in gone if name.rpartition(".")[0] not in gone)
+    outermost = sorted(name for name in gone if name.rpartition(".")[0] not in gone)
+    return [RemoveSection(name, reason, sections_inside(name, gone)) for name in outermost]
 
 
 def _sections(paths: Iterable[str]) -> set[str]:
