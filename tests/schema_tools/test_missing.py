@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tttcfg.errors import Problem
-from tttcfg.schema.fragments import choice, free_form, integer, nullable, text
+from tttcfg.schema.fragments import boolean, choice, free_form, integer, nullable, number, text
 from tttcfg.schema_tools.answers import Absent, Answers
-from tttcfg.schema_tools.missing import likely_secret, misplaced, without_refused
+from tttcfg.schema_tools.changes import changes
+from tttcfg.schema_tools.missing import likely_renames, likely_secret, misplaced, missing_statements, without_refused
 
 OLD: dict[str, Any] = {"a": integer(1), "b": integer(1)}
 NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
@@ -27,6 +28,51 @@ NEW: dict[str, Any] = {"b": integer(1), "c": integer(1)}
 def test_the_reason_why_something_is_no_rename_is_given(was: str, now: str, why: str) -> None:
     (one,) = misplaced(OLD, NEW, Answers({}, {}, {was: now}))
     assert one.message == f"is not a rename: {why}"
+
+
+SIZE = integer(8, description="Sequences of a batch.")
+LOCAL = integer(8, description="Sequences of a batch on one rank.")
+BATCH, TRAINING, VALIDATION = "training.batch_size", "training.local_batch_size", "validation.local_batch_size"
+
+
+def renames(gone: Any, new: Any) -> dict[str, str]:
+    """Return what is printed as a rename, with the old field of each new one."""
+    found, _ = likely_renames(changes(gone, new))
+    return {path: one.fields[0] for path, one in found.items() if one.likely}
+
+
+@pytest.mark.parametrize(
+    ("gone", "new", "expected"),
+    [
+        ({"ttt.base_lr": number(1.0)}, {"ttt.inner_lr": number(1.0)}, {"ttt.inner_lr": "ttt.base_lr"}),
+        ({"a.width": integer(1)}, {"b.width": integer(1)}, {"b.width": "a.width"}),
+        ({"dropout": number(0.0)}, {"seed": number(0.0)}, {}),
+        ({"rate": number(1.0)}, {"rates": boolean(True)}, {}),
+        ({"rate": number(1.0), "ratio": number(1.0)}, {"rates": number(1.0)}, {"rates": "rate"}),
+        ({"x": number(1.0, description="Same.")}, {"zzz": number(1.0, description="Same.")}, {"zzz": "x"}),
+        ({BATCH: SIZE}, {TRAINING: LOCAL, VALIDATION: LOCAL}, {TRAINING: BATCH}),
+        ({BATCH: SIZE}, {VALIDATION: LOCAL, TRAINING: LOCAL}, {TRAINING: BATCH}),
+        ({BATCH: SIZE}, {VALIDATION: integer(0, description="Sequences that are validated.")}, {}),
+        ({"lr": number(0.1)}, {"optim.lr": number(0.1)}, {"optim.lr": "lr"}),
+        ({"lr": number(0.1)}, {"actor.lr": number(0.1), "critic.lr": number(0.1)}, {}),
+        ({"a.lr": number(0.1), "b.lr": number(0.1)}, {"c.lr": number(0.1)}, {}),
+    ],
+)
+def test_a_new_field_that_resembles_one_that_is_gone_may_be_it(gone: Any, new: Any, expected: Any) -> None:
+    assert renames(gone, new) == expected
+
+
+def test_where_several_are_near_all_are_named_and_no_command_picks_one() -> None:
+    """Neither of the two is more like the one that is gone."""
+    gone, new = {"lr": number(0.1)}, {"actor.lr": number(0.1), "other.lr": number(0.1), "seed": integer(0)}
+    actor, other, seed, lr = missing_statements(changes(gone, new), Answers())
+    assert (actor.suggestion, actor.advice) == ("lr", "--absent 'actor.lr=VALUE: REASON'")
+    assert "lr is gone: --rename lr:actor.lr if it is that field" in actor.message
+    assert (other.suggestion, seed.suggestion) == ("lr", "")
+    assert lr.advice == "--reason 'lr: REASON'"
+    assert (
+        "other.lr and actor.lr are new: --rename lr:other.lr or --rename lr:actor.lr if it is that field" in lr.message
+    )
 
 
 @pytest.mark.parametrize(

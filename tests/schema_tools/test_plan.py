@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add, Convert, Declare, Redeclare, Remove, RemoveSection, Rename, Withhold
 from tttcfg.schema.fragments import boolean, choice, integer, number, text
 from tttcfg.schema_tools.answers import Absent, Answers
-from tttcfg.schema_tools.changes import changes
-from tttcfg.schema_tools.missing import likely_renames
 from tttcfg.schema_tools.plan import answered, first_step, plan, unchanged
 
 OLD: dict[str, Any] = {"a": integer(1), "b": choice("x", "x", "y"), "s.c": boolean(True)}
@@ -76,21 +72,6 @@ def test_all_missing_answers_are_named_with_their_options() -> None:
         ("d", "--absent 'd=VALUE: REASON'"),
         ("s.c", "--reason 's.c: REASON'"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("gone", "new", "expected"),
-    [
-        ({"ttt.base_lr": number(1.0)}, {"ttt.inner_lr": number(1.0)}, {"ttt.inner_lr": "ttt.base_lr"}),
-        ({"a.width": integer(1)}, {"b.width": integer(1)}, {"b.width": "a.width"}),
-        ({"dropout": number(0.0)}, {"seed": number(0.0)}, {}),
-        ({"rate": number(1.0)}, {"rates": boolean(True)}, {}),
-        ({"rate": number(1.0), "ratio": number(1.0)}, {"rates": number(1.0)}, {"rates": "rate"}),
-        ({"x": number(1.0, description="Same.")}, {"zzz": number(2.0, description="Same.")}, {"zzz": "x"}),
-    ],
-)
-def test_a_new_field_that_resembles_one_that_is_gone_may_be_it(gone: Any, new: Any, expected: Any) -> None:
-    assert likely_renames(tuple(changes(gone, new))) == expected
 
 
 def test_the_answers_of_a_step_are_known_when_it_is_made_anew() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from tttcfg.schema_tools.check import check as find_problems
 from tttcfg.schema_tools.frozen import read_frozen
 from tttcfg.schema_tools.goldens import usual_folder
 from tttcfg.schema_tools.layout import History, shown
-from tttcfg.schema_tools.missing import VALUE, without_refused
+from tttcfg.schema_tools.missing import SEPARATOR, VALUE, without_refused
 from tttcfg.schema_tools.new import Draft, amended_draft, files_of, new_draft
 from tttcfg.schema_tools.released import release, unrecorded
 from tttcfg.schema_tools.steps import read_steps
@@ -243,9 +244,8 @@ def _asked(draft: Draft, answers: Answers) -> Answers:
     """Return `answers` with those to every missing statement, asked one by one on standard error."""
     absent, reasons, renamed = dict(answers.absent), dict(answers.reasons), dict(answers.renamed)
     for one in draft.missing:
-        question = f"{one.key} is new, and {one.suggestion} is gone: is it that one?"
-        if one.code == "absent" and one.suggestion and _confirmed(question):
-            renamed[one.suggestion] = one.key
+        if one.code == "absent" and (was := _renamed_from(one, renamed)):
+            renamed[was] = one.key
         elif one.code == "absent":
             refused = one.key in absent
             typer.echo(printable(f"{one.key} {one.message if refused else 'is new'}."), err=True)
@@ -258,6 +258,12 @@ def _asked(draft: Draft, answers: Answers) -> Answers:
         else:
             reasons[one.key] = _answer(f"{one.key} is gone; why")
     return Answers(absent, reasons, renamed)
+
+
+def _renamed_from(one: Problem, renamed: Mapping[str, str]) -> str:
+    """Return the field that a new one was, asking for each that it may be, or nothing."""
+    asked = [was for was in filter(None, one.suggestion.split(SEPARATOR)) if was not in renamed]
+    return next((was for was in asked if _confirmed(f"{one.key} is new, and {was} is gone: is it that one?")), "")
 
 
 def _confirmed(question: str) -> bool:

@@ -1,81 +1,135 @@
 """Missing statements: what only the author of a change knows and has to state.
 
 Each is a problem of code `absent`, `reason` or `rename`. Its advice is the option that states it; its suggestion is
-the old field that a new one may be, or the secret that an old one may have become.
+the old field that a new one may be, or several, or the secret that an old one may have become.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from tttcfg.errors import Problem
 from tttcfg.schema.containment import accepts, contains
-from tttcfg.schema.fragments import Fragment, alternatives
+from tttcfg.schema.fragments import Fragment, allowed, alternatives, default_of
 from tttcfg.schema_tools.answers import Answers, no_rename
 from tttcfg.schema_tools.changes import Fields, SchemaChange
 
+SEPARATOR = ", "
+"""What is between the fields of a suggestion of several."""
 VALUE, REASON = "VALUE", "REASON"
 """Placeholders in a command line for what its author has to state."""
 _SIMILAR = 0.6
 """The similarity of two names, from 0 to 1, from which one may be the other's new name."""
+_LIKELY = 0.7
+"""The likeness of two fields, from 0 to 1, from which a command with that rename is printed."""
+_NEAR = 0.1
+"""Fields whose likeness differs by less may each be the one: that is asked, and no command picks one."""
 
 
-def likely_renames(found: tuple[SchemaChange, ...]) -> dict[str, str]:
-    """Return the old field that each new one may be under another name: the most similar, each once."""
-    scored = sorted(
+class Resembling(NamedTuple):
+    """The fields on the other side of a change that one may be under another name.
+
+    Attributes:
+        fields: The most similar first.
+        likely: Whether there is one, and it is likely enough for a command to be printed that renames it.
+    """
+
+    fields: tuple[str, ...] = ()
+    likely: bool = False
+
+
+def likely_renames(found: Sequence[SchemaChange]) -> tuple[dict[str, Resembling], dict[str, Resembling]]:
+    """Return the old fields that each new one may be, and the new fields that each one that is gone may be."""
+    pairs = sorted(
         (
-            (_likeness(gone, new), new.path, gone.path)
+            _Pair(score, new.path, gone.path)
             for gone in found
             for new in found
-            if gone.kind == "removed" and new.kind == "added"
+            if gone.kind == "removed" and new.kind == "added" and (score := _likeness(gone, new))
         ),
         reverse=True,
     )
-    pairs: dict[str, str] = {}
-    for score, path, was in scored:
-        if score >= _SIMILAR and path not in pairs and was not in pairs.values():
-            pairs[path] = was
-    return pairs
+    new_ones: dict[str, Resembling] = {}
+    gone_ones: dict[str, Resembling] = {}
+    for pair in pairs:
+        left = [one for one in pairs if one.new not in new_ones and one.gone not in gone_ones]
+        near = [
+            one for one in left if one.score > pair.score - _NEAR and (one.new == pair.new or one.gone == pair.gone)
+        ]
+        if near == [pair]:
+            new_ones[pair.new] = Resembling((pair.gone,), pair.score >= _LIKELY)
+            gone_ones[pair.gone] = Resembling((pair.new,), pair.score >= _LIKELY)
+    left = [one for one in pairs if one.new not in new_ones and one.gone not in gone_ones]
+    for name in dict.fromkeys(one.new for one in left):
+        own = [one for one in left if one.new == name]
+        new_ones[name] = Resembling(tuple(one.gone for one in own if one.score > own[0].score - _NEAR))
+    for name in dict.fromkeys(one.gone for one in left):
+        own = [one for one in left if one.gone == name]
+        gone_ones[name] = Resembling(tuple(one.new for one in own if one.score > own[0].score - _NEAR))
+    return new_ones, gone_ones
+
+
+class _Pair(NamedTuple):
+    """A new field, and one that is gone which it may be."""
+
+    score: float
+    new: str
+    gone: str
 
 
 def _likeness(gone: SchemaChange, new: SchemaChange) -> float:
-    """Return how likely it is that one field is the other: by name, if one allows all that the other does."""
-    if gone.old is None or new.new is None:
+    """Return how likely it is that one field is the other, from 0 to 1; 0 where it is not to be thought of.
+
+    One has to allow all that the other does, and their names or descriptions have to be similar. What counts then:
+    the name, the section, the description, the default and the type.
+    """
+    if gone.old is None or new.new is None or not (contains(gone.old, new.new) or contains(new.new, gone.old)):
         return 0.0
-    if not (contains(gone.old, new.new) or contains(new.new, gone.old)):
-        return 0.0
-    explained = gone.old.get("description")
-    if explained and explained == new.new.get("description"):
-        return 1.0
-    section, _, last = gone.path.rpartition(".")
-    other_section, _, other_last = new.path.rpartition(".")
-    if last == other_last:
-        return 0.95
-    similar = SequenceMatcher(None, last, other_last).ratio()
+    (section, _, last), (other_section, _, other_last) = gone.path.rpartition("."), new.path.rpartition(".")
+    name = _similarity(last, other_last)
+    said, other_said = (str(one.get("description", "")) for one in (gone.old, new.new))
     parted = set(last.split("_")) & set(other_last.split("_"))
-    return max(similar, _SIMILAR if parted and section == other_section else 0.0)
+    if (parted and section == other_section) or (said and said == other_said):
+        name = max(name, _SIMILAR)
+    if name < _SIMILAR:
+        return 0.0
+    return float(
+        0.4 * name
+        + 0.25 * _similarity(section, other_section)
+        + 0.15 * _similarity(said, other_said)
+        + 0.1 * (default_of(gone.old) == default_of(new.new))
+        + 0.1 * (allowed(gone.old) == allowed(new.new))
+    )
+
+
+def _similarity(one: str, other: str) -> float:
+    """Return how similar two texts are, from 0 to 1."""
+    return 1.0 if one == other else SequenceMatcher(None, one, other).ratio()
 
 
 def missing_statements(found: list[SchemaChange], answers: Answers, secrets: Collection[str] = ()) -> Iterator[Problem]:
     """Yield the statements that the changes need and that `answers` does not have."""
-    maybe = likely_renames(tuple(one for one in found if one.path not in answers.absent))
-    maybe = {path: was for path, was in maybe.items() if not is_stated(answers.reasons.get(was, ""))}
-    names = {was: path for path, was in maybe.items()}
+    open_ones = [one for one in found if one.path not in answers.absent]
+    maybe, names = likely_renames([one for one in open_ones if not is_stated(answers.reasons.get(one.path, ""))])
     for change in found:
         if change.kind == "added":
-            yield from _of_added(change, answers, maybe.get(change.path, ""))
+            yield from _of_added(change, answers, maybe.get(change.path, Resembling()))
         elif change.kind == "removed" and not is_stated(answers.reasons.get(change.path, "")):
-            yield _of_removed(change, names.get(change.path, ""), secrets)
+            yield _of_removed(change, names.get(change.path, Resembling()), secrets)
 
 
-def _of_added(change: SchemaChange, answers: Answers, was: str) -> Iterator[Problem]:
+def _of_added(change: SchemaChange, answers: Answers, was: Resembling) -> Iterator[Problem]:
     path, meant = change.path, answers.absent.get(change.path)
     option = f"--absent '{path}={VALUE}: {REASON}'"
-    if meant is None and was:
-        message = f"is new, and {was} is gone: --rename if it is that field; otherwise {option}"
-        yield Problem("absent", message, path, suggestion=was, advice=f"--rename {was}:{path}")
+    if meant is None and was.fields:
+        rename, gone = _renaming([f"{one}:{path}" for one in was.fields]), _either(was.fields, "gone")
+        shown = "--rename" if was.likely else rename
+        message = f"is new, and {gone}: {shown} if it is that field; otherwise {option}"
+        suggestion = SEPARATOR.join(was.fields)
+        yield Problem("absent", message, path, suggestion=suggestion, advice=rename if was.likely else option)
     elif meant is None:
         message = "is new; state what its absence meant: the value that the program used before, and why"
         yield Problem("absent", message, path, advice=option)
@@ -86,14 +140,27 @@ def _of_added(change: SchemaChange, answers: Answers, was: str) -> Iterator[Prob
         yield Problem("absent", message, path, advice=option)
 
 
-def _of_removed(change: SchemaChange, now: str, secrets: Collection[str]) -> Problem:
+def _of_removed(change: SchemaChange, now: Resembling, secrets: Collection[str]) -> Problem:
     path, option = change.path, f"--reason '{change.path}: {REASON}'"
-    if now:
-        message = f"is gone, and {now} is new: --rename if it is that field; otherwise {option}"
-        return Problem("reason", message, path, advice=f"--rename {path}:{now}")
+    if now.fields:
+        rename, new = _renaming([f"{path}:{one}" for one in now.fields]), _either(now.fields, "new")
+        shown = "--rename" if now.likely else rename
+        message = f"is gone, and {new}: {shown} if it is that field; otherwise {option}"
+        return Problem("reason", message, path, advice=rename if now.likely else option)
     secret = likely_secret(path, change.old, secrets)
     hint = f" (or did it become the secret {secret}? then --rename {path}:{secret})" if secret else ""
     return Problem("reason", f"is gone; state why{hint}", path, suggestion=secret, advice=option)
+
+
+def _either(fields: Sequence[str], what: str) -> str:
+    """Return that one field is new or gone, or that several are."""
+    *others, last = fields
+    return f"{', '.join(others)} and {last} are {what}" if others else f"{last} is {what}"
+
+
+def _renaming(pairs: Sequence[str]) -> str:
+    """Return the option that renames, or one of several."""
+    return " or ".join(f"--rename {pair}" for pair in pairs)
 
 
 def likely_secret(path: str, fragment: Fragment | None, secrets: Collection[str]) -> str:
