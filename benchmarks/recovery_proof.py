@@ -1,11 +1,13 @@
 """How often recovery is right: trainings with settings drawn at random, recovered from weights and data alone.
 
     python benchmarks/recovery_proof.py [--folder runs/recovery_proof] [--only NAME ...] [--output FILE.json]
+        [--defaults]
 
 Trains the small model of examples/ttt_moshi, each run with settings of its own: five in full, five with adapters on a
 frozen base, two in bfloat16, two that stop early; two of the first are searched on other data as well. Every search
-starts from the defaults, as for a checkpoint without a document, and knows nothing of what was drawn. What
-was found is kept beside each run, and neither trained nor searched again. Prints the tables of docs/recovery.md.
+starts from the defaults of the layers' settings, as for a checkpoint without a document, and is given the weights of
+the loss; with `--defaults` it starts from the defaults of those as well. What was found is kept beside each run, and
+neither trained nor searched again. Prints the tables of docs/recovery.md.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +44,7 @@ DRAWN: dict[str, tuple[Any, ...]] = {
     "text_padding_weight": (0.25, 0.5, 1.0),
     "first_codebook_weight_multiplier": (1.0, 4.0, 16.0),
 }
+WEIGHTS = ("text_padding_weight", "first_codebook_weight_multiplier")
 CANDIDATES = {"ttt.reconstruction_eps": (1e-6, 1e-5, 1e-3, 1e-2, 0.1, 1.0)}
 """Of the others, what their declarations suggest."""
 COMMON = ("overwrite_run_dir=true", "do_eval=false", "ttt.scan_checkpoint_group_size=0", "log_freq=100")
@@ -83,22 +86,24 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train with settings drawn at random, and recover them.")
     parser.add_argument("--folder", type=Path, default=Path("runs/recovery_proof"))
     parser.add_argument("--only", nargs="+", default=[case.name for case in CASES], metavar="NAME")
+    parser.add_argument("--defaults", action="store_true", help="give none of the settings, the weights included")
     parser.add_argument("--output", type=Path, help="write all that was found here, as JSON")
     options = parser.parse_args(words)
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    results = [result for case in CASES if case.name in options.only for result in [result_of(case, options.folder)]]
+    given = () if options.defaults else WEIGHTS
+    results = [result_of(case, options.folder, given) for case in CASES if case.name in options.only]
     if options.output is not None:
         options.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     sys.stdout.write(tables(results))
 
 
-def result_of(case: Case, folder: Path) -> dict[str, Any]:
+def result_of(case: Case, folder: Path, given: Collection[str]) -> dict[str, Any]:
     """Return what was found of a case, and what is true; trained and searched where that was not done before."""
-    path = folder / case.name / "recovery.json"
+    path = folder / case.name / ("recovery.json" if given else "recovery_from_defaults.json")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = searched(case, folder)
+        found = searched(case, folder, given)
         path.write_text(json.dumps(found), "utf-8")
     return dict(json.loads(path.read_text("utf-8")))
 
@@ -126,11 +131,12 @@ def trained(case: Case, folder: Path) -> Path:
     return run if case.steps is None else run / "checkpoints" / f"checkpoint_{case.steps:06d}"
 
 
-def searched(case: Case, folder: Path) -> dict[str, Any]:
-    """Search from the defaults, and return what was found beside what is true."""
+def searched(case: Case, folder: Path, given: Collection[str]) -> dict[str, Any]:
+    """Search from what is given and the defaults of the rest, and return what was found beside what is true."""
     settings, checkpoint = drawn(case.searched_on or case.name), str(trained(case, folder))
     defaults = tttcfg.resolve().settings()
-    effective = tttcfg.resolve(checkpoint, overrides={key: defaults[key] for key in DRAWN})
+    start = {key: settings[key] if key in given else defaults[key] for key in DRAWN}
+    effective = tttcfg.resolve(checkpoint, overrides=start)
     data = None
     if case.searched_on is not None:
         data = str(folder / case.name / "other.jsonl")

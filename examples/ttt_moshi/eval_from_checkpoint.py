@@ -36,6 +36,7 @@ from tttcfg import nn as tttnn
 
 STANDARD, PAPER, BOTH = "standard", "paper_metrics", "both"
 LEGACY = "legacy"
+DRAWN = (".png", ".svg", ".pdf")
 
 
 def main(words: Sequence[str]) -> int:
@@ -48,7 +49,11 @@ def main(words: Sequence[str]) -> int:
         if getattr(options, name) not in (None, False):
             parser.error(f"--{name} goes {'with' if options.recover is None else 'without'} --recover")
     if options.recover is not None:
-        fields = [name for name in options.recover.split(",") if name] or None
+        fields = [name for name in map(str.strip, options.recover.split(",")) if name] or None
+        for path in filter(None, (options.output, options.plot)):
+            evaluation.require_writable(path)  # a search takes minutes
+        if options.plot is not None and options.plot.suffix not in DRAWN:
+            parser.error(f"--plot {options.plot}: its name has to end in {', '.join(DRAWN)}")
         number = DEFAULT_BATCHES if options.batches is None else options.batches
         found = recover(options.checkpoint_dir, options.config, overrides, fields, number)
         return report(found, options.checkpoint_dir, options.output, options.plot, write=options.write)
@@ -163,14 +168,14 @@ def recover(
 def report(found: tttnn.Recovery, checkpoint: str, output: Path | None, plot: Path | None, *, write: bool) -> int:
     """Print what was found, draw it and write it into the checkpoint where that is asked for; return the exit code."""
     logger.info("%s", found.table())
-    if plot is not None:
-        found.draw(plot)
-        logger.info("Drawn in %s", plot)
     if output is None:
         sys.stdout.write(evaluation.as_text(found.to_dict()))
     else:
         evaluation.write(found.to_dict(), output)
         logger.info("Results written to %s", output)
+    if plot is not None:
+        found.draw(plot)
+        logger.info("Drawn in %s", plot)
     if write:
         logger.info("%s", tttnn.write_recovered(checkpoint, found).reason)
     return 0 if all(answer.outcome == "recovered" for answer in found.answers.values()) else 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import tttcfg
-from tttcfg import find_checkpoint, read_model_config
+from tttcfg import InputError, Problem, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
 from tttcfg.nn import Recovery
 
@@ -63,6 +63,9 @@ class Trained:
         """Return what so many steps of the training see, in its order, from the first; whole recordings in any case.
 
         Inner weights may persist from one batch to the next: in training over more of them, which are then cut off.
+
+        Raises:
+            InputError: The data have fewer: in a second round, batches would no longer be disjoint.
         """
         training = self.training
         seed = training.seed if training.data.shuffle else None
@@ -70,6 +73,10 @@ class Trained:
         pieces = sum(source is first for source, _ in self.data.pieces)
         persists = training.batch_size == 1 or not training.ttt.reset_on_new_file
         length = pieces * math.ceil(training.num_microbatches / pieces) if persists else training.num_microbatches
+        most = len(self.data) // (length * training.batch_size)
+        if count > most:
+            message = f"has {len(self.data):,} sequences, which make {most} batches, and {count} are wanted"
+            raise InputError(Problem("rejected", message, "data.train_data", advice="give fewer, or more data"))
         return [
             tuple(self.data.training_batch(start + at, training.batch_size, seed) for at in range(length))
             for start in range(0, count * length, length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -45,6 +46,7 @@ DOCUMENT_NAME = "training_config.json"
 DOCUMENT_CAP = 1 << 20
 """Most bytes a saved document may have; what is kept of removed settings makes it longer than a configuration."""
 _TOO_MANY = 1 << 30
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _PLAIN_SIZE = 2 * MAX_NODES
 """Most bytes in which there cannot be more values than a document may have."""
 
@@ -163,8 +165,9 @@ class _Current(NamedTuple):
 
 def supporting(entry: Mapping[str, Any]) -> str:
     """Return what supports a recovered value, in words."""
-    date, batches, apart = (entry.get(key) for key in ("date", "batches", "separation"))
-    said = f"recovered{f' on {date}' if date else ''} from the gradients of {batches or 'some'} batches"
+    date, batches, apart = (entry.get(key) for key in ("date", "batches", "separation"))  # which may have been edited
+    when = f" on {date}" if isinstance(date, str) and _DATE.fullmatch(date) else ""
+    said = f"recovered{when} from the gradients of {batches if type(batches) is int else 'some'} batches"
     return f"{said}; others are {apart:.1f} standard errors and more away" if isinstance(apart, float) else said
 
 

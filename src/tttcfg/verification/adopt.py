@@ -35,7 +35,7 @@ def adopted(effective: Effective, weights: Weights, found: Checkpoint) -> Docume
     if found.document is not None or is_url(found.folder):
         message = "is there already; nothing to adopt" if found.document else "is a URL, where nothing is written"
         raise InputError(Problem("unwritable", message, place=found.document or found.folder))
-    if any(origins[0].source == "checkpoint" for origins in effective.origins.values()):
+    if not is_without_document(effective, found):
         message = "has an embedded configuration; tttcfg.bind writes it beside the weights again"
         raise InputError(Problem("unwritable", message, place=header.name))
     _refuse_refuted(effective)
@@ -47,6 +47,12 @@ def adopted(effective: Effective, weights: Weights, found: Checkpoint) -> Docume
     if problems := refused(found, weights, written, advice) or list(_beside(written, header, found)):
         raise ContradictionError(problems, effective)
     return recorded(document, path, header)
+
+
+def is_without_document(effective: Effective, found: Checkpoint) -> bool:
+    """Whether a checkpoint has neither a document nor an embedded configuration."""
+    given = effective.origins.values()
+    return found.document is None and all(deciding(origins).source != "checkpoint" for origins in given)
 
 
 def _refuse_refuted(effective: Effective) -> None:

@@ -440,6 +440,7 @@ def recovering(*_: object) -> Results:
         given[rank() :: world_size()],
         search.effective({}),
         fields=("ttt.mini_batch_size", "ttt.base_lr"),
+        loss_fields=(),
     )
     try:
         recover(lambda _own: search.Point(rests), search.loss, given[: 8 + rank()], search.effective({}), fields=())

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from tttcfg import InputError
 from tttcfg.nn.recovery.batches import digest_of_batches
 
 ONE = torch.arange(6)
@@ -29,7 +30,9 @@ def test_equal_batches_have_equal_digests() -> None:
         [ONE.float()],
         [ONE.view(2, 3)],
         [ONE.flip(0)],
-        [ONE, ONE],
+        [ONE, ONE + 1],
+        [ONE.numpy(), ONE + 1],
+        [(2 * ONE).to_sparse(), ONE + 1],
         [[ONE]],
         [{"x": ONE}],
         [(ONE, "a")],
@@ -42,3 +45,17 @@ def test_equal_batches_have_equal_digests() -> None:
 def test_other_batches_have_other_digests(other: list[Any]) -> None:
     assert digest_of_batches(other) != digest_of_batches([ONE])
     assert digest_of_batches(other) == digest_of_batches(other)
+
+
+class Opaque:
+    pass
+
+
+def test_an_array_counts_as_the_tensor_that_it_is_and_a_sparse_one_as_the_dense() -> None:
+    assert digest_of_batches([ONE.numpy()]) == digest_of_batches([ONE]) == digest_of_batches([ONE.to_sparse()])
+
+
+def test_a_batch_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="batches: number 2 is the same as number 0; they have to be disjoint"):
+        digest_of_batches([Pair(ONE, ("a",)), Pair(ONE, ("b",)), Pair(ONE.clone(), ("a",))])
+    assert digest_of_batches([Opaque(), Opaque()])  # which may differ in what is not known

@@ -84,7 +84,7 @@ def test_the_model_is_as_it_was(case: Case) -> None:
     case.model.eval()
     with torch.no_grad():
         before = case.model(case.batches[0].codes).text_logits
-    found = check_training(case.model, case.folder, case.batches[:4], loss)
+    found = check_training(case.model, case.folder, case.batches[:8], loss)
     assert {"ttt.mini_batch_size", "ttt.scan_dtype", "lora.scaling"} <= found.settings.keys()
     assert not {"ttt.layers", "moshi_paths.hf_repo_id", "param_dtype"} & found.settings.keys()
     assert not case.model.training
@@ -105,7 +105,7 @@ def test_a_model_may_return_its_loss_itself(case: Case) -> None:
                 self.kind
             ]
 
-    given = [one._asdict() for one in case.batches[:4]]
+    given = [one._asdict() for one in case.batches[:8]]
     for kind in ("loss", "scalar"):
         assert check_training(Returning(kind), case.folder, given, fields=OWN).passes > 0
     with pytest.raises(InputError, match="model: returns no loss of a batch"):
@@ -113,8 +113,8 @@ def test_a_model_may_return_its_loss_itself(case: Case) -> None:
 
 
 def test_what_cannot_be_checked_is_refused(case: Case, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="batches: 3 are too few"):
-        check_training(case.model, case.folder, case.batches[:3], loss)
+    with pytest.raises(InputError, match="batches: 7 are too few"):
+        check_training(case.model, case.folder, case.batches[:7], loss)
     with pytest.raises(InputError):
         check_training(case.model, tmp_path, case.batches, loss)
     with pytest.raises(InputError, match=r"ttt\.rope_mode: is 'legacy', which is no value"):

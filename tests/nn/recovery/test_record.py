@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,12 +27,13 @@ NORM = Estimate(0.0002, 0.0001, 32)
 
 def recovery(folder: Path, values: dict[str, Any], outcome: Any = "recovered", separation: float = 4.125) -> Recovery:
     """Return what a search of some settings would, had it found these values."""
-    effective = varied(tttcfg.resolve(folder), values)
-    trial = Trial(values, NORM, Estimate(0.0, 0.0, 32), 0.1, 1.0, differs=False)
+    start = tttcfg.resolve(folder)
+    effective = replace(varied(start, values), verification=start.verification)
+    trial = Trial(values, NORM, Estimate(0.0, 0.0, 32), Estimate(0.0, 0.0, 32), 0.1, 1.0, differs=False)
     answers = {
         name: Answer(name, outcome, value, (value,), separation, "", (trial,), value) for name, value in values.items()
     }
-    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500, 0)
+    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500, 0, time.time())
 
 
 @pytest.fixture
@@ -113,6 +117,40 @@ def test_a_checkpoint_without_a_document_is_adopted(bare: Path) -> None:
     assert "doubt" in codes(bare, "ttt.reconstruction_eps")
 
 
+def test_what_a_file_gives_that_was_searched_with_is_asserted(bare: Path, tmp_path: Path) -> None:
+    """No document says otherwise, so the search may have been made with any values."""
+    config = write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 4, "base_lr": 2.0}})
+    start = tttcfg.resolve(bare, config)
+    found = recovery(bare, {"ttt.rope_mode": "off"})
+    write_recovered(bare, replace(found, effective=start))
+    assert tttcfg.resolve(bare).training.ttt.mini_batch_size == 4
+    assert "doubt" not in codes(bare, "ttt.mini_batch_size")
+    assert codes(bare, "ttt.rope_mode") == {"recovered"}
+    assert "doubt" in codes(bare, "ttt.reconstruction_eps")
+
+
+def test_weights_that_were_not_searched_are_refused(bare: Path, tmp_path: Path) -> None:
+    found = recovery(bare, {"ttt.base_lr": 4.0})
+    other = made(tmp_path / "other")
+    sidecar(other).unlink()
+    os.utime(other, (0, 0))
+    with pytest.raises(InputError, match=r"is another checkpoint's than .*, which was searched; search again"):
+        write_recovered(other.parent, found)
+    os.utime(bare / "consolidated.safetensors", (found.began + 9, found.began + 9))
+    with pytest.raises(InputError, match="was written after the search began; search again"):
+        write_recovered(bare, found)
+    assert not sidecar(other).exists()
+    assert not (bare / "training_config.json").exists()
+
+
+def test_nothing_is_written_beside_a_value_that_the_search_rules_out(old: Path) -> None:
+    found = recovery(old, {"ttt.rope_mode": "off", "ttt.base_lr": 4.0})
+    narrowed = replace(found.answers["ttt.base_lr"], outcome="narrowed", remaining=(4.0, 16.0))
+    with pytest.raises(InputError, match=r"ttt\.base_lr: was narrowed to 4\.0, 16\.0, and the checkpoint has 1\.0"):
+        write_recovered(old, replace(found, answers={**found.answers, "ttt.base_lr": narrowed}))
+    assert "legacy" in codes(old, "ttt.rope_mode")
+
+
 def test_a_second_recovery_adds_to_the_first(bare: Path) -> None:
     write_recovered(bare, recovery(bare, {"ttt.mini_batch_size": 8}))
     write_recovered(bare, recovery(bare, {"ttt.base_lr": 16.0}))
@@ -157,7 +195,7 @@ def test_what_was_not_recovered_is_not_written(bare: Path, outcome: str) -> None
 def test_a_search_with_other_settings_is_refused(bare: Path) -> None:
     found = recovery(bare, {"ttt.base_lr": 4.0})
     other = varied(found.effective, {"ttt.reconstruction_eps": 1.0})
-    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1, 0)
+    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1, 0, time.time())
     with pytest.raises(
         InputError, match=r"ttt\.reconstruction_eps: was searched with 1\.0, and the checkpoint has 1e-05"
     ):

@@ -18,7 +18,15 @@ FAR = Estimate(math.inf, math.inf, 8)
 
 def trial(value: object, errors: float, norm: Estimate | None = None) -> Trial:
     found = norm or Estimate(0.001 * (1 + errors), 0.001, 32)
-    return Trial({"ttt.mini_batch_size": value}, found, Estimate(errors, 1.0, 32), 0.1, 1.0, differs=True)
+    return Trial(
+        {"ttt.mini_batch_size": value},
+        found,
+        Estimate(errors, 1.0, 32),
+        Estimate(errors, 1.0, 32),
+        0.1,
+        1.0,
+        differs=True,
+    )
 
 
 TRIALS = (trial(8, 0.0), trial(4, 3.25), trial(16, 5.0), trial(64, math.inf, FAR))
@@ -26,13 +34,13 @@ SIZE = Answer("ttt.mini_batch_size", "recovered", 8, (8,), 3.25, "", TRIALS, 64)
 RATE = Answer("ttt.base_lr", "narrowed", 1.0, (1.0, 4.0), 6.0, "", (), None)
 MODE = Answer("ttt.rope_mode", "not_determined", None, (), 0.0, "it changes nothing on these batches", (), None)
 ANSWERS = {one.name: one for one in (SIZE, RATE, MODE)}
-FOUND = Recovery(tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], "sha256:ab", 32, 1234, 234)
+FOUND = Recovery(tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], "sha256:ab", 32, 1234, 234, 0.0)
 
 
 def test_the_table_says_what_is_known_and_what_is_not() -> None:
     assert FOUND.table() == (
         "setting              answer\n"
-        "ttt.mini_batch_size  recovered: 8; others are 3.2 standard errors and more further away\n"
+        "ttt.mini_batch_size  recovered: 8; others that were tried are 3.2 standard errors and more further away\n"
         "                     4: 3.2  8: 0.0  16: 5.0  64: inf  (lowest loss: 64)\n"
         "ttt.base_lr          narrowed to 1, 4\n"
         "ttt.rope_mode        not determined: it changes nothing on these batches\n"

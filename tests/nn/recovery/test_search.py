@@ -62,7 +62,7 @@ NAMES = ("ttt.mini_batch_size", "ttt.base_lr", "ttt.rope_mode")
 def recovered(true: Mapping[str, Any], count: int = 32, **options: Any) -> Recovery:
     ridge = options.pop("ridge", False)
     rests = target(effective(true), ridge=ridge) + options.pop("off", 0.0)
-    options = {"fields": NAMES, **options}
+    options = {"fields": NAMES, "loss_fields": (), **options}
     return recover(lambda _: Point(rests), partial(loss, ridge=ridge), batches(count), effective({}), **options)
 
 
@@ -106,7 +106,7 @@ def test_what_changes_nothing_is_not_determined() -> None:
 
 def test_neighbours_that_batches_do_not_tell_apart_are_both_named() -> None:
     values = {"ttt.mini_batch_size": (7, 8, 64)}
-    found = recovered({"ttt.mini_batch_size": 8}, 4, fields=("ttt.mini_batch_size",), candidates=values)
+    found = recovered({"ttt.mini_batch_size": 8}, 8, fields=("ttt.mini_batch_size",), candidates=values)
     answer = found.answers["ttt.mini_batch_size"]
     assert answer.outcome == "narrowed"
     assert set(answer.remaining) == {7, 8}
@@ -128,8 +128,8 @@ def test_what_cannot_be_searched_is_refused_all_at_once() -> None:
     assert [one.key for one in caught.value.problems] == ["ttt.mini_batch", "ttt.layers", "run_dir"]
     with pytest.raises(InputError, match="fields: no computation field is in doubt"):
         recovered({}, fields=None)
-    with pytest.raises(InputError, match="batches: 3 are too few"):
-        recovered({}, 3)
+    with pytest.raises(InputError, match="batches: 7 are too few"):
+        recovered({}, 7)
 
 
 def test_a_configuration_is_varied_with_what_its_layers_read() -> None:

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from tttcfg.nn.recovery.contest import Trial, Values
 
 Outcome = Literal["recovered", "narrowed", "not_determined"]
-SEPARATED = 3.0
-"""An answer leaves out values that are so many standard errors further from a stationary point than the best."""
 NEAR = 3.0
 """A squared norm that is no more standard errors above zero is one of a stationary point."""
 
@@ -21,13 +19,13 @@ class Answer:
     """What the gradients say about one setting.
 
     Attributes:
-        outcome: recovered: no value but this is as near to a stationary point. narrowed: `remaining` are.
+        outcome: recovered: no other value that was tried is as near to a stationary point. narrowed: `remaining` are.
             not_determined: nothing is said, for a `reason`.
         value: The best value; None where nothing is said.
         remaining: All values that are not separated from the best, itself among them.
         separation: By how many standard errors the nearest of the others is further away; infinite without others.
         trials: What every value showed, the others at their best.
-        lowest_loss: The value with the lowest loss, for comparison: it is often another one.
+        lowest_loss: The value with the lowest loss, for comparison: it is often another one. None without any.
     """
 
     name: str
@@ -48,11 +46,12 @@ def judged(name: str, candidates: Mapping[str, Sequence[Any]], trials: Sequence[
         trials: What every setting showed, compared with the first one.
     """
     best, others = trials[0], [key for key in candidates if key != name]
-    left = [one for one in trials if one.beyond.errors < SEPARATED]
+    left = [one for one in trials if not one.is_apart]
     own = tuple(one for one in trials if all(one.values[key] == best.values[key] for key in others))
     remaining = tuple(value for value in candidates[name] if any(one.values[name] == value for one in left))
     apart = [one.beyond.errors for one in trials if one.values[name] not in remaining]
-    lowest = min(own, key=lambda one: one.loss if math.isfinite(one.loss) else math.inf).values[name]
+    finite = [one for one in own if math.isfinite(one.loss)]
+    lowest = min(finite, key=lambda one: one.loss).values[name] if finite else None
     separation = min(apart, default=math.inf)
 
     def not_determined(reason: str, remaining: tuple[Any, ...] = remaining) -> Answer:
@@ -80,9 +79,7 @@ def compensating(trials: Sequence[Trial]) -> tuple[Values, ...]:
     """Return the combinations of several changes that are as near as the best, where one of these alone is not."""
     best = trials[0].values
     left = [
-        {name: value for name, value in one.values.items() if value != best[name]}
-        for one in trials
-        if one.beyond.errors < SEPARATED
+        {name: value for name, value in one.values.items() if value != best[name]} for one in trials if not one.is_apart
     ]
     single = [one for one in left if len(one) == 1]
     return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,10 +16,10 @@ from tttcfg.documents.effective import Effective
 from tttcfg.errors import InputError, Problem, quote
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.layers.computation import set_computation
-from tttcfg.nn.recovery.answers import SEPARATED, is_near
-from tttcfg.nn.recovery.batches import count_of_all
+from tttcfg.nn.recovery.answers import is_near
+from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
 from tttcfg.nn.recovery.candidates import beside
-from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
+from tttcfg.nn.recovery.contest import FIRST_BATCHES, SEPARATED, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
 from tttcfg.nn.recovery.search import Loss, Questions, varied
 from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of
@@ -102,13 +102,14 @@ class TrainingCheck:
 def check_training(
     model: nn.Module,
     path: str | os.PathLike[str],
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     loss: Loss | None = None,
     *,
-    fields: Collection[str] | None = None,
+    fields: Iterable[str] | None = None,
     overrides: Overriding = (),
+    loss_fields: Collection[str] | None = None,
     metric: AdamMetric | None = None,
-    weight_decay: float = 0.0,
+    weight_decay: float | Mapping[str, float] = 0.0,
 ) -> TrainingCheck:
     """Report for each setting that no tensor determines whether a neighbouring value would fit a checkpoint better.
 
@@ -117,29 +118,33 @@ def check_training(
     numbers those next to them in the grid that `recover` tries.
 
     Args:
-        model: The checkpoint's, as it is trained: `requires_grad` of what was trained alone. Its settings are changed
-            (`set_computation`) and put back.
+        model: The checkpoint's, as it is trained: `requires_grad` of what was trained alone. A model in evaluation mode
+            is measured in training mode, and is as it was afterwards; its settings are changed (`set_computation`), and
+            are the checkpoint's and the overrides' afterwards.
         path: Any path into the checkpoint, whose configuration is checked.
-        batches: Disjoint ones, drawn as in training and as large, as many on every rank; 32 and more tell neighbours
-            apart.
+        batches: Disjoint ones, drawn as in training and as large, as many on every rank: eight or more; 32 tell
+            neighbours apart.
         loss: Returns the training's loss of a batch under a configuration. By default that is what the model returns
             for a batch, or its attribute `loss`; a batch that is a mapping is given by name.
         fields: Which are looked at; by default all that the tensors do not determine and that have neighbouring values.
         overrides: As in `resolve`, for what the model was built with otherwise.
         metric: From the training state, if there is one; by default it is estimated from the first batches.
-        weight_decay: AdamW's, for a metric that is estimated.
+        weight_decay: AdamW's, for a metric that is estimated; see `AdamMetric.estimated`.
+        loss_fields: The fields that decide nothing but what the loss is; see `recover`.
 
     Raises:
-        InputError: There are fewer than four batches, or not as many on every rank; the checkpoint has no weights; or
-            the model returns no loss.
+        InputError: There are fewer than eight batches, not as many on every rank, or one twice; the checkpoint has no
+            weights; or the model returns no loss.
         RankError: A rank has ended.
         ContradictionError: Checkpoint and configuration contradict each other, or the model is of another one.
     """
+    batches = list(batches)
     count_of_all(batches)
+    digest_of_batches(batches)  # which refuses one that is there twice
     effective = resolve(path, overrides=overrides)
     config = find_checkpoint(path, weight_names(effective.family)).model_config
     model_config = read_model_config(config) if config is not None else None
-    questions = Questions(effective, model_config)
+    questions = Questions(effective, model_config, loss_fields)
     undetermined = _undetermined(effective, path)
     questions.ask(undetermined if fields is None else fields, {}, demanded=fields is not None)
     _refuse_unknown(questions)
@@ -154,8 +159,9 @@ def check_training(
     def measured(values: Values, start: int, stop: int) -> Gradients:
         return gradients_of(model, batches[start:stop], set_to(values), found[0])
 
-    was_training = model.training
-    model.train()
+    training = {module: module.training for module in model.modules()}
+    if not model.training:
+        model.train()
     try:
         if metric is None:
             found[0] = AdamMetric.estimated(model, batches[:FIRST_BATCHES], set_to(questions.start), weight_decay)
@@ -166,7 +172,8 @@ def check_training(
         given, *others = contest.about(settings)
     finally:
         set_computation(model, effective)
-        model.train(was_training)
+        for module, mode in training.items():
+            module.training = mode
     said = {name: _evidence(name, given, others) for name in questions.candidates}
     return TrainingCheck(said, given, contest.passes)
 
@@ -209,10 +216,10 @@ def _evidence(name: str, given: Trial, others: Sequence[Trial]) -> Evidence:
     own = tuple(
         sorted((one for one in others if one.values[name] != value), key=lambda one: value_order(one.values[name]))
     )
-    better = tuple(one.values[name] for one in own if one.beyond.errors <= -SEPARATED)
+    better = tuple(one.values[name] for one in own if one.beyond.errors <= -SEPARATED and one.unclipped.errors < 0)
     if better:
         return Evidence("contradicted", value, better, own)
-    apart = is_near(given) and all(one.beyond.errors >= SEPARATED for one in own)
+    apart = is_near(given) and all(one.is_apart for one in own)
     return Evidence("supported" if apart else "undecided", value, (), own)
 
 

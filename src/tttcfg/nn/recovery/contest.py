@@ -16,17 +16,21 @@ import torch
 from tttcfg.nn.recovery.stationarity import Estimate, Gradients
 
 Values = Mapping[str, Any]
-Key = tuple[tuple[str, Any], ...]
+Key = tuple[tuple[str, str], ...]
 Measure = Callable[[Values, int, int], Gradients]
 """Returns the gradients under a setting, of the batches from one number to another."""
 FIRST_BATCHES = 8
+SEPARATED = 3.0
+"""An answer leaves out values that are so many standard errors further from a stationary point than the best."""
+_MOST_KEPT = 1 << 30
+"""The most bytes of sketches that are kept of settings which take part in nothing at the moment."""
 _ROUGH = 4, 16
 """The first batches and the most that are measured where the answer is only where to search on."""
 _FAR, _FEW = 4.0, 4.0
 _SURELY = 2.0
 """The nearest is the setting whose squared norm with so many standard errors added is the smallest: where there is so
 much noise that nothing can be seen, nothing is near."""
-_CLIPPED = 2.0
+_CLIPPED = 4.0
 """Gradients that are compared are clipped to so many times the median norm of the setting with the least noise, and to
 tell which is nearest each setting's to so many times its own: clipped to that of another, mere noise would be small."""
 
@@ -41,17 +45,28 @@ class Trial:
         beyond: By how much that is larger than the setting's with which it is compared, on the same batches and clipped
             likewise. With other weights of the loss gradients are scaled to the same median norm first, as weights
             that make all of them short bring nothing nearer.
+        unclipped: The same without clipping, which may turn a comparison round where gradients are skewed.
         bound: What the squared norm, scaled and clipped to what is usual under this setting, is surely smaller than.
-        loss: Its mean loss on these batches.
+        loss: Its mean loss on the first batches, which are the same for all.
         differs: Whether any gradient differs from those of the setting with which it is compared.
     """
 
     values: Values
     squared_norm: Estimate
     beyond: Estimate
+    unclipped: Estimate
     bound: float
     loss: float
     differs: bool
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is surely further from a stationary point than what it is compared with."""
+        return self.is_beyond(SEPARATED)
+
+    def is_beyond(self, errors: float) -> bool:
+        """Whether it is further by so many standard errors, and further without clipping, too."""
+        return self.beyond.errors >= errors and self.unclipped.errors > 0
 
 
 class ExhaustedError(Exception):
@@ -122,11 +137,12 @@ class Contest:
         count, most = min(first, self.batches), min(most, self.batches)
         alive, trials = dict(enumerate(settings)), dict[int, Trial]()
         while True:
+            self._tidy(alive.values())
             found = {number: self.gradients(values, count) for number, values in alive.items()}
             best, trials_now = self._compared(alive, found, about)
             trials |= trials_now
             limit = far(len(found[best].losses))
-            alive = {n: one for n, one in alive.items() if n == best or trials[n].beyond.errors <= limit}
+            alive = {n: one for n, one in alive.items() if n == best or not trials[n].is_beyond(limit)}
             decided = len(alive) == 1 and (rough or about is None)  # with which all are compared is measured in full
             if decided or count == most or self.left < len(alive) * count:
                 others = sorted(trials.keys() - {best}, key=lambda number: trials[number].beyond.errors)
@@ -151,8 +167,9 @@ class Contest:
                 values,
                 found[number].squared_norm,
                 clipped[number].beyond(clipped[best]),
+                scaled[number].beyond(scaled[best]),
                 bounds[number],
-                float(found[number].losses.mean()),
+                float(found[number].losses[: FIRST_BATCHES * self._ranks].mean()),
                 not found[number].sketches.equal(found[best].sketches),
             )
             for number, values in settings.items()
@@ -173,6 +190,17 @@ class Contest:
             known = self._known[key_of(values)] = more if known is None else known + more
         assert known is not None  # as what is asked for is a batch or more
         return Gradients(known.sketches[: count * self._ranks], known.losses[: count * self._ranks])
+
+    def _tidy(self, needed: Collection[Values]) -> None:
+        """Forget what was measured longest ago and is not needed, where that takes too much memory."""
+        keys = {key_of(values) for values in needed}
+        for key in keys & self._known.keys():
+            self._known[key] = self._known.pop(key)  # as the last
+        kept = sum(found.sketches.nbytes for found in self._known.values())
+        for key in [key for key in self._known if key not in keys]:
+            if kept <= _MOST_KEPT:
+                return
+            kept -= self._known.pop(key).sketches.nbytes
 
     def _count(self, known: Gradients | None) -> int:
         """Return of how many batches on this rank gradients are known."""
@@ -219,7 +247,7 @@ def _by_batch(found: Gradients, batches: int) -> Gradients:
 
 def key_of(values: Values) -> Key:
     """Return what is equal for equal settings, whatever the order of their fields."""
-    return tuple(sorted(values.items()))
+    return tuple(sorted((name, repr(value)) for name, value in values.items()))
 
 
 def _limit(found: Collection[Gradients]) -> float:

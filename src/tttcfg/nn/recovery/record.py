@@ -17,9 +17,10 @@ from tttcfg.errors import InputError, Problem, quote
 from tttcfg.files.locks import alone
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.resolving.families import as_document
+from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import plain
 from tttcfg.urls import is_url
-from tttcfg.verification.adopt import ASSERTED, adopted
+from tttcfg.verification.adopt import ASSERTED, adopted, is_without_document
 
 
 def write_recovered(
@@ -29,8 +30,8 @@ def write_recovered(
 
     Only answers that are `recovered` are written, and only in the place of values that were guessed: doubted, legacy,
     missing or filled in. Each gets the provenance `recovered`, with its figures, the digest of the data and the date. A
-    checkpoint without a document gets one (`tttcfg.adopt`). A document that is replaced is kept as `.bak`, see
-    `tttcfg.bind`. Of several ranks, one writes.
+    checkpoint without a document gets one, as `tttcfg.adopt` writes it: what the search was given from a file is
+    asserted. A document that is replaced is kept as `.bak`, see `tttcfg.bind`. Of several ranks, one writes.
 
     Args:
         checkpoint: Any path into the checkpoint that was searched.
@@ -38,8 +39,8 @@ def write_recovered(
         written_at: The date that is recorded; by default today.
 
     Raises:
-        InputError: Nothing was recovered, a value was recorded or asserted, or the search was made with
-            other settings than the checkpoint has; nothing was written.
+        InputError: Nothing was recovered, a value was recorded or asserted, the search was made with other settings
+            than the checkpoint has, or rules out one that it has, or was of other weights; nothing was written.
         ContradictionError: The tensors contradict the resulting document; nothing was written.
         WriteError: A file could not be written.
     """
@@ -66,6 +67,9 @@ def write_recovered(
         raise InputError(Problem("unwritable", "is a URL, where nothing is written", place=place.folder))
     with alone(place.folder):
         effective = resolved_without_demands(checkpoint, family=family)
+        _refuse_other_weights(effective, found, checkpoint)
+        if is_without_document(effective, place):
+            effective = found.effective if found.effective.verification is not None else effective
         _refuse_others(effective, found)
         document = _document(checkpoint, effective)
         asserted = document.provenance.get("adopted", {})
@@ -78,9 +82,28 @@ def _document(checkpoint: str | os.PathLike[str], effective: Effective) -> Docum
     found = find_checkpoint(checkpoint, weight_names(effective.family))
     if found.document is not None:
         return load_document(found.document, effective.family)
-    if any(given[0].source == "checkpoint" for given in effective.origins.values()):
-        return as_document(effective)
-    return adopted(effective, verified(effective, checkpoint).weights, found)
+    if is_without_document(effective, found):
+        return adopted(effective, verified(effective, checkpoint).weights, found)
+    return as_document(effective)
+
+
+def _refuse_other_weights(effective: Effective, found: Recovery, checkpoint: str | os.PathLike[str]) -> None:
+    """Raise where the weights are not those that were searched, or were written since."""
+    weights, searched = verified(effective, checkpoint).weights, found.effective.verification
+    headers = weights.header.parts or (weights.header,)
+    message = ""
+    if any(os.stat(one.name).st_mtime > found.began for one in headers):
+        message = "was written after the search began"
+    elif searched is not None and _is_other(weights.header, searched.weights.header):
+        message = f"is another checkpoint's than {searched.weights.header.name}, which was searched"
+    if message:
+        raise InputError(Problem("rejected", message, place=weights.header.name, advice="search again"))
+
+
+def _is_other(header: Header, searched: Header) -> bool:
+    """Whether weights are not those that were searched, by what they hold and, as far as these are there, by place."""
+    there = os.path.exists(header.name) and os.path.exists(searched.name)
+    return header.digest != searched.digest or (there and not os.path.samefile(header.name, searched.name))
 
 
 def _refuse_others(effective: Effective, found: Recovery) -> None:
@@ -89,10 +112,18 @@ def _refuse_others(effective: Effective, found: Recovery) -> None:
     for field in effective.family.model_defining_fields:
         if field.name not in found.answers and field.get(found.effective.training) != field.get(effective.training):
             searched[field.name] = (field.get(found.effective.training), field.get(effective.training))
-    if searched:
-        raise InputError(
-            Problem(
-                "rejected", f"was searched with {quote(plain(one))}, and the checkpoint has {quote(plain(other))}", name
-            )
-            for name, (one, other) in searched.items()
+    problems = [
+        Problem(
+            "rejected", f"was searched with {quote(plain(one))}, and the checkpoint has {quote(plain(other))}", name
         )
+        for name, (one, other) in searched.items()
+    ]
+    for name, answer in found.answers.items():
+        value = effective.family.fields[name].get(effective.training)
+        if answer.outcome == "narrowed" and value not in answer.remaining:
+            left = ", ".join(quote(plain(one)) for one in answer.remaining)
+            message = f"was narrowed to {left}, and the checkpoint has {quote(plain(value))}"
+            advice = "search with one of these as the given value"
+            problems.append(Problem("rejected", message, name, advice=advice))
+    if problems:
+        raise InputError(problems)

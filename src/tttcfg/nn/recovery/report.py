@@ -11,8 +11,8 @@ from typing import Any
 
 from tttcfg.documents.effective import Effective
 from tttcfg.errors import InputError, Problem, WriteError
-from tttcfg.nn.recovery.answers import NEAR, SEPARATED, Answer
-from tttcfg.nn.recovery.contest import Trial, Values
+from tttcfg.nn.recovery.answers import NEAR, Answer
+from tttcfg.nn.recovery.contest import SEPARATED, Trial, Values
 from tttcfg.nn.recovery.stationarity import Estimate
 from tttcfg.schema.fields import plain
 
@@ -35,6 +35,7 @@ class Recovery:
         batches: How many there were, on all ranks.
         passes: How many batches were measured on each rank, all settings together.
         forward: Of how many of them only the loss was computed: forward passes without backward ones.
+        began: When the search began, in seconds since the epoch: it is of the weights that there were then.
     """
 
     effective: Effective
@@ -45,6 +46,7 @@ class Recovery:
     batches: int
     passes: int
     forward: int
+    began: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON holds it; what is infinite is null."""
@@ -95,6 +97,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
     return {
         "squared_norm": estimate_to_dict(trial.squared_norm),
         "beyond": estimate_to_dict(trial.beyond),
+        "unclipped": estimate_to_dict(trial.unclipped),
         "loss": _finite(trial.loss),
     }
 
@@ -145,7 +148,7 @@ def _changes(values: Values, best: Values) -> str:
 
 def _said(answer: Answer) -> str:
     if answer.outcome == "recovered":
-        apart = f"; others are {answer.separation:.1f} standard errors and more further away"
+        apart = f"; others that were tried are {answer.separation:.1f} standard errors and more further away"
         return f"recovered: {value_text(answer.value)}{apart if math.isfinite(answer.separation) else ''}"
     if answer.outcome == "narrowed":
         return f"narrowed to {', '.join(map(value_text, answer.remaining))}"

@@ -1,6 +1,7 @@
 """Finding the settings that a checkpoint was trained with.
 
-One setting after the other is given the value that is nearest to a stationary point, until none changes. Where what was
+One setting after the other is given the value that is nearest to a stationary point, until none changes; settings that
+only decide what the loss is stay as they are given, and are compared with others in the end. Where what was
 found is not near one, pairs of settings that move the gradient along one line are searched together. In the end, all
 values of all settings are measured in a metric of their own, and with them the combinations of two changes that could
 make up for each other.
@@ -11,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,8 +21,9 @@ import torch
 from torch import nn
 
 from tttcfg.documents.effective import Effective, whole_digest
-from tttcfg.errors import InputError, Place, Problem, nearest
+from tttcfg.errors import InputError, Place, Problem, nearest, quote
 from tttcfg.family.family import Family
+from tttcfg.migration.record import LEGACY
 from tttcfg.nn.ranks.ranks import gather_rows
 from tttcfg.nn.recovery.answers import compensating, is_near, judged, unanswered
 from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
@@ -38,6 +41,8 @@ UNCERTAIN = ("legacy", "doubt", "assumed", "unconfirmed")
 """Codes of findings that say that it is not known with which value of a field the weights were trained."""
 _SWEEPS, _ROUNDS = 4, 3
 _BATCHES_OF_LOSS, _MOST_AROUND = 4, 4
+_MOST_FOR_LOSS = 0.25
+"""Descents of the loss begin until they have taken so much of the passes."""
 _INTERPLAY = 0.5
 """Two settings are searched together where the cosine of what they do to the gradient is larger."""
 _BY_CHANCE = 1.0
@@ -49,14 +54,15 @@ _SEEN = 1.5
 def recover(
     build: Build,
     loss: Loss,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     effective: Effective,
     candidates: Mapping[str, Iterable[Any]] | None = None,
     *,
-    fields: Collection[str] | None = None,
+    fields: Iterable[str] | None = None,
+    loss_fields: Collection[str] | None = None,
     model_config: Mapping[str, Any] | None = None,
     metric: AdamMetric | None = None,
-    weight_decay: float = 0.0,
+    weight_decay: float | Mapping[str, float] = 0.0,
     most_passes: int = 10_000,
     progress: Callable[[int], None] | None = None,
 ) -> Recovery:
@@ -69,23 +75,27 @@ def recover(
             mode, and with `requires_grad` of what was trained alone. It is called before every measurement; it may
             return the same model each time, with other settings (`tttcfg.nn.set_computation`).
         loss: Returns the training's loss of a batch under a configuration, as it was minimised, with all weights.
-        batches: Disjoint ones, drawn as in training and as large; 32 and more tell neighbours apart.
+        batches: Disjoint ones, drawn as in training and as large: eight or more; 32 tell neighbours apart.
         effective: The configuration as far as it is known.
         candidates: The values to try, by dotted name; by default those that the fields' declarations suggest.
         fields: What is asked for; by default the computation fields that `effective` reports as unknown or doubted.
+        loss_fields: The fields that decide nothing but what the loss is. They stay as they are given, and are compared
+            with others in the end. By default those that no layer's configuration depends on.
         model_config: The model's config.json, from which the layers' configuration is derived.
         metric: From the training state, if there is one; by default it is estimated from the first batches.
-        weight_decay: AdamW's, for a metric that is estimated.
+        weight_decay: AdamW's, for a metric that is estimated; see `AdamMetric.estimated`.
         most_passes: How many batches may be measured on each rank, all settings together.
         progress: Called with a number of batches before so many are measured, for a bar.
 
     Raises:
-        InputError: There are fewer than four batches, or not as many on every rank; nothing is asked for; or a field
-            has no candidates, or one that its declaration refuses.
+        InputError: There are fewer than eight batches, not as many on every rank, or one twice; nothing is asked for;
+            a field has no candidates, or one that its declaration refuses; or it is not known which fields only
+            decide what the loss is, as there is no configuration of layers.
         RankError: A rank has ended.
     """
-    count = count_of_all(batches)
-    questions = Questions(effective, model_config)
+    began, batches = time.time(), list(batches)
+    count, data = count_of_all(batches), digest_of_batches(batches)
+    questions = Questions(effective, model_config, loss_fields)
     questions.ask(uncertain(effective) if fields is None else fields, candidates or {}, demanded=fields is not None)
 
     def measured(values: Values, start: int, stop: int, metric: AdamMetric | None) -> Gradients:
@@ -109,7 +119,7 @@ def recover(
         questions, measured, estimated, mean_loss, metric, (len(batches), most_passes, progress or (lambda _: None))
     )
     trials = search.run()
-    measures = digest_of_batches(batches), count, search.contest.passes, search.forward
+    measures = data, count, search.contest.passes, search.forward, began
     found = _recovery(effective, questions, trials, measures)
     reason = "more combinations are as near as the best than were looked at; allow more passes, or give more batches"
     unfinished = {name: unanswered(name, reason) for name in search.unfinished}
@@ -117,14 +127,14 @@ def recover(
 
 
 def _recovery(
-    effective: Effective, questions: Questions, trials: Sequence[Trial], measured: tuple[str, int, int, int]
+    effective: Effective, questions: Questions, trials: Sequence[Trial], measured: tuple[str, int, int, int, float]
 ) -> Recovery:
     """Return what is said of every setting, from what all showed; from nothing, that the passes were used up.
 
     Args:
-        measured: The data's digest, its batches, and how many were measured, and of how many the loss alone.
+        measured: The data's digest, its batches, how many were measured, of how many the loss alone, and since when.
     """
-    _, _, passes, _ = measured
+    _, _, passes, _, _ = measured
     answers = {name: unanswered(name, reason) for name, reason in questions.without.items()}
     if not trials:
         reason = f"{passes:,} batches were measured, and no more may be; allow more passes"
@@ -169,8 +179,10 @@ class Questions:
         without: Fields that are in doubt and have no values to try, with the reason.
     """
 
-    def __init__(self, effective: Effective, model_config: Mapping[str, Any] | None) -> None:
-        self.effective, self.model_config = effective, model_config
+    def __init__(
+        self, effective: Effective, model_config: Mapping[str, Any] | None, loss_fields: Collection[str] | None = None
+    ) -> None:
+        self.effective, self.model_config, self.loss_fields = effective, model_config, loss_fields
         self.candidates: dict[str, tuple[Any, ...]] = {}
         self.start: dict[str, Any] = {}
         self.weights: set[str] = set()
@@ -178,7 +190,7 @@ class Questions:
         self.without: dict[str, str] = {}
         self._problems: list[Problem] = []
 
-    def ask(self, names: Collection[str], given: Mapping[str, Iterable[Any]], *, demanded: bool) -> None:
+    def ask(self, fields: Iterable[str], given: Mapping[str, Iterable[Any]], *, demanded: bool) -> None:
         """Note what is asked for, with the values that are given, or that the fields' declarations suggest.
 
         Args:
@@ -187,16 +199,18 @@ class Questions:
         Raises:
             InputError: A field is none that can be searched, or has no values to try, or nothing is asked for.
         """
-        fields = self.effective.family.fields
+        known, names = self.effective.family.fields, list([fields] if isinstance(fields, str) else fields)
         for name in names:
-            if name not in fields:
-                suggestion = nearest(name, list(fields))
+            if name not in known:
+                suggestion = nearest(name, list(known))
                 self._problems.append(Problem("unknown_key", "no setting has this name", name, suggestion=suggestion))
-            elif fields[name].role is not Role.COMPUTATION:
-                message = f"is of the role {fields[name].role.value}; what is computed with given tensors is searched"
+            elif known[name].role is not Role.COMPUTATION:
+                message = f"is of the role {known[name].role.value}; what is computed with given tensors is searched"
                 self._problems.append(Problem("rejected", message, name))
+            elif not isinstance(values := given.get(name, ()), Iterable) or isinstance(values, (str, bytes)):
+                self._problems.append(Problem("rejected", "has candidates that are no list of values", name))
             else:
-                self._ask(fields[name], tuple(given.get(name, ())), demanded=demanded)
+                self._ask(known[name], tuple(values), demanded=demanded)
         for name in given.keys() - set(names):
             message = "has candidates, and is not asked for"
             self._problems.append(Problem("rejected", message, name, advice="name it in fields as well"))
@@ -209,7 +223,8 @@ class Questions:
     def _ask(self, field: ConfigField, given: tuple[Any, ...], *, demanded: bool) -> None:
         name, value = field.name, plain(field.get(self.effective.training))
         at_null = self._at_null(field)
-        found = given or tuple(one for one in plausible(field, value, at_null) if not self._refused(name, one))
+        tried = _ordered(given) or plausible(field, value, at_null)
+        found = tuple(one for one in tried if given or not self._refused(name, one))
         self._problems += [problem for one in given for problem in self._refused(name, one)]
         if len(found) < 2:
             if demanded or given:
@@ -220,12 +235,23 @@ class Questions:
             return
         value = None if field.nullable and value == at_null and value not in found else value
         self.candidates[name], self.at_null[name] = found, at_null
-        layers = [varied(self.effective, {**self.start, name: one}, self.model_config).ttt for one in found]
-        if layers[0] is not None and all(one == layers[0] for one in layers):
-            self.weights.add(name)
         self.start[name] = value if value in found else found[len(found) // 2]
+        if self._decides_the_loss_alone(field, found):
+            self.weights.add(name)
+
+    def _decides_the_loss_alone(self, field: ConfigField, values: Sequence[Any]) -> bool:
+        if self.loss_fields is not None or any(self._refused(field.name, one) for one in values):
+            return field.name in (self.loss_fields or ())
+        layers = [varied(self.effective, {**self.start, field.name: one}, self.model_config).ttt for one in values]
+        if layers[0] is None and self.effective.family.layers is not None:
+            message = "may be what layers read or what the loss is; without a configuration of layers that is not known"
+            advice = "give model_config, or loss_fields=[…] with the weights of the loss, if there are any"
+            self._problems.append(Problem("rejected", message, field.name, advice=advice))
+        return layers[0] is not None and all(one == layers[0] for one in layers)
 
     def _refused(self, name: str, value: Any) -> Sequence[Problem]:
+        if value == LEGACY:
+            return [Problem("legacy", f"{quote(value)} is no value that a model could have had", name)]
         try:
             varied(self.effective, {name: value}, self.model_config)
         except InputError as error:
@@ -238,6 +264,13 @@ class Questions:
             return None
         layers = varied(self.effective, {field.name: None}, self.model_config).ttt
         return getattr(layers, field.path[-1], None)
+
+
+def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return values each once, numbers in their order and null last."""
+    if all(isinstance(one, (int, float, type(None))) and not isinstance(one, bool) for one in values):
+        return in_order(set(values))
+    return tuple(one for number, one in enumerate(values) if one not in values[:number])
 
 
 class _Search:
@@ -256,6 +289,7 @@ class _Search:
         self.candidates, self.current = questions.candidates, cast("Values", questions.start)
         self.estimated, self.metric, self.is_given = estimated, metric, metric is not None
         self.weights = questions.weights
+        self.moved = [name for name in self.candidates if name not in self.weights]
         self.mean_loss, self.losses = mean_loss, dict[Key, float]()
         self.of_metric: Values = {}
         self.unfinished: set[str] = set()
@@ -300,21 +334,21 @@ class _Search:
         One setting after the other gets the value with the lowest loss until none changes, from the given configuration
         and from all that differ from it in one field: such descents end in different places, and share most of what
         is measured. Rates are refined around the lowest: twice the rate can be too noisy for any gradient to be seen.
-        Only settings of the layers are varied: the losses of other weights are no losses of the same.
         """
-        names = [name for name in self.candidates if name not in self.weights]
-        starts = [self.current, *itertools.chain(*(self.line(name)[1:] for name in names))]
-        given, self.current = self.current, min((self.descended(one, names) for one in starts), key=self.loss)
+        starts = [self.current, *itertools.chain(*(self.line(name)[1:] for name in self.moved))]
+        most, given = self.contest.left * _MOST_FOR_LOSS, self.current
+        ends = (self.descended(one) for one in starts if self.forward <= most)
+        self.current = min(ends, key=self.loss)
         self.refine()
-        self.current = self.descended(self.current, names)
+        self.current = self.descended(self.current)
         self.renew_metric()
         self.step([self.current, given])
 
-    def descended(self, here: Values, names: Sequence[str]) -> Values:
+    def descended(self, here: Values) -> Values:
         """Return where giving one field after the other the value with the lowest loss ends."""
         for _ in range(_SWEEPS):
             before = here
-            for name in names:
+            for name in self.moved:
                 here = min(({**here, name: value} for value in self.candidates[name]), key=self.loss)
             if here == before:
                 break
@@ -331,9 +365,13 @@ class _Search:
         return self.losses[key]
 
     def sweep(self) -> bool:
-        """Give one setting after the other its best value; return whether any changed."""
+        """Give one setting of the layers after the other its best value; return whether any changed.
+
+        What the loss is stays as it is given: there are always weights under which what is not learnt yet counts so
+        little that no gradient is seen.
+        """
         before = self.current
-        for name in self.candidates:
+        for name in self.moved:
             self.step(self.line(name))
         return self.current != before
 
@@ -357,8 +395,9 @@ class _Search:
     def search_together(self) -> None:
         """Search pairs of settings that move the gradient along one line, the most so first, until one is near."""
         for one, other in self.pairs():
-            pairs = itertools.product(self.candidates[one], self.candidates[other])
-            if self.step([{**self.current, one: first, other: second} for first, second in pairs]):
+            if {one, other} & self.weights:
+                continue
+            if self.step([self.current, *self.grids([(one, other)])]):
                 self.renew_metric()
                 self.sweep()
             if self.is_near():
@@ -389,6 +428,12 @@ class _Search:
         """Return a setting with one field changed to its neighbouring values."""
         return [{**here, name: value} for value in beside(self.candidates[name], here[name])]
 
+    def grids(self, pairs: Sequence[tuple[str, str]]) -> Iterator[Values]:
+        """Yield the current setting with all combinations of the values of the two fields of every pair."""
+        for one, other in pairs:
+            for first, second in itertools.product(self.candidates[one], self.candidates[other]):
+                yield {**self.current, one: first, other: second}
+
     def around(self, here: Values, pairs: Sequence[tuple[str, str]]) -> list[Values]:
         """Return a setting with one or both fields of every pair changed to neighbouring values."""
         found = [one for name in dict.fromkeys(itertools.chain(*pairs)) for one in self.beside(here, name)]
@@ -401,19 +446,19 @@ class _Search:
         """Add to the candidates of rates what lies between the best and its neighbours; return whether any did."""
         before = dict(self.candidates)
         for name, values in before.items():
-            if is_rate(self.fields[name]):
+            if is_rate(self.fields[name]) and name in self.moved:
                 self.candidates[name] = in_order({*values, *between(values, self.current[name])})
         return self.candidates != before
 
     def last(self) -> Sequence[Trial]:
         """Return what the settings around one showed, that one first: the nearest, or one of several that are as near.
 
-        Measured are all that differ from it in one field, and in two that may make up for each other; and the same
+        Measured are all that differ from it in one field, and in two that may make up for each other; and neighbours
         around every combination that turns out to be as near, until there is no new one. Where there are too many,
         `unfinished` has the fields of which more values could be as near.
         """
         for _ in range(_ROUNDS):
-            if not self.step(self.neighbourhood()):
+            if not self.step([one for one in self.neighbourhood() if self.is_same_loss(one)]):
                 break
         settings, pairs, seen = self.neighbourhood(), self.pairs(), list[Values]()
         trials = self.contest.about(settings)
@@ -428,10 +473,13 @@ class _Search:
         self.unfinished = set(itertools.chain(*pairs))
         return trials
 
+    def is_same_loss(self, other: Values) -> bool:
+        return all(other[name] == self.current[name] for name in self.weights)
+
     def neighbourhood(self) -> list[Values]:
         """Return the current setting, all that differ from it in one field, and some that do in two."""
         settings = [self.current, *itertools.chain(*(self.line(name)[1:] for name in self.candidates))]
-        return _distinct([*settings, *self.around(self.current, self.pairs())])
+        return _distinct([*settings, *self.grids(self.pairs())])
 
 
 def _distinct(settings: Iterable[Values]) -> list[Values]:

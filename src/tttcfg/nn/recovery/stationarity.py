@@ -7,9 +7,11 @@ E(g_i . g_j) = E g . E g. So the estimate is
 
     U = 1 / (n (n - 1)) * sum over i != j of g_i . g_j,
 
-which is as often below zero as above where E g is zero. Its standard error is that of the jackknife: with U_i the
-estimate without batch i, sqrt((n - 1) / n * sum over i of (U_i - mean U)^2). It is right where E g is large, and up to
-sqrt(2) too large where E g is zero, never too small on average (Efron, Stein, 1981).
+whose mean is zero where E g is zero. Its standard error is the jackknife's: with U_i the estimate without batch i,
+sqrt((n - 1) / n * sum over i of (U_i - mean U)^2). It is right where E g is large, and sqrt(2 (n - 1) / (n - 2)) times
+too large where E g is zero (1.44 for 32 batches, 1.53 for 8), never too small on average (Efron, Stein, 1981). So three
+of them are about six standard deviations of the mean gradient where that has a single direction, and fewer where it has
+many: what is called near zero may be a little away from it.
 
 The inner product is that of AdamW, which divides a gradient by sqrt(v), v the running mean of its square: g . h is the
 sum of g h / sqrt(v). So U is the rate at which the expected loss would still fall, per unit of the learning rate.
@@ -26,7 +28,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -79,8 +81,10 @@ class AdamMetric:
     def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> AdamMetric:
         """Return it from the state of an optimizer that was resumed from the checkpoint.
 
+        A parameter without state is one that never got a gradient, and does not count.
+
         Raises:
-            InputError: It is not AdamW, or has no state for a parameter.
+            InputError: It is not AdamW, or has no state at all.
         """
         if not isinstance(optimizer, torch.optim.AdamW):
             message = f"is {type(optimizer).__name__}, not AdamW, whose running means of squares are used"
@@ -101,7 +105,9 @@ class AdamMetric:
         return cls(squares, decay)
 
     @classmethod
-    def estimated(cls, model: nn.Module, batches: Iterable[Any], loss: Loss, weight_decay: float = 0.0) -> AdamMetric:
+    def estimated(
+        cls, model: nn.Module, batches: Iterable[Any], loss: Loss, weight_decay: float | Mapping[str, float] = 0.0
+    ) -> AdamMetric:
         """Return it from gradients, where the optimizer's state was not kept.
 
         Each is given the median length first: under settings that are wrong a single batch can have a gradient that is
@@ -110,6 +116,7 @@ class AdamMetric:
 
         Args:
             batches: As large as in training.
+            weight_decay: AdamW's; by the name of the parameter where parameters differ in it, 0 for the others.
 
         Raises:
             InputError: None has a gradient that is finite and not zero.
@@ -128,7 +135,8 @@ class AdamMetric:
             raise InputError(Problem("rejected", "none has a gradient that is finite and not zero", "batches"))
         square = float(all_lengths.median()) ** 2 / len(all_lengths)
         means = {name: sum_over_ranks(one) * square for name, one in squares.items()}
-        return cls(means, dict.fromkeys(means, weight_decay))
+        decay = weight_decay if isinstance(weight_decay, Mapping) else dict.fromkeys(means, weight_decay)
+        return cls(means, decay)
 
     def scaled(
         self, gradients: Mapping[str, torch.Tensor | None], parameters: Mapping[str, nn.Parameter]
@@ -152,20 +160,22 @@ class Gradients:
     Attributes:
         sketches: Of each batch [batches, numbers].
         losses: The loss of each batch [batches].
+        factors: What each gradient is multiplied by [batches]; None for 1.
     """
 
     sketches: torch.Tensor
     losses: torch.Tensor
+    factors: torch.Tensor | None = None
 
     def __add__(self, more: Gradients) -> Gradients:
-        """Return these and those of more batches."""
+        """Return these and those of more batches, none of them multiplied by anything."""
         return Gradients(torch.cat([self.sketches, more.sketches]), torch.cat([self.losses, more.losses]))
 
     @cached_property
     def products(self) -> torch.Tensor:
         """The inner product of every two gradients [batches, batches], in float64."""
         exact = self.sketches.double()
-        return exact @ exact.T
+        return exact @ exact.T if self.factors is None else (exact @ exact.T) * torch.outer(self.factors, self.factors)
 
     @property
     def squared_norm(self) -> Estimate:
@@ -179,13 +189,15 @@ class Gradients:
 
     def clipped(self, most: float) -> Gradients:
         """Return them with every gradient made as short as `most`, as trainers do: one batch alone decides nothing."""
-        factors = (most / self.norms).clamp(max=1)
-        return Gradients(self.sketches * factors[:, None], self.losses)
+        return self._times((most / self.norms).clamp(max=1))
 
     def scaled_to(self, other: Gradients) -> Gradients:
         """Return them all times the number by which their median norm is that of others; as they are without one."""
         factor = float(other.norms.median() / self.norms.median())
-        return Gradients(self.sketches * factor, self.losses) if math.isfinite(factor) and factor else self
+        return self._times(torch.full_like(self.norms, factor)) if math.isfinite(factor) and factor else self
+
+    def _times(self, factors: torch.Tensor) -> Gradients:
+        return replace(self, factors=factors if self.factors is None else self.factors * factors)
 
     def beyond(self, other: Gradients) -> Estimate:
         """Return by how much the squared norm is larger than that of other gradients of the same batches.
@@ -217,8 +229,8 @@ def batch_gradients(
 
     On several ranks, each gives batches of its own; a model that `fully_shard` has sharded has one gradient of all
     ranks' batches together. Memory does not depend on the number of batches but for a quarter of a megabyte each. The
-    model's own gradients are gone afterwards; nothing else of it changes. It runs as it is: in training mode where it
-    was trained in it.
+    model's own gradients are gone afterwards; nothing else of it changes but what its forward passes change, such as
+    the running means of batch norms. It runs as it is: in training mode where it was trained in it.
 
     Args:
         model: As it is trained: `requires_grad` decides.
@@ -289,9 +301,12 @@ def _passes(
             _forget(parameters)
             with _apart(model):
                 value = loss(model, batch)
+                if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:
+                    message, advice = "is no scalar that a gradient goes through", "return the mean over the batch"
+                    raise InputError(Problem("rejected", message, "loss", advice=advice))
                 value.backward()
             found = {name: None if one.grad is None else whole(one.grad) for name, one in parameters.items()}
-            yield value.detach().double().cpu(), found
+            yield value.detach().reshape(()).double().cpu(), found
     finally:
         _forget(parameters)
         at_rest(model)
