@@ -93,6 +93,19 @@ def test_the_model_is_as_it_was(case: Case) -> None:
     assert all(one.grad is None for one in case.model.parameters())
 
 
+def test_parts_of_the_model_keep_their_modes(case: Case) -> None:
+    """A part that was not trained in training mode is measured as it is."""
+    part = next(one for one in case.model.modules() if one is not case.model)
+    case.model.train()
+    part.eval()
+    try:
+        check_training(case.model, case.folder, case.batches[:8], loss, fields=["ttt.rope_mode"])
+        assert case.model.training
+        assert not part.training
+    finally:
+        case.model.train()
+
+
 def test_a_model_may_return_its_loss_itself(case: Case) -> None:
     class Returning(nn.Module):
         def __init__(self, kind: str) -> None:

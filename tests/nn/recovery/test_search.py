@@ -13,6 +13,7 @@ from torch import nn
 import tttcfg
 from tttcfg import Effective
 from tttcfg.errors import InputError
+from tttcfg.nn.recovery import contest
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.nn.recovery.search import recover, uncertain, varied
 
@@ -139,6 +140,111 @@ def test_a_configuration_is_varied_with_what_its_layers_read() -> None:
     assert other.digest == effective({"ttt.base_lr": 2.0, "ttt.mini_batch_size": 4}).digest
     with pytest.raises(InputError, match=r"ttt\.base_lr"):
         varied(own, {"ttt.base_lr": -1})
+
+
+def test_candidates_may_come_in_any_order_and_twice() -> None:
+    values = {"ttt.mini_batch_size": (64, 8, 8, 1), "ttt.base_lr": (one for one in (16.0, 1.0))}
+    found = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}, fields=iter(values), candidates=values)
+    assert {name: one.value for name, one in found.answers.items()} == {"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}
+    tried = {one.values["ttt.mini_batch_size"] for one in found.answers["ttt.mini_batch_size"].trials}
+    assert tried == {1, 8, 64}
+    alone = recovered({"ttt.mini_batch_size": 8}, fields="ttt.mini_batch_size")
+    assert alone.answers["ttt.mini_batch_size"].value == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"candidates": {"ttt.base_lr": 16.0}}, r"ttt\.base_lr: has candidates that are no list of values"),
+        ({"candidates": {"ttt.rope_mode": "off"}}, r"ttt\.rope_mode: has candidates that are no list of values"),
+        ({"candidates": {"ttt.rope_mode": ("off", "legacy")}}, r"ttt\.rope_mode: 'legacy' is no value"),
+        ({"candidates": {"ttt.rope_mode": ("off", "off")}}, r"ttt\.rope_mode: has fewer than two values to try"),
+        ({"candidates": {"ttt.base_lr": (1.0, -1.0)}}, r"ttt\.base_lr"),
+        ({"loss_fields": None}, r"ttt\.mini_batch_size: may be what layers read or what the loss is"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_tried_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recovered({"ttt.mini_batch_size": 8}, **options)
+
+
+def test_a_batch_that_is_there_twice_is_refused() -> None:
+    given = batches(8)
+    with pytest.raises(InputError, match="batches: number 8 is the same as number 3"):
+        recover(lambda _: Point(SCALE), loss, (*given, given[3]), effective({}), fields=NAMES, loss_fields=())
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_settings_that_make_up_for_each_other_in_steps_are_not_recovered(ratio: int) -> None:
+    """Only base_lr / mini_batch_size ** ratio moves this point: no two neighbouring values make up for each other."""
+
+    def place(own: Effective) -> torch.Tensor:
+        ttt = own.training.ttt
+        moved = torch.log2(torch.tensor(ttt.base_lr / ttt.mini_batch_size**ratio, dtype=torch.float64))
+        return moved * torch.ones(DIM, dtype=torch.float64)
+
+    def measured(model: nn.Module, batch: torch.Tensor, own: Effective) -> torch.Tensor:
+        return (SCALE * (model.at - place(own) - batch).square()).sum(1).mean() / 2
+
+    true = place(effective({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}))
+    found = recover(lambda _: Point(true), measured, batches(32), effective({}), fields=NAMES[:2], loss_fields=())
+    assert {one.outcome for one in found.answers.values()} == {"narrowed"}
+    assert 8 in found.answers["ttt.mini_batch_size"].remaining
+    assert 16.0 in found.answers["ttt.base_lr"].remaining
+    assert found.together
+
+
+WEIGHT = "text_padding_weight"
+
+
+@pytest.mark.parametrize("away", [0.0, 0.06, 0.13])
+def test_a_factor_of_the_whole_loss_is_never_recovered(away: float) -> None:
+    """Where it is small all gradients are short, also of a point that is not quite at rest."""
+    generator = torch.Generator().manual_seed(3)
+    given = [one * torch.randn((), generator=generator).exp() for one in batches(32)]
+    found = recover(
+        lambda _: Point(torch.full((DIM,), away, dtype=torch.float64)),
+        lambda model, batch, own: (model.at - batch).square().sum(1).mean() * own.training.text_padding_weight,
+        given,
+        effective({}),
+        fields=[WEIGHT],
+        loss_fields=[WEIGHT],
+    )
+    assert found.answers[WEIGHT].outcome == "not_determined"
+
+
+def test_what_the_loss_is_stays_as_it_is_given() -> None:
+    """Under weights that leave out what is not learnt yet, any point is at rest; the settings found there are not."""
+
+    def measured(model: nn.Module, batch: torch.Tensor, own: Effective) -> torch.Tensor:
+        learnt = loss(model, batch, own)
+        unlearnt = (model.at + 20 - batch).square().sum(1).mean()
+        weight = own.training.text_padding_weight
+        return (learnt + weight * unlearnt) / (1 + weight)
+
+    rests = target(effective({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0}))
+    found = recover(
+        lambda _: Point(rests),
+        measured,
+        batches(32),
+        effective({WEIGHT: 1.0}),
+        {WEIGHT: (1e-6, 0.01, 1.0)},
+        fields=[*NAMES[:2], WEIGHT],
+        loss_fields=[WEIGHT],
+    )
+    assert found.best is not None
+    assert found.best.values[WEIGHT] == 1.0
+    assert {one.outcome for one in found.answers.values()} == {"not_determined"}
+
+
+def test_what_is_forgotten_for_memory_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = {"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0, "ttt.rope_mode": "off"}
+    before = recovered(true)
+    monkeypatch.setattr(contest, "_MOST_KEPT", 0)
+    again = recovered(true)
+    assert again.answers == before.answers
+    assert again.passes > before.passes
 
 
 def test_what_is_uncertain_is_asked_for() -> None:

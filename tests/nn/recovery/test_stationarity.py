@@ -54,7 +54,7 @@ def expected(distance: float) -> float:
 
 @pytest.mark.parametrize("distance", [0.0, 0.05, 0.5])
 def test_the_estimate_is_unbiased_and_its_error_is_right(distance: float) -> None:
-    """The error is right where there is a gradient, and up to sqrt(2) too large where there is none."""
+    """The error is right where there is a gradient, and up to a half too large where there is none."""
     found = [batch_gradients(point(distance), batches(12, seed), loss).squared_norm for seed in range(300)]
     values, errors = torch.tensor([one[:2] for one in found], dtype=torch.float64).unbind(1)
     spread = values.std()
@@ -198,6 +198,20 @@ def test_a_gradient_that_is_not_finite_is_far_from_zero() -> None:
 def test_what_gives_no_estimate_is_refused(count: int, model: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         batch_gradients(model, batches(count, 1), loss)
+
+
+@pytest.mark.parametrize("value", [torch.ones(2, requires_grad=True), torch.tensor(1.0), 1.0], ids=str)
+def test_a_loss_without_a_gradient_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="loss: is no scalar that a gradient goes through"):
+        batch_gradients(point(0.1), batches(4, 1), lambda _model, _batch: value)
+
+
+def test_weight_decay_may_differ_by_parameter() -> None:
+    metric = AdamMetric.estimated(point(0.3), batches(8, 1), loss, {"at": 0.5})
+    alone = AdamMetric.estimated(point(0.3), batches(8, 1), loss, 0.5)
+    given = list(batches(8, 2))
+    values = [batch_gradients(point(0.3), given, loss, one).squared_norm for one in (metric, alone)]
+    assert values[0] == values[1]
 
 
 def test_an_optimizer_without_running_means_is_refused() -> None:

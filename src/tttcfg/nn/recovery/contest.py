@@ -234,8 +234,9 @@ class Contest:
         return min(1.0, abs(_mean_product(*moves)) / math.sqrt(squares[0] * squares[1]))
 
     def _shared(self, *settings: Values) -> list[Gradients]:
-        """Return the gradients of settings that were measured, of the batches that all have."""
-        least = min(self._count(self._known[key_of(values)]) for values in settings)
+        """Return the gradients of settings, of the batches that all have; of one that was forgotten, again."""
+        counts = [self._count(self._known.get(key_of(values))) for values in settings]
+        least = min([one for one in counts if one], default=min(_ROUGH[0], self.batches))
         return [self.gradients(values, least) for values in settings]
 
 
