@@ -29,7 +29,7 @@ def recovery(folder: Path, values: dict[str, Any], outcome: Any = "recovered", s
     """Return what a search of some settings would, had it found these values."""
     start = tttcfg.resolve(folder)
     effective = replace(varied(start, values), verification=start.verification)
-    trial = Trial(values, NORM, Estimate(0.0, 0.0, 32), Estimate(0.0, 0.0, 32), 0.1, 1.0, differs=False)
+    trial = Trial(values, NORM, Estimate(0.0, 0.0, 32), Estimate(0.0, 0.0, 32), 0.0, 0.1, 1.0, differs=False)
     answers = {
         name: Answer(name, outcome, value, (value,), separation, "", (trial,), value) for name, value in values.items()
     }

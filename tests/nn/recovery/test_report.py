@@ -23,6 +23,7 @@ def trial(value: object, errors: float, norm: Estimate | None = None) -> Trial:
         found,
         Estimate(errors, 1.0, 32),
         Estimate(errors, 1.0, 32),
+        0.0,
         0.1,
         1.0,
         differs=True,

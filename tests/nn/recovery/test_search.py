@@ -238,6 +238,24 @@ def test_what_the_loss_is_stays_as_it_is_given() -> None:
     assert {one.outcome for one in found.answers.values()} == {"not_determined"}
 
 
+def test_a_rest_of_a_gradient_decides_nothing_about_what_hardly_matters() -> None:
+    """What hardly moves the point moves it along the rest, which is sure although the rest is not."""
+    eps = "ttt.reconstruction_eps"
+
+    def measured(model: nn.Module, batch: torch.Tensor, own: Effective) -> torch.Tensor:
+        return (SCALE * (model.at - own.training.ttt.reconstruction_eps - batch).square()).sum(1).mean() / 2
+
+    rests = torch.full((DIM,), 0.12, dtype=torch.float64)
+    found = recover(
+        lambda _: Point(rests), measured, batches(32), effective({}), {eps: (1e-6, 1e-3)}, fields=[eps], loss_fields=()
+    )
+    assert found.best is not None
+    assert found.best.squared_norm.errors < 3
+    (trial,) = (one for one in found.answers[eps].trials if one.values[eps] == 1e-6)
+    assert trial.beyond.errors > 3
+    assert found.answers[eps].outcome == "not_determined"
+
+
 def test_what_is_forgotten_for_memory_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     true = {"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0, "ttt.rope_mode": "off"}
     before = recovered(true)

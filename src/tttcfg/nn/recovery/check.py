@@ -19,7 +19,7 @@ from tttcfg.nn.layers.computation import set_computation
 from tttcfg.nn.recovery.answers import is_near
 from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
 from tttcfg.nn.recovery.candidates import beside
-from tttcfg.nn.recovery.contest import FIRST_BATCHES, SEPARATED, Contest, Trial, Values
+from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
 from tttcfg.nn.recovery.search import Loss, Questions, varied
 from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of
@@ -216,7 +216,7 @@ def _evidence(name: str, given: Trial, others: Sequence[Trial]) -> Evidence:
     own = tuple(
         sorted((one for one in others if one.values[name] != value), key=lambda one: value_order(one.values[name]))
     )
-    better = tuple(one.values[name] for one in own if one.beyond.errors <= -SEPARATED and one.unclipped.errors < 0)
+    better = tuple(one.values[name] for one in own if one.is_nearer)
     if better:
         return Evidence("contradicted", value, better, own)
     apart = is_near(given) and all(one.is_apart for one in own)

@@ -46,6 +46,9 @@ class Trial:
             likewise. With other weights of the loss gradients are scaled to the same median norm first, as weights
             that make all of them short bring nothing nearer.
         unclipped: The same without clipping, which may turn a comparison round where gradients are skewed.
+        rest: What the squared norm of the setting with which it is compared is surely smaller than, clipped likewise. A
+            rest of a gradient that no training gets rid of moves the norm of a setting that hardly differs up or down,
+            by less than itself, and much more surely than that it is there.
         bound: What the squared norm, scaled and clipped to what is usual under this setting, is surely smaller than.
         loss: Its mean loss on the first batches, which are the same for all.
         differs: Whether any gradient differs from those of the setting with which it is compared.
@@ -55,6 +58,7 @@ class Trial:
     squared_norm: Estimate
     beyond: Estimate
     unclipped: Estimate
+    rest: float
     bound: float
     loss: float
     differs: bool
@@ -64,9 +68,15 @@ class Trial:
         """Whether it is surely further from a stationary point than what it is compared with."""
         return self.is_beyond(SEPARATED)
 
+    @property
+    def is_nearer(self) -> bool:
+        """Whether it is surely nearer to a stationary point than what it is compared with."""
+        its_rest = self.rest + self.beyond.value
+        return self.beyond.errors <= -SEPARATED and -self.beyond.value > its_rest and self.unclipped.errors < 0
+
     def is_beyond(self, errors: float) -> bool:
-        """Whether it is further by so many standard errors, and further without clipping, too."""
-        return self.beyond.errors >= errors and self.unclipped.errors > 0
+        """Whether it is further by so many standard errors and by more than a rest, and without clipping, too."""
+        return self.beyond.errors >= errors and self.beyond.value > self.rest and self.unclipped.errors > 0
 
 
 class ExhaustedError(Exception):
@@ -168,6 +178,7 @@ class Contest:
                 found[number].squared_norm,
                 clipped[number].beyond(clipped[best]),
                 scaled[number].beyond(scaled[best]),
+                clipped[best].squared_norm.surely(_SURELY),
                 bounds[number],
                 float(found[number].losses[: FIRST_BATCHES * self._ranks].mean()),
                 not found[number].sketches.equal(found[best].sketches),
