@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Recovery": {
         "tttcfg.nn": "recover Recovery Answer Trial write_recovered check_training TrainingCheck Evidence"
-        " set_computation batch_gradients Gradients Estimate AdamMetric"
+        " set_computation batch_gradients Gradients Products Estimate AdamMetric"
     },
     "Several ranks": {"tttcfg.nn": "resolve_together agree together on_first rank world_size"},
     "Declare a family or an extension": {

@@ -49,7 +49,7 @@ def renames(gone: Any, new: Any) -> dict[str, str]:
         ({"dropout": number(0.0)}, {"seed": number(0.0)}, {}),
         ({"rate": number(1.0)}, {"rates": boolean(True)}, {}),
         ({"rate": number(1.0), "ratio": number(1.0)}, {"rates": number(1.0)}, {"rates": "rate"}),
-        ({"x": number(1.0, description="Same.")}, {"zzz": number(1.0, description="Same.")}, {"zzz": "x"}),
+        ({"x": number(1.0, description="Same.")}, {"zzz": number(2.0, description="Same.")}, {"zzz": "x"}),
         ({BATCH: SIZE}, {TRAINING: LOCAL, VALIDATION: LOCAL}, {TRAINING: BATCH}),
         ({BATCH: SIZE}, {VALIDATION: LOCAL, TRAINING: LOCAL}, {TRAINING: BATCH}),
         ({BATCH: SIZE}, {VALIDATION: integer(0, description="Sequences that are validated.")}, {}),

@@ -404,8 +404,7 @@ def written_places(tree: ParsedFile, record: Record) -> Callable[[Path], Place]:
 
 
 def _read(upgraded: Upgraded, family: Family, tree: ParsedFile) -> Document:
-    spellings = family.chain.spellings if upgraded.found.version != family.head else {}
-    old = [name for name, now in spellings.items() if now]
+    old = family.chain.old_names if upgraded.found.version != family.head else ()
     training = validate(family.model, upgraded.values, written_places(tree, upgraded.record), old)
     assumed = {
         name: plain(family.fields[name].get(training)) if value is UNSET else value

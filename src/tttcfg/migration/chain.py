@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.migration.record import Record
 from tttcfg.schema.fragments import Fragment, defaults, fields_of, is_section, section, with_own_sections
-from tttcfg.schema.paths import Path, Tree, copied, get_path, same, set_path
+from tttcfg.schema.paths import Path, Tree, copied, get_path, same, sections_of, set_path
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
     from tttcfg.migration.operations import Convert, Operation
@@ -30,8 +30,8 @@ class Migration:
     operations: tuple[Operation, ...]
 
     def __post_init__(self) -> None:
-        removed = [one.path for one in self.operations if one.kind == "removed"]
-        if any(other.path.startswith(f"{path}.") for path in removed for other in self.operations):
+        removed = {one.path for one in self.operations if one.kind == "removed"}
+        if removed and removed & sections_of(one.path for one in self.operations):
             from tttcfg.migration.operations import with_sections_removed  # which a step has imported
 
             object.__setattr__(self, "operations", with_sections_removed(self.operations))
@@ -155,6 +155,11 @@ class Chain:
                 for old, new in operation.spellings().items():
                     found = {key: new if value == old else value for key, value in found.items()} | {old: new}
         return found
+
+    @cached_property
+    def old_names(self) -> tuple[str, ...]:
+        """All old paths of what there is today."""
+        return tuple(old for old, now in self.spellings.items() if now)
 
     @cached_property
     def introduced(self) -> Tree:

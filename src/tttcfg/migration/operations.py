@@ -15,7 +15,19 @@ from typing import Any, ClassVar, Protocol
 
 from tttcfg.migration.record import Record, restored
 from tttcfg.schema.fragments import Fragment, fragment_at, properties_at, take_fragment
-from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, pop_path, prune, same, set_path, split
+from tttcfg.schema.paths import (
+    MISSING,
+    Path,
+    Tree,
+    copied,
+    get_path,
+    pop_path,
+    prune,
+    same,
+    sections_of,
+    set_path,
+    split,
+)
 from tttcfg.secrets import WITHHELD, redacted
 
 Losses = Iterator[tuple[str, Any]]
@@ -416,13 +428,12 @@ def with_sections_removed(operations: Sequence[Operation]) -> tuple[Operation, .
     """Return operations in which what removes a section, after its fields, is one that leaves unknown keys in it."""
     found: list[Operation] = []
     for one in operations:
-        inside = [other.path.rpartition(".")[0] for other in found if other.path.startswith(f"{one.path}.")]
-        section = RemoveSection(one.path, one.why, sections_inside(one.path, inside))
-        found.append(section if type(one) is Remove and inside else one)
+        sections = sections_of(other.path for other in found)
+        emptied = type(one) is Remove and one.path in sections
+        found.append(removing_section(one.path, one.why, sections) if emptied else one)
     return tuple(found)
 
 
-def sections_inside(path: str, sections: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the sections, and of those that they are in, that are inside the one at `path`."""
-    found = {one[:place] for one in sections for place in range(len(one) + 1) if one[place : place + 1] in ("", ".")}
-    return tuple(sorted(one for one in found if one.startswith(f"{path}.")))
+def removing_section(path: str, reason: str, sections: Iterable[str]) -> RemoveSection:
+    """Return what removes a section with those of the given ones that are inside it."""
+    return RemoveSection(path, reason, tuple(sorted(one for one in sections if one.startswith(f"{path}."))))

@@ -31,7 +31,7 @@ from tttcfg.nn.recovery.contest import Trial
 from tttcfg.nn.recovery.record import write_recovered
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.nn.recovery.search import recover
-from tttcfg.nn.recovery.stationarity import AdamMetric, Estimate, Gradients, batch_gradients
+from tttcfg.nn.recovery.stationarity import AdamMetric, Estimate, Gradients, Products, batch_gradients
 from tttcfg.ttt_moshi.kernels import Limit
 
 del _torch
@@ -49,6 +49,7 @@ __all__ = [
     "Limit",
     "LoRALinear",
     "Loaded",
+    "Products",
     "RankError",
     "Recovery",
     "Restored",

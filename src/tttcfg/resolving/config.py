@@ -232,7 +232,7 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
     if reading.ambiguous:
         raise InputError(_ambiguous(one, tree) for one in reading.ambiguous)
     drop_null_sections(upgraded, family.outline())
-    old = [name for name, now in family.chain.spellings.items() if now] if old_names and version is None else ()
+    old = family.chain.old_names if old_names and version is None else ()
     return _validated(upgraded, tree, record, family, old, reading.deferred)
 
 

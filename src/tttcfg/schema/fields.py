@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, to_jsonable_python
 
-from tttcfg.schema.paths import Path
+from tttcfg.schema.paths import Path, sections_of
 
 MAX_WHOLE = 2**53
 Whole = Annotated[int, Field(le=MAX_WHOLE)]
@@ -226,9 +226,7 @@ def config_fields(model: type[BaseModel]) -> dict[str, ConfigField]:
 @lru_cache(maxsize=64)
 def sections(model: type[BaseModel]) -> frozenset[str]:
     """Return the dotted names of all sections of `model`."""
-    return frozenset(
-        ".".join(field.path[:depth]) for field in config_fields(model).values() for depth in range(1, len(field.path))
-    )
+    return frozenset(sections_of(config_fields(model)))
 
 
 Outline = dict[str, Any]

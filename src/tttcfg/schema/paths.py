@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Path = tuple[str, ...]
@@ -12,6 +12,17 @@ MISSING: Any = object()
 
 def split(path: str) -> Path:
     return tuple(path.split("."))
+
+
+def sections_of(names: Iterable[str]) -> set[str]:
+    """Return the dotted names of all sections that fields are in, by the fields' dotted names."""
+    found: set[str] = set()
+    for name in names:
+        section = name.rpartition(".")[0]
+        while section and section not in found:
+            found.add(section)
+            section = section.rpartition(".")[0]
+    return found
 
 
 def pop_path(tree: Any, path: Path) -> Any:

@@ -63,13 +63,20 @@ def likely_renames(found: Sequence[SchemaChange]) -> tuple[dict[str, Resembling]
             new_ones[pair.new] = Resembling((pair.gone,), pair.score >= _LIKELY)
             gone_ones[pair.gone] = Resembling((pair.new,), pair.score >= _LIKELY)
     left = [one for one in pairs if one.new not in new_ones and one.gone not in gone_ones]
-    for name in dict.fromkeys(one.new for one in left):
-        own = [one for one in left if one.new == name]
-        new_ones[name] = Resembling(tuple(one.gone for one in own if one.score > own[0].score - _NEAR))
-    for name in dict.fromkeys(one.gone for one in left):
-        own = [one for one in left if one.gone == name]
-        gone_ones[name] = Resembling(tuple(one.new for one in own if one.score > own[0].score - _NEAR))
+    new_ones |= _near_each((one.score, one.new, one.gone) for one in left)
+    gone_ones |= _near_each((one.score, one.gone, one.new) for one in left)
     return new_ones, gone_ones
+
+
+def _near_each(scored: Iterable[tuple[float, str, str]]) -> dict[str, Resembling]:
+    """Return for each field those that it may be, none of which is much less likely than the first."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for score, field, other in scored:
+        found.setdefault(field, []).append((score, other))
+    return {
+        field: Resembling(tuple(other for score, other in others if score > others[0][0] - _NEAR))
+        for field, others in found.items()
+    }
 
 
 class _Pair(NamedTuple):

@@ -14,13 +14,13 @@ from tttcfg.migration.operations import (
     Operation,
     Redeclare,
     Remove,
-    RemoveSection,
     Rename,
     Withhold,
-    sections_inside,
+    removing_section,
 )
 from tttcfg.schema.containment import contains
 from tttcfg.schema.fragments import bare
+from tttcfg.schema.paths import sections_of
 from tttcfg.schema_tools.answers import Absent, Answers
 from tttcfg.schema_tools.changes import Fields, SchemaChange, changes
 from tttcfg.schema_tools.missing import REASON, misplaced, missing_statements
@@ -72,13 +72,9 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
 
 def _emptied(old: Fields, new: Fields, secrets: Collection[str], reason: str) -> list[Operation]:
     """Return what removes the outermost sections that have become empty: that do not even contain a secret."""
-    gone = _sections(old) - _sections(new) - _sections(secrets) - new.keys()
+    gone = sections_of(old) - sections_of(new) - sections_of(secrets) - new.keys()
     outermost = sorted(name for name in gone if name.rpartition(".")[0] not in gone)
-    return [RemoveSection(name, reason, sections_inside(name, gone)) for name in outermost]
-
-
-def _sections(paths: Iterable[str]) -> set[str]:
-    return {path[:place] for path in paths for place, letter in enumerate(path) if letter == "."}
+    return [removing_section(name, reason, gone) for name in outermost]
 
 
 def reused(spellings: Mapping[str, str], fields: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -88,7 +84,7 @@ def reused(spellings: Mapping[str, str], fields: Iterable[str]) -> Iterator[tupl
     """
     taken = {was for was, now in spellings.items() if was != now}
     for path in fields:
-        yield from ((path, was) for was in sorted(taken & {path, *_sections([path])}))
+        yield from ((path, was) for was in sorted(taken & {path, *sections_of([path])}))
 
 
 def first_step(new: Fields, answers: Answers) -> Plan:

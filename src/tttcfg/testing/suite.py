@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path as FilePath
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import hypothesis.strategies as st
@@ -22,8 +22,8 @@ from tttcfg.family.family import Family
 from tttcfg.migration.operations import Convert
 from tttcfg.migration.record import Record
 from tttcfg.resolving.families import family_named
-from tttcfg.schema.fragments import Fragment, body_of, is_section
-from tttcfg.schema.paths import Path, Tree, copied, get_path, same, set_path, split
+from tttcfg.schema.fragments import body_of
+from tttcfg.schema.paths import Tree, copied, get_path, same, sections_of, set_path, split
 from tttcfg.testing.assertions import (
     SECRET,
     assert_downgrade,
@@ -66,7 +66,7 @@ def laws(
     """
     known = family_named(family) if isinstance(family, str) else family
     by_version = overrides if callable(overrides) else lambda _: overrides or {}
-    subject = Subject(known, FilePath(golden), by_version, settled, effects or {}, examples)
+    subject = Subject(known, Path(golden), by_version, settled, effects or {}, examples)
     made: dict[str, Any] = {"subject": subject, "__doc__": f"The laws for the history of {known.name}."}
     if not effects:
         made["test_drawn_documents_mean_what_the_old_program_did"] = None
@@ -256,7 +256,7 @@ class Laws:
     def test_a_key_that_no_version_has_is_refused(self, version: int) -> None:
         """In the golden document and in a file that gives nothing else, at the root and in every section."""
         document = self.subject.golden_document(version)
-        for section in sections_of(self.subject.chain().schema(version)):
+        for section in ((), *map(split, sections_of(self.subject.chain().fields(version)))):
             for whole, value in ((True, {}), (True, 1), (False, {}), (False, 1)):
                 tree = copied(document) if whole else {"schema_version": version}
                 if not set_path(tree, (*section, UNKNOWN), value):
@@ -288,14 +288,6 @@ class Laws:
             assert_meaning(means, document_of(document, self.family).training, self.family)
 
         self.subject.for_every_document(stated, holds)
-
-
-def sections_of(schema: Fragment, path: Path = ()) -> Iterator[Path]:
-    """Yield the path of every section in a schema of documents, that of the root included."""
-    yield path
-    for name, fragment in schema["properties"].items():
-        if is_section(fragment):
-            yield from sections_of(fragment, (*path, name))
 
 
 def containers(tree: Any) -> set[int]:

@@ -17,21 +17,21 @@ LEAST_BATCHES = 8
 _OPAQUE = b"opaque "
 
 
-def count_of_all(batches: Sequence[Any]) -> int:
-    """Return how many batches all ranks have together, each as many as every other.
+def checked(batches: Sequence[Any]) -> tuple[int, str]:
+    """Return how many batches all ranks have together, each as many as every other, and the digest of all.
 
     Raises:
-        InputError: They are fewer than eight, or not as many on every rank.
+        InputError: They are fewer than eight, not as many on every rank, or one is there twice.
         RankError: A rank has ended.
     """
     counts = gather_rows(torch.tensor([[float(len(batches))]])).flatten()
     if counts.min() != counts.max():
         message = f"are {', '.join(f'{int(one)}' for one in counts)}, and have to be as many on every rank"
         raise InputError(Problem("rejected", message, "batches"))
-    if counts.sum() < LEAST_BATCHES:
-        message = f"{int(counts.sum())} are too few; give {LEAST_BATCHES} or more"
-        raise InputError(Problem("rejected", message, "batches"))
-    return int(counts.sum())
+    count = int(counts.sum())
+    if count < LEAST_BATCHES:
+        raise InputError(Problem("rejected", f"{count} are too few; give {LEAST_BATCHES} or more", "batches"))
+    return count, digest_of_batches(batches)
 
 
 def digest_of_batches(batches: Iterable[Any]) -> str:

@@ -17,7 +17,7 @@ from tttcfg.errors import InputError, Problem, quote
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.layers.computation import set_computation
 from tttcfg.nn.recovery.answers import is_near
-from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
+from tttcfg.nn.recovery.batches import checked
 from tttcfg.nn.recovery.candidates import beside
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
@@ -139,8 +139,7 @@ def check_training(
         ContradictionError: Checkpoint and configuration contradict each other, or the model is of another one.
     """
     batches = list(batches)
-    count_of_all(batches)
-    digest_of_batches(batches)  # which refuses one that is there twice
+    checked(batches)
     effective = resolve(path, overrides=overrides)
     config = find_checkpoint(path, weight_names(effective.family)).model_config
     model_config = read_model_config(config) if config is not None else None
@@ -168,7 +167,7 @@ def check_training(
         settings, most = [questions.start], len(batches)
         for name in questions.candidates:
             settings += [{**questions.start, name: one} for one in _neighbours(questions, name)]
-        contest = Contest(measured, most, most * len(settings), lambda _: None, questions.weights)
+        contest = Contest(measured, most, most * len(settings), lambda _: None, questions.loss_fields)
         given, *others = contest.about(settings)
     finally:
         set_computation(model, effective)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tttcfg.nn.recovery.stationarity import Estimate, Gradients
+from tttcfg.nn.recovery.stationarity import Estimate, Gradients, Products
 
 Values = Mapping[str, Any]
 Key = tuple[tuple[str, str], ...]
@@ -100,7 +100,7 @@ class Contest:
         batches: How many there are, on this rank.
         most_passes: How many batches may be measured, all settings together.
         counted: Called with the number of batches whenever some are going to be measured.
-        weights: Fields that only decide what the loss is of what is computed.
+        loss_fields: Those that decide nothing but what the loss is.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Contest:
         batches: int,
         most_passes: int,
         counted: Callable[[int], None],
-        weights: Collection[str] = (),
+        loss_fields: Collection[str] = (),
     ) -> None:
-        self.passes, self.left, self._weights = 0, most_passes, weights
+        self.passes, self.left, self._loss_fields = 0, most_passes, loss_fields
         self.batches, self._measure, self._counted, self._ranks = batches, measure, counted, 1
         self._known: dict[Key, Gradients] = {}
 
@@ -164,21 +164,22 @@ class Contest:
     ) -> tuple[int, dict[int, Trial]]:
         """Return the number of the setting that is surely nearest, or of the one given, and what every one showed."""
         first = next(iter(settings))
-        own = {number: [values.get(name) for name in self._weights] for number, values in settings.items()}
-        scaled = {
+        own = {number: [values.get(name) for name in self._loss_fields] for number, values in settings.items()}
+        scaled: dict[int, Products] = {
             number: one if own[number] == own[first] else one.scaled_to(found[first]) for number, one in found.items()
         }
         most = _limit(scaled.values())
         clipped = {number: one.clipped(most) for number, one in scaled.items()}
         bounds = {number: one.clipped(_limit([one])).squared_norm.surely(_SURELY) for number, one in scaled.items()}
         best = min(bounds, key=bounds.__getitem__) if about is None else about
+        rest = clipped[best].squared_norm.surely(_SURELY)
         return best, {
             number: Trial(
                 values,
                 found[number].squared_norm,
                 clipped[number].beyond(clipped[best]),
                 scaled[number].beyond(scaled[best]),
-                clipped[best].squared_norm.surely(_SURELY),
+                rest,
                 bounds[number],
                 float(found[number].losses[: FIRST_BATCHES * self._ranks].mean()),
                 not found[number].sketches.equal(found[best].sketches),
@@ -200,6 +201,8 @@ class Contest:
             self._ranks = len(more.losses) // (count - start)
             known = self._known[key_of(values)] = more if known is None else known + more
         assert known is not None  # as what is asked for is a batch or more
+        if self._count(known) == count:
+            return known  # with the inner products that it has
         return Gradients(known.sketches[: count * self._ranks], known.losses[: count * self._ranks])
 
     def _tidy(self, needed: Collection[Values]) -> None:
@@ -262,7 +265,7 @@ def key_of(values: Values) -> Key:
     return tuple(sorted((name, repr(value)) for name, value in values.items()))
 
 
-def _limit(found: Collection[Gradients]) -> float:
+def _limit(found: Collection[Products]) -> float:
     """Return the norm that gradients are clipped to."""
     medians = (float(one.norms.median()) for one in found)
     return _CLIPPED * min((one for one in medians if math.isfinite(one)), default=math.inf)

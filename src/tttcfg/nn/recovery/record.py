@@ -9,13 +9,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tttcfg.api import bind, resolved_without_demands, verified
-from tttcfg.documents.checkpoint import find_checkpoint, weight_names
+from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, weight_names
 from tttcfg.documents.document import Document, load_document
 from tttcfg.documents.effective import Binding, Effective
 from tttcfg.documents.recovered import with_recovered
 from tttcfg.errors import InputError, Problem, quote
 from tttcfg.files.locks import alone
+from tttcfg.nn.recovery.answers import Answer
 from tttcfg.nn.recovery.report import Recovery
+from tttcfg.nn.recovery.stationarity import Estimate
 from tttcfg.resolving.families import as_document
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import plain
@@ -48,38 +50,40 @@ def write_recovered(
     if not answers or found.best is None:
         message, advice = "nothing was recovered, so nothing is written", "give more batches, or the training's data"
         raise InputError(Problem("rejected", message, place=os.fspath(checkpoint), advice=advice))
-    family, norm = found.effective.family, found.best.squared_norm
-    date = (written_at or datetime.now(timezone.utc)).astimezone(timezone.utc).strftime("%Y-%m-%d")
-    entries = {
-        name: {
-            "value": plain(answer.value),
-            "separation": round(answer.separation, 3) if math.isfinite(answer.separation) else None,
-            "squared_norm": norm.value,
-            "standard_error": norm.error,
-            "batches": norm.batches,
-            "data": found.data,
-            "date": date,
-        }
-        for name, answer in answers.items()
-    }
-    place = find_checkpoint(checkpoint, weight_names(family))
-    if is_url(place.folder):
-        raise InputError(Problem("unwritable", "is a URL, where nothing is written", place=place.folder))
-    with alone(place.folder):
+    family = found.effective.family
+    moment = written_at or datetime.now(timezone.utc)
+    entries = {name: _entry(answer, found, found.best.squared_norm, moment) for name, answer in answers.items()}
+    folder = find_checkpoint(checkpoint, weight_names(family)).folder
+    if is_url(folder):
+        raise InputError(Problem("unwritable", "is a URL, where nothing is written", place=folder))
+    with alone(folder):
+        place = find_checkpoint(checkpoint, weight_names(family))  # another process may have written a document
         effective = resolved_without_demands(checkpoint, family=family)
         _refuse_other_weights(effective, found, checkpoint)
         if is_without_document(effective, place):
             effective = found.effective if found.effective.verification is not None else effective
         _refuse_others(effective, found)
-        document = _document(checkpoint, effective)
+        document = _document(checkpoint, effective, place)
         asserted = document.provenance.get("adopted", {})
         asserted = asserted.get(ASSERTED, {}) if isinstance(asserted, Mapping) else {}
         return bind(checkpoint, with_recovered(document, entries, asserted), family=family)
 
 
-def _document(checkpoint: str | os.PathLike[str], effective: Effective) -> Document:
+def _entry(answer: Answer, found: Recovery, norm: Estimate, moment: datetime) -> dict[str, Any]:
+    """Return a recovered value with the figures that support it, as provenance has them."""
+    return {
+        "value": plain(answer.value),
+        "separation": round(answer.separation, 3) if math.isfinite(answer.separation) else None,
+        "squared_norm": norm.value,
+        "standard_error": norm.error,
+        "batches": norm.batches,
+        "data": found.data,
+        "date": moment.astimezone(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def _document(checkpoint: str | os.PathLike[str], effective: Effective, found: Checkpoint) -> Document:
     """Return the checkpoint's document; where it has none, what adopting it would write, or what is in its weights."""
-    found = find_checkpoint(checkpoint, weight_names(effective.family))
     if found.document is not None:
         return load_document(found.document, effective.family)
     if is_without_document(effective, found):

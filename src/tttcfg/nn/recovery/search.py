@@ -25,8 +25,8 @@ from tttcfg.errors import InputError, Place, Problem, nearest, quote
 from tttcfg.family.family import Family
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.ranks.ranks import gather_rows
-from tttcfg.nn.recovery.answers import compensating, is_near, judged, unanswered
-from tttcfg.nn.recovery.batches import count_of_all, digest_of_batches
+from tttcfg.nn.recovery.answers import Answer, compensating, is_near, judged, unanswered
+from tttcfg.nn.recovery.batches import checked
 from tttcfg.nn.recovery.candidates import beside, between, in_order, is_rate, plausible
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Key, Trial, Values, key_of
 from tttcfg.nn.recovery.report import Recovery
@@ -94,7 +94,7 @@ def recover(
         RankError: A rank has ended.
     """
     began, batches = time.time(), list(batches)
-    count, data = count_of_all(batches), digest_of_batches(batches)
+    count, data = checked(batches)
     questions = Questions(effective, model_config, loss_fields)
     questions.ask(uncertain(effective) if fields is None else fields, candidates or {}, demanded=fields is not None)
 
@@ -119,30 +119,24 @@ def recover(
         questions, measured, estimated, mean_loss, metric, (len(batches), most_passes, progress or (lambda _: None))
     )
     trials = search.run()
-    measures = data, count, search.contest.passes, search.forward, began
-    found = _recovery(effective, questions, trials, measures)
-    reason = "more combinations are as near as the best than were looked at; allow more passes, or give more batches"
-    unfinished = {name: unanswered(name, reason) for name in search.unfinished}
-    return replace(found, answers={**found.answers, **unfinished})
+    passes = search.contest.passes
+    answers = _answers(questions, trials, search.unfinished, passes)
+    best = trials[0] if trials else None
+    together = compensating(trials) if best is not None and is_near(best) else ()
+    return Recovery(effective, answers, together, best, data, count, passes, search.forward, began)
 
 
-def _recovery(
-    effective: Effective, questions: Questions, trials: Sequence[Trial], measured: tuple[str, int, int, int, float]
-) -> Recovery:
-    """Return what is said of every setting, from what all showed; from nothing, that the passes were used up.
-
-    Args:
-        measured: The data's digest, its batches, how many were measured, of how many the loss alone, and since when.
-    """
-    _, _, passes, _, _ = measured
+def _answers(
+    questions: Questions, trials: Sequence[Trial], unfinished: Collection[str], passes: int
+) -> dict[str, Answer]:
+    """Return what is said of every setting, from what all showed; from nothing, that the passes were used up."""
     answers = {name: unanswered(name, reason) for name, reason in questions.without.items()}
     if not trials:
         reason = f"{passes:,} batches were measured, and no more may be; allow more passes"
-        answers |= {name: unanswered(name, reason) for name in questions.candidates}
-        return Recovery(effective, answers, (), None, *measured)
+        return answers | {name: unanswered(name, reason) for name in questions.candidates}
     answers |= {name: judged(name, questions.candidates, trials) for name in questions.candidates}
-    together = compensating(trials) if is_near(trials[0]) else ()
-    return Recovery(effective, answers, together, trials[0], *measured)
+    reason = "more combinations are as near as the best than were looked at; allow more passes, or give more batches"
+    return answers | {name: unanswered(name, reason) for name in unfinished}
 
 
 def uncertain(effective: Effective) -> list[str]:
@@ -175,17 +169,17 @@ class Questions:
         candidates: By dotted name, in their order where they have one.
         start: The values to start from: those of the configuration where they are among the candidates.
         at_null: What null means, of fields that take it, where that is known.
-        weights: Those that the layers do not read, so that they may decide what the loss is.
+        loss_fields: Those that decide nothing but what the loss is: what is given, or what the layers do not read.
         without: Fields that are in doubt and have no values to try, with the reason.
     """
 
     def __init__(
         self, effective: Effective, model_config: Mapping[str, Any] | None, loss_fields: Collection[str] | None = None
     ) -> None:
-        self.effective, self.model_config, self.loss_fields = effective, model_config, loss_fields
+        self.effective, self.model_config, self._given = effective, model_config, loss_fields
         self.candidates: dict[str, tuple[Any, ...]] = {}
         self.start: dict[str, Any] = {}
-        self.weights: set[str] = set()
+        self.loss_fields: set[str] = set()
         self.at_null: dict[str, Any] = {}
         self.without: dict[str, str] = {}
         self._problems: list[Problem] = []
@@ -237,11 +231,11 @@ class Questions:
         self.candidates[name], self.at_null[name] = found, at_null
         self.start[name] = value if value in found else found[len(found) // 2]
         if self._decides_the_loss_alone(field, found):
-            self.weights.add(name)
+            self.loss_fields.add(name)
 
     def _decides_the_loss_alone(self, field: ConfigField, values: Sequence[Any]) -> bool:
-        if self.loss_fields is not None or any(self._refused(field.name, one) for one in values):
-            return field.name in (self.loss_fields or ())
+        if self._given is not None or any(self._refused(field.name, one) for one in values):
+            return field.name in (self._given or ())
         layers = [varied(self.effective, {**self.start, field.name: one}, self.model_config).ttt for one in values]
         if layers[0] is None and self.effective.family.layers is not None:
             message = "may be what layers read or what the loss is; without a configuration of layers that is not known"
@@ -288,14 +282,14 @@ class _Search:
         self.fields = questions.effective.family.fields
         self.candidates, self.current = questions.candidates, cast("Values", questions.start)
         self.estimated, self.metric, self.is_given = estimated, metric, metric is not None
-        self.weights = questions.weights
-        self.moved = [name for name in self.candidates if name not in self.weights]
+        self.loss_fields = questions.loss_fields
+        self.moved = [name for name in self.candidates if name not in self.loss_fields]
         self.mean_loss, self.losses = mean_loss, dict[Key, float]()
         self.of_metric: Values = {}
         self.unfinished: set[str] = set()
         self.forward = 0
         self.contest = Contest(
-            lambda values, start, stop: measured(values, start, stop, self.metric), *limits, self.weights
+            lambda values, start, stop: measured(values, start, stop, self.metric), *limits, self.loss_fields
         )
 
     def run(self) -> Sequence[Trial]:
@@ -395,7 +389,7 @@ class _Search:
     def search_together(self) -> None:
         """Search pairs of settings that move the gradient along one line, the most so first, until one is near."""
         for one, other in self.pairs():
-            if {one, other} & self.weights:
+            if {one, other} & self.loss_fields:
                 continue
             if self.step([self.current, *self.grids([(one, other)])]):
                 self.renew_metric()
@@ -458,9 +452,10 @@ class _Search:
         `unfinished` has the fields of which more values could be as near.
         """
         for _ in range(_ROUNDS):
-            if not self.step([one for one in self.neighbourhood() if self.is_same_loss(one)]):
+            if not self.step([one for one in self.neighbourhood(self.pairs()) if self.is_same_loss(one)]):
                 break
-        settings, pairs, seen = self.neighbourhood(), self.pairs(), list[Values]()
+        pairs, seen = self.pairs(), list[Values]()
+        settings = self.neighbourhood(pairs)
         trials = self.contest.about(settings)
         with contextlib.suppress(ExhaustedError):
             for _ in range(_ROUNDS):
@@ -474,12 +469,12 @@ class _Search:
         return trials
 
     def is_same_loss(self, other: Values) -> bool:
-        return all(other[name] == self.current[name] for name in self.weights)
+        return all(other[name] == self.current[name] for name in self.loss_fields)
 
-    def neighbourhood(self) -> list[Values]:
-        """Return the current setting, all that differ from it in one field, and some that do in two."""
+    def neighbourhood(self, pairs: Sequence[tuple[str, str]]) -> list[Values]:
+        """Return the current setting, all that differ from it in one field, and all that do in the two of a pair."""
         settings = [self.current, *itertools.chain(*(self.line(name)[1:] for name in self.candidates))]
-        return _distinct([*settings, *self.grids(self.pairs())])
+        return _distinct([*settings, *self.grids(pairs)])
 
 
 def _distinct(settings: Iterable[Values]) -> list[Values]:

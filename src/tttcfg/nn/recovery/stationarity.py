@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -153,29 +154,13 @@ class AdamMetric:
         return torch.where(root > 0, total / root.sqrt().to(total), 0)
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """The gradients of a loss over batches, as far as inner products need them.
+class Products(ABC):
+    """Gradients of batches as far as they are compared: the inner products of every two."""
 
-    Attributes:
-        sketches: Of each batch [batches, numbers].
-        losses: The loss of each batch [batches].
-        factors: What each gradient is multiplied by [batches]; None for 1.
-    """
-
-    sketches: torch.Tensor
-    losses: torch.Tensor
-    factors: torch.Tensor | None = None
-
-    def __add__(self, more: Gradients) -> Gradients:
-        """Return these and those of more batches, none of them multiplied by anything."""
-        return Gradients(torch.cat([self.sketches, more.sketches]), torch.cat([self.losses, more.losses]))
-
-    @cached_property
+    @property
+    @abstractmethod
     def products(self) -> torch.Tensor:
         """The inner product of every two gradients [batches, batches], in float64."""
-        exact = self.sketches.double()
-        return exact @ exact.T if self.factors is None else (exact @ exact.T) * torch.outer(self.factors, self.factors)
 
     @property
     def squared_norm(self) -> Estimate:
@@ -187,27 +172,61 @@ class Gradients:
         """The norm of the gradient of every batch."""
         return self.products.diagonal().sqrt()
 
-    def clipped(self, most: float) -> Gradients:
+    def clipped(self, most: float) -> Products:
         """Return them with every gradient made as short as `most`, as trainers do: one batch alone decides nothing."""
         return self._times((most / self.norms).clamp(max=1))
 
-    def scaled_to(self, other: Gradients) -> Gradients:
+    def scaled_to(self, other: Products) -> Products:
         """Return them all times the number by which their median norm is that of others; as they are without one."""
         factor = float(other.norms.median() / self.norms.median())
         return self._times(torch.full_like(self.norms, factor)) if math.isfinite(factor) and factor else self
 
-    def _times(self, factors: torch.Tensor) -> Gradients:
-        return replace(self, factors=factors if self.factors is None else self.factors * factors)
+    def _times(self, factors: torch.Tensor) -> Products:
+        return _Multiplied(self.products * torch.outer(factors, factors))
 
-    def beyond(self, other: Gradients) -> Estimate:
+    def beyond(self, other: Products) -> Estimate:
         """Return by how much the squared norm is larger than that of other gradients of the same batches.
 
         Raises:
             ValueError: They are not of as many batches.
         """
-        if len(self.losses) != len(other.losses):
-            raise ValueError(f"{len(self.losses)} batches are compared with {len(other.losses)}")
+        if len(self.products) != len(other.products):
+            raise ValueError(f"{len(self.products)} batches are compared with {len(other.products)}")
         return _estimate(self.products - other.products)
+
+
+@dataclass(frozen=True)
+class _Multiplied(Products):
+    """Gradients that are multiplied by numbers, which needs no more of them than their inner products."""
+
+    inner: torch.Tensor
+
+    @property
+    def products(self) -> torch.Tensor:
+        return self.inner
+
+
+@dataclass(frozen=True)
+class Gradients(Products):
+    """The gradients of a loss over batches, as far as inner products need them.
+
+    Attributes:
+        sketches: Of each batch [batches, numbers].
+        losses: The loss of each batch [batches].
+    """
+
+    sketches: torch.Tensor
+    losses: torch.Tensor
+
+    def __add__(self, more: Gradients) -> Gradients:
+        """Return these and those of more batches."""
+        return Gradients(torch.cat([self.sketches, more.sketches]), torch.cat([self.losses, more.losses]))
+
+    @cached_property
+    def products(self) -> torch.Tensor:
+        """The inner product of every two gradients [batches, batches], in float64."""
+        exact = self.sketches.double()
+        return exact @ exact.T
 
 
 def _estimate(products: torch.Tensor) -> Estimate:
