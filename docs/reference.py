@@ -41,8 +41,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "ScanOptions WrongKernelError",
     },
     "Recovery": {
-        "tttcfg.nn": "recover Recovery Answer Trial write_recovered check_training TrainingCheck Evidence"
-        " set_computation batch_gradients Gradients Products Estimate AdamMetric"
+        "tttcfg.nn": "recover Recovery Answer Trial write_recovered require_unrecorded check_training"
+        " TrainingCheck Evidence set_computation batch_gradients Gradients Products Estimate AdamMetric"
     },
     "Several ranks": {"tttcfg.nn": "resolve_together agree together on_first rank world_size"},
     "Declare a family or an extension": {

@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
         if options.plot is not None and options.plot.suffix not in DRAWN:
             parser.error(f"--plot {options.plot}: its name has to end in {', '.join(DRAWN)}")
         number = DEFAULT_BATCHES if options.batches is None else options.batches
-        found = recover(options.checkpoint_dir, options.config, overrides, fields, number)
+        found = recover(options.checkpoint_dir, options.config, overrides, fields, number, write=options.write)
         return report(found, options.checkpoint_dir, options.output, options.plot, write=options.write)
     eval_type = options.eval_type or STANDARD
     results = evaluate(options.checkpoint_dir, options.config, overrides, eval_type, options.output)
@@ -136,15 +136,23 @@ def evaluate(
 
 
 def recover(
-    checkpoint: str, config: Sequence[str], overrides: Sequence[str], fields: Sequence[str] | None, batches: int
+    checkpoint: str,
+    config: Sequence[str],
+    overrides: Sequence[str],
+    fields: Sequence[str] | None,
+    batches: int,
+    *,
+    write: bool,
 ) -> tttnn.Recovery:
     """Return what the gradients of the training's loss say about settings.
 
     Args:
         fields: Dotted names; by default all that are in doubt.
+        write: Whether the values are going to be written.
 
     Raises:
-        InputError: A file or a setting cannot be used, or nothing is in doubt.
+        InputError: A file or a setting cannot be used, nothing is in doubt, or what is asked for is recorded and would
+            not be written.
         ContradictionError: The configuration contradicts the checkpoint.
     """
     deterministic_device()
@@ -157,6 +165,8 @@ def recover(
     if unknown:  # with which no model can be built
         effective = tttcfg.resolve(checkpoint, config, [*overrides, *(f"{name}={known[name]}" for name in unknown)])
     log_configuration(effective)
+    if write:
+        tttnn.require_unrecorded(checkpoint, fields or (), effective)
     trained = Trained(checkpoint, effective, _base_weights(model_config, effective, checkpoint))
     if not sys.stderr.isatty():
         return trained.recover(fields, batches=batches)

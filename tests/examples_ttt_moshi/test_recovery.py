@@ -81,6 +81,7 @@ def test_a_run_that_was_hardly_trained_gives_no_answer(trained: Path, left: Left
         (["--recover", "ttt.layers"], "is of the role architecture"),
         (["--recover", "ttt.base_lr", "--batches", "0"], "0 are too few"),
         (["--recover", "ttt.base_lr", "data.train_data=none.jsonl"], "none.jsonl"),
+        (["--recover", "ttt.base_lr,ttt.rope_mode", "--write"], "ttt.rope_mode: is recorded as"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )

@@ -5,7 +5,7 @@ They stand below whatever a person or a program has recorded, and above what was
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,19 @@ def is_guessed(document: Document, name: str) -> bool:
     return name in document.assumed or any(name in getattr(record, kind) for kind in (*_GUESSED, "recovered"))
 
 
+def require_guessed(document: Document, names: Iterable[str], asserted: Collection[str]) -> None:
+    """Raise InputError where a value was recorded or asserted, naming all of them: nothing recovered replaces those."""
+    problems = []
+    for name in names:
+        if name in asserted or not is_guessed(document, name):
+            known = plain(document.family.fields[name].get(document.training))
+            message = f"is recorded as {quote(known)}, which nothing that is recovered replaces"
+            advice = "if the record is wrong, bind the right configuration: tttcfg.bind(path, configuration)"
+            problems.append(Problem("rejected", message, name, Place(document.path), advice=advice))
+    if problems:
+        raise InputError(problems)
+
+
 def with_recovered(document: Document, found: Mapping[str, Mapping[str, Any]], asserted: Collection[str]) -> Document:
     """Return a document with recovered values in the place of those that were guessed.
 
@@ -37,15 +50,7 @@ def with_recovered(document: Document, found: Mapping[str, Mapping[str, Any]], a
     Raises:
         InputError: A field's value was recorded or asserted, or a value is refused; all problems at once.
     """
-    fields, problems = document.family.fields, []
-    for name, entry in found.items():
-        known = plain(fields[name].get(document.training))
-        if name in asserted or not is_guessed(document, name):
-            message = f"is recorded as {quote(known)}, and what was recovered ({quote(entry['value'])}) is no better"
-            advice = "if the record is wrong, bind the right configuration: tttcfg.bind(path, configuration)"
-            problems.append(Problem("rejected", message, name, Place(document.path), advice=advice))
-    if problems:
-        raise InputError(problems)
+    require_guessed(document, found, asserted)
     body = document.training.model_dump()
     for name, entry in found.items():
         set_path(body, split(name), entry["value"])

@@ -28,7 +28,7 @@ from tttcfg.nn.ranks.ranks import agree, on_first, rank, resolve_together, toget
 from tttcfg.nn.recovery.answers import Answer
 from tttcfg.nn.recovery.check import Evidence, TrainingCheck, check_training
 from tttcfg.nn.recovery.contest import Trial
-from tttcfg.nn.recovery.record import write_recovered
+from tttcfg.nn.recovery.record import require_unrecorded, write_recovered
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.nn.recovery.search import recover
 from tttcfg.nn.recovery.stationarity import AdamMetric, Estimate, Gradients, Products, batch_gradients
@@ -84,6 +84,7 @@ __all__ = [
     "reference_layer",
     "reference_scan",
     "register",
+    "require_unrecorded",
     "reset_states",
     "resolve_together",
     "restore",

@@ -18,7 +18,7 @@ from tests.builders import old_document, write_json
 from tests.cli.process import run
 from tests.verification.bound import made, sidecar
 from tttcfg import InputError
-from tttcfg.nn import Answer, Estimate, Recovery, Trial, write_recovered
+from tttcfg.nn import Answer, Estimate, Recovery, Trial, require_unrecorded, write_recovered
 from tttcfg.nn.recovery.search import varied
 
 MOMENT = datetime(2026, 11, 30, tzinfo=timezone.utc)
@@ -174,15 +174,26 @@ def test_it_survives_being_saved_embedded_and_migrated(old: Path) -> None:
 def test_what_was_recorded_or_asserted_stays(weights: Path, tmp_path: Path) -> None:
     folder = weights.parent
     before = sidecar(weights).read_bytes()
-    with pytest.raises(
-        InputError, match=r"ttt\.base_lr: is recorded as .* and what was recovered \(4\.0\) is no better"
-    ):
+    with pytest.raises(InputError, match=r"ttt\.base_lr: is recorded as .*, which nothing that is recovered replaces"):
         write_recovered(folder, recovery(folder, {"ttt.base_lr": 4.0}))
     assert sidecar(weights).read_bytes() == before
     sidecar(weights).unlink()
     tttcfg.adopt(folder, write_json(tmp_path / "mine.json", {"ttt": {"mini_batch_size": 8}}))
     with pytest.raises(InputError, match=r"ttt\.mini_batch_size: is recorded as 8"):
         write_recovered(folder, recovery(folder, {"ttt.mini_batch_size": 4}))
+
+
+def test_whether_a_value_could_be_written_is_known_before_a_search(weights: Path) -> None:
+    names = ["ttt.mini_batch_size", "ttt.base_lr", "ttt.rope_mode"]
+    with pytest.raises(InputError) as caught:
+        require_unrecorded(weights, names, tttcfg.resolve(weights))
+    assert [one.key for one in caught.value.problems] == names
+    sidecar(weights).unlink()
+    require_unrecorded(weights, names, tttcfg.resolve(weights))
+
+
+def test_what_is_in_doubt_can_be_written(old: Path) -> None:
+    require_unrecorded(old, ["ttt.rope_mode"], tttcfg.resolve(old, overrides={"ttt.rope_mode": "off"}))
 
 
 @pytest.mark.parametrize("outcome", ["narrowed", "not_determined"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,7 +12,7 @@ from tttcfg.api import bind, resolved_without_demands, verified
 from tttcfg.documents.checkpoint import Checkpoint, find_checkpoint, weight_names
 from tttcfg.documents.document import Document, load_document
 from tttcfg.documents.effective import Binding, Effective
-from tttcfg.documents.recovered import with_recovered
+from tttcfg.documents.recovered import require_guessed, with_recovered
 from tttcfg.errors import InputError, Problem, quote
 from tttcfg.files.locks import alone
 from tttcfg.nn.recovery.answers import Answer
@@ -64,9 +64,30 @@ def write_recovered(
             effective = found.effective if found.effective.verification is not None else effective
         _refuse_others(effective, found)
         document = _document(checkpoint, effective, place)
-        asserted = document.provenance.get("adopted", {})
-        asserted = asserted.get(ASSERTED, {}) if isinstance(asserted, Mapping) else {}
-        return bind(checkpoint, with_recovered(document, entries, asserted), family=family)
+        return bind(checkpoint, with_recovered(document, entries, _asserted(document)), family=family)
+
+
+def require_unrecorded(checkpoint: str | os.PathLike[str], fields: Iterable[str], effective: Effective) -> None:
+    """Raise where `write_recovered` would write no value of these fields: to be called before a search, which is long.
+
+    Args:
+        checkpoint: Any path into a checkpoint; one without a document records nothing.
+        fields: Dotted names.
+        effective: What is going to be searched.
+
+    Raises:
+        InputError: A value was recorded or asserted; the error names all of them.
+    """
+    found = find_checkpoint(checkpoint, weight_names(effective.family))
+    if not is_without_document(effective, found):
+        document = _document(checkpoint, effective, found)
+        require_guessed(document, (name for name in fields if name in effective.family.fields), _asserted(document))
+
+
+def _asserted(document: Document) -> Collection[str]:
+    """Return the fields whose value a person asserted when the checkpoint was adopted."""
+    adopted = document.provenance.get("adopted", {})
+    return adopted.get(ASSERTED, ()) if isinstance(adopted, Mapping) else ()
 
 
 def _entry(answer: Answer, found: Recovery, norm: Estimate, moment: datetime) -> dict[str, Any]:
