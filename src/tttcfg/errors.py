@@ -97,6 +97,7 @@ CODES = {
     "truncated": "A weights file that ends before the data that its header promises.",
     "unbound": "Weights and a saved configuration of which neither names the other's digest.",
     "unconfirmed": "A computation field of a checkpoint without training_config.json: its value cannot be confirmed.",
+    "unit": "Numbers whose unit changed, without a conversion or the statement that they stay what they are.",
     "unknown_key": "A key that no version of the schema has.",
     "unreadable": "A path that cannot be read as a regular file.",
     "unwritable": "A path that cannot be written safely.",

@@ -7,6 +7,7 @@ import pty
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,6 +230,101 @@ def test_a_shape_that_refuses_old_values_needs_a_function_written_by_hand(releas
     output = done(released, "--amend")
     assert "was edited and stays as it is" in output
     assert released.read("tests/golden/v0000.upgraded.json")["steps"] == 150
+
+
+STEPS = 'steps: Whole = setting(100, role=Role.TRAINING, unit="steps"'
+THOUSANDS = STEPS.replace('unit="steps"', 'unit="thousand steps"')
+
+
+def test_numbers_in_another_unit_need_a_conversion_or_the_statement_that_they_stay(released: Project) -> None:
+    released.change(released.config, STEPS, THOUSANDS)
+    before = released.contents()
+    result = released.schema("new", "thousands")
+    assert result.code == 2
+    assert released.contents() == before
+    message = "steps: is in thousand steps, and was in steps: --convert 'steps: REASON' if old numbers become others"
+    assert f"{message}; otherwise --unconverted 'steps: REASON'" in result.err
+    assert "schema new thousands \\\n    --convert 'steps: REASON'" in result.err, (
+        "which fails until a function is written"
+    )
+    done(released, "thousands", "--unconverted", "steps: only the name was wrong")
+    step = (released.root / STEP).read_text()
+    assert 'Redeclare("steps", integer(100, minimum=1), "only the name was wrong", "thousand steps"),' in step
+    assert released.problems() == []
+    done(released, "--amend")
+    assert (released.root / STEP).read_text() == step, "the statement is kept"
+    released.change(released.root / STEP, ', "thousand steps")', ")")
+    (one,) = [one for one in released.problems() if one["code"] == "unit"]
+    assert one["message"].startswith("steps is in thousand steps, and was in steps, but no operation says")
+
+
+def test_a_rename_to_another_unit_needs_one_too(released: Project) -> None:
+    released.change(released.config, STEPS, THOUSANDS.replace("steps:", "thousands:"))
+    result = released.schema("new", "thousands", "--rename", "steps:thousands")
+    assert result.code == 2
+    assert "thousands: is in thousand steps, and was in steps" in result.err
+    done(released, "thousands", "--rename", "steps:thousands", "--unconverted", "thousands: a slip")
+    assert 'Rename("steps", "thousands", "thousands"),' in (released.root / STEP).read_text()
+    assert released.problems() == []
+
+
+@pytest.mark.parametrize("options", [("--convert", "none: x"), ("--unconverted", "optim: x")])
+def test_what_is_stated_of_units_has_to_be_a_field_that_stays(released: Project, options: tuple[str, ...]) -> None:
+    released.change(released.config, "setting(100", "setting(200")
+    result = released.schema("new", "more", *options)
+    assert result.code == 2
+    assert "is not a field that the version before has as well" in result.err
+
+
+def test_a_field_is_not_both_converted_and_not(released: Project) -> None:
+    result = released.schema("new", "more", "--convert", "steps: x", "--unconverted", "steps: y")
+    assert result.code == 2
+    assert "steps: is given with --convert and --unconverted" in result.err
+
+
+@pytest.fixture
+def in_thousands(released: Project) -> Project:
+    """The trainer whose version 1 has the same fields as version 0, and counts in thousands."""
+    released.change(released.config, STEPS, THOUSANDS.replace("setting(100", "setting(1"))
+    assert released.schema("new", "thousands", "--convert", "steps: thousands are enough").code == 0
+    step = released.root / STEP
+    text = re.sub(r" *# EDIT.*\n", "", step.read_text())
+    step.write_text(
+        text.replace("return value", "return value // 1000 if type(value) is int and value > 999 else value")
+    )
+    done(released, "--amend")
+    assert released.problems() == []
+    return released
+
+
+def resolved_steps(project: Project, text: str) -> Any:
+    """Return what a file is read as, or what is said where it is refused."""
+    path = project.root / "given.json"
+    path.write_text(text)
+    result = run("resolve", "--config", path, "--family", FAMILY, "--output", "json", cwd=project.root)
+    return result.json["training"]["steps"] if result.code == 0 else result.err
+
+
+WHOLE = '{"steps": 5000, "out": null, "optim": {"lr": 0.1, "name": "sgd"}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"steps": 5000}', "5000 is ambiguous: before version 1 it meant 5"),
+        (WHOLE, "is 5 if the document is of version 0, and 5000 if of version 1"),
+    ],
+    ids=["a file", "a document"],
+)
+def test_a_number_of_an_unknown_unit_has_to_state_its_version(in_thousands: Project, text: str, said: str) -> None:
+    assert said in resolved_steps(in_thousands, text)
+    for version, steps in ((0, 5), (1, 5000)):
+        assert resolved_steps(in_thousands, text.replace("{", f'{{"schema_version": {version}, ', 1)) == steps
+
+
+def test_a_number_that_means_the_same_in_both_units_needs_no_version(in_thousands: Project) -> None:
+    assert resolved_steps(in_thousands, '{"steps": 7}') == 7
+    assert resolved_steps(in_thousands, WHOLE.replace("5000", "7")) == 7
 
 
 def test_a_field_that_became_a_secret_is_withheld_and_recorded_nowhere(released: Project) -> None:

@@ -117,6 +117,22 @@ def new(
         list[str] | None,
         typer.Option("--reason", metavar="KEY: REASON", help="Why a field is gone, changed or renamed."),
     ] = None,
+    convert: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--convert",
+            metavar="KEY: REASON",
+            help="Old values of a field become others, as after a change of its unit; you write the function.",
+        ),
+    ] = None,
+    unconverted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unconverted",
+            metavar="KEY: REASON",
+            help="The numbers of a field stay what they are, although its unit is called otherwise.",
+        ),
+    ] = None,
     evidence: Annotated[
         str,
         typer.Option("--evidence", metavar="TEXT", help="How this is known; by default, model and date."),
@@ -133,14 +149,16 @@ def new(
     """Write the next version: its migration, frozen schema, golden document and changelog entry, all or none.
 
     What was added, removed, changed and perhaps renamed since the newest version is found automatically. You state what
-    the absence of a new field meant, and why something is gone: on a terminal you are asked, elsewhere all missing
-    statements are listed, with the complete command. Without any version, the first is written.
+    the absence of a new field meant, why something is gone, and whether numbers in another unit become others: on a
+    terminal you are asked, elsewhere all missing statements are listed, with the complete command. Without any version,
+    the first is written.
 
     \b
     Examples:
       tttcfg schema new "dropout" --absent 'ttt.dropout=0.0: there was no dropout'
       tttcfg schema new "clearer names" --rename ttt.base_lr:ttt.inner_lr
       tttcfg schema new "a dead knob goes" --reason 'reset_step: nothing used it'
+      tttcfg schema new "milliseconds" --convert 'window: seconds until now'
       tttcfg schema new --amend
       tttcfg schema new "first version" --family my_trainer.config:FAMILY
     """
@@ -150,7 +168,7 @@ def new(
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
     make = amended_draft if amend else partial(new_draft, date=today)
-    answers = parsed(rename or [], absent or [], reason or [])
+    answers = parsed(rename or [], absent or [], reason or [], convert or [], unconverted or [])
     draft = make(history, message, answers, evidence=evidence)
     while draft.missing and sys.stdin.isatty() and all(one.advice for one in draft.missing):
         answers = _asked(draft, answers)
@@ -243,8 +261,13 @@ def _differences(history: History, versions: list[int]) -> list[SchemaChange]:
 def _asked(draft: Draft, answers: Answers) -> Answers:
     """Return `answers` with those to every missing statement, asked one by one on standard error."""
     absent, reasons, renamed = dict(answers.absent), dict(answers.reasons), dict(answers.renamed)
+    converted, unconverted = dict(answers.converted), dict(answers.unconverted)
     for one in draft.missing:
-        if one.code == "absent" and (was := _renamed_from(one, renamed)):
+        if one.code == "unit":
+            question, _, _ = one.message.partition(":")
+            becomes = _confirmed(f"{one.key} {question}: do old numbers become others, by a function that you write?")
+            (converted if becomes else unconverted)[one.key] = _answer("  why, or how that is known")
+        elif one.code == "absent" and (was := _renamed_from(one, renamed)):
             renamed[was] = one.key
         elif one.code == "absent":
             refused = one.key in absent
@@ -257,7 +280,7 @@ def _asked(draft: Draft, answers: Answers) -> Answers:
             renamed[one.key] = one.suggestion
         else:
             reasons[one.key] = _answer(f"{one.key} is gone; why")
-    return Answers(absent, reasons, renamed)
+    return Answers(absent, reasons, renamed, answers.withheld, converted, unconverted)
 
 
 def _renamed_from(one: Problem, renamed: Mapping[str, str]) -> str:

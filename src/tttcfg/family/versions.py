@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, kind_of, quote
 from tttcfg.family.family import Family
 from tttcfg.family.plugins import family_names
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Identification
+from tttcfg.migration.record import Record, drop_null_sections
 from tttcfg.schema.fragments import RESERVED, body_of
+from tttcfg.schema.paths import Tree, copied, get_path, same, value_paths
+from tttcfg.schema.validation import validate
 from tttcfg.secrets import shown_key
 
 _SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
@@ -40,7 +44,45 @@ def find_version(tree: ParsedFile, family: Family) -> Identification:
         newest = ", ".join(decided_by[:3])
         message = f"is missing, and version {version}, which added {newest}, requires it; add schema_version: {version}"
         raise InputError(Problem("version", message, "schema_version", Place(tree.file, 1, 1)))
-    return found
+    later = family.chain.lookalikes(version)
+    return found._replace(version=_read_alone(tree, [version, *later], family)) if later else found
+
+
+def _read_alone(tree: ParsedFile, versions: Sequence[int], family: Family) -> int:
+    """Return the version that a document without a number is of, of several whose documents have the same keys.
+
+    It is the one in which its values are valid, the first where they mean the same in all of these, or in none.
+
+    Raises:
+        InputError: They are valid in several and mean different things.
+    """
+    readings = {version: _as_head(tree, version, family) for version in versions}
+    first, *others = [version for version in versions if readings[version] is not None] or versions[:1]
+    problems: list[Problem] = []
+    for other in others:
+        for path in value_paths(readings[first] or {}):
+            one, two = (get_path(readings[version], path) for version in (first, other))
+            if not same(one, two) and not any(problem.key == ".".join(path) for problem in problems):
+                message = (
+                    f"is {quote(one)} if the document is of version {first}, and {quote(two)} if of version {other}"
+                )
+                advice = f"add its schema_version, {first} or {other}, to the document"
+                problems.append(Problem("version", message, ".".join(path), tree.place(path), advice=advice))
+    if problems:
+        raise InputError(problems)
+    return first
+
+
+def _as_head(tree: ParsedFile, version: int, family: Family) -> Tree | None:
+    """Return a document of a version as the head has it; None where it is refused there."""
+    body: Tree = copied(body_of(tree.values))
+    drop_null_sections(body, family.chain.introduced)
+    family.chain.run(body, version, Record())
+    try:
+        validate(family.model, body, lambda _: "", partial=True)
+    except InputError:
+        return None
+    return body
 
 
 OPTION = "--family "

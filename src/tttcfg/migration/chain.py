@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,6 +200,13 @@ class Chain:
         version = _newest(tree, self.introduced)
         decided_by = tuple(_keys_of(tree, self.introduced, version)) if version >= 0 else ()
         return Identification(version, decided_by)
+
+    def lookalikes(self, version: int) -> list[int]:
+        """Return the later versions whose documents have the same keys, and may have values of another meaning."""
+        keys, later = self.fields(version).keys(), range(version + 1, self.head + 1)
+        found = list(takewhile(lambda one: self.fields(one).keys() == keys, later))
+        kinds = {operation.kind for one in found for operation in self.migrations[one].operations}
+        return found if "converted" in kinds else []
 
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
         """Return a complete document of `version`, upgraded to `to` (the head); `tree` is not changed."""

@@ -309,9 +309,13 @@ class Redeclare(Declaration):
     """A field whose values do not change, while its constraints, default, unit or role do.
 
     The newer version has to allow every value that the older one allows.
+
+    Args:
+        unit: The unit that numbers are in now, where it has another name or meaning and the numbers stay what they are.
     """
 
     reason: str
+    unit: str = ""
     kind: ClassVar[str] = "redeclared"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.family.family import Family
-from tttcfg.migration.operations import Add, By, Operation, Promote, Rename
+from tttcfg.migration.operations import Add, By, Operation, Promote, Redeclare, Rename
 from tttcfg.report.render import value_text
 
 
@@ -19,6 +19,8 @@ def operation_line(operation: Operation) -> str:
         return f"typed {operation.path} as {operation.to}; absent: {value_text(operation.fill)}"
     if isinstance(operation, Rename):
         return f"renamed {operation.path} to {operation.to}: {operation.why}"
+    if isinstance(operation, Redeclare) and operation.unit:
+        return f"redeclared {operation.path}, whose numbers stay, in {operation.unit}: {operation.why}"
     return f"{operation.kind} {operation.path}" + (f": {operation.why}" if operation.why else "")
 
 

@@ -31,21 +31,29 @@ class Answers:
         reasons: Of each field that is gone or changed, why.
         renamed: The new path of each field or section that has another now; that of a secret is one too.
         withheld: Fields that became secrets, under whatever name.
+        converted: Why old values of a field become others, by a function that is to be written.
+        unconverted: Why the numbers of a field stay what they are, although its unit is another.
     """
 
     absent: Mapping[str, Absent] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
+    converted: Mapping[str, str] = field(default_factory=dict)
+    unconverted: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, other: Answers) -> Answers:
         """Return these answers, and those of `other` where these have none."""
-        kept = {was: now for was, now in other.renamed.items() if now not in self.absent}
+        renamed = {was: now for was, now in other.renamed.items() if now not in self.absent}
+        converted = {path: why for path, why in other.converted.items() if path not in self.unconverted}
+        unconverted = {path: why for path, why in other.unconverted.items() if path not in self.converted}
         return Answers(
             {**other.absent, **self.absent},
             {**other.reasons, **self.reasons},
-            {**kept, **self.renamed},
+            {**renamed, **self.renamed},
             self.withheld | other.withheld,
+            {**converted, **self.converted},
+            {**unconverted, **self.unconverted},
         )
 
     def about(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
@@ -54,7 +62,11 @@ class Answers:
         absent = {path: meant for path, meant in self.absent.items() if path in new and path not in old}
         known = {*old, *renamed.values()}
         reasons = {path: why for path, why in self.reasons.items() if path in known}
-        return Answers(absent, reasons, renamed, frozenset(path for path in self.withheld if path in old))
+        withheld = frozenset(path for path in self.withheld if path in old)
+        kept = {path for path in new if path in old or path in renamed.values()}
+        converted = {path: why for path, why in self.converted.items() if path in kept}
+        unconverted = {path: why for path, why in self.unconverted.items() if path in kept}
+        return Answers(absent, reasons, renamed, withheld, converted, unconverted)
 
     def by_field(self, old: Fields, new: Fields, secrets: Collection[str] = ()) -> Answers:
         """Return the same answers with the rename of each section as renames of its fields."""
@@ -80,7 +92,13 @@ def no_rename(was: str, now: str, old: Fields, new: Fields, secrets: Collection[
     return f"the version before has {now} already" if now in old else f"the code has no {now}"
 
 
-def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]) -> Answers:
+def parsed(
+    renamed: Iterable[str],
+    absent: Iterable[str],
+    reasons: Iterable[str],
+    converted: Iterable[str] = (),
+    unconverted: Iterable[str] = (),
+) -> Answers:
     """Return the answers in options: `OLD:NEW`, `KEY=VALUE: REASON` and `KEY: REASON`.
 
     A value is JSON, or else text up to the first colon that a space follows.
@@ -89,11 +107,15 @@ def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]
         InputError: Options that are not of their form, all of them.
     """
     problems: list[Problem] = []
-    found: dict[str, dict[str, Any]] = {"absent": {}, "reasons": {}, "renamed": {}}
+    found: dict[str, dict[str, Any]] = {
+        kind: {} for kind in ("absent", "reasons", "renamed", "converted", "unconverted")
+    }
     for kind, texts, read, form in (
         ("renamed", renamed, _rename, "--rename OLD:NEW"),
         ("absent", absent, _absent, "--absent 'KEY=VALUE: REASON'"),
         ("reasons", reasons, _reason, "--reason 'KEY: REASON'"),
+        ("converted", converted, _reason, "--convert 'KEY: REASON'"),
+        ("unconverted", unconverted, _reason, "--unconverted 'KEY: REASON'"),
     ):
         for text in texts:
             pair = read(text)
@@ -103,9 +125,17 @@ def parsed(renamed: Iterable[str], absent: Iterable[str], reasons: Iterable[str]
                 problems.append(Problem("duplicate_key", f"is given twice with {form.split()[0]}", pair[0]))
             else:
                 found[kind][pair[0]] = pair[1]
+    both = found["converted"].keys() & found["unconverted"].keys()
+    problems += [Problem("conflict", "is given with --convert and --unconverted", key) for key in sorted(both)]
     if problems:
         raise InputError(problems)
-    return Answers(found["absent"], found["reasons"], found["renamed"])
+    return Answers(
+        found["absent"],
+        found["reasons"],
+        found["renamed"],
+        converted=found["converted"],
+        unconverted=found["unconverted"],
+    )
 
 
 def spelled(answers: Answers) -> Iterator[str]:
@@ -115,8 +145,13 @@ def spelled(answers: Answers) -> Iterator[str]:
     for path, meant in answers.absent.items():
         value = json.dumps(meant.value, ensure_ascii=False)
         yield f"--absent {shlex.quote(f'{path}={value}: {meant.reason}')}"
-    for path, reason in answers.reasons.items():
-        yield f"--reason {shlex.quote(f'{path}: {reason}')}"
+    for option, reasons in (
+        ("--reason", answers.reasons),
+        ("--convert", answers.converted),
+        ("--unconverted", answers.unconverted),
+    ):
+        for path, reason in reasons.items():
+            yield f"{option} {shlex.quote(f'{path}: {reason}')}"
 
 
 def value_of(text: str) -> Any:

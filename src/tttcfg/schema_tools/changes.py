@@ -17,6 +17,7 @@ from tttcfg.schema.fragments import Fragment, bare, has_default
 from tttcfg.schema.paths import MISSING
 
 Fields = Mapping[str, Fragment]
+_NUMBERS = {"integer", "number"}
 _MEANING = {
     "default": "default",
     "x-default": "default",
@@ -49,6 +50,12 @@ class SchemaChange(NamedTuple):
     @property
     def compatibility(self) -> str:
         return compatibility([self])
+
+    @property
+    def other_unit(self) -> str:
+        """The unit that numbers have now, where they had another one; both are empty where one is not stated."""
+        numbers = _NUMBERS & (_types(self.old) | _types(self.new))
+        return str(meaning_of(self.new or {}, "unit")) if "unit" in self.semantic and numbers else ""
 
 
 def compatibility(changes: Iterable[SchemaChange]) -> str:
@@ -135,6 +142,16 @@ def _changed(path: str, was: str, old: Fragment, new: Fragment) -> SchemaChange:
         notes = ["the migration carries the value over"]
     kind = "changed" if was == path else "renamed"
     return SchemaChange(path, kind, was, old, new, backward, forward, meaning_changes(old, new), "; ".join(notes))
+
+
+def _types(fragment: Any) -> set[str]:
+    """Return the types of a field and of everything in it."""
+    if isinstance(fragment, list):
+        return set().union(*map(_types, fragment))
+    if not isinstance(fragment, dict):
+        return set()
+    own = fragment.get("type")
+    return ({own} if isinstance(own, str) else set()).union(*map(_types, fragment.values()))
 
 
 def described(fragment: Fragment | None) -> str:

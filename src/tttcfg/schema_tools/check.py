@@ -10,7 +10,7 @@ from tttcfg.errors import Problem, TttcfgError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain
 from tttcfg.schema_tools.declarations import indescribable, refused_defaults, undeclared
-from tttcfg.schema_tools.frozen import drift, read_frozen, unlike_steps
+from tttcfg.schema_tools.frozen import drift, read_frozen, unconverted, unlike_steps
 from tttcfg.schema_tools.goldens import unlike_goldens
 from tttcfg.schema_tools.layout import RESTORE, History, class_name, problem_in
 from tttcfg.schema_tools.plan import REUSED, reused
@@ -38,6 +38,8 @@ def check(history: History) -> list[Problem]:
         problems += list(unlike_steps(history, frozen, steps.chain)) or ill_fitting
     released, found = _released(history)
     problems += [*found, *unreleased(history, released, head)]
+    if steps.chain is not None:
+        problems += unconverted(history, frozen, steps.chain, released.newest)
     problems += interrupted(history)
     declared = [*undeclared(family.model), *indescribable(family)]
     problems += declared or refused_defaults(family.model)

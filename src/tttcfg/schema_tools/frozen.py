@@ -11,9 +11,10 @@ from tttcfg.errors import Problem
 from tttcfg.family.family import schema_name
 from tttcfg.family.json_schema import document_schema, model_schema
 from tttcfg.migration.chain import Chain, Migration
+from tttcfg.migration.operations import Operation
 from tttcfg.schema.fragments import Fragment, allowed, bare, fields_of, is_section, section
 from tttcfg.schema.paths import MISSING
-from tttcfg.schema_tools.changes import SchemaChange, changes, meaning_of
+from tttcfg.schema_tools.changes import SchemaChange, changes, meaning_of, renames
 from tttcfg.schema_tools.layout import RESTORE, History, class_name, problem_in, read_json
 
 Frozen = dict[int, Fragment]
@@ -66,6 +67,30 @@ def unlike_steps(history: History, frozen: Mapping[int, Fragment], chain: Chain)
             if not only_annotations_differ(change):
                 message = f"{difference(change, 'the frozen schema', 'its operations')} ({schema_name(step.version)})"
                 yield problem_in(path, "step", message, "fix its operations, or bring the schema back from git")
+
+
+def unconverted(history: History, frozen: Mapping[int, Fragment], chain: Chain, after: int) -> Iterator[Problem]:
+    """Yield numbers that have another unit from one version to the next, of those later than `after`, and no step says
+    what becomes of them.
+    """
+    for step in chain.migrations[max(after, 0) + 1 :]:
+        if step.version - 1 not in frozen or step.version not in frozen:
+            continue
+        old, new = fields_of(frozen[step.version - 1]), fields_of(frozen[step.version])
+        for change in changes(old, new, renames([step], old)):
+            unit, names = change.other_unit, {change.path, change.was}
+            if unit and not any(one.path in names and _converts(one, unit) for one in step.operations):
+                was = meaning_of(change.old or {}, "unit")
+                message = (
+                    f"{change.path} is in {unit}, and was in {was}, but no operation says what becomes of its numbers"
+                )
+                advice = f'give it a Convert; or, if they stay, Redeclare("{change.path}", …, unit="{unit}")'
+                yield problem_in(history.step(step.version), "unit", message, advice)
+
+
+def _converts(operation: Operation, unit: str) -> bool:
+    """Whether an operation converts old numbers, or states that they stay in a unit of that name."""
+    return operation.kind in ("converted", "promoted") or getattr(operation, "unit", "") == unit
 
 
 def made_by(step: Migration, before: Fragment) -> dict[str, Fragment]:

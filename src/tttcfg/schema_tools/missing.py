@@ -1,7 +1,7 @@
 """Missing statements: what only the author of a change knows and has to state.
 
-Each is a problem of code `absent`, `reason` or `rename`. Its advice is the option that states it; its suggestion is
-the old field that a new one may be, or several, or the secret that an old one may have become.
+Each is a problem of code `absent`, `reason`, `rename` or `unit`. Its advice is the option that states it; its
+suggestion is the old field that a new one may be, or several, or the secret that an old one may have become.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tttcfg.errors import Problem
 from tttcfg.schema.containment import accepts, contains
 from tttcfg.schema.fragments import Fragment, allowed, alternatives, default_of
 from tttcfg.schema_tools.answers import Answers, no_rename
-from tttcfg.schema_tools.changes import Fields, SchemaChange
+from tttcfg.schema_tools.changes import Fields, SchemaChange, meaning_of
 
 SEPARATOR = ", "
 """What is between the fields of a suggestion of several."""
@@ -126,6 +126,16 @@ def missing_statements(found: list[SchemaChange], answers: Answers, secrets: Col
             yield from _of_added(change, answers, maybe.get(change.path, Resembling()))
         elif change.kind == "removed" and not is_stated(answers.reasons.get(change.path, "")):
             yield _of_removed(change, names.get(change.path, Resembling()), secrets)
+        elif change.other_unit and change.path not in {*answers.converted, *answers.unconverted}:
+            yield _of_other_unit(change)
+
+
+def _of_other_unit(change: SchemaChange) -> Problem:
+    """Return the problem of numbers of which nothing says whether they become others."""
+    convert, stay = (f"--{option} '{change.path}: {REASON}'" for option in ("convert", "unconverted"))
+    was = meaning_of(change.old or {}, "unit")
+    message = f"is in {change.other_unit}, and was in {was}: {convert} if old numbers become others; otherwise {stay}"
+    return Problem("unit", message, change.path, advice=convert)
 
 
 def _of_added(change: SchemaChange, answers: Answers, was: Resembling) -> Iterator[Problem]:
@@ -196,6 +206,8 @@ def misplaced(old: Fields, new: Fields, answers: Answers, secrets: Collection[st
         yield Problem("absent", "is not a new field", path)
     for path in sorted(answers.reasons.keys() - fitting.reasons.keys()):
         yield Problem("reason", "is not a field that is gone or changed", path)
+    for path in sorted({*answers.converted, *answers.unconverted} - {*fitting.converted, *fitting.unconverted}):
+        yield Problem("unit", "is not a field that the version before has as well", path)
 
 
 def without_refused(answers: Answers, problems: Iterable[Problem]) -> Answers:
@@ -210,4 +222,6 @@ def without_refused(answers: Answers, problems: Iterable[Problem]) -> Answers:
             if not {("rename", f"{was}:{now}"), ("rename", now)} & refused
         },
         answers.withheld,
+        {path: reason for path, reason in answers.converted.items() if ("unit", path) not in refused},
+        {path: reason for path, reason in answers.unconverted.items() if ("unit", path) not in refused},
     )

@@ -64,6 +64,11 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
         elif change.kind == "added":
             meant = answers.absent.get(change.path, Absent(None, REASON))
             added.append(Add(change.path, bare(change.new), meant.value, meant.reason))
+        elif change.path in answers.converted:
+            redeclared.append(Convert(change.path, unchanged, answers.converted[change.path], bare(change.new)))
+        elif change.path in answers.unconverted:
+            stay = answers.unconverted[change.path]
+            redeclared.append(Redeclare(change.path, bare(change.new), stay, change.other_unit))
         elif bare(change.old) != bare(change.new) or (set(change.semantic) - (set() if reason else {"description"})):
             redeclared.append(_redeclaring(change, reason or message))
     removed += _emptied(old, new, secrets, message)
@@ -112,6 +117,8 @@ def answered(migration: Migration) -> Answers:
         {one.path: one.why for one in operations if not isinstance(one, (Add, Declare))},
         {one.path: one.to for one in operations if isinstance(one, Rename)},
         frozenset(one.path for one in operations if isinstance(one, Withhold)),
+        {one.path: one.reason for one in operations if isinstance(one, Convert)},
+        {one.path: one.reason for one in operations if isinstance(one, Redeclare) and one.unit},
     )
 
 

@@ -21,7 +21,10 @@ from tttcfg.errors import InputError
 from tttcfg.family.family import Family
 from tttcfg.migration.operations import Convert
 from tttcfg.migration.record import Record
+from tttcfg.resolving.config import given as read
+from tttcfg.resolving.config import tree_of
 from tttcfg.resolving.families import family_named
+from tttcfg.schema.fields import plain
 from tttcfg.schema.fragments import body_of
 from tttcfg.schema.paths import Tree, copied, get_path, same, sections_of, set_path, split
 from tttcfg.testing.assertions import (
@@ -156,17 +159,32 @@ class Laws:
                 assert other == upgraded(document, version, chain), f"version {version} upgrades differently"
 
     def test_upgrading_an_upgraded_document_changes_nothing(self, version: int) -> None:
-        """Idempotence, of documents and of conversions: a configuration file may be in either form."""
+        """Idempotence."""
 
         def holds(document: Tree) -> None:
             once = migrate_tree(document, self.family)
             assert canonical_bytes(migrate_tree(once, self.family)) == canonical_bytes(once)
-            for one in self.subject.operations(document, version):
-                if isinstance(one.operation, Convert) and one.operation.path not in one.renamed:
-                    again = one.operation.converted(copy.deepcopy(one.new), one.tree)
-                    assert same(again, one.new), f"converting {one.operation.path} again: {again!r}, not {one.new!r}"
 
         self.subject.for_every_document(version, holds)
+
+    def test_a_converted_value_is_read_in_one_way(self, old: int) -> None:
+        """In a file without a version it may be in either form: it comes out as in documents, or is refused."""
+        spellings, fields = self.subject.chain().spellings, self.family.fields
+
+        def holds(document: Tree) -> None:
+            whole = migrate_tree(document, self.family)
+            for one in self.subject.operations(document, old):
+                was = one.operation.path
+                name = spellings.get(was, was)
+                if not isinstance(one.operation, Convert) or one.operation.beside or name not in fields:
+                    continue
+                meant = get_path(whole, split(name))
+                forms = [(name, meant)] if was in one.renamed else [(name, meant), (was, one.kept)]
+                for path, value in forms:
+                    found = read_alone(path, value, self.family).get(name, meant)
+                    assert same(found, meant), f"{path}={value!r} alone is read as {found!r}, not {meant!r}"
+
+        self.subject.for_every_document(old, holds)
 
     def test_single_steps_give_the_same_as_the_whole_upgrade(self, old: int) -> None:
         """The inverse of the next step undoes it, and what it recorded."""
@@ -288,6 +306,17 @@ class Laws:
             assert_meaning(means, document_of(document, self.family).training, self.family)
 
         self.subject.for_every_document(stated, holds)
+
+
+def read_alone(path: str, value: Any, family: Family) -> Tree:
+    """Return what a file gives that states no version and has this value only; nothing where it is refused."""
+    tree: Tree = {}
+    set_path(tree, split(path), copied(value))
+    try:
+        found = read(tree_of(tree, "file"), family).values
+    except InputError:
+        return {}
+    return {name: plain(one) for name, one in found.items()}
 
 
 def containers(tree: Any) -> set[int]:
