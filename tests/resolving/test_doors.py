@@ -240,6 +240,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Family:
 
 
 def test_a_value_that_both_versions_take_needs_its_version(timed: Family) -> None:
+    options: dict[str, Any]
     for options in ({"config": {"window": 2.0}}, {"overrides": ["window=2.0"]}):
         with pytest.raises(tttcfg.InputError) as caught:
             tttcfg.resolve(family=timed, **options)
@@ -248,9 +249,14 @@ def test_a_value_that_both_versions_take_needs_its_version(timed: Family) -> Non
         assert problem.message == (
             "2.0 is ambiguous: before version 1 it meant 2000.0, and today's version takes it too"
         )
+        assert problem.advice == "give schema_version beside it: 1 for today's meaning"
     for version, window in ((0, 2000.0), (1, 2.0)):
-        found = tttcfg.resolve(family=timed, config={"schema_version": version, "window": 2.0})
-        assert found.training.window == window
+        for options in (
+            {"config": {"schema_version": version, "window": 2.0}},
+            {"overrides": ["window=2.0", f"schema_version={version}"]},
+            {"overrides": {"schema_version": version, "window": 2.0}},
+        ):
+            assert tttcfg.resolve(family=timed, **options).training.window == window
     assert tttcfg.resolve(family=timed, config={"window": 0.5}).training.window == 500.0  # today refuses it
 
 

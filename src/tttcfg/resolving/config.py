@@ -70,6 +70,11 @@ def given(tree: ParsedFile, family: Family) -> Given:
     return replace(found, notes=(*found.notes, *(note._replace(severity="info") for note in tree.notes)))
 
 
+def given_in_part(tree: ParsedFile, family: Family) -> Given:
+    """Return the values of keys that are no document, however many there are; see `given`."""
+    return _partial(body_of(tree.values), tree, _stated(tree, family), family)
+
+
 def _with_texts(tree: ParsedFile, family: Family) -> ParsedFile:
     """Return `tree` with the text of numbers that only YAML 1.2 reads as such, where a setting takes text alone."""
     if not tree.as_text:
@@ -230,7 +235,7 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
     if refused is not None and upgraded == values:
         raise refused
     if reading.ambiguous:
-        raise InputError(_ambiguous(one, tree) for one in reading.ambiguous)
+        raise InputError(_ambiguous(one, tree, family) for one in reading.ambiguous)
     drop_null_sections(upgraded, family.outline())
     old = family.chain.old_names if old_names and version is None else ()
     return _validated(upgraded, tree, record, family, old, reading.deferred)
@@ -244,10 +249,10 @@ def _as_taken(family: Family, values: dict[str, Any]) -> Any:
         return None
 
 
-def _ambiguous(one: Ambiguity, tree: ParsedFile) -> Problem:
+def _ambiguous(one: Ambiguity, tree: ParsedFile, family: Family) -> Problem:
     then = f"before version {one.version} it meant {quote(one.then)}"
     message = f"{quote(one.value)} is ambiguous: {then}, and today's version takes it too"
-    advice = "set schema_version in the file"
+    advice = f"give schema_version beside it: {family.head} for today's meaning"
     return Problem("version", message, one.path, tree.place(split(one.path)), advice=advice)
 
 

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote
@@ -19,15 +20,17 @@ from tttcfg.family.family import Family
 from tttcfg.formats.endings import parse_value, read_value
 from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
-from tttcfg.resolving.config import given, is_nothing, tree_of
+from tttcfg.resolving.assignments import VERSION, Assignment, read_assignments
+from tttcfg.resolving.config import is_nothing
 from tttcfg.schema.fields import ConfigField
-from tttcfg.schema.paths import MISSING, set_path, split
+from tttcfg.schema.paths import MISSING, split
 from tttcfg.secrets import looks_secret, shown_key
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 if TYPE_CHECKING:
     from tttcfg.migration.chain import Deferred
 
+_PLACE = re.compile(r"override (\d+)")
 _KEY = re.compile(r"[A-Za-z_][\w.]*")
 _BETWEEN = " \t:,;=>-"
 """What is typed between a key and its value by mistake."""
@@ -53,12 +56,13 @@ class CommandLine(NamedTuple):
 class Override(NamedTuple):
     """One field that is overridden: by a value, by an item at an index, or by another source's value.
 
-    `deferred` is a value of an older form, whose meaning depends on all sources together; `old` the name of an
-    older version under which an item of a list was given.
+    `position` counts all overrides from 1; `deferred` is a value of an older form, whose meaning depends on all sources
+    together; `old` the name of an older version under which an item of a list was given.
     """
 
     name: str
     where: str
+    position: int
     value: Any = None
     action: Literal["set", "item", "default", "config"] = "set"
     item: int = 0
@@ -69,11 +73,17 @@ class Override(NamedTuple):
 
 @dataclass
 class Overrides:
-    """All overrides, in the order in which they apply: of a field, the last is used. `parts` has extensions'."""
+    """All overrides, in the order in which they apply: of a field, the last is used.
+
+    Attributes:
+        parts: Those of extensions.
+        assignments: What is set, as it is given, until all overrides are known; by position.
+    """
 
     entries: list[Override] = dataclasses.field(default_factory=list)
     notes: list[Problem] = dataclasses.field(default_factory=list)
     parts: dict[str, Overrides] = dataclasses.field(default_factory=dict)
+    assignments: dict[int, Assignment] = dataclasses.field(default_factory=dict)
 
     @property
     def names(self) -> Iterator[str]:
@@ -187,8 +197,26 @@ def read_overrides(overriding: Overriding | CommandLine, family: Family) -> Over
         overriding = [overriding]
     if isinstance(overriding, (bytes, bytearray)) or not isinstance(overriding, Iterable):
         raise InputError(Problem("override", f"{_no_text(overriding)} or a mapping", place="overrides"))
+    found = Overrides()
+    problems = [*_collected(overriding, family, found), *_unsettled(found, family)]
+    for name, own in found.parts.items():
+        unsettled = _unsettled(own, extensions_of(family)[name])
+        problems += [one._replace(key=f"{path_of(name)}{one.key}") for one in unsettled]
+    if problems:
+        raise InputError(sorted(problems, key=_position))
+    return found
+
+
+def _position(problem: Problem) -> int:
+    """Return the position of the override that a problem is about."""
+    placed = _PLACE.match(str(problem.place))
+    return int(placed[1]) if placed else 0
+
+
+def _collected(overriding: Iterable[Any] | Mapping[Any, Any], family: Family, found: Overrides) -> list[Problem]:
+    """Read overrides into `found` one by one, and return what is wrong with single ones."""
+    problems: list[Problem] = []
     pairs = overriding.items() if isinstance(overriding, Mapping) else map(_pair, overriding)
-    found, problems = Overrides(), list[Problem]()
     for position, (key, value) in enumerate(pairs, 1):
         where = f"override {position}"
         near = len(problems) < MAX_PROBLEMS  # looking for the nearest name takes time
@@ -201,20 +229,18 @@ def read_overrides(overriding: Overriding | CommandLine, family: Family) -> Over
                 refused, _ = _mistyped(value, family, near)
                 raise InputError(refused or Problem("override", "is not KEY=VALUE"))
             name = key.lstrip("-")
-            typed, place = not isinstance(overriding, Mapping), f"{where} ({name})"
+            one = _Given(value, not isinstance(overriding, Mapping), f"{where} ({name})", position)
             part, below = _part_of(name, family)
             if part is None:
-                _read(name, value, typed, place, family, found, near)
+                _read(name, one, family, found, near)
             else:
                 own = found.parts.setdefault(part.name, Overrides())
-                within(part.name, _read, below, value, typed, place, part, own, near)
+                within(part.name, _read, below, one, part, own, near)
         except InputError as error:
             problems += [_placed(problem, key if isinstance(key, str) else "", where) for problem in error.problems]
         if len(problems) >= MAX_COLLECTED:
             break
-    if problems:
-        raise InputError(problems)
-    return found
+    return problems
 
 
 def _part_of(key: str, family: Family) -> tuple[Extension | None, str]:
@@ -249,46 +275,80 @@ def _pair(item: Any) -> tuple[str | None, Any]:
     return (key.strip(), value) if equals and key.strip() else (None, item)
 
 
-def _read(key: str, value: Any, typed: bool, where: str, family: Family, found: Overrides, near: bool) -> None:
-    """Read one override into `found`; `typed` text still has to be parsed by the field's type.
+class _Given(NamedTuple):
+    """The value of one override: text that the field's type still has to parse where it was typed."""
+
+    value: Any
+    typed: bool
+    where: str
+    position: int
+
+
+def _read(key: str, given: _Given, family: Family, found: Overrides, near: bool) -> None:
+    """Read one override into `found`.
 
     Args:
         near: Whether a problem has the nearest name to one that no setting has.
     """
+    value, typed, where, position = given
     field, index = _target(key, family, near)
     if typed and value in (TAKE_DEFAULT, TAKE_CONFIG):
-        if index is not None:
-            raise InputError(Problem("override", f"is one item of a list; {value} takes the whole setting", key))
+        if index is not None or key == VERSION:
+            what = "one item of a list" if index is not None else "no setting"
+            raise InputError(Problem("override", f"is {what}; {value} takes the whole setting", key))
         names = [field.name] if field else _below(key, family)
         action: Any = value.removeprefix("!")
         section = "" if field else f"{key}."
-        found.entries += [Override(name, where, action=action, section=section) for name in names]
+        found.entries += [Override(name, where, position, action=action, section=section) for name in names]
     elif field is not None and index is not None:
         item = _parsed(value, None, key, found) if typed else plain_tree(value, key)
         old = key.rpartition(".")[0]
-        found.entries.append(Override(field.name, where, item, "item", index, old="" if old == field.name else old))
-    elif field is not None:
-        try:
-            _take(split(key), _parsed(value, field, key, found) if typed else value, where, family, found)
-        except InputError:
-            older = scalar(value.strip()) if typed and field.is_text and not field.is_free_text else ""
-            if isinstance(older, str):
-                raise
-            _take(split(key), older, where, family, found)  # from before the field took words
+        old = "" if old == field.name else old
+        found.entries.append(Override(field.name, where, position, item, "item", index, old=old))
     else:
-        now = family.fields.get(family.chain.spellings.get(key, "")) if key not in family.sections else None
-        text = now if now is not None and now.is_free_text else None
-        parsed = _parsed(value, text, key, found) if typed else value
-        if key in family.sections and not isinstance(parsed, Mapping):
+        plain = _as_given(key, value, field, family, found) if typed else plain_tree(value, key)
+        if key in family.sections and not isinstance(plain, Mapping):
             raise InputError(Problem("override", f"is a section; set its fields one by one, or give {key}=@FILE", key))
-        _take(split(key), parsed, where, family, found)
+        found.assignments[position] = Assignment(split(key), plain, where)
+
+
+def _as_given(key: str, text: str, field: ConfigField | None, family: Family, found: Overrides) -> Any:
+    """Return the value that typed text stands for, by the type of what a key is today."""
+    if field is None:
+        now = family.fields.get(family.chain.spellings.get(key, "")) if key not in (*family.sections, VERSION) else None
+        return _parsed(text, now if now is not None and now.is_free_text else None, key, found)
+    value = _parsed(text, field, key, found)
+    if field.is_text and not field.is_free_text:
+        try:
+            read_assignments([Assignment(split(key), value, "")], family)
+        except InputError:
+            older = scalar(text.strip())  # from before the field took words
+            return value if isinstance(older, str) else older
+    return value
+
+
+def _unsettled(found: Overrides, family: Family) -> tuple[Problem, ...]:
+    """Bring what is assigned to today's names and meanings, and all entries into order; return what cannot be."""
+    try:
+        given = read_assignments(list(found.assignments.values()), family)
+    except InputError as error:
+        return error.problems
+    position = {one.where: at for at, one in found.assignments.items()}
+    for source in given:
+        for name, item in (*source.values.items(), *source.deferred.items()):
+            where, deferred = str(source.places[name]), source.deferred.get(name)
+            value = item if deferred is None else None
+            found.entries.append(Override(name, where, position.get(where, 0), value, deferred=deferred))
+        found.notes += [note._replace(place=str(note.place)) for note in source.notes]
+    found.entries.sort(key=attrgetter("position"))
+    return ()
 
 
 def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, int | None]:
     """Return the field that `key` names, with the index of a list item; neither for sections and old names."""
     if key in family.fields:
         return family.fields[key], None
-    if key in family.sections:
+    if key in family.sections or key == VERSION:
         return None, None
     parent, _, last = key.rpartition(".")
     is_index = last.isascii() and last.isdigit() and len(last) < 7
@@ -336,19 +396,6 @@ def _verbatim(text: str, field: ConfigField) -> str:
         message = f"{quote(text)} begins or ends with a blank, which would be part of the text; leave it out"
         raise InputError(Problem("override", message, field.name))
     return text
-
-
-def _take(path: tuple[str, ...], value: Any, where: str, family: Family, found: Overrides) -> None:
-    tree: dict[str, Any] = {}
-    set_path(tree, path, value)
-    try:
-        source = given(tree_of(tree, ""), family)
-    except InputError as error:
-        placed = (one if str(one.place) else one._replace(place=where) for one in error.problems)
-        raise InputError(placed) from None
-    found.entries += [Override(name, where, item) for name, item in source.values.items()]
-    found.entries += [Override(name, where, deferred=one) for name, one in source.deferred.items()]
-    found.notes += [note._replace(place=where) for note in source.notes]
 
 
 def apply_item(override: Override, current: Any) -> Sequence[Any]:
