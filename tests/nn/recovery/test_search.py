@@ -13,7 +13,7 @@ from torch import nn
 import tttcfg
 from tttcfg import Effective
 from tttcfg.errors import InputError
-from tttcfg.nn.recovery import contest
+from tttcfg.nn.recovery import contest, search
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.nn.recovery.search import recover, uncertain, varied
 
@@ -276,3 +276,27 @@ def test_what_another_setting_makes_up_for_is_not_recovered() -> None:
         answer = found.answers[name]
         assert answer.outcome != "recovered"
         assert not answer.remaining or value in answer.remaining
+
+
+def test_noise_does_not_hide_what_makes_up_for_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short mini-batches move the point as far as the smaller rate does, the other way, and make so much noise that it
+    is not seen.
+    """
+
+    def measured(model: nn.Module, batch: torch.Tensor, own: Effective) -> torch.Tensor:
+        ttt = own.training.ttt
+        short, slow = ttt.mini_batch_size == 4, ttt.base_lr == 16.0
+        noise = batch * 6 if short else batch
+        return (SCALE * (model.at - 0.25 * (slow - short) - noise).square()).sum(1).mean() / 2
+
+    def found() -> Recovery:
+        tried = {"ttt.mini_batch_size": (4, 8), "ttt.base_lr": (16.0, 48.0)}
+        given = effective({"ttt.mini_batch_size": 8, "ttt.base_lr": 48.0})
+        point = Point(torch.zeros(DIM, dtype=torch.float64))
+        return recover(lambda _: point, measured, batches(32), given, tried, fields=NAMES[:2], loss_fields=())
+
+    answers = found().answers
+    assert 16.0 in answers["ttt.base_lr"].remaining
+    assert {one.outcome for one in answers.values()} == {"not_determined"}
+    monkeypatch.setattr(search, "_HALF_AS_FAR", float("inf"))
+    assert found().answers["ttt.base_lr"].outcome == "recovered", "which is what noise hides"

@@ -74,6 +74,11 @@ class Trial:
         its_rest = self.rest + self.beyond.value
         return self.beyond.errors <= -SEPARATED and -self.beyond.value > its_rest and self.unclipped.errors < 0
 
+    @property
+    def least_beyond(self) -> float:
+        """By how much more the squared norm is surely larger."""
+        return self.beyond.value - _SURELY * self.beyond.error
+
     def is_beyond(self, errors: float) -> bool:
         """Whether it is further by so many standard errors and by more than a rest, and without clipping, too."""
         return self.beyond.errors >= errors and self.beyond.value > self.rest and self.unclipped.errors > 0
@@ -246,6 +251,15 @@ class Contest:
         if not all(square > 0 for square in squares):
             return 0.0
         return min(1.0, abs(_mean_product(*moves)) / math.sqrt(squares[0] * squares[1]))
+
+    def most_moved(self, here: Values, other: Values) -> float:
+        """Return what the squared norm of the move of the expected gradient to another setting is surely smaller than.
+
+        The move is clipped to what is usual for gradients here.
+        """
+        base, moved = self._shared(here, other)
+        move = Gradients(moved.sketches - base.sketches, moved.losses)
+        return move.clipped(_limit([base])).squared_norm.surely(_SURELY)
 
     def _shared(self, *settings: Values) -> list[Gradients]:
         """Return the gradients of settings, of the batches that all have; of one that was forgotten, again."""

@@ -45,6 +45,8 @@ _MOST_FOR_LOSS = 0.25
 """Descents of the loss begin until they have taken so much of the passes."""
 _INTERPLAY = 0.5
 """Two settings are searched together where the cosine of what they do to the gradient is larger."""
+_HALF_AS_FAR = 0.25
+"""The ratio of the squared norms of two moves, from which one may make up for the other."""
 _BY_CHANCE = 1.0
 """A setting is left for another one where it is more standard errors further away: noise would lead in circles."""
 _SEEN = 1.5
@@ -447,9 +449,9 @@ class _Search:
     def last(self) -> Sequence[Trial]:
         """Return what the settings around one showed, that one first: the nearest, or one of several that are as near.
 
-        Measured are all that differ from it in one field, and in two that may make up for each other; and neighbours
-        around every combination that turns out to be as near, until there is no new one. Where there are too many,
-        `unfinished` has the fields of which more values could be as near.
+        Measured are all that differ from it in one field, and in two that may make up for each other, as far as noise
+        shows; and neighbours around every combination that turns out to be as near, until there is no new one. Where
+        there are too many, `unfinished` has the fields of which more values could be as near.
         """
         for _ in range(_ROUNDS):
             if not self.step([one for one in self.neighbourhood(self.pairs()) if self.is_same_loss(one)]):
@@ -457,16 +459,47 @@ class _Search:
         pairs, seen = self.pairs(), list[Values]()
         settings = self.neighbourhood(pairs)
         trials = self.contest.about(settings)
+        hidden = self.hidden(trials) if is_near(trials[0]) else {}
+        new = list(itertools.chain(*hidden.values()))
+        settings = _distinct([*settings, *new])
         with contextlib.suppress(ExhaustedError):
             for _ in range(_ROUNDS):
+                trials = self.contest.about(settings)
                 new = [one for one in compensating(trials) if one not in seen]
                 if not new:
                     return trials
                 seen += new[:_MOST_AROUND]
-                settings += [each for one in new[:_MOST_AROUND] for each in self.around(one, pairs)]
-                trials = self.contest.about(_distinct(settings))
-        self.unfinished = set(itertools.chain(*pairs))
+                for one in new[:_MOST_AROUND]:
+                    own = [pair for pair in hidden if set(pair) <= self.changed(one)]
+                    settings = _distinct([*settings, *self.around(one, [*pairs, *own])])
+            trials = self.contest.about(settings)
+            new = [one for one in compensating(trials) if one not in seen]
+        self.unfinished = set(itertools.chain(*pairs, *map(self.changed, new))) if new else set()
         return trials
+
+    def hidden(self, trials: Sequence[Trial]) -> dict[tuple[str, str], list[Values]]:
+        """Return every value that is separated beside every other change that is not, by the two fields.
+
+        Noise may hide that the change moves the gradient as far as the value does, and may make up for it; left out are
+        those that surely move it less than half as far.
+        """
+        found: dict[tuple[str, str], list[Values]] = {}
+        alone: list[tuple[str, Trial]] = []
+        for trial in trials:
+            names = self.changed(trial.values)
+            alone += [(name, trial) for name in names if len(names) == 1]
+        for name, trial in alone:
+            if trial.is_apart or not trial.differs or name in self.loss_fields:
+                continue
+            most = self.contest.most_moved(self.current, trial.values)
+            for other, apart in alone:
+                if apart.is_apart and other != name and most >= _HALF_AS_FAR * apart.least_beyond:
+                    found.setdefault((name, other), []).append({**apart.values, name: trial.values[name]})
+        return found
+
+    def changed(self, values: Values) -> set[str]:
+        """Return the fields in which a setting differs from the current one."""
+        return {name for name in self.candidates if values[name] != self.current[name]}
 
     def is_same_loss(self, other: Values) -> bool:
         return all(other[name] == self.current[name] for name in self.loss_fields)
