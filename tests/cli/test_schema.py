@@ -92,8 +92,9 @@ def test_a_forgotten_family_is_not_the_built_in_one(released: Project, command: 
     before = sorted(released.root.rglob("*"))
     done = run("schema", *command, cwd=released.root)
     assert done.code == 2
-    assert "ttt_moshi: its files lie in " in done.err
-    assert "give --family module:NAME" in done.err
+    assert "ttt_moshi: its sources are imported from " in done.err
+    assert f"which is not in {released.root}, where you stand" in done.err
+    assert "--family module:NAME" in done.err
     assert sorted(released.root.rglob("*")) == before
 
 
@@ -605,7 +606,7 @@ def test_a_document_without_any_setting_of_the_family_is_not_written_over(two: P
 
 
 def test_a_version_is_released_once(two: Project) -> None:
-    assert "version 1 of trainer is now released" in two.schema("freeze").err
+    assert "version 1 of trainer in trainer is now released" in two.schema("freeze").err
     assert two.read("trainer/schemas/released.json")["versions"] == [0, 1]
     before = two.contents()
     again = two.schema("freeze")
@@ -619,7 +620,7 @@ def test_a_record_of_releases_that_is_lost_is_not_passed_over(two: Project) -> N
     result = two.schema("check")
     assert result.code == 0, "a history that was written by hand has none yet"
     assert "note: trainer/schemas/released.json does not list version 0 as released" in result.err
-    assert "version 1 of trainer, and every one from 0, is now released" in two.schema("freeze").err
+    assert "version 1 of trainer, and every one from 0, in trainer is now released" in two.schema("freeze").err
     assert "note" not in two.schema("check").err
 
 

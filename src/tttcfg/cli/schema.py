@@ -62,7 +62,8 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text")
     if note := unrecorded(history):
         print_err(printable(note))
     if not problems and output == "text":
-        print_err(f"{history.family.name}: versions 0 to {history.family.head} agree with the code and with each other")
+        agreed = f"versions 0 to {history.family.head} agree with the code and with each other"
+        print_err(f"{history.family.name} in {shown(history.migrations.parent)}: {agreed}")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -201,7 +202,8 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text"
     if output == "text":
         below = f", and every one from {before + 1}," if before + 1 < head else ""
         since = "already" if before == head else "now"
-        print_err(f"version {head} of {history.family.name}{below} is {since} released")
+        where = shown(history.migrations.parent)
+        print_err(f"version {head} of {history.family.name}{below} in {where} is {since} released")
 
 
 def _history(given: str | None, golden: Path | None = None) -> History:
@@ -215,12 +217,16 @@ def _history(given: str | None, golden: Path | None = None) -> History:
 
 
 def _history_here(name: str | None, golden: Path | None) -> History:
-    """Return a family's files, having seen that those of this package are not looked for in another project."""
+    """Return a family's files, having seen that they are those of the checkout that one stands in.
+
+    Otherwise the steps and schemas of one checkout would be compared with the golden documents of another one, or
+    written beside them.
+    """
     history = _history(name, golden)
-    home = history.migrations
-    if name in (None, BUILT_IN) and golden is None and not home.is_relative_to(Path.cwd()):
-        message = f"its files lie in {home}, not here; give --family module:NAME, or --golden FOLDER for this one"
-        raise InputError(Problem("schema", message, BUILT_IN))
+    if elsewhere := history.elsewhere:
+        advice = "run it in the checkout that is imported, or install this one: pip install --editable ."
+        advice += "; or give the family that you mean: --family module:NAME"
+        raise InputError(Problem("schema", elsewhere, name or BUILT_IN, advice=advice))
     return history
 
 

@@ -17,6 +17,7 @@ UPGRADED = ".upgraded.json"
 RESTORE = "bring it back from git"
 EDIT = "# EDIT"
 """Marks what a generated migration leaves to its author; nothing is released while it is there."""
+_INSTALLED = {"site-packages", "dist-packages"}
 _CONFLICT = re.compile(r"^(<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
 _EDIT = re.compile(rf"^[^\S\n]*{EDIT}\b", re.MULTILINE)
 
@@ -43,6 +44,21 @@ class History:
         return package_folder(self.family.schemas)
 
     @property
+    def elsewhere(self) -> str:
+        """Why the sources of the family are not those of the checkout that one stands in; empty where they are.
+
+        A checkout is a working tree of git, of which there may be several of one project; outside of any, the nearest
+        folder with a pyproject.toml.
+        """
+        home, here = Path(os.path.realpath(self.migrations)), Path.cwd()
+        theirs, ours = _checkout_of(home), _checkout_of(here)
+        if _INSTALLED & {*home.parts}:
+            return f"its sources are imported from {home}, an installed copy"
+        if theirs == ours and (ours is not None or home.is_relative_to(_nearest_with(here, "pyproject.toml") or here)):
+            return ""
+        return f"its sources are imported from {home}, which is not in {ours or here}, where you stand"
+
+    @property
     def released(self) -> Path:
         return self.schemas / "released.json"
 
@@ -62,6 +78,15 @@ class History:
     def command(self, words: str) -> str:
         """Return the command `tttcfg schema …` for this family."""
         return f"tttcfg schema {words}{self.options}"
+
+
+def _checkout_of(path: Path) -> Path | None:
+    return _nearest_with(path, ".git")
+
+
+def _nearest_with(path: Path, name: str) -> Path | None:
+    """Return the nearest folder at or above a path that has a file or folder of a name."""
+    return next((one for one in (path, *path.parents) if (one / name).exists()), None)
 
 
 def step_name(version: int) -> str:
