@@ -104,7 +104,9 @@ def result_of(case: Case, folder: Path, given: Collection[str]) -> dict[str, Any
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         found = searched(case, folder, given)
-        path.write_text(json.dumps(found), "utf-8")
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(found), "utf-8")
+        unfinished.replace(path)
     return dict(json.loads(path.read_text("utf-8")))
 
 
@@ -122,8 +124,9 @@ def trained(case: Case, folder: Path) -> Path:
     overrides += [f"{key}={'null' if value is None else value}" for key, value in drawn(name).items()]
     if "adapters" in case.kind:
         base = folder / "base" / "run"
-        if not base.exists():
+        if not base.with_name("trained").exists():
             train.train([str(CONFIG)], [f"run_dir={base}", *COMMON, "ttt.enable=false"])
+            base.with_name("trained").touch()
         overrides.append(f"moshi_paths.moshi_path={find_checkpoint(base).weights[0]}")
     if not done.exists():
         train.train([str(CONFIG)], overrides)

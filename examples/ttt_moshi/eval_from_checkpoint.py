@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ def main(words: Sequence[str]) -> int:
     if options.batch_size is not None:
         overrides.append(f"batch_size={options.batch_size}")
     for name in ("write", "plot", "batches") if options.recover is None else ("eval_type",):
-        if getattr(options, name) not in (None, False):
+        if getattr(options, name) is not None and getattr(options, name) is not False:
             parser.error(f"--{name} goes {'with' if options.recover is None else 'without'} --recover")
     if options.recover is not None:
         fields = [name for name in map(str.strip, options.recover.split(",")) if name] or None
@@ -54,6 +55,8 @@ def main(words: Sequence[str]) -> int:
             evaluation.require_writable(path)  # a search takes minutes
         if options.plot is not None and options.plot.suffix not in DRAWN:
             parser.error(f"--plot {options.plot}: its name has to end in {', '.join(DRAWN)}")
+        if options.plot is not None and find_spec("matplotlib") is None:
+            parser.error('--plot needs matplotlib: pip install "tttcfg[plot]"')
         number = DEFAULT_BATCHES if options.batches is None else options.batches
         found = recover(options.checkpoint_dir, options.config, overrides, fields, number, write=options.write)
         return report(found, options.checkpoint_dir, options.output, options.plot, write=options.write)
@@ -155,7 +158,6 @@ def recover(
             not be written.
         ContradictionError: The configuration contradicts the checkpoint.
     """
-    deterministic_device()
     if Path(checkpoint).is_dir():
         checkpoint = find_checkpoint(checkpoint).folder
     model_config = _model_config(checkpoint)
@@ -168,11 +170,15 @@ def recover(
     if write:
         tttnn.require_unrecorded(checkpoint, fields or (), effective)
     trained = Trained(checkpoint, effective, _base_weights(model_config, effective, checkpoint))
-    if not sys.stderr.isatty():
-        return trained.recover(fields, batches=batches)
-    label = f"batches, {MOST_PASSES:,} at most"
-    with typer.progressbar(length=MOST_PASSES, label=label, show_pos=True, show_eta=False, file=sys.stderr) as bar:
-        return trained.recover(fields, batches=batches, most_passes=MOST_PASSES, progress=bar.update)
+    if sys.stderr.isatty():
+        label = f"batches, {MOST_PASSES:,} at most"
+        with typer.progressbar(length=MOST_PASSES, label=label, show_pos=True, show_eta=False, file=sys.stderr) as bar:
+            found = trained.recover(fields, batches=batches, most_passes=MOST_PASSES, progress=bar.update)
+    else:
+        found = trained.recover(fields, batches=batches)
+    if write:
+        trained.check(found, checkpoint)
+    return found
 
 
 def report(found: tttnn.Recovery, checkpoint: str, output: Path | None, plot: Path | None, *, write: bool) -> int:
@@ -183,11 +189,11 @@ def report(found: tttnn.Recovery, checkpoint: str, output: Path | None, plot: Pa
     else:
         evaluation.write(found.to_dict(), output)
         logger.info("Results written to %s", output)
+    if write:
+        logger.info("%s", tttnn.write_recovered(checkpoint, found).reason)
     if plot is not None:
         found.draw(plot)
         logger.info("Drawn in %s", plot)
-    if write:
-        logger.info("%s", tttnn.write_recovered(checkpoint, found).reason)
     return 0 if all(answer.outcome == "recovered" for answer in found.answers.values()) else 1
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import tttcfg
-from tttcfg import InputError, Problem, find_checkpoint, read_model_config
+from tttcfg import InputError, Problem, Role, find_checkpoint, read_model_config
 from tttcfg import nn as tttnn
 from tttcfg.nn import Recovery
 
@@ -21,6 +21,7 @@ from .data import Batch, Dataset, open_dataset
 from .losses import token_losses, token_weights, training_loss
 from .model import TinyMoshi, build
 from .optimizer import choose_trained_parameters
+from .program import deterministic_device
 
 DEFAULT_BATCHES, MOST_PASSES = 32, 10_000
 Stretch = tuple[Batch, ...]
@@ -49,7 +50,7 @@ class Trained:
         self.data: Dataset = open_dataset(
             data or self.training.data.train_data, "data.train_data", self.model_config, self.training
         )
-        self.model: TinyMoshi = build(self.model_config, effective, base)
+        self.model: TinyMoshi = build(self.model_config, effective, base).to(deterministic_device())
         tttnn.load_checkpoint(self.model, checkpoint, effective)
         choose_trained_parameters(self.model, self.training)
         self.model.train()
@@ -107,16 +108,30 @@ class Trained:
         most_passes: int = MOST_PASSES,
         progress: Callable[[int], None] | None = None,
     ) -> Recovery:
-        """Search for settings; see `tttcfg.nn.recover`."""
-        return tttnn.recover(
-            self.build,
-            self.loss,
-            self.batches(batches),
-            self.effective,
-            candidates,
-            fields=fields,
-            model_config=self.model_config,
-            weight_decay=self.training.optim.weight_decay,
-            most_passes=most_passes,
-            progress=progress,
-        )
+        """Search for settings; see `tttcfg.nn.recover`. The model computes as it did before, afterwards."""
+        try:
+            return tttnn.recover(
+                self.build,
+                self.loss,
+                self.batches(batches),
+                self.effective,
+                candidates,
+                fields=fields,
+                model_config=self.model_config,
+                weight_decay=self.training.optim.weight_decay,
+                most_passes=most_passes,
+                progress=progress,
+            )
+        finally:
+            self.build(self.effective)
+
+    def check(self, found: Recovery, checkpoint: str) -> None:
+        """See that the model computes with recovered values what it did when it was saved, as far as a fingerprint shows.
+
+        Raises:
+            ContradictionError: It computes something else.
+        """
+        if found.settled is not None:
+            values = {**self.effective.settings(Role.COMPUTATION), **found.settled.values}
+            effective = tttcfg.resolve(checkpoint, overrides=values)
+            tttnn.check_computation(self.build(effective).eval(), checkpoint)

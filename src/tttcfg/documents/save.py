@@ -97,7 +97,12 @@ def _migration_of(document: Document) -> Tree:
 
 
 def result_provenance(
-    document: Document | None, training: Any, unconfirmed: Mapping[str, Any], reason: str, files: Mapping[str, Document]
+    document: Document | None,
+    training: Any,
+    unconfirmed: Mapping[str, Any],
+    reason: str,
+    files: Mapping[str, Document],
+    overridden: AbstractSet[str] = frozenset(),
 ) -> Tree:
     """Return what a result records of where it comes from, so that saving it turns no guess into a fact.
 
@@ -105,8 +110,9 @@ def result_provenance(
         document: The checkpoint's; what was decided otherwise since is left out.
         unconfirmed: Values that cannot be confirmed, with the `reason`.
         files: The fields whose value is that of a configuration file which is a whole document, each with it.
+        overridden: The fields that overrides decide, with whatever value: none of those is guessed.
     """
-    provenance = _provenance_of_document(document, training) if document is not None else {}
+    provenance = _provenance_of_document(document, training, overridden) if document is not None else {}
     if document is None and unconfirmed:
         provenance["doubted"] = {reason: dict(unconfirmed)}
     for name, file in files.items():
@@ -119,14 +125,14 @@ def result_provenance(
     return provenance
 
 
-def _provenance_of_document(document: Document, training: Any) -> Tree:
+def _provenance_of_document(document: Document, training: Any, overridden: AbstractSet[str]) -> Tree:
     whole = {**document.provenance, **_migration_of(document)}
     provenance = {key: value for key, value in whole.items() if key not in _OWN}
     if not provenance:
         return {}
     fields = document.family.public_fields
     decided = {field.name for field in fields if field.get(training) != field.get(document.training)}
-    return without_fields(provenance, decided)
+    return without_fields(provenance, decided | overridden)
 
 
 def without_fields(provenance: Mapping[str, Any], names: AbstractSet[str]) -> Tree:

@@ -132,7 +132,8 @@ def _resolved(family: Family, sources: Sources, restore: Restore) -> _Resolved:
     unknown = unconfirmed(family, sources, training)
     findings = [*source_findings(family, sources, training, unknown, origins), *family.check(training)]
     files = {name: one for name, one in sources.config.documents.items() if origins[name][0].source == "config"}
-    provenance = result_provenance(sources.document, training, unknown, unconfirmed_reason(sources), files)
+    given = {name for name, ranked in origins.items() if ranked[0].source == "override"}
+    provenance = result_provenance(sources.document, training, unknown, unconfirmed_reason(sources), files, given)
     document = Document(training, family, family.head, provenance=provenance)
     return _Resolved(document, origins, findings, overridden, sources)
 

@@ -85,7 +85,7 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
             rests[ASSERTED][field.name] = value
         elif field in family.model_defining_fields:
             doubted[field.name] = value
-    recorded = {kind: _of_files(effective, kind) for kind in ("filled", "converted", "doubted")}
+    recorded = {kind: _of_files(effective, kind) for kind in ("filled", "converted", "doubted", "recovered")}
     if doubted:
         recorded["doubted"][DOUBTED] = doubted
     return {

@@ -151,7 +151,7 @@ def _bound(
     if problems:
         raise ContradictionError(problems)
     if given is None:
-        _refuse_to_guess(header, document)
+        refuse_to_guess(header, document)
     files = sorted(header.parts or (header,), key=lambda one: -one.size)  # what a full disk would not take comes first
     if embed is None:
         embed = any(EMBEDDED in (tag_of(one.metadata) or {}) for one in files)
@@ -174,7 +174,7 @@ def _bound(
     return result._replace(reason=result.reason + _mismatched_beside(bound, existing.document, header) + kept)
 
 
-def _refuse_to_guess(header: Header, document: Document) -> None:
+def refuse_to_guess(header: Header, document: Document) -> None:
     """Raise where it cannot be determined whether the document there is the weights' own."""
     unread = unread_tag(header, document)
     if unread is not None:

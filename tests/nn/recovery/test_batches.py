@@ -59,3 +59,16 @@ def test_a_batch_that_is_there_twice_is_refused() -> None:
     with pytest.raises(InputError, match="batches: number 2 is the same as number 0; they have to be disjoint"):
         digest_of_batches([Pair(ONE, ("a",)), Pair(ONE, ("b",)), Pair(ONE.clone(), ("a",))])
     assert digest_of_batches([Opaque(), Opaque()])  # which may differ in what is not known
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_what_is_no_array_of_numbers_is_opaque() -> None:
+    """Nothing of it counts, and a batch with it is never taken for another one."""
+    import numpy as np
+
+    odd = [np.array(["a", "b"]), np.array(["2026-01-01"], "datetime64[D]"), np.array([object()], dtype=object)]
+    nested: list[Any] = []
+    nested.append(nested)
+    assert digest_of_batches([*odd, nested, nested])
+    rows = torch.eye(3)
+    assert digest_of_batches([rows.to_sparse_csr()]) == digest_of_batches([rows])

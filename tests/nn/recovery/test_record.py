@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
+import shutil
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +19,9 @@ from tests.cli.process import run
 from tests.verification.bound import made, sidecar
 from tttcfg import InputError
 from tttcfg.nn import Answer, Estimate, Recovery, Trial, require_unrecorded, write_recovered
-from tttcfg.nn.recovery.search import varied
+from tttcfg.nn.recovery.search import uncertain, varied, weight_files
+from tttcfg.safetensors.metadata import rewriting
+from tttcfg.verification.tags import TAG_KEY
 
 MOMENT = datetime(2026, 11, 30, tzinfo=timezone.utc)
 NORM = Estimate(0.0002, 0.0001, 32)
@@ -33,7 +35,7 @@ def recovery(folder: Path, values: dict[str, Any], outcome: Any = "recovered", s
     answers = {
         name: Answer(name, outcome, value, (value,), separation, "", (trial,), value) for name, value in values.items()
     }
-    return Recovery(effective, answers, (), trial, "sha256:data", 32, 500, 0, time.time())
+    return Recovery(effective, answers, (), trial, trial, "sha256:data", 32, 500, 0, weight_files(start))
 
 
 @pytest.fixture
@@ -133,11 +135,10 @@ def test_weights_that_were_not_searched_are_refused(bare: Path, tmp_path: Path) 
     found = recovery(bare, {"ttt.base_lr": 4.0})
     other = made(tmp_path / "other")
     sidecar(other).unlink()
-    os.utime(other, (0, 0))
     with pytest.raises(InputError, match=r"is another checkpoint's than .*, which was searched; search again"):
         write_recovered(other.parent, found)
-    os.utime(bare / "consolidated.safetensors", (found.began + 9, found.began + 9))
-    with pytest.raises(InputError, match="was written after the search began; search again"):
+    os.utime(bare / "consolidated.safetensors", (0, 0))  # as a copy that keeps the time of an older one
+    with pytest.raises(InputError, match="was written since the search began; search again"):
         write_recovered(bare, found)
     assert not sidecar(other).exists()
     assert not (bare / "training_config.json").exists()
@@ -190,10 +191,17 @@ def test_whether_a_value_could_be_written_is_known_before_a_search(weights: Path
     assert [one.key for one in caught.value.problems] == names
     sidecar(weights).unlink()
     require_unrecorded(weights, names, tttcfg.resolve(weights))
+    with pytest.raises(InputError, match=r"ttt\.mini_batch_size: is recorded as 8"):
+        require_unrecorded(weights, names, tttcfg.resolve(weights, {"ttt": {"mini_batch_size": 8}}))
 
 
 def test_what_is_in_doubt_can_be_written(old: Path) -> None:
     require_unrecorded(old, ["ttt.rope_mode"], tttcfg.resolve(old, overrides={"ttt.rope_mode": "off"}))
+
+
+def test_what_a_file_gives_for_lack_of_a_document_is_not_searched_unless_it_is_asked_for(bare: Path) -> None:
+    asked, given = (uncertain(tttcfg.resolve(bare, config)) for config in (None, {"ttt": {"mini_batch_size": 8}}))
+    assert set(asked) - set(given) == {"ttt.mini_batch_size"}
 
 
 @pytest.mark.parametrize("outcome", ["narrowed", "not_determined"])
@@ -206,7 +214,7 @@ def test_what_was_not_recovered_is_not_written(bare: Path, outcome: str) -> None
 def test_a_search_with_other_settings_is_refused(bare: Path) -> None:
     found = recovery(bare, {"ttt.base_lr": 4.0})
     other = varied(found.effective, {"ttt.reconstruction_eps": 1.0})
-    found = Recovery(other, found.answers, (), found.best, found.data, 32, 1, 0, time.time())
+    found = replace(found, effective=other)
     with pytest.raises(
         InputError, match=r"ttt\.reconstruction_eps: was searched with 1\.0, and the checkpoint has 1e-05"
     ):
@@ -229,3 +237,74 @@ def test_an_edited_record_is_ignored(bare: Path, edited: Any) -> None:
     write_json(path, document)
     assert not tttcfg.load_document(bare).recovered
     assert tttcfg.verify(bare).verdicts["ttt.base_lr"].outcome == "not_determined"
+
+
+def test_what_a_newer_version_has_bound_stays_bound(weights: Path) -> None:
+    """As for `tttcfg.bind` without a configuration."""
+    with rewriting(
+        str(weights), {"format": "pt", TAG_KEY: json.dumps({"digest": "sha256:0", "schema_version": 99})}
+    ) as put:
+        put()
+    write_json(sidecar(weights), old_document(4, {"ttt.enable": True, "ttt.layers": "1,2"}))
+    before = weights.read_bytes()
+    with pytest.raises(InputError, match="was bound under schema version 99"):
+        write_recovered(weights.parent, recovery(weights.parent, {"ttt.rope_mode": "off"}))
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("kept", ["edited", "bound", "overridden"])
+def test_what_a_person_decided_since_stays(kept: str, old: Path) -> None:
+    """Whatever records say of the value that was there before."""
+    if kept == "bound":
+        write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}))
+    elif kept == "edited":
+        tttcfg.bind(old)
+    path = old / "training_config.json"
+    if kept == "overridden":
+        tttcfg.bind(old, tttcfg.resolve(old, overrides=["ttt.rope_mode=mini_batch"]))
+        tttcfg.bind(old, tttcfg.resolve(old, overrides=["ttt.ttt_layer_context=3000"]))
+        with pytest.raises(InputError, match=r"ttt\.ttt_layer_context: is recorded as 3000"):
+            write_recovered(old, recovery(old, {"ttt.ttt_layer_context": None}))
+    else:
+        document = json.loads(path.read_text("utf-8"))
+        document["ttt"]["rope_mode"] = "mini_batch"
+        write_json(path, document)
+        tttcfg.bind(old, tttcfg.load_document(old))
+    with pytest.raises(InputError, match=r"ttt\.rope_mode: is recorded as .mini_batch."):
+        write_recovered(old, recovery(old, {"ttt.rope_mode": "off"}))
+    assert tttcfg.load_document(old).training.ttt.rope_mode == "mini_batch"
+
+
+def test_what_is_recorded_with_the_same_value_is_no_obstacle(old: Path) -> None:
+    size = tttcfg.load_document(old).training.ttt.mini_batch_size
+    write_recovered(old, recovery(old, {"ttt.rope_mode": "off", "ttt.mini_batch_size": size}))
+    assert set(tttcfg.load_document(old).recovered) == {"ttt.rope_mode"}
+    with pytest.raises(InputError, match="all that was recovered is recorded already, with the same values"):
+        write_recovered(old, recovery(old, {"ttt.mini_batch_size": size}))
+
+
+def test_a_converted_value_was_recorded(weights: Path) -> None:
+    write_json(
+        sidecar(weights), old_document(4, {"ttt.enable": True, "ttt.layers": "1,2", "ttt.persistent_states": True})
+    )
+    with pytest.raises(InputError, match=r"ttt\.persistent_states: is recorded as"):
+        write_recovered(weights.parent, recovery(weights.parent, {"ttt.persistent_states": "each_sequence"}))
+
+
+def test_what_is_recovered_only_beside_other_values_is_not_written(old: Path) -> None:
+    found = recovery(old, {"ttt.rope_mode": "off"})
+    assert found.best is not None
+    apart = replace(found.best, beyond=Estimate(1.0, 0.1, 32), unclipped=Estimate(1.0, 0.1, 32))
+    best = replace(found.best, values={**found.best.values, "ttt.read_out": "twice"})
+    with pytest.raises(InputError, match=r"only together with other values .* search again with ttt.read_out='twice'"):
+        write_recovered(old, replace(found, best=best, settled=apart))
+    with pytest.raises(InputError, match="only together with other values"):
+        write_recovered(old, replace(found, best=best, settled=None))
+    assert "legacy" in codes(old, "ttt.rope_mode")
+
+
+def test_what_another_document_recovered_is_adopted_as_recovered(bare: Path, tmp_path: Path) -> None:
+    write_recovered(bare, recovery(bare, {"ttt.base_lr": 4.0}))
+    kept = Path(shutil.move(bare / "training_config.json", tmp_path / "kept.json"))
+    tttcfg.adopt(bare, kept)
+    assert set(tttcfg.load_document(bare).recovered) == {"ttt.base_lr"}

@@ -35,7 +35,9 @@ SIZE = Answer("ttt.mini_batch_size", "recovered", 8, (8,), 3.25, "", TRIALS, 64)
 RATE = Answer("ttt.base_lr", "narrowed", 1.0, (1.0, 4.0), 6.0, "", (), None)
 MODE = Answer("ttt.rope_mode", "not_determined", None, (), 0.0, "it changes nothing on these batches", (), None)
 ANSWERS = {one.name: one for one in (SIZE, RATE, MODE)}
-FOUND = Recovery(tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], "sha256:ab", 32, 1234, 234, 0.0)
+FOUND = Recovery(
+    tttcfg.resolve(), ANSWERS, ({"ttt.mini_batch_size": 4},), TRIALS[0], None, "sha256:ab", 32, 1234, 234, {}
+)
 
 
 def test_the_table_says_what_is_known_and_what_is_not() -> None:

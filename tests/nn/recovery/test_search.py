@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,9 +14,11 @@ from torch import nn
 import tttcfg
 from tttcfg import Effective
 from tttcfg.errors import InputError
+from tttcfg.nn.recovery import batches as disjoint
 from tttcfg.nn.recovery import contest, search
 from tttcfg.nn.recovery.report import Recovery
 from tttcfg.nn.recovery.search import recover, uncertain, varied
+from tttcfg.nn.recovery.stationarity import AdamMetric
 
 DIM, BATCH = 30, 8
 SCALE = torch.logspace(-1, 1, DIM, dtype=torch.float64)
@@ -161,6 +164,11 @@ def test_candidates_may_come_in_any_order_and_twice() -> None:
         ({"candidates": {"ttt.rope_mode": ("off", "off")}}, r"ttt\.rope_mode: has fewer than two values to try"),
         ({"candidates": {"ttt.base_lr": (1.0, -1.0)}}, r"ttt\.base_lr"),
         ({"loss_fields": None}, r"ttt\.mini_batch_size: may be what layers read or what the loss is"),
+        ({"candidates": [("ttt.base_lr", (1.0, 2.0))]}, "candidates a mapping from these to lists of values"),
+        ({"fields": [None]}, "fields is a list of dotted names"),
+        ({"most_passes": -1}, "most_passes: -1 are none; give a number of batches"),
+        ({"metric": AdamMetric({"module.at": torch.ones(DIM)})}, "metric: is of none of the trained parameters"),
+        ({"metric": AdamMetric({"at": torch.ones(3)})}, "metric: has 3 numbers for at, which has 30"),
     ],
     ids=str,
 )
@@ -300,3 +308,68 @@ def test_noise_does_not_hide_what_makes_up_for_a_value(monkeypatch: pytest.Monke
     assert {one.outcome for one in answers.values()} == {"not_determined"}
     monkeypatch.setattr(search, "_HALF_AS_FAR", float("inf"))
     assert found().answers["ttt.base_lr"].outcome == "recovered", "which is what noise hides"
+
+
+SIZES = {"ttt.mini_batch_size": (4, 8)}
+
+
+def with_sizes(measured: Any, **options: Any) -> Recovery:
+    """Return what is found of two mini-batch sizes, by a model that rests at 0 under 8."""
+    point = Point(torch.zeros(DIM, dtype=torch.float64))
+    options = {"fields": NAMES[:1], "loss_fields": (), **options}
+    return recover(lambda _: point, measured, batches(32), effective({}), SIZES, **options)
+
+
+@pytest.mark.parametrize("failing", [6, 20])
+def test_batches_that_are_not_finite_do_not_count(failing: int) -> None:
+    """A trainer passes over single ones; with many of them it could not have trained."""
+    odd = {float(one.sum()) for one in batches(32)[-failing:]}
+
+    def measured(model: nn.Module, batch: torch.Tensor, one: Effective) -> torch.Tensor:
+        small = one.training.ttt.mini_batch_size == 4
+        found = (SCALE * (model.at - small * 1e-9 - batch).square()).sum(1).mean()
+        return found * float("inf") if float(batch.sum()) in odd and not small else found
+
+    answer = with_sizes(measured).answers["ttt.mini_batch_size"]
+    assert answer.outcome == ("not_determined" if failing == 6 else "recovered")
+
+
+def test_a_value_under_which_nothing_trained_matters_is_not_the_trainings() -> None:
+    def measured(model: nn.Module, batch: torch.Tensor, one: Effective) -> torch.Tensor:
+        return loss(model, batch, effective({"ttt.mini_batch_size": 1, "ttt.base_lr": 1.0})) * (
+            one.training.ttt.mini_batch_size == 8
+        )
+
+    answer = with_sizes(measured).answers["ttt.mini_batch_size"]
+    assert (answer.outcome, answer.value) == ("recovered", 8)
+    none = with_sizes(lambda model, batch, _: (model.at * batch * 0).sum())
+    assert "all gradients are zero" in none.answers["ttt.mini_batch_size"].reason
+
+
+@pytest.mark.parametrize("value", [None, torch.ones(3)])
+def test_a_loss_that_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="loss: is no scalar"):
+        with_sizes(lambda *_: value)
+
+
+def test_values_of_tensors_are_values() -> None:
+    tried = {"ttt.base_lr": torch.tensor([1.0, 16.0])}
+    found = recovered({"ttt.base_lr": 16.0}, fields=NAMES[1:2], candidates=tried)
+    assert json.loads(json.dumps(found.to_dict()))["settings"]["ttt.base_lr"]["value"] == 16.0
+    assert "16" in found.table()
+
+
+def test_a_sharded_model_needs_eight_batches_on_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has one gradient of all ranks' batches together."""
+    monkeypatch.setattr(disjoint, "is_sharded_model", lambda _: True)
+    with pytest.raises(InputError, match="7 on every rank are too few for a sharded model"):
+        disjoint.require_enough(Point(SCALE), batches(7))
+    disjoint.require_enough(Point(SCALE), batches(8))
+
+
+def test_what_was_recovered_is_measured_beside_what_was_given() -> None:
+    found = recovered({"ttt.mini_batch_size": 8, "ttt.base_lr": 16.0})
+    assert found.settled is not None
+    assert found.best is not None
+    assert dict(found.settled.values) == dict(found.best.values)
+    assert found.to_dict()["settled"]["values"] == dict(found.best.values)

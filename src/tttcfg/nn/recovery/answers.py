@@ -71,8 +71,9 @@ def judged(name: str, candidates: Mapping[str, Sequence[Any]], trials: Sequence[
 
 
 def is_near(trial: Trial) -> bool:
-    """Whether a squared norm is consistent with a stationary point."""
-    return trial.squared_norm.errors <= NEAR and math.isfinite(trial.squared_norm.value)
+    """Whether a squared norm is consistent with a stationary point; without any gradient it is not."""
+    found = trial.squared_norm
+    return found.errors <= NEAR and math.isfinite(found.value) and (found.value, found.error) != (0, 0)
 
 
 def compensating(trials: Sequence[Trial]) -> tuple[Values, ...]:
@@ -97,5 +98,7 @@ def _how_far(best: Trial) -> str:
     found = best.squared_norm
     if not math.isfinite(found.value):
         return "the gradients are not finite"
+    if (found.value, found.error) == (0, 0):
+        return "all gradients are zero: nothing that is trained decides this loss"
     away = f"its expected gradient is {found.errors:.1f} standard errors away from zero"
     return f"the model is not near a stationary point of this loss on these batches: {away}"

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.nn.ranks.ranks import gather_rows, gather_texts
+from tttcfg.nn.recovery.stationarity import is_sharded_model
 
 LEAST_BATCHES = 8
 """With fewer, three standard errors too often separate a wrong value: in two of 42 answers, with four."""
 _OPAQUE = b"opaque "
+_DEEPEST = 64
 
 
 def checked(batches: Sequence[Any]) -> tuple[int, str]:
@@ -32,6 +35,13 @@ def checked(batches: Sequence[Any]) -> tuple[int, str]:
     if count < LEAST_BATCHES:
         raise InputError(Problem("rejected", f"{count} are too few; give {LEAST_BATCHES} or more", "batches"))
     return count, digest_of_batches(batches)
+
+
+def require_enough(model: nn.Module, batches: Sequence[Any]) -> None:
+    """Raise an InputError where a sharded model has too few: it has one gradient of all ranks' batches together."""
+    if len(batches) < LEAST_BATCHES and is_sharded_model(model):
+        message = f"{len(batches)} on every rank are too few for a sharded model, which has one gradient of all ranks'"
+        raise InputError(Problem("rejected", f"{message}; give {LEAST_BATCHES} or more on each", "batches"))
 
 
 def digest_of_batches(batches: Iterable[Any]) -> str:
@@ -60,25 +70,37 @@ def _digest(batch: Any) -> str:
     return f"{'whole' if whole else 'part'} {digest.hexdigest()}"
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _parts(value: Any, depth: int = 0) -> Iterator[bytes]:
     """Yield the bytes of what a batch holds, each with what distinguishes it from others of the same bytes."""
-    if isinstance(value, torch.Tensor):
-        whole = (value.detach().to_dense() if value.is_sparse else value.detach()).cpu().contiguous().reshape(-1)
+    if depth > _DEEPEST:
+        yield _OPAQUE + b"nested"
+    elif isinstance(value, torch.Tensor):
+        strided = value.layout is torch.strided
+        whole = (value.detach() if strided else value.detach().to_dense()).cpu().contiguous().reshape(-1)
         yield f"tensor {value.dtype} {tuple(value.shape)}".encode()
         yield whole.view(torch.uint8).numpy().tobytes()
     elif hasattr(value, "__array__"):
-        yield from _parts(torch.as_tensor(value))
+        yield from _parts_of_array(value)
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             yield f"key {key}".encode()
-            yield from _parts(value[key])
+            yield from _parts(value[key], depth + 1)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from _parts({one.name: getattr(value, one.name) for one in dataclasses.fields(value)})
+        yield from _parts({one.name: getattr(value, one.name) for one in dataclasses.fields(value)}, depth)
     elif isinstance(value, (list, tuple)):
         yield f"list {len(value)}".encode()
         for one in value:
-            yield from _parts(one)
+            yield from _parts(one, depth + 1)
     elif isinstance(value, (str, bytes, int, float, type(None))):
         yield f"{type(value).__name__} {value!r}".encode()
     else:
         yield _OPAQUE + type(value).__name__.encode()
+
+
+def _parts_of_array(array: Any) -> Iterator[bytes]:
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError):  # texts, dates and objects
+        yield _OPAQUE + type(array).__name__.encode()
+    else:
+        yield from _parts(tensor)

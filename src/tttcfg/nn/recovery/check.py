@@ -17,7 +17,7 @@ from tttcfg.errors import InputError, Problem, quote
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.layers.computation import set_computation
 from tttcfg.nn.recovery.answers import is_near
-from tttcfg.nn.recovery.batches import checked
+from tttcfg.nn.recovery.batches import checked, require_enough
 from tttcfg.nn.recovery.candidates import beside
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, Trial, Values
 from tttcfg.nn.recovery.report import estimate_to_dict, value_order, value_text
@@ -140,6 +140,7 @@ def check_training(
     """
     batches = list(batches)
     checked(batches)
+    require_enough(model, batches)
     effective = resolve(path, overrides=overrides)
     config = find_checkpoint(path, weight_names(effective.family)).model_config
     model_config = read_model_config(config) if config is not None else None
@@ -225,7 +226,7 @@ def _evidence(name: str, given: Trial, others: Sequence[Trial]) -> Evidence:
 def _own_loss(model: nn.Module, batch: Any, _: Effective) -> torch.Tensor:
     """Return the loss that a model returns of a batch itself."""
     output = model(**batch) if isinstance(batch, Mapping) else model(batch)
-    found = getattr(output, "loss", output)
+    found = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
     if not isinstance(found, torch.Tensor) or found.numel() != 1:
         message, advice = "returns no loss of a batch", "give the training's: check_training(…, loss=…)"
         raise InputError(Problem("rejected", message, "model", advice=advice))

@@ -175,15 +175,18 @@ class Contest:
         }
         most = _limit(scaled.values())
         clipped = {number: one.clipped(most) for number, one in scaled.items()}
-        bounds = {number: one.clipped(_limit([one])).squared_norm.surely(_SURELY) for number, one in scaled.items()}
+        bounds = {
+            number: one.clipped(_limit([one])).squared_norm.surely(_SURELY) if one.median_norm else math.inf
+            for number, one in scaled.items()
+        }
         best = min(bounds, key=bounds.__getitem__) if about is None else about
         rest = clipped[best].squared_norm.surely(_SURELY)
         return best, {
             number: Trial(
                 values,
                 found[number].squared_norm,
-                clipped[number].beyond(clipped[best]),
-                scaled[number].beyond(scaled[best]),
+                _beyond(clipped[number], clipped[best]),
+                _beyond(scaled[number], scaled[best]),
                 rest,
                 bounds[number],
                 float(found[number].losses[: FIRST_BATCHES * self._ranks].mean()),
@@ -274,6 +277,13 @@ def _by_batch(found: Gradients, batches: int) -> Gradients:
     return Gradients(found.sketches[order], found.losses[order])
 
 
+def _beyond(one: Products, other: Products) -> Estimate:
+    """Return by how much one squared norm is larger; infinitely where nothing that is trained decides the loss."""
+    if one.median_norm == 0 < other.median_norm:
+        return Estimate(math.inf, math.inf, len(one.norms))
+    return one.beyond(other)
+
+
 def key_of(values: Values) -> Key:
     """Return what is equal for equal settings, whatever the order of their fields."""
     return tuple(sorted((name, repr(value)) for name, value in values.items()))
@@ -281,8 +291,8 @@ def key_of(values: Values) -> Key:
 
 def _limit(found: Collection[Products]) -> float:
     """Return the norm that gradients are clipped to."""
-    medians = (float(one.norms.median()) for one in found)
-    return _CLIPPED * min((one for one in medians if math.isfinite(one)), default=math.inf)
+    medians = (one.median_norm for one in found)
+    return _CLIPPED * min((one for one in medians if 0 < one < math.inf), default=math.inf)
 
 
 def _mean_product(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -31,22 +31,25 @@ class Recovery:
         answers: One for each setting that was asked for.
         together: Combinations of several settings that are as near as the best, where one of the changes alone is not.
         best: What the best setting showed, with which all are compared; None where the passes were used up before that.
+        settled: What the given configuration showed with what was recovered in it, compared with the best; None without
+            anything recovered.
         data: The SHA-256 of all batches.
         batches: How many there were, on all ranks.
         passes: How many batches were measured on each rank, all settings together.
         forward: Of how many of them only the loss was computed: forward passes without backward ones.
-        began: When the search began, in seconds since the epoch: it is of the weights that there were then.
+        weights: What identifies the weights' files as they were when the search began, by path.
     """
 
     effective: Effective
     answers: Mapping[str, Answer]
     together: tuple[Values, ...]
     best: Trial | None
+    settled: Trial | None
     data: str
     batches: int
     passes: int
     forward: int
-    began: float
+    weights: Mapping[str, tuple[int, ...]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON holds it; what is infinite is null."""
@@ -60,7 +63,8 @@ class Recovery:
         """Draw the squared norm by candidate, a panel for each setting, into a file (PNG, SVG, PDF).
 
         Raises:
-            InputError: matplotlib is not installed, or the file cannot be written.
+            InputError: matplotlib is not installed, or the file's ending is none of a picture.
+            WriteError: The file cannot be written.
         """
         _draw(self, path)
 
@@ -74,6 +78,9 @@ def _to_dict(found: Recovery) -> dict[str, Any]:
         "settings": {name: _answer(one) for name, one in found.answers.items()},
         "together": [_values(one) for one in found.together],
         "best": None if found.best is None else {"values": _values(found.best.values), **_trial(found.best)},
+        "settled": None
+        if found.settled is None
+        else {"values": _values(found.settled.values), **_trial(found.settled)},
         "data": found.data,
         "batches": found.batches,
         "passes": found.passes,

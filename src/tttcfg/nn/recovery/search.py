@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import time
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -20,17 +20,18 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from tttcfg.documents.effective import Effective, whole_digest
+from tttcfg.documents.effective import Effective, deciding, whole_digest
 from tttcfg.errors import InputError, Place, Problem, nearest, quote
 from tttcfg.family.family import Family
+from tttcfg.files.storage import identity
 from tttcfg.migration.record import LEGACY
 from tttcfg.nn.ranks.ranks import gather_rows
 from tttcfg.nn.recovery.answers import Answer, compensating, is_near, judged, unanswered
-from tttcfg.nn.recovery.batches import checked
+from tttcfg.nn.recovery.batches import checked, require_enough
 from tttcfg.nn.recovery.candidates import beside, between, in_order, is_rate, plausible
 from tttcfg.nn.recovery.contest import FIRST_BATCHES, Contest, ExhaustedError, Key, Trial, Values, key_of
 from tttcfg.nn.recovery.report import Recovery
-from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of
+from tttcfg.nn.recovery.stationarity import AdamMetric, Gradients, gradients_of, require_scalar
 from tttcfg.schema.fields import ConfigField, Role, plain
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
@@ -75,7 +76,8 @@ def recover(
     Args:
         build: Returns the model of a configuration with the checkpoint's weights in it, as it is trained: in training
             mode, and with `requires_grad` of what was trained alone. It is called before every measurement; it may
-            return the same model each time, with other settings (`tttcfg.nn.set_computation`).
+            return the same model each time, with other settings (`tttcfg.nn.set_computation`), which are afterwards
+            those that were measured last.
         loss: Returns the training's loss of a batch under a configuration, as it was minimised, with all weights.
         batches: Disjoint ones, drawn as in training and as large: eight or more; 32 tell neighbours apart.
         effective: The configuration as far as it is known.
@@ -95,25 +97,34 @@ def recover(
             decide what the loss is, as there is no configuration of layers.
         RankError: A rank has ended.
     """
-    began, batches = time.time(), list(batches)
+    batches, weights = list(batches), weight_files(effective)
+    if most_passes < 1:
+        raise InputError(Problem("rejected", f"{most_passes} are none; give a number of batches", "most_passes"))
     count, data = checked(batches)
     questions = Questions(effective, model_config, loss_fields)
     questions.ask(uncertain(effective) if fields is None else fields, candidates or {}, demanded=fields is not None)
 
+    def built(own: Effective) -> nn.Module:
+        model = build(own)
+        require_enough(model, batches)
+        return model
+
     def measured(values: Values, start: int, stop: int, metric: AdamMetric | None) -> Gradients:
         own = varied(effective, values, model_config)
-        return gradients_of(build(own), batches[start:stop], lambda model, batch: loss(model, batch, own), metric)
+        return gradients_of(built(own), batches[start:stop], lambda model, batch: loss(model, batch, own), metric)
 
     def estimated(values: Values) -> AdamMetric:
         own = varied(effective, values, model_config)
         first = batches[:FIRST_BATCHES]
-        return AdamMetric.estimated(build(own), first, lambda model, batch: loss(model, batch, own), weight_decay)
+        return AdamMetric.estimated(built(own), first, lambda model, batch: loss(model, batch, own), weight_decay)
 
     def mean_loss(values: Values, count: int) -> float:
         own = varied(effective, values, model_config)
-        model = build(own)
+        model, found = built(own), list[float]()
         with torch.no_grad():
-            found = [float(loss(model, batch, own)) for batch in batches[:count]]
+            for batch in batches[:count]:
+                require_scalar(value := loss(model, batch, own), trained=False)
+                found.append(float(value))
         mean = float(gather_rows(torch.tensor(found, dtype=torch.float64)[:, None]).mean())
         return mean if math.isfinite(mean) else math.inf
 
@@ -125,7 +136,9 @@ def recover(
     answers = _answers(questions, trials, search.unfinished, passes)
     best = trials[0] if trials else None
     together = compensating(trials) if best is not None and is_near(best) else ()
-    return Recovery(effective, answers, together, best, data, count, passes, search.forward, began)
+    settled = search.settled({name: one.value for name, one in answers.items() if one.outcome == "recovered"})
+    passes = search.contest.passes
+    return Recovery(effective, answers, together, best, settled, data, count, passes, search.forward, weights)
 
 
 def _answers(
@@ -142,10 +155,27 @@ def _answers(
 
 
 def uncertain(effective: Effective) -> list[str]:
-    """Return the computation fields of a result that it reports as unknown, doubted, missing or unconfirmed."""
+    """Return the computation fields of a result that it reports as unknown, doubted, missing or unconfirmed.
+
+    What a configuration file gives for a checkpoint without a document is what its user asserts, and is left out.
+    """
     fields = effective.family.fields
-    asked = {one.key for one in effective.findings if one.code in UNCERTAIN}
+    asked = {
+        one.key
+        for one in effective.findings
+        if one.code in UNCERTAIN
+        and (one.code != "unconfirmed" or deciding(effective.origins[one.key]).source != "config")
+    }
     return [name for name, field in fields.items() if field.role is Role.COMPUTATION and name in asked]
+
+
+def weight_files(effective: Effective) -> dict[str, tuple[int, ...]]:
+    """Return what identifies the files of a result's weights, as they are now, by path."""
+    if effective.verification is None:
+        return {}
+    header = effective.verification.weights.header
+    names = [one.name for one in header.parts or (header,)]
+    return {name: identity(os.stat(name)) for name in names if os.path.exists(name)}
 
 
 def varied(effective: Effective, values: Values, model_config: Mapping[str, Any] | None = None) -> Effective:
@@ -170,6 +200,7 @@ class Questions:
     Attributes:
         candidates: By dotted name, in their order where they have one.
         start: The values to start from: those of the configuration where they are among the candidates.
+        given: Those of the configuration; of what is unknown there, those to start from.
         at_null: What null means, of fields that take it, where that is known.
         loss_fields: Those that decide nothing but what the loss is: what is given, or what the layers do not read.
         without: Fields that are in doubt and have no values to try, with the reason.
@@ -181,6 +212,7 @@ class Questions:
         self.effective, self.model_config, self._given = effective, model_config, loss_fields
         self.candidates: dict[str, tuple[Any, ...]] = {}
         self.start: dict[str, Any] = {}
+        self.given: dict[str, Any] = {}
         self.loss_fields: set[str] = set()
         self.at_null: dict[str, Any] = {}
         self.without: dict[str, str] = {}
@@ -196,6 +228,9 @@ class Questions:
             InputError: A field is none that can be searched, or has no values to try, or nothing is asked for.
         """
         known, names = self.effective.family.fields, list([fields] if isinstance(fields, str) else fields)
+        if not isinstance(given, Mapping) or not all(isinstance(one, str) for one in names):
+            message = "fields is a list of dotted names, and candidates a mapping from these to lists of values"
+            raise InputError(Problem("rejected", message, "recover"))
         for name in names:
             if name not in known:
                 suggestion = nearest(name, list(known))
@@ -206,7 +241,7 @@ class Questions:
             elif not isinstance(values := given.get(name, ()), Iterable) or isinstance(values, (str, bytes)):
                 self._problems.append(Problem("rejected", "has candidates that are no list of values", name))
             else:
-                self._ask(known[name], tuple(values), demanded=demanded)
+                self._ask(known[name], tuple(map(_as_plain, values)), demanded=demanded)
         for name in given.keys() - set(names):
             message = "has candidates, and is not asked for"
             self._problems.append(Problem("rejected", message, name, advice="name it in fields as well"))
@@ -229,9 +264,11 @@ class Questions:
             else:
                 self.without[name] = "it has no values to try; give candidates"
             return
+        self.given[name] = value
         value = None if field.nullable and value == at_null and value not in found else value
         self.candidates[name], self.at_null[name] = found, at_null
         self.start[name] = value if value in found else found[len(found) // 2]
+        self.given[name] = self.start[name] if self.given[name] == LEGACY else self.given[name]
         if self._decides_the_loss_alone(field, found):
             self.loss_fields.add(name)
 
@@ -262,6 +299,11 @@ class Questions:
         return getattr(layers, field.path[-1], None)
 
 
+def _as_plain(value: Any) -> Any:
+    """Return a value as JSON would hold it, also one of numpy or a tensor."""
+    return plain(value.item() if callable(getattr(value, "item", None)) and getattr(value, "ndim", 1) == 0 else value)
+
+
 def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
     """Return values each once, numbers in their order and null last."""
     if all(isinstance(one, (int, float, type(None))) and not isinstance(one, bool) for one in values):
@@ -283,6 +325,7 @@ class _Search:
     ) -> None:
         self.fields = questions.effective.family.fields
         self.candidates, self.current = questions.candidates, cast("Values", questions.start)
+        self.given = questions.given
         self.estimated, self.metric, self.is_given = estimated, metric, metric is not None
         self.loss_fields = questions.loss_fields
         self.moved = [name for name in self.candidates if name not in self.loss_fields]
@@ -476,6 +519,13 @@ class _Search:
             new = [one for one in compensating(trials) if one not in seen]
         self.unfinished = set(itertools.chain(*pairs, *map(self.changed, new))) if new else set()
         return trials
+
+    def settled(self, recovered: Values) -> Trial | None:
+        """Return what the given configuration showed with what was recovered, compared with the best."""
+        values = {name: recovered.get(name, given) for name, given in self.given.items()}
+        with contextlib.suppress(ExhaustedError):
+            return self.contest.about([self.current, values])[-1] if recovered else None
+        return None
 
     def hidden(self, trials: Sequence[Trial]) -> dict[tuple[str, str], list[Values]]:
         """Return every value that is separated beside every other change that is not, by the two fields.

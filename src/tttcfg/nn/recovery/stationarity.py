@@ -36,9 +36,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from tttcfg.errors import InputError, Problem
+from tttcfg.errors import InputError, Problem, quote
 from tttcfg.nn.ranks.gather import at_rest, is_sharded, plain_name, unwrapped
-from tttcfg.nn.ranks.ranks import gather_rows, sum_over_ranks
+from tttcfg.nn.ranks.ranks import gather_rows, sum_over_ranks, world_size
 from tttcfg.nn.recovery.sketches import sketch
 
 LEAST_BATCHES = 4
@@ -47,7 +47,11 @@ Loss = Callable[[nn.Module, Any], torch.Tensor]
 
 
 class Estimate(NamedTuple):
-    """A value that is estimated from batches, with its standard error; both infinite where a gradient is not finite."""
+    """A value that is estimated from batches, with its standard error.
+
+    Batches whose gradient is not finite do not count, as a trainer passes over them; both figures are infinite where
+    fewer than half of them are left, or fewer than four.
+    """
 
     value: float
     error: float
@@ -145,6 +149,21 @@ class AdamMetric:
         """Return (g + lambda theta sqrt(v)) / v^(1/4), whose plain inner products are those in AdamW's metric."""
         return {name: self._scaled(name, one, parameters[name]) for name, one in gradients.items()}
 
+    def require_of(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Raise an InputError where it is not of these parameters: of none of them, or of another size."""
+        known = {name: whole(one).numel() for name, one in self.squares.items() if name in parameters}
+        problems = [
+            Problem("rejected", f"has {size:,} numbers for {name}, which has {parameters[name].numel():,}", "metric")
+            for name, size in known.items()
+            if size != parameters[name].numel()
+        ]
+        if not known:
+            one, other = next(iter(self.squares), "none"), next(iter(parameters))
+            message = f"is of none of the trained parameters: it has {quote(one)}, …, and the model {quote(other)}, …"
+            problems.append(Problem("rejected", message, "metric", advice="make it from this model's own optimizer"))
+        if problems:
+            raise InputError(problems)
+
     def _scaled(self, name: str, gradient: torch.Tensor | None, parameter: nn.Parameter) -> torch.Tensor | None:
         if name not in self.squares:
             return None
@@ -172,13 +191,19 @@ class Products(ABC):
         """The norm of the gradient of every batch."""
         return self.products.diagonal().sqrt()
 
+    @property
+    def median_norm(self) -> float:
+        """The median norm of those gradients that are finite; infinite without any."""
+        finite = self.norms[torch.isfinite(self.norms)]
+        return float(finite.median()) if len(finite) else math.inf
+
     def clipped(self, most: float) -> Products:
         """Return them with every gradient made as short as `most`, as trainers do: one batch alone decides nothing."""
         return self._times((most / self.norms).clamp(max=1))
 
     def scaled_to(self, other: Products) -> Products:
         """Return them all times the number by which their median norm is that of others; as they are without one."""
-        factor = float(other.norms.median() / self.norms.median())
+        factor = other.median_norm / self.median_norm if self.median_norm else math.inf
         return self._times(torch.full_like(self.norms, factor)) if math.isfinite(factor) and factor else self
 
     def _times(self, factors: torch.Tensor) -> Products:
@@ -231,9 +256,11 @@ class Gradients(Products):
 
 def _estimate(products: torch.Tensor) -> Estimate:
     """Return the mean of what is off the diagonal, with the jackknife's error over batches."""
+    finite = torch.isfinite(products.diagonal())
+    if int(finite.sum()) < max(LEAST_BATCHES, len(finite) / 2):
+        return Estimate(math.inf, math.inf, len(finite))
+    products = products[finite][:, finite]
     count = len(products)
-    if not bool(torch.isfinite(products).all()):
-        return Estimate(math.inf, math.inf, count)
     others = products.sum(1) - products.diagonal()
     total = others.sum()
     without = (total - 2 * others) / ((count - 1) * (count - 2))
@@ -275,6 +302,8 @@ def require_batches(count: int) -> None:
 def gradients_of(model: nn.Module, batches: Iterable[Any], loss: Loss, metric: AdamMetric | None) -> Gradients:
     """Return what `batch_gradients` does, of any number of batches."""
     parameters = trained_parameters(model)
+    if metric is not None:
+        metric.require_of(parameters)
     sizes = {name: one.numel() for name, one in parameters.items()}
     rows: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
@@ -283,9 +312,14 @@ def gradients_of(model: nn.Module, batches: Iterable[Any], loss: Loss, metric: A
         rows.append(sketch(found if metric is None else metric.scaled(found, parameters), sizes))
     sketches = torch.stack(rows) if rows else torch.zeros(0, 1)
     losses = torch.stack(values) if values else torch.zeros(0, dtype=torch.float64)
-    if not any(is_sharded(one) for one in parameters.values()):
-        sketches, losses = gather_rows(sketches), gather_rows(losses[:, None])[:, 0]
-    return Gradients(sketches, losses)
+    if is_sharded_model(model):
+        return Gradients(sketches, sum_over_ranks(losses) / world_size())
+    return Gradients(gather_rows(sketches), gather_rows(losses[:, None])[:, 0])
+
+
+def is_sharded_model(model: nn.Module) -> bool:
+    """Whether all ranks' batches together have one gradient."""
+    return any(is_sharded(one) for one in trained_parameters(model).values())
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -307,6 +341,8 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.detach()
     if is_sharded(tensor):
         tensor = tensor.full_tensor()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
     return tensor.reshape(-1).to(torch.float64 if tensor.dtype == torch.float64 else torch.float32)
 
 
@@ -320,15 +356,20 @@ def _passes(
             _forget(parameters)
             with _apart(model):
                 value = loss(model, batch)
-                if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:
-                    message, advice = "is no scalar that a gradient goes through", "return the mean over the batch"
-                    raise InputError(Problem("rejected", message, "loss", advice=advice))
+                require_scalar(value)
                 value.backward()
             found = {name: None if one.grad is None else whole(one.grad) for name, one in parameters.items()}
             yield value.detach().reshape(()).double().cpu(), found
     finally:
         _forget(parameters)
         at_rest(model)
+
+
+def require_scalar(value: Any, *, trained: bool = True) -> None:
+    """Raise an InputError where a loss returned no single number, or one that no gradient goes through."""
+    if not isinstance(value, torch.Tensor) or value.numel() != 1 or (trained and not value.requires_grad):
+        message, advice = "is no scalar that a gradient goes through", "return the mean over the batch"
+        raise InputError(Problem("rejected", message, "loss", advice=advice))
 
 
 def _apart(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
