@@ -126,7 +126,7 @@ class Trained:
             self.build(self.effective)
 
     def check(self, found: Recovery, checkpoint: str) -> None:
-        """See that the model computes with recovered values what it did when it was saved, as far as a fingerprint shows.
+        """See that the model computes with recovered values what it did when saved, as far as a fingerprint shows.
 
         Raises:
             ContradictionError: It computes something else.
