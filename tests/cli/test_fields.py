@@ -22,8 +22,18 @@ def test_fields_of_an_old_spelling() -> None:
 
 def test_fields_as_json() -> None:
     (field,) = run("fields", "ttt.layers", "--output", "json").json
-    assert set(field) == {"key", "role", "unit", "default", "description", "history"}
+    assert set(field) == {"key", "role", "unit", "default", "description", "history", "required"}
     assert (field["role"], field["default"]) == ("architecture", "middle")
+
+
+def test_fields_of_a_section_that_moved() -> None:
+    """An old section leads to today's sections; what is no setting any more is left out."""
+    result = run("fields", "paper_metrics.librilight_streaming")
+    assert result.err == (
+        "paper_metrics.librilight_streaming is an old name: its settings are in evaluation.librilight.streaming now\n"
+    )
+    names = [line.split()[0] for line in result.out.splitlines()[1:]]
+    assert names == [name for name in TTT_MOSHI.fields if name.startswith("evaluation.librilight.streaming.")]
 
 
 def test_fields_of_an_unknown_key() -> None:

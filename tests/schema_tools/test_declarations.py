@@ -108,3 +108,22 @@ def test_one_value_may_be_secret_as_a_whole() -> None:
 
 def test_the_built_in_family_has_no_undeclared_part() -> None:
     assert list(undeclared(TTT_MOSHI.model)) == []
+
+
+class Tree(Section):
+    leaves: int = setting(1, role=Role.RUN, unit="leaves", description="Leaves.")
+    below: list[Tree] = setting([], role=Role.RUN, unit="trees", description="Trees in it.")
+
+
+@pytest.mark.parametrize("annotation", [Tree | None, list[Tree], dict[str, Tree]])
+def test_a_section_in_itself_is_refused(annotation: Any) -> None:
+    assert messages(annotation) == [
+        "value.below is a Tree inside a Tree, and a document has no room for any depth",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["alias", "validation_alias", "serialization_alias"])
+def test_an_alias_is_refused(kind: str) -> None:
+    declared = setting(1, role=Role.RUN, unit="steps", description="A value.", **{kind: "other-name"})
+    (fault,) = undeclared(create_model("Sample", __base__=Section, value=(int, declared)))
+    assert fault.message == "value has the alias 'other-name', and documents have every field by its own name"

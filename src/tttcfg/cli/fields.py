@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from tttcfg.cli.options import FAMILY, OUTPUT
-from tttcfg.cli.terminal import ink, print_json, print_out
+from tttcfg.cli.terminal import ink, print_err, print_json, print_out
 from tttcfg.family.extension import all_fields, extensions_of, path_of
 from tttcfg.family.family import Family
 from tttcfg.report import render
 from tttcfg.report.history import field_history
 from tttcfg.resolving.families import BUILT_IN, family_named
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import UNSET, ConfigField, plain
 
 
 def fields(
@@ -43,7 +43,8 @@ def fields(
                     "key": name,
                     "role": fields[name].role.value,
                     "unit": fields[name].unit,
-                    "default": plain(fields[name].default),
+                    "default": None if fields[name].default is UNSET else plain(fields[name].default),
+                    "required": fields[name].default is UNSET,
                     "description": fields[name].description,
                     "history": _history(chosen, name),
                 }
@@ -53,11 +54,19 @@ def fields(
     elif len(names) == 1 and key is not None:
         print_out(render.field_text(fields[names[0]], _history(chosen, names[0]), ink(sys.stdout)))
     else:
+        if key is not None and not any(name.startswith(f"{key}.") for name in names):
+            print_err(f"{key} is an old name: its settings are in {', '.join(sorted(_sections(names)))} now")
         shown = [(name, fields[name]) for name in names]
-        rows = [
-            (name, one.role.value, one.unit, render.value_text(one.default), one.description) for name, one in shown
-        ]
+        rows = [(name, one.role.value, one.unit, _default(one), one.description) for name, one in shown]
         print_out(render.table([("KEY", "ROLE", "UNIT", "DEFAULT", "WHAT IT IS"), *rows], ink(sys.stdout), ("cyan",)))
+
+
+def _default(field: ConfigField) -> str:
+    return "required" if field.default is UNSET else render.value_text(field.default)
+
+
+def _sections(names: list[str]) -> set[str]:
+    return {name.rpartition(".")[0] or name for name in names}
 
 
 def _history(family: Family, name: str) -> list[str]:

@@ -14,7 +14,7 @@ from tttcfg.documents.effective import Effective, Origin, Verification
 from tttcfg.errors import InputError, Problem, nearest_key, printable
 from tttcfg.family.extension import EXTENSIONS, all_fields
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import ConfigField, Role, plain
+from tttcfg.schema.fields import UNSET, ConfigField, Role, plain
 from tttcfg.schema.paths import MISSING
 
 if TYPE_CHECKING:
@@ -239,7 +239,13 @@ def names_at(key: str, known: Collection[str], family: Family) -> list[str]:
     """
     if found := [name for name in known if name == key or name.startswith(f"{key}.")]:
         return found
-    now = family.chain.spellings.get(key)
+    spellings = family.chain.spellings
+    now = spellings.get(key)
+    if inside := [new for old, new in spellings.items() if old.startswith(f"{key}.")]:
+        moved = [name for name in known if name in inside]
+        if moved:
+            return moved
+        now = ""
     if now is None:
         suggestion = nearest_key(key, list(known))
         raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
@@ -258,7 +264,9 @@ def differences_text(differences: Iterable[Difference], ink: Ink) -> str:
 
 
 def default_text(field: ConfigField) -> str:
-    """Return a field's default, or what it follows from."""
+    """Return a field's default, or what it follows from; that there is none."""
+    if field.default is UNSET:
+        return "none: a value has to be given"
     return str(field.follows) if field.follows is not None else value_text(field.default)
 
 

@@ -179,8 +179,8 @@ def _differs_from(origins: Iterable[Origin], value: Any) -> bool:
 
 def origins_place(origins: Mapping[str, tuple[Origin, ...]], name: str) -> Place | str:
     """Return the place of the value of `name`, of the most deliberate one below it, or of what it is a part of."""
-    used = [given[0] for key, given in origins.items() if key == name or key.startswith(f"{name}.")]
-    if not used and "." in name:
+    used = [given[0] for key, given in origins.items() if given and (key == name or key.startswith(f"{name}."))]
+    if not used and "." in name and name not in origins:
         return origins_place(origins, name.rpartition(".")[0])  # an item of a list
     deliberate = ("override", "checkpoint", "config")
     return next((one.place for source in deliberate for one in used if one.source == source), "")
@@ -204,7 +204,7 @@ class _Merge:
         self.convert_deferred()
         equivalent = self.equivalent() if self.from_weights else ()
         origins = {name: self.ranked(field, equivalent) for name, field in self.family.fields.items()}
-        values = {name: ranked[0].value for name, ranked in origins.items()}
+        values = {name: ranked[0].value if ranked else UNSET for name, ranked in origins.items()}
         for field in self.family.following_fields:
             if origins[field.name][0].source == "default":
                 values[field.name] = UNSET  # which other fields decide
@@ -218,7 +218,7 @@ class _Merge:
         """Return the value of every source for a field, the one that is used first."""
         name, values = field.name, self.config.values
         config = Origin("config", values[name], self.config.places[name]) if name in values else None
-        checkpoint, default = self.from_document.get(name), self.defaults[name]
+        checkpoint, default = self.from_document.get(name), self.defaults.get(name)
         config_first = (self.restore == "auto" and field.role is Role.RUN) or name in self.assumed
         order = (config, checkpoint, default) if config_first else (checkpoint, config, default)
         ranked = tuple(filter(None, (self.from_weights.get(name), *order)))
@@ -341,6 +341,7 @@ def _defaults(family: Family) -> dict[str, Origin]:
     return {
         name: Origin("default", field.default, f"default: {field.follows}" if field.follows else "default")
         for name, field in family.fields.items()
+        if field.default is not UNSET
     }
 
 

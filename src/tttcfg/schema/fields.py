@@ -117,8 +117,12 @@ def setting(default: Any = ..., *, role: Role, unit: str = "", description: str,
     )
 
 
+UNSET: Any = object()
+"""Placeholder of a value that the model itself fills in, or that is missing."""
+
+
 class ConfigField(NamedTuple):
-    """One field: its path, its dotted name, and its declaration."""
+    """One field: its path, its dotted name, its declaration, and its default; UNSET where a value has to be given."""
 
     path: Path
     name: str
@@ -161,7 +165,7 @@ class ConfigField(NamedTuple):
     def is_text(self) -> bool:
         """Whether every value of the field is text, free or one of its choices."""
         kinds = [kind for kind in self._kinds if kind is not type(None)]
-        return all(kind is str or is_secret(kind) or get_origin(kind) is Literal for kind in kinds)
+        return all(kind is str or is_secret(kind) or _is_choice_of_texts(kind) for kind in kinds)
 
     @property
     def is_free_text(self) -> bool:
@@ -184,6 +188,10 @@ def unit_of(info: FieldInfo) -> str:
     if all(get_origin(kind) is Literal for kind in kinds):
         return ", ".join(str(choice) for kind in kinds for choice in get_args(kind))
     return "text" if all(kind is str or is_secret(kind) for kind in kinds) else ""
+
+
+def _is_choice_of_texts(kind: Any) -> bool:
+    return get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind))
 
 
 def is_secret(kind: object) -> bool:
@@ -213,7 +221,7 @@ def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[ConfigField]:
         if not isinstance(declared, dict) or not info.description:
             raise TypeError(f"{model.__name__}.{name} declares no role and description; use setting()")
         dotted = ".".join(path)
-        default = info.get_default(call_default_factory=True, validated_data={})
+        default = UNSET if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
         yield ConfigField(path, dotted, info, Role(str(declared["x-role"])), attrgetter(dotted), default)
 
 
@@ -243,10 +251,6 @@ def outline(model: type[BaseModel], prefix: str = "", *, secrets: bool = True) -
         elif secrets or not info.exclude:
             found[name] = prefix + name
     return found
-
-
-UNSET: Any = object()
-"""Placeholder of a value that the model itself fills in."""
 
 
 def nested(values: dict[str, Any], outline: Outline) -> dict[str, Any]:

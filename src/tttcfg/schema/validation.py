@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError, create_model
 
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
-from tttcfg.schema.fields import PARTIAL, Role, config_fields, sections
+from tttcfg.schema.fields import PARTIAL, Role, config_fields, is_section, sections
 from tttcfg.schema.paths import MISSING, Path, get_path
 from tttcfg.secrets import assigns_secret, looks_secret
 
@@ -49,20 +51,33 @@ def validate(
     Args:
         where: Returns the place of a path, for the problems.
         names: Old names, to recognise beside the model's own.
-        partial: Whether other sources give the rest, so that rules across fields are not checked.
+        partial: Whether other sources give the rest: nothing is missing, and rules across fields are not checked.
     """
-    context = PARTIAL if partial else None
+    context, reader = (PARTIAL, _demanding_nothing(model)) if partial else (None, model)
     try:
-        return model.model_validate(tree, context=context)
+        return reader.model_validate(tree, context=context)
     except ValidationError as error:
         refused = error
     try:
-        return model.model_validate_json(json.dumps(tree, default=_json_value), context=context)
+        return reader.model_validate_json(json.dumps(tree, default=_json_value), context=context)
     except ValidationError as error:
         refused = refused if error.errors()[0]["type"] == "json_invalid" else error
     except (TypeError, ValueError):
         pass  # a value that JSON cannot hold
     raise InputError(problems_of(refused, model, tree, where, names))
+
+
+@lru_cache(maxsize=64)
+def _demanding_nothing(model: type[Model]) -> type[Model]:
+    """Return a model that takes the same values and may lack all; the model itself where that demands none."""
+    changed: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        kind = _demanding_nothing(info.annotation) if is_section(info.annotation) else info.annotation
+        if info.is_required() or kind is not info.annotation:
+            own = copy(info)
+            own.default, own.annotation = (None if info.is_required() else info.default), kind
+            changed[name] = (kind, own)
+    return create_model(model.__name__, __base__=model, **changed) if changed else model
 
 
 def _json_value(value: Any) -> Any:

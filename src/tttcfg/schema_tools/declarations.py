@@ -29,8 +29,13 @@ def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
         path, where = f"{prefix}{name}", f"{class_name(model)}.{name}"
         if path in RESERVED:
             yield _problem(where, f"{name} is a key that every saved document has of its own", "rename it")
+        yield from _aliased(info, path, where)
         if is_section(info.annotation):
             yield from undeclared(info.annotation, f"{path}.")
+            continue
+        if recursive := next(_recursive(info.annotation, path), ""):
+            message, advice = f"{recursive}, and a document has no room for any depth", "give it a depth of its own"
+            yield _problem(where, message, f"{advice}, or declare a free-form mapping: dict[str, Any]")
             continue
         yield from _not_plain(info.annotation, path, where)
         yield from _ignored_roles(info, path, where)
@@ -53,6 +58,24 @@ def _within(annotation: Any) -> Iterator[Any]:
         if origin in _CONTAINERS:
             for below in get_args(kind):
                 yield from _within(below)
+
+
+def _aliased(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
+    """Yield whether a field is read or written under another name than its own."""
+    aliases = (info.alias, info.validation_alias, info.serialization_alias)
+    if alias := next((one for one in aliases if one is not None), None):
+        message = f"{path} has the alias {alias!r}, and documents have every field by its own name"
+        yield _problem(where, message, "leave the alias out; an old name is a Rename in a step")
+
+
+def _recursive(annotation: Any, path: str, inside: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Yield every section in an annotation that is in itself, with its path."""
+    for model in filter(is_section, _within(annotation)):
+        if model in inside:
+            yield f"{path} is a {model.__name__} inside a {model.__name__}"
+        else:
+            for name, info in model.model_fields.items():
+                yield from _recursive(info.annotation, f"{path}.{name}", (*inside, model))
 
 
 def _not_plain(annotation: Any, path: str, where: str) -> Iterator[Problem]:
@@ -104,6 +127,8 @@ def indescribable(family: Family) -> Iterator[Problem]:
     """Yield whether the model has a field of a type that no JSON Schema can describe."""
     try:
         model_schema(family)
+    except RecursionError:
+        return  # a section in itself, which `undeclared` reports
     except PydanticUserError as error:
         cause = str(error).partition("\n")[0]
         message = f"no JSON Schema can be made: {cause}"

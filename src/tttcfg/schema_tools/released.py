@@ -75,6 +75,8 @@ def unrecorded(history: History) -> str:
 
     It is not a problem: a history that was written by hand has no such record yet.
     """
+    if not history.migrations.is_dir():
+        return ""  # without any version
     try:
         recorded = read_released(history).newest
     except TttcfgError:
