@@ -27,9 +27,10 @@ from tttcfg.family.plugins import FAMILY_GROUP
 from tttcfg.fleet.migrate import MigrationTask, migrate_file
 from tttcfg.fleet.scrub import ScrubTask, scrub_file
 from tttcfg.migration.chain import Chain, Migration
+from tttcfg.migration.operations import Declare
 from tttcfg.resolving.families import family_named
 from tttcfg.safetensors.header import Header
-from tttcfg.schema.fields import Section
+from tttcfg.schema.fields import Role, Section, setting
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
 
@@ -257,3 +258,26 @@ def test_what_names_another_family_is_read_as_often_as_what_is_of_the_built_in_o
         counts.append(opened(lambda run=run: DOORS[door](run)))  # type: ignore[misc]
     assert counts[0] == counts[1]
     assert max(counts[0]) > 0 or (embedded and door in ("load", "migrate"))
+
+
+class Usual(Section):
+    width: int = setting(64, role=Role.ARCHITECTURE, unit="channels", description="How wide the model is.")
+
+
+class Roomy(Usual):
+    """The same, of a family whose configurations are large."""
+
+
+@pytest.mark.parametrize("name", ["large.json", "large.yaml"])
+def test_how_large_a_file_may_be_is_the_familys(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text('{"width": 32}' + "\n" * (1 << 16), "utf-8")
+    width = Declare("width", {"default": 64, "type": "integer"})
+    chain = Chain([Migration(0, "2026-01-01", "", "", (width,))])
+    usual = Family("usual", Usual, "usual.migrations", "tttcfg.schemas")
+    roomy = Family("roomy", Roomy, "roomy.migrations", "tttcfg.schemas", configuration_cap=1 << 17)
+    for one in (usual, roomy):
+        vars(one).update(chain=chain, steps={"v0000": 0})
+    assert tttcfg.resolve(config=path, family=roomy).training.width == 32
+    with pytest.raises(InputError, match="65,536"):
+        tttcfg.resolve(config=path, family=usual)

@@ -148,7 +148,7 @@ def _opened(path: str, family: Family | None) -> _Opened:
     if os.path.basename(path) == DOCUMENT_NAME:
         document = read_document(path, family)
         return _Opened(path, document.family, None, document)
-    tree = read_file(path)
+    tree = read_file(path, family.configuration_cap if family is not None else 0)
     return _Opened(path, named_family(tree.values), tree=tree)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tttcfg.documents.document import DOCUMENT_CAP
 from tttcfg.errors import InputError, Place, Problem, WriteError, quote
 from tttcfg.family.family import Family
-from tttcfg.files.storage import CONFIGURATION_CAP, read_bytes, writable_target, write_errors
+from tttcfg.files.storage import read_bytes, writable_target, write_errors
 from tttcfg.formats.endings import parse_file
 from tttcfg.schema.fragments import RESERVED
 from tttcfg.secrets import shown_key
@@ -31,7 +31,7 @@ def replaced_by_writing(path: str | os.PathLike[str], family: Family) -> bytes |
         return None
     what = f"leads to {target}, which is" if os.path.islink(name) else "is"
     try:
-        data = read_bytes(target, DOCUMENT_CAP if name.endswith(".json") else CONFIGURATION_CAP)
+        data = read_bytes(target, DOCUMENT_CAP if name.endswith(".json") else family.configuration_cap)
         reason = why_no_configuration(parse_file(data, name).values, family) if data.strip() else ""
     except InputError as error:
         reason = error.problems[0].sentence

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol
 from typing_extensions import TypeVar
 
 from tttcfg.errors import InputError, Problem
+from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.migration.chain import Chain
 from tttcfg.schema.fields import ConfigField, Outline, Role, Section, config_fields, outline, sections
 from tttcfg.schema.fragments import Fragment
@@ -111,6 +112,8 @@ class Family(Generic[Model, Layers]):
             read them. They are preferred to safetensors of the same folder.
         unambiguous: Whether no conversion that keeps a name changes a value that the current version accepts. It saves
             importing the history for configuration files with such a field, a twentieth of a cold command.
+        configuration_cap: The most bytes that a configuration file may have, of any format. Where another family is
+            assumed first, because none is chosen and no document names one, a larger file is refused.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Family(Generic[Model, Layers]):
     training_side: Callable[[], Any] | None = None
     weight_names: tuple[str, ...] = ()
     unambiguous: bool = False
+    configuration_cap: int = CONFIGURATION_CAP
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -20,14 +20,18 @@ _BACKED_UP = re.compile(r"(?:\.v[0-9]+|\.embedded-[0-9a-z]*)?(?:\.[0-9]+)?\.bak\
 _FORMS = {".json": ".json", ".toml": ".toml", ".yaml": ".yaml", ".yml": ".yaml"}
 
 
-def read_file(path: str | os.PathLike[str]) -> ParsedFile:
+def read_file(path: str | os.PathLike[str], cap: int = 0) -> ParsedFile:
     """Read a configuration file, at a URL too: JSON for `.json`, TOML for `.toml`, YAML for everything else.
+
+    Args:
+        cap: The most bytes that it may have, where that is more than usual.
 
     Raises:
         InputError: The file cannot be read, or its content is not a mapping of plain values.
     """
     name = address(path)
-    return parse_file(read_bytes(name, CONFIGURATION_CAP if _ending(name) in _FAST else YAML_CAP), name)
+    usual = CONFIGURATION_CAP if _ending(name) in _FAST else YAML_CAP
+    return parse_file(read_bytes(name, max(cap, usual)), name)
 
 
 def parse_file(data: bytes, name: str) -> ParsedFile:

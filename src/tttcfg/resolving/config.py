@@ -58,7 +58,7 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
     Raises:
         InputError: It cannot be read, or has keys or values that no version has.
     """
-    return given(read_file(path), family)
+    return given(read_file(path, family.configuration_cap), family)
 
 
 def given(tree: ParsedFile, family: Family) -> Given:

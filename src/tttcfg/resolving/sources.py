@@ -24,7 +24,7 @@ from tttcfg.files.open_folder import is_in_place, is_open
 from tttcfg.files.storage import read_bytes
 from tttcfg.formats.endings import read_file
 from tttcfg.formats.text import ParsedFile
-from tttcfg.resolving.config import Given, given, merged, tree_of
+from tttcfg.resolving.config import Given, given, merged, read_config, tree_of
 from tttcfg.resolving.families import named_family, named_in_bytes, of_second
 from tttcfg.resolving.overrides import CommandLine, Overrides, Overriding, read_overrides
 from tttcfg.schema.fields import Role, Section
@@ -95,7 +95,8 @@ def _read(
     model_config: str | os.PathLike[str] | None,
     restoring: bool,
 ) -> Sources:
-    files, problems = [_parsed(one) for one in _listed(config)], Problems()
+    listed, problems = _listed(config), Problems()
+    files = [_parsed(one) for one in listed]
     named = chosen or next((one for one in map(_family_of, files) if one is not None), None)
     saved = _Raw() if checkpoint is None else _read_checkpoint(stack, checkpoint, chosen, named, problems)
     found, header = saved.checkpoint, saved.header
@@ -110,7 +111,7 @@ def _read(
         from tttcfg.verification.verify import weights_in  # and what reads tensors: only weights need it
 
         weights = problems.attempt(weights_in, header, family, found.weights)
-    configs = [problems.attempt(_given, one, family) for one in files]
+    configs = [problems.attempt(_given, one, family, own) for one, own in zip(files, listed, strict=True)]
     problems += of_overrides
     model_file = address(model_config) if model_config is not None else found.model_config if found else None
     model = problems.attempt(read_model_config, model_file) if model_file is not None else None
@@ -246,7 +247,9 @@ def _family_of(source: ParsedFile | Given | InputError) -> Family | None:
     return named_family(source.values) if isinstance(source, ParsedFile) else None
 
 
-def _given(source: ParsedFile | Given | InputError, family: Family) -> Given:
+def _given(source: ParsedFile | Given | InputError, family: Family, config: Config) -> Given:
     if isinstance(source, InputError):
+        if isinstance(config, (str, os.PathLike)) and {one.code for one in source.problems} == {"too_large"}:
+            return read_config(config, family)  # of which larger ones are read
         raise source
     return given(source, family) if isinstance(source, ParsedFile) else source
