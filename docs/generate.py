@@ -189,7 +189,10 @@ def errors_page() -> str:
     page += markdown_table(("exception", "bases", "exit code", "meaning"), map(exception_row, exceptions()))
     page += "\nMessages list at most "
     page += f"{errors.MAX_PROBLEMS} problems and quote at most {errors.MAX_QUOTED} characters of a value.\n"
-    page += "\n## Limits\n\nInput above a limit is refused, not truncated.\n\n"
+    page += (
+        "\n## Limits\n\nInput above a limit is refused, not truncated. A family may allow larger configuration files:\n"
+    )
+    page += "`Family(configuration_cap=…)`.\n\n"
     return page + markdown_table(("input", "limit"), limits())
 
 

@@ -24,6 +24,7 @@ from tttcfg.report.render import (
     findings_text,
     plan_text,
     table,
+    value_pair,
     value_text,
     yaml_text,
 )
@@ -199,3 +200,24 @@ def test_yaml_means_the_same_to_readers_of_yaml_1_1(tree: dict[str, Any]) -> Non
         "words": ["yes", "1:30", "0x1f", "~", "=", "1_000"],
     }
     assert yaml.safe_load(yaml_text(tree)) == tree
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("steps", "epochs", ("steps", "epochs")),
+        (
+            "How often the weights of all layers are written to the disk, in steps of the optimiser.",
+            "How often the weights of all layers are written to the disk, in steps of the scheduler.",
+            ("…disk, in steps of the optimiser.", "…disk, in steps of the scheduler."),
+        ),
+        (
+            "x" * 100 + "a" * 50,
+            "x" * 100 + "b" * 70,
+            ("…" + "x" * 20 + "a" * 38 + "…", "…" + "x" * 20 + "b" * 38 + "…"),
+        ),
+        ("short", "s" * 80, ("short", "s" * 59 + "…")),
+    ],
+)
+def test_of_two_long_values_what_differs_is_shown(one: str, other: str, shown: tuple[str, str]) -> None:
+    assert value_pair(one, other) == shown

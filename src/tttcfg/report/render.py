@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,6 +56,20 @@ def value_text(value: Any, widest: int = WIDEST_VALUE) -> str:
     bare = isinstance(value, str) and value.isprintable() and value
     text = value if bare else json.dumps(plain(value), ensure_ascii=True)
     return printable(text if len(text) <= widest else text[: widest - 1] + "…")
+
+
+def value_pair(one: Any, other: Any) -> tuple[str, str]:
+    """Return two values that differ on one line each; where they are too long, from shortly before their difference."""
+    whole = [value_text(value, sys.maxsize) for value in (one, other)]
+    if max(map(len, whole)) <= WIDEST_VALUE:
+        return whole[0], whole[1]
+    differing = (at for at, (left, right) in enumerate(zip(*whole, strict=False)) if left != right)
+    start = max(0, next(differing, min(map(len, whole))) - WIDEST_VALUE // 3)
+    blank = whole[0].rfind(" ", max(0, start - WIDEST_VALUE // 3), start)
+    start = blank + 1 if blank >= 0 else start
+    left = [f"…{text[start:]}" if start else text for text in whole]
+    clipped = [text if len(text) <= WIDEST_VALUE else text[: WIDEST_VALUE - 1] + "…" for text in left]
+    return clipped[0], clipped[1]
 
 
 def table(rows: Iterable[Sequence[str]], ink: Ink, styles: Sequence[str] = ()) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tttcfg.report.render import Ink, table, value_text
+from tttcfg.report.render import Ink, table, value_pair, value_text
 from tttcfg.schema.fragments import allowed, has_default
 from tttcfg.schema_tools.changes import SchemaChange, compatibility, described, meaning_of
 
@@ -36,6 +36,6 @@ def _parts(change: SchemaChange) -> list[str]:
         if allowed(change.old) != allowed(change.new):
             found.append(f"{described(change.old)} -> {described(change.new)}")
         for name in change.semantic:
-            old, new = (value_text(meaning_of(fragment, name)) for fragment in (change.old, change.new))
+            old, new = value_pair(*(meaning_of(fragment, name) for fragment in (change.old, change.new)))
             found.append(f"{name} {old} -> {new}")
     return [*found, *([change.note] if change.note else [])]
