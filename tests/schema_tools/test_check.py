@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Project:
 
 def the_problem(project: Project, message: str) -> dict[str, Any]:
     """Return the one problem with these words, having seen that there is no other."""
-    (one,) = project.problems()
+    (one,) = [one for one in project.problems() if one["severity"] == "error"]
     assert message in one["message"], one
     return one
 
@@ -397,3 +397,43 @@ def test_a_list_of_what_is_released_that_cannot_be_right_is_found(
 ) -> None:
     change_json(project.schemas / "released.json", change)
     assert some_problem(project, message)["place"] == "trainer/schemas/released.json"
+
+
+STEP = "trainer/migrations/v0000_to_v0001.py"
+CAUSES: dict[str, tuple[str, str, str, str]] = {
+    "another default": ("trainer/config.py", "setting(100", "setting(200", "default 100 -> 200"),
+    "a lost step": (STEP, "", "", "is the schema of a version that no step leads to"),
+    "a lost schema": ("trainer/schemas/v0001.schema.json", "", "", "is missing: version 1 has no frozen schema"),
+    "a lost document": ("tests/golden/v0001.json", "", "", "is missing: version 1 has no golden document"),
+    "an edited schema": ("trainer/schemas/v0001.schema.json", '"minimum": 0', '"minimum": 1', "warmup differs between"),
+    "a document that is edited": ("tests/golden/v0001.json", '"warmup": 10', '"warmup": -10', "is not valid by"),
+    "a released document": ("tests/golden/v0000.json", '"steps": 100', '"steps": 101', "was changed after its release"),
+    "a released step": ("trainer/migrations/v0000.py", "integer(100", "integer(101", "was changed after its release"),
+    "a fill that is refused": (STEP, ", 0, ", ", -1, ", "does not upgrade to version 1"),
+    "a step that raises": (STEP, "migration = ", "1 / 0\nmigration = ", "cannot be imported"),
+    "no unit": ("trainer/config.py", 'unit="steps", ge=1', 'unit="", ge=1', "steps declares no unit"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_one_cause_is_one_problem(cause: str, project: Project) -> None:
+    """What follows from it is not; what could not be looked at is a note."""
+    path, old, new, message = CAUSES[cause]
+    if old:
+        project.change(project.root / path, old, new)
+    else:
+        (project.root / path).unlink()
+    the_problem(project, message)
+
+
+def test_several_causes_are_several_problems(project: Project) -> None:
+    project.change(project.config, "setting(100", "setting(200")
+    project.golden.joinpath("v0001.json").unlink()
+    project.change(project.golden / "v0000.json", '"steps": 100', '"steps": 101')
+    found = [one["code"] for one in project.problems() if one["severity"] == "error"]
+    assert sorted(found) == ["drift", "golden", "released"]
+    text = project.schema("check")
+    assert (
+        "note: tests/golden: golden documents were not upgraded, because of the code and the newest schema" in text.err
+    )
+    assert text.err.endswith("problems: 3\n")

@@ -235,9 +235,13 @@ def _report(problems: list[Problem], output: Output) -> None:
         print_json([one.as_json() for one in problems])
         return
     colours = ink(sys.stdout)
+    notes = [one for one in problems if one.severity == "info"]
+    problems = [one for one in problems if one not in notes]
     for one in problems:
         print_out(f"{colours('red', printable(str(one.place)))}: {printable(one.message)}")
         print_out(f"    {printable(one.advice)}")
+    for one in notes:
+        print_err(printable(f"note: {one.place}: {one.message}"))
     if problems:
         print_err(f"problems: {len(problems)}")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
-from tttcfg.errors import Problem, TttcfgError
+from tttcfg.errors import Place, Problem, TttcfgError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain
 from tttcfg.schema_tools.declarations import indescribable, refused_defaults, undeclared
@@ -20,9 +22,9 @@ from tttcfg.schema_tools.write import interrupted
 
 
 def check(history: History) -> list[Problem]:
-    """Return everything that is missing or wrong in the history of a family's schema; nothing is written.
+    """Return everything that is missing or wrong in the history of a family's schema, each cause once.
 
-    What cannot be checked because something else is wrong is among the problems too.
+    Nothing is written. What cannot be checked because something else is wrong comes last, with the severity info.
 
     Raises:
         InputError: The packages of the family cannot be imported.
@@ -34,25 +36,42 @@ def check(history: History) -> list[Problem]:
     head = max((step.version for step in steps.steps), default=-1)
     frozen, found = read_frozen(history, head)
     problems += found
-    if steps.chain is not None:
-        problems += list(unlike_steps(history, frozen, steps.chain)) or ill_fitting
     released, found = _released(history)
-    problems += [*found, *unreleased(history, released, head)]
+    changed = [*unreleased(history, released, head)]
+    problems += [*found, *changed]
+    passing = {Path(os.path.abspath(one.place.file)) for one in changed if isinstance(one.place, Place)}
+    unlike: dict[int, list[Problem]] = {}
     if steps.chain is not None:
+        unlike = unlike_steps(history, frozen, steps.chain)
+        for version in unlike:
+            if not {Path(os.path.abspath(one)) for one in (history.step(version), history.schema(version))} & passing:
+                problems += unlike[version]
+        problems += [] if unlike else ill_fitting
         problems += unconverted(history, frozen, steps.chain, released.newest)
     problems += interrupted(history)
     declared = [*undeclared(family.model), *indescribable(family)]
     problems += declared or refused_defaults(family.model)
-    if steps.steps and (whole is None or declared):
+    if not steps.steps:
+        return list(dict.fromkeys(problems))
+    if whole is None or declared:
         which = "steps" if whole is None else "declarations"
-        message = f"golden documents and drift cannot be checked before the {which} above are fixed"
-        return [*problems, problem_in(history.golden, "golden", message, f"fix the {which} first")]
-    if whole is not None and steps.steps:
-        history = replace(history, family=whole)
-        problems += _reused(whole)
-        drifted = list(drift(history, frozen, released.newest >= head))
-        problems += [*drifted, *unlike_goldens(history, frozen, upgrading=not drifted)]
-    return list(dict.fromkeys(problems))
+        return [*dict.fromkeys(problems), _unchecked(history, "golden documents and drift were not checked", which)]
+    history = replace(history, family=whole)
+    problems += _reused(whole)
+    amiss = "steps and schemas" if unlike or len(list(history.schemas.glob("v*.json"))) > head + 1 else ""
+    if not amiss and (drifted := list(drift(history, frozen, released.newest >= head))):
+        problems, amiss = [*problems, *drifted], "code and the newest schema"
+    trusted = {version: one for version, one in frozen.items() if version not in unlike}
+    here = {path for path in history.documents() if Path(os.path.abspath(path)) in passing}
+    problems += unlike_goldens(history, trusted, here, upgrading=not amiss)
+    problems = list(dict.fromkeys(problems))
+    return [*problems, _unchecked(history, "golden documents were not upgraded", amiss)] if amiss else problems
+
+
+def _unchecked(history: History, what: str, amiss: str) -> Problem:
+    """Return what was not done because something else is wrong."""
+    message, advice = f"{what}, because of the {amiss}", "fix what is above first"
+    return problem_in(history.golden, "golden", message, advice)._replace(severity="info")
 
 
 def with_chain(family: Family, chain: Chain) -> Family:

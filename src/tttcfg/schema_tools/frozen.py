@@ -50,8 +50,9 @@ def read_frozen(history: History, head: int) -> tuple[Frozen, list[Problem]]:
     return found, problems
 
 
-def unlike_steps(history: History, frozen: Mapping[int, Fragment], chain: Chain) -> Iterator[Problem]:
-    """Yield where the operations of a step do not turn one frozen schema into the next."""
+def unlike_steps(history: History, frozen: Mapping[int, Fragment], chain: Chain) -> dict[int, list[Problem]]:
+    """Return where the operations of a step do not turn one frozen schema into the next, by the step's version."""
+    found: dict[int, list[Problem]] = {}
     for step in chain.migrations:
         before = frozen.get(step.version - 1) if step.version else section()
         after = frozen.get(step.version)
@@ -61,12 +62,14 @@ def unlike_steps(history: History, frozen: Mapping[int, Fragment], chain: Chain)
         try:
             made = made_by(step, before)
         except LookupError as error:
-            yield problem_in(path, "step", str(error), "fix its operations")
+            found[step.version] = [problem_in(path, "step", str(error), "fix its operations")]
             continue
         for change in changes(made, fields_of(after)):
             if not only_annotations_differ(change):
                 message = f"{difference(change, 'the frozen schema', 'its operations')} ({schema_name(step.version)})"
-                yield problem_in(path, "step", message, "fix its operations, or bring the schema back from git")
+                one = problem_in(path, "step", message, "fix its operations, or bring the schema back from git")
+                found.setdefault(step.version, []).append(one)
+    return found
 
 
 def unconverted(history: History, frozen: Mapping[int, Fragment], chain: Chain, after: int) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,15 @@ def _of_another(folder: Path, family: Family) -> Path | None:
     return None
 
 
-def unlike_goldens(history: History, frozen: Mapping[int, Fragment], *, upgrading: bool = True) -> Iterator[Problem]:
+def unlike_goldens(
+    history: History, frozen: Mapping[int, Fragment], passing: Collection[Path] = (), *, upgrading: bool = True
+) -> Iterator[Problem]:
     """Yield what is missing or wrong of the golden documents; the model has to be whole.
 
     Args:
-        upgrading: Whether to upgrade them too, for which the model has to agree with the newest schema.
+        frozen: The schemas that are what their steps make.
+        passing: Documents of which something is reported already.
+        upgrading: Whether to upgrade them too, for which steps, schemas and model have to agree.
     """
     golden, amend = history.golden, history.command("new --amend")
     if not golden.is_dir():
@@ -71,22 +75,24 @@ def unlike_goldens(history: History, frozen: Mapping[int, Fragment], *, upgradin
             message = f"is missing: version {version} has no golden document"
             restore = f"put a document there as version {version} wrote it, or {RESTORE}"
             yield problem_in(path, "golden", message, amend if version == head else restore)
+    wrong = {*passing}
     for path in history.documents():
+        if path in passing:
+            continue
         tree, problems = read_json(path, "golden")
-        yield from problems
         if tree is not None and path in numbered:
             version = numbered[path]
-            yield from _ill_formed(history, path, tree, version, frozen.get(version), validator)
-        if tree is not None and upgrading:
-            yield from _stale(history, path, tree)
-    if not upgrading:
-        message = "golden documents cannot be upgraded before the code and the newest schema agree"
-        yield problem_in(golden, "golden", message, "fix the drift above first")
+            problems += _ill_formed(history, path, tree, version, frozen.get(version), validator)
+        if tree is not None and upgrading and not problems:
+            problems += _stale(history, path, tree)
+        wrong |= {path} if problems else set()
+        yield from problems
     for path in sorted(golden.glob(f"*{UPGRADED}")):
-        if not path.with_name(path.name.replace(UPGRADED, ".json")).is_file():
+        document = path.with_name(path.name.replace(UPGRADED, ".json"))
+        if not document.is_file() and document not in numbered:
             message = "has no golden document that it is the upgrade of"
             yield problem_in(path, "golden", message, "bring that back, or remove this file")
-        elif validator is not None and head in frozen:
+        elif document.is_file() and document not in wrong and upgrading and validator is not None and head in frozen:
             tree, _ = read_json(path, "golden")
             yield from _invalid(path, tree or {}, frozen[head], validator, amend)
 
