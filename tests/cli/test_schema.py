@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,43 @@ def test_a_forgotten_family_is_not_the_built_in_one(released: Project, command: 
     assert f"which is not in {released.root}, where you stand" in done.err
     assert "--family module:NAME" in done.err
     assert sorted(released.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("golden", [(), ("--golden", "tests/golden")])
+@pytest.mark.parametrize("command", [("check",), ("new", "a change"), ("freeze",)])
+def test_another_checkout_than_the_one_that_is_imported_is_refused(
+    released: Project, tmp_path: Path, command: tuple[str, ...], golden: tuple[str, ...]
+) -> None:
+    """A second git worktree, with the first one installed: nothing is compared or written across the two."""
+    second = Project(Path(shutil.copytree(released.root, tmp_path / "second")))
+    (released.root / ".git").mkdir()
+    (second.root / ".git").write_text("gitdir: ../first/.git/worktrees/second\n")
+    before = [one.contents() for one in (released, second)]
+    done = run(
+        "schema",
+        *command,
+        *golden,
+        "--family",
+        FAMILY,
+        cwd=second.root,
+        PYTHONSAFEPATH="1",
+        PYTHONPATH=str(released.root),
+    )
+    assert done.code == 2
+    assert f"its sources are imported from {released.root / 'trainer' / 'migrations'}" in done.err
+    assert f"which is not in {second.root}, where you stand" in done.err
+    assert [one.contents() for one in (released, second)] == before
+    assert released.schema("check").code == 0, "in its own checkout"
+
+
+def test_an_installed_copy_is_not_written_into(released: Project, tmp_path: Path) -> None:
+    site = tmp_path / "env" / "site-packages"
+    shutil.copytree(released.root / "trainer", site / "trainer")
+    released.config.unlink()
+    done = run("schema", "check", "--family", FAMILY, cwd=released.root, PYTHONSAFEPATH="1", PYTHONPATH=str(site))
+    assert done.code == 2
+    assert "an installed copy" in done.err
+    assert "pip install --editable ." in done.err
 
 
 def test_a_new_field_makes_a_version(released: Project) -> None:
@@ -606,7 +644,7 @@ def test_a_document_without_any_setting_of_the_family_is_not_written_over(two: P
 
 
 def test_a_version_is_released_once(two: Project) -> None:
-    assert "version 1 of trainer in trainer is now released" in two.schema("freeze").err
+    assert "version 1 of trainer in trainer/ is now released" in two.schema("freeze").err
     assert two.read("trainer/schemas/released.json")["versions"] == [0, 1]
     before = two.contents()
     again = two.schema("freeze")
@@ -620,7 +658,7 @@ def test_a_record_of_releases_that_is_lost_is_not_passed_over(two: Project) -> N
     result = two.schema("check")
     assert result.code == 0, "a history that was written by hand has none yet"
     assert "note: trainer/schemas/released.json does not list version 0 as released" in result.err
-    assert "version 1 of trainer, and every one from 0, in trainer is now released" in two.schema("freeze").err
+    assert "version 1 of trainer, and every one from 0, in trainer/ is now released" in two.schema("freeze").err
     assert "note" not in two.schema("check").err
 
 

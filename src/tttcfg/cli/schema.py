@@ -63,7 +63,7 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text")
         print_err(printable(note))
     if not problems and output == "text":
         agreed = f"versions 0 to {history.family.head} agree with the code and with each other"
-        print_err(f"{history.family.name} in {shown(history.migrations.parent)}: {agreed}")
+        print_err(f"{history.family.name} in {shown(history.migrations.parent)}/: {agreed}")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -203,7 +203,7 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text"
         below = f", and every one from {before + 1}," if before + 1 < head else ""
         since = "already" if before == head else "now"
         where = shown(history.migrations.parent)
-        print_err(f"version {head} of {history.family.name}{below} in {where} is {since} released")
+        print_err(f"version {head} of {history.family.name}{below} in {where}/ is {since} released")
 
 
 def _history(given: str | None, golden: Path | None = None) -> History:
