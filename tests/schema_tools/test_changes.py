@@ -99,7 +99,7 @@ def test_renames_follow_fields_through_steps_and_sections() -> None:
         Migration(1, "2026-01-01", "", "", (Rename("a", "old.a", "why"),)),
         Migration(2, "2026-01-02", "", "", (Rename("old", "new", "why"),)),
     ]
-    assert renames(steps, {"a": integer(1), "b": integer(1)}) == {"a": "new.a"}
+    assert renames(steps, {"a": integer(1), "b": integer(1)}) == {"a": "new.a", "old": "new"}
 
 
 def test_a_shape_is_described_in_a_few_words() -> None:

@@ -15,7 +15,7 @@ from tttcfg.family.family import Family, frozen_schema
 from tttcfg.family.versions import find_version
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Chain, Identification
-from tttcfg.migration.operations import Withhold
+from tttcfg.migration.operations import Withhold, Within
 from tttcfg.migration.record import Record, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching, section_of
 from tttcfg.schema.containment import accepts
@@ -165,9 +165,10 @@ def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
     family = document.family
     steps = family.chain.migrations[target + 1 :]
     undone = {one.path for step in steps for one in step.operations if not isinstance(one, Withhold)}
+    within = tuple(f"{one.path}." for step in steps for one in step.operations if isinstance(one, Within))
     schema, template = family.chain.schema(target), family.chain.template(target)
     losses = {}
-    for path in sorted(undone & record.removed.keys()):
+    for path in sorted(path for path in record.removed if path in undone or path.startswith(within)):
         whole = path in document.record.section_digests and path not in record.section_digests
         part = section_of(path, family.chain)
         if whole or part is None or looks_secret(path):

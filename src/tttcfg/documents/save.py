@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -146,7 +146,17 @@ def without_fields(provenance: Mapping[str, Any], names: AbstractSet[str]) -> Tr
 
 
 def _without(group: Any, names: AbstractSet[str]) -> Any:
-    return {key: value for key, value in group.items() if key not in names} if isinstance(group, dict) else group
+    """Return a group of records without those of some fields, and of what is inside of these."""
+    if not isinstance(group, dict):
+        return group
+    return {key: value for key, value in group.items() if not names & {key, *_around(key)}}
+
+
+def _around(name: str) -> Iterator[str]:
+    """Yield the names of what a dotted name is inside of."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:

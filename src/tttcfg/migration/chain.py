@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -105,33 +105,39 @@ class PartialReading:
                     self._position = (migration.version, index)
                     operation.up(tree, record, self)
 
-    def defer(self, conversion: Convert, value: Any) -> None:
+    def defer(self, conversion: Convert, value: Any) -> bool:
         self.deferred[conversion.path] = Deferred(conversion, value)
+        return True
 
-    def has_old_form(self, conversion: Convert, value: Any) -> bool:
+    def has_old_form(self, conversion: Convert, value: Any, placed: Callable[[Any], Tree] | None = None) -> bool:
         # Without a version: if the current version refuses the value unconverted, and accepts it converted.
         if self.version is not None:
             return True
         version, index = self._position
-        if not self.chain.had(conversion.parts, version):
+        if placed is None and not self.chain.had(conversion.parts, version):
             return False  # the name is new in that version
         then = conversion.converted(value, {})
         if same(then, value):
             return False
-        old, new = (self._upgraded(conversion, one, (version, index + 1)) for one in (then, value))
+        alone = placed or partial(_alone, conversion.parts)
+        old, new = (self._upgraded(alone(one), (version, index + 1)) for one in (then, value))
         if old is None or new is None:
             return new is None and old is not None
         if old != new:
             self.ambiguous.append(Ambiguity(conversion.path, version, value, then))
         return False
 
-    def _upgraded(self, conversion: Convert, value: Any, start: tuple[int, int]) -> Any:
+    def _upgraded(self, tree: Tree, start: tuple[int, int]) -> Any:
         """Return one value as the rest of the history and the head read it, or None where the head refuses it."""
-        tree: Tree = {}
-        set_path(tree, conversion.parts, copied(value))
         rest = PartialReading(self.chain, None, self.validated)
         rest.run(tree, Record(), start)
         return self.validated(tree)
+
+
+def _alone(path: Path, value: Any) -> Tree:
+    tree: Tree = {}
+    set_path(tree, path, copied(value))
+    return tree
 
 
 class Chain:
@@ -205,8 +211,8 @@ class Chain:
         """Return the later versions whose documents have the same keys, and may have values of another meaning."""
         keys, later = self.fields(version).keys(), range(version + 1, self.head + 1)
         found = list(takewhile(lambda one: self.fields(one).keys() == keys, later))
-        kinds = {operation.kind for one in found for operation in self.migrations[one].operations}
-        return found if "converted" in kinds else []
+        operations = (operation for one in found for operation in self.migrations[one].operations)
+        return found if any(operation.converts for operation in operations) else []
 
     def up(self, tree: Tree, version: int, record: Record, to: int | None = None) -> Tree:
         """Return a complete document of `version`, upgraded to `to` (the head); `tree` is not changed."""
@@ -240,7 +246,7 @@ class Chain:
             operation.path
             for migration in self.migrations
             for operation in migration.operations
-            if operation.kind == "converted" and self.had(operation.parts, migration.version)
+            if operation.converts and self.had(operation.parts, migration.version)
         )
         return frozenset(self.spellings.get(path, path) for path in found)
 

@@ -9,12 +9,21 @@ made, and never a value inside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from tttcfg.migration.record import Record, restored
-from tttcfg.schema.fragments import Fragment, fragment_at, properties_at, take_fragment
+from tttcfg.schema.fragments import (
+    Fragment,
+    Inside,
+    fragment_at,
+    inside,
+    properties_at,
+    take_fragment,
+    with_inside,
+    with_own_sections,
+)
 from tttcfg.schema.paths import (
     MISSING,
     Path,
@@ -31,16 +40,21 @@ from tttcfg.schema.paths import (
 from tttcfg.secrets import WITHHELD, redacted
 
 Losses = Iterator[tuple[str, Any]]
+Placed = Callable[[Any], Tree]
 
 
 class Partial(Protocol):
     """The reading of a document that gives some fields only."""
 
-    def has_old_form(self, conversion: Convert, value: Any) -> bool:
-        """Return whether a value under an unchanged name is from before a conversion."""
+    def has_old_form(self, conversion: Convert, value: Any, placed: Placed | None = None) -> bool:
+        """Return whether a value under an unchanged name is from before a conversion.
 
-    def defer(self, conversion: Convert, value: Any) -> None:
-        """Keep a value until the field that its meaning depends on is known."""
+        Args:
+            placed: Returns the document with another value in its place, where that is inside a list or mapping.
+        """
+
+    def defer(self, conversion: Convert, value: Any) -> bool:
+        """Keep a value until the field that its meaning depends on is known; return whether that is another one's."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,15 @@ class Operation:
     def why(self) -> str:
         """The reason for this change of the schema."""
         return str(getattr(self, "reason", ""))
+
+    @property
+    def converts(self) -> bool:
+        """Whether values under an unchanged name may mean something else."""
+        return self.kind == "converted"
+
+    def singly(self) -> Iterator[Operation]:
+        """Yield the single operations that this one consists of, with their whole paths."""
+        yield self
 
 
 @dataclass(frozen=True)
@@ -275,8 +298,8 @@ class Convert(Operation):
         old = get_path(tree, self.parts, MISSING)
         if old is MISSING or (partial and not record.has_renamed(self.path) and not partial.has_old_form(self, old)):
             return
-        if partial and self.beside:
-            partial.defer(self, pop_path(tree, self.parts))
+        if partial and self.beside and partial.defer(self, old):
+            pop_path(tree, self.parts)
             prune(tree, self.parts)
             return
         new = self.converted(old, tree)
@@ -426,6 +449,117 @@ class RemoveRest(Operation):
 
     def apply_to_schema(self, schema: Fragment) -> None:
         take_fragment(schema, self.parts)
+
+
+@dataclass(frozen=True)
+class Within(Operation):
+    """Changes of the section that a field holds: of each item of a list or mapping, or of a section that may be null.
+
+    Args:
+        operations: The changes, with paths in that section.
+        each: Whether there are several such sections, as items of a list or values of a mapping.
+    """
+
+    operations: tuple[Operation, ...]
+    each: bool = True
+    kind: ClassVar[str] = "inside"
+
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
+        for name, item in self._items(tree):
+            own = record.below(name)
+            reading = None if partial is None else _PartialInside(partial, self, name, item, tree)
+            for operation in self.operations:
+                operation.up(item, own, reading)
+            record.put_below(name, own)
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        for name, item in self._items(tree):
+            own = record.below(name)
+            for operation in reversed(self.operations):
+                yield from ((f"{name}.{path}", value) for path, value in operation.down(item, own))
+            record.put_below(name, own)
+
+    def _items(self, tree: Tree) -> list[tuple[str, Tree]]:
+        """Return the sections that are there, each with its dotted name, having put a copy in the place of them all."""
+        held = copied(get_path(tree, self.parts, MISSING))
+        if held is MISSING:
+            return []
+        set_path(tree, self.parts, held)
+        if not self.each:
+            return [(self.path, held)] if isinstance(held, dict) else []
+        found = enumerate(held) if isinstance(held, list) else held.items() if isinstance(held, dict) else ()
+        return [(f"{self.path}.{key}", item) for key, item in found if isinstance(item, dict)]
+
+    def apply_to_schema(self, schema: Fragment) -> None:
+        properties = properties_at(schema, self.parts)
+        found = inside(properties.get(self.parts[-1]) or {})
+        if found is None or found.each != self.each:
+            raise LookupError(f"{self.path} holds no section" if found is None else f"{self.path}: each={found.each}")
+        section = with_own_sections(found.section)
+        for operation in self.operations:
+            operation.apply_to_schema(section)
+        properties[self.parts[-1]] = with_inside(properties[self.parts[-1]], section)
+
+    def spellings(self) -> dict[str, str]:
+        prefix = self.prefix
+        return {prefix + old: new and prefix + new for one in self.operations for old, new in one.spellings().items()}
+
+    @property
+    def prefix(self) -> str:
+        """What precedes the names of fields in the section."""
+        return Inside({}, (), self.each).prefix(self.path)
+
+    @property
+    def why(self) -> str:
+        reasons = [one.why for one in self.operations]
+        return "; ".join(reasons) if all(one.strip() for one in reasons) else ""
+
+    @property
+    def converts(self) -> bool:
+        return any(one.converts for one in self.operations)
+
+    def singly(self) -> Iterator[Operation]:
+        for one in (single for operation in self.operations for single in operation.singly()):
+            yield moved(one, lambda path: self.prefix + path)
+
+
+def moved(operation: Operation, name: Callable[[str], str]) -> Operation:
+    """Return an operation whose own path, and that which it leads to, are other ones."""
+    changed: dict[str, Any] = {key: name(getattr(operation, key)) for key in ("path", "to") if hasattr(operation, key)}
+    if isinstance(operation, RemoveSection):
+        changed["inside"] = tuple(map(name, operation.inside))
+    return replace(operation, **changed)
+
+
+class _PartialInside:
+    """The reading of a section in a list or mapping of a document that gives some fields only."""
+
+    def __init__(self, partial: Partial, within: Within, name: str, item: Tree, tree: Tree) -> None:
+        self._partial, self._within, self._name, self._item, self._tree = partial, within, name, item, tree
+
+    def has_old_form(self, conversion: Convert, value: Any, placed: Placed | None = None) -> bool:
+        def whole(other: Any) -> Tree:
+            """Return the field that holds the section, with the other value in its place, and what is beside it."""
+            item = placed(other) if placed is not None else copied(self._item)
+            if placed is None:
+                set_path(item, conversion.parts, copied(other))
+            held = get_path(self._tree, self._within.parts)
+            key = self._name.removeprefix(f"{self._within.path}.")
+            if not self._within.each:
+                held = item
+            elif isinstance(held, list):
+                held = [item if one is self._item else copied(one) for one in held]
+            else:
+                held = {name: item if name == key else copied(one) for name, one in held.items()}
+            tree: Tree = copied(self._tree) if isinstance(self._partial, _PartialInside) else {}
+            set_path(tree, self._within.parts, held)
+            return tree
+
+        named = replace(conversion, path=f"{self._name}.{conversion.path}")
+        return self._partial.has_old_form(named, value, whole)
+
+    def defer(self, conversion: Convert, value: Any) -> bool:
+        return False  # the section is there as a whole
 
 
 def with_sections_removed(operations: Sequence[Operation]) -> tuple[Operation, ...]:

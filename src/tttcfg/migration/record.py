@@ -71,6 +71,27 @@ class Record:
         self.filled[new] = self.filled.pop(old)
         return True
 
+    def below(self, name: str) -> Record:
+        """Return the entries of what is inside `name`, with their names there."""
+        prefix, found = f"{name}.", Record()
+        for kind in fields(self):
+            entries = getattr(self, kind.name)
+            own = {path.removeprefix(prefix): one for path, one in entries.items() if path.startswith(prefix)}
+            if kind.name in _NAMES:
+                own = {path: {**one, "value": str(one["value"]).removeprefix(prefix)} for path, one in own.items()}
+            setattr(found, kind.name, own)
+        return found
+
+    def put_below(self, name: str, own: Record) -> None:
+        """Replace the entries of what is inside `name`."""
+        prefix = f"{name}."
+        for kind in fields(self):
+            entries = {f"{prefix}{path}": one for path, one in getattr(own, kind.name).items()}
+            if kind.name == "renamed":
+                entries = {path: {**one, "value": f"{prefix}{one['value']}"} for path, one in entries.items()}
+            kept = {path: one for path, one in getattr(self, kind.name).items() if not path.startswith(prefix)}
+            setattr(self, kind.name, {**kept, **entries})
+
     def has_renamed(self, path: str) -> bool:
         """Return whether `path`, or a field below it, got its value from an old name."""
         return any(f"{entry['value']}.".startswith(f"{path}.") for entry in self.renamed.values())

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from tttcfg.migration.chain import Chain
 from tttcfg.migration.record import Record
-from tttcfg.schema.fragments import Fragment, is_section
+from tttcfg.schema.fragments import EACH, Fragment, inside, is_section
 from tttcfg.schema.paths import Path, Tree, get_path, split
 from tttcfg.secrets import looks_secret
 
@@ -64,7 +64,11 @@ def section_of(removed: str, chain: Chain) -> str | None:
         name = ".".join(path[:depth])
         if name in sections:
             return name
-        homes = [split(new)[:-1] for old, new in chain.spellings.items() if new and old.startswith(f"{name}.")]
+        now = chain.spellings.get(name, name)
+        if depth < len(path) and (held := chain.fields(chain.head).get(now)) is not None and inside(held) is not None:
+            return now  # the sections of a list, say, count as one: they have no names of their own
+        moved = ((old, new) for old, new in chain.spellings.items() if new and EACH not in split(old))
+        homes = [split(new)[:-1] for old, new in moved if old.startswith(f"{name}.")]
         if homes:
             return _shared(homes)
     return None

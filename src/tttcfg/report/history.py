@@ -28,10 +28,12 @@ def field_history(family: Family, name: str) -> list[str]:
     """Return what every version did to the field that is called `name` today, the oldest first."""
     names, lines = {name}, []
     for migration in reversed(family.chain.migrations):
-        for operation in reversed(migration.operations):
+        single = [one for operation in migration.operations for one in operation.singly()]
+        for operation in reversed(single):
+            inside = any(operation.path.startswith(f"{one}.") for one in names)
             if getattr(operation, "to", None) in names:
                 names.add(operation.path)
-            elif not any(one == operation.path or one.startswith(f"{operation.path}.") for one in names):
+            elif not (inside or any(one == operation.path or one.startswith(f"{operation.path}.") for one in names)):
                 continue
             lines.append(f"version {migration.version}: {operation_line(operation)}")
     return lines[::-1]
@@ -47,6 +49,7 @@ def versions(family: Family) -> Iterator[dict[str, Any]]:
             "evidence": migration.evidence,
             "operations": [
                 {"kind": operation.kind, "key": operation.path, "line": operation_line(operation)}
-                for operation in migration.operations
+                for whole in migration.operations
+                for operation in whole.singly()
             ],
         }

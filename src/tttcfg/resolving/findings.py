@@ -126,6 +126,10 @@ def _uncertain(field: ConfigField, document: Document, training: Any) -> Iterato
         yield Problem("converted", message, field.name, severity="info")
     if _is_unknown(field, document):
         yield _unknown(field, document, training)
+    elif field.get(document.training) == field.get(training):
+        for name, entry in document.record.doubted.items():
+            if name.startswith(f"{field.name}."):
+                yield Problem("doubt", entry["reason"], name, severity="warning")
 
 
 def unconfirmed(family: Family, sources: Sources, training: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 from tttcfg.schema.paths import MISSING, Path, Tree, get_path
 
@@ -86,6 +86,70 @@ def section(properties: dict[str, Fragment] | None = None) -> Fragment:
 
 def is_section(fragment: Fragment) -> bool:
     return "properties" in fragment
+
+
+class Inside(NamedTuple):
+    """The section that a field holds: that its items are, or that it is itself where it is not null.
+
+    Attributes:
+        section: Its schema.
+        keys: Where that is in the schema of the field.
+        each: Whether there are several, as items of a list or values of a mapping.
+    """
+
+    section: Fragment
+    keys: tuple[str | int, ...]
+    each: bool
+
+    def prefix(self, path: str) -> str:
+        """Return what precedes the names of fields inside the field at `path`."""
+        return f"{path}.{EACH}." if self.each else f"{path}."
+
+
+EACH = "*"
+"""Stands for every item of a list and every key of a mapping, in the names of fields inside."""
+
+
+def inside(fragment: Fragment) -> Inside | None:
+    """Return the section that a field holds, of which there may be several or none; None where it holds no section.
+
+    So of `list[Section]`, `dict[str, Section]`, `Section | None`, and of a list or mapping that may be null.
+    """
+    keys: tuple[str | int, ...] = ()
+    each = False
+    while not is_section(fragment):
+        if "anyOf" in fragment:
+            others = [(at, one) for at, one in enumerate(fragment["anyOf"]) if one != {"type": "null"}]
+            if len(others) != 1:
+                return None
+            keys, fragment = (*keys, "anyOf", others[0][0]), others[0][1]
+            continue
+        below = next((key for key in ("items", "additionalProperties") if isinstance(fragment.get(key), dict)), None)
+        if below is None or each or "prefixItems" in fragment:
+            return None
+        keys, fragment, each = (*keys, below), fragment[below], True
+    return Inside(fragment, keys, each) if keys else None
+
+
+def with_inside(fragment: Fragment, section: Fragment) -> Fragment:
+    """Return the schema of a field that holds another section, where it holds one."""
+    found = inside(fragment)
+    return _with(fragment, found.keys, section) if found is not None else fragment
+
+
+def _with(fragment: Any, keys: tuple[str | int, ...], value: Any) -> Any:
+    if not keys:
+        return value
+    first, *rest = keys
+    below = _with(fragment[first], tuple(rest), value)
+    if isinstance(fragment, list):
+        return [below if at == first else one for at, one in enumerate(fragment)]
+    return {**fragment, first: below}
+
+
+def fields_inside(path: str, found: Inside) -> dict[str, Fragment]:
+    """Return the fragment of every field in the section that a field holds, by dotted path; see `Inside.prefix`."""
+    return dict(_fields(found.section, found.prefix(path)))
 
 
 def bare(fragment: Any) -> Any:

@@ -17,12 +17,13 @@ WIDTH = 120
 def entry(migration: Migration, family: str) -> str:
     """Return what a version changes, as one item of a list: its number, what it is about, and what going back loses."""
     text = f"{_start(migration.version, family)}{migration.summary.rstrip('.')}."
-    added = [one.path for one in migration.operations if isinstance(one, Add)]
+    single = [one for operation in migration.operations for one in operation.singly()]
+    added = [one.path for one in single if isinstance(one, Add)]
     lists = [
         ("adds", added),
-        ("removes", [one.path for one in migration.operations if isinstance(one, Remove)]),
-        ("renames", [f"{one.path} to {one.to}" for one in migration.operations if isinstance(one, Rename)]),
-        ("changes", [one.path for one in migration.operations if not isinstance(one, (Add, Declare, Remove, Rename))]),
+        ("removes", [one.path for one in single if isinstance(one, Remove)]),
+        ("renames", [f"{one.path} to {one.to}" for one in single if isinstance(one, Rename)]),
+        ("changes", [one.path for one in single if not isinstance(one, (Add, Declare, Remove, Rename))]),
     ]
     parts = [f"{verb} {', '.join(_code(name) for name in names)}" for verb, names in lists if names]
     if parts:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tttcfg.migration.chain import Migration
 from tttcfg.schema.containment import Decision, contains
-from tttcfg.schema.fragments import Fragment, bare, has_default
+from tttcfg.schema.fragments import Fragment, bare, fields_inside, has_default, inside, with_inside
 from tttcfg.schema.paths import MISSING
 
 Fields = Mapping[str, Fragment]
@@ -71,18 +71,51 @@ def changes(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) 
     Args:
         renamed: The new path of each field that a migration renames.
     """
-    names = {path: (renamed or {}).get(path, path) for path in old}
+    old, new = opened(old, new, renamed or {})
+    names = {path: renamed_to(path, renamed or {}) for path in old}
     names = {path: name if name in new else path for path, name in names.items()}
     came_from = {name: path for path, name in names.items()}
+    implied = {name for path, name in names.items() if path not in (renamed or {})}
     found = []
     for path, fragment in new.items():
         was = came_from.get(path)
         if was is None:
             found.append(_of_one_side(path, None, fragment, old))
-        elif was != path or differs(old[was], fragment):
+        elif (was != path and path not in implied) or differs(old[was], fragment):
             found.append(_changed(path, was, old[was], fragment))
     gone = [(path, fragment) for path, fragment in old.items() if names[path] not in new]
     return found + [_of_one_side(path, fragment, None, new) for path, fragment in gone]
+
+
+def opened(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) -> tuple[Fields, Fields]:
+    """Return the fields of two schemas, with those inside lists, mappings and sections that may be null as such.
+
+    Where both have sections in a field, it is left without them, and their fields follow; see `Inside.prefix`. Any
+    other field is one value.
+    """
+    found: tuple[dict[str, Fragment], dict[str, Fragment]] = {}, {}
+    shared = {path: now for path in old if (now := renamed_to(path, renamed or {})) in new}
+    held = {now: (inside(old[path]), inside(new[now])) for path, now in shared.items()}
+    for fields, into, which, names in ((old, found[0], 0, shared), (new, found[1], 1, {})):
+        for path, fragment in fields.items():
+            sides = held.get(names.get(path, path), (None, None))
+            own = sides[which]
+            if own is None or sides[0] is None or sides[1] is None or sides[0].each != sides[1].each:
+                into[path] = fragment
+                continue
+            into[path] = with_inside(fragment, {**own.section, "properties": {}})
+            into.update(fields_inside(path, own))
+    if len(found[0]) == len(old) and len(found[1]) == len(new):
+        return found
+    return opened(*found, renamed)
+
+
+def renamed_to(path: str, renamed: Mapping[str, str]) -> str:
+    """Return what a field is called after renames, of itself or of what it is inside."""
+    if path in renamed:
+        return renamed[path]
+    above = max((one for one in renamed if path.startswith(f"{one}.")), key=len, default=None)
+    return path if above is None else renamed[above] + path.removeprefix(above)
 
 
 def differs(old: Fragment, new: Fragment, *, explained: bool = True) -> bool:
@@ -104,14 +137,17 @@ def meaning_of(fragment: Fragment, name: str) -> Any:
 
 
 def renames(steps: Iterable[Migration], old: Fields) -> dict[str, str]:
-    """Return the new path of every field of `old` that the steps rename, with its section or on its own."""
-    found = {path: path for path in old}
+    """Return the new path of every field of `old` that the steps rename, with its section or on its own.
+
+    And of every other name that they rename, as fields inside a list have.
+    """
+    steps = list(steps)
+    named = (was for step in steps for operation in step.operations for was in operation.spellings())
+    found = {path: path for path in (*old, *named)}
     for step in steps:
         for operation in step.operations:
-            to = next(iter(operation.spellings().values()), "")
             for path, name in found.items():
-                if to and f"{name}.".startswith(f"{operation.path}."):
-                    found[path] = to + name[len(operation.path) :]
+                found[path] = renamed_to(name, {was: to for was, to in operation.spellings().items() if to})
     return {path: name for path, name in found.items() if path != name}
 
 
@@ -123,7 +159,8 @@ def _of_one_side(path: str, old: Fragment | None, new: Fragment | None, others: 
     """Return the change of a field that only one of two schemas has; `others` are the fields of the other one."""
     added, default = old is None, has_default(new or old or {})
     note = "" if default else f"it {'has' if added else 'had'} no default, so documents of the other lack a value"
-    if any(one.startswith(f"{path}.") or path.startswith(f"{one}.") for one in others):
+    holding = (one for one in others if path.startswith(f"{one}.") and inside(others[one]) is None)
+    if next(holding, "") or any(one.startswith(f"{path}.") for one in others):
         default, note = False, "a field and a section replace each other"
     kind = "added" if added else "removed"
     return SchemaChange(path, kind, "", old, new, added and default, not added and default, note=note)

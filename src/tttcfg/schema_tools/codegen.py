@@ -13,7 +13,7 @@ from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import By, Convert, Operation
+from tttcfg.migration.operations import By, Convert, Operation, Within
 from tttcfg.schema import fragments
 from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import MISSING
@@ -39,7 +39,8 @@ def migration_source(migration: Migration) -> str:
         f"    operations=({operations and chr(10)}{operations}{operations and '    '}),\n"
         f")\n"
     )
-    stubs = [_stub(one, migration.version) for one in migration.operations if isinstance(one, Convert)]
+    single = [one for operation in migration.operations for one in operation.singly()]
+    stubs = [_stub(one, migration.version) for one in single if isinstance(one, Convert)]
     docstring = _docstring(f"Version {migration.version}: {migration.summary}")
     called = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     return f"{docstring}\n{''.join(_imports(called, bool(stubs)))}\n{''.join(stubs)}{chr(10) * bool(stubs)}{body}"
@@ -75,15 +76,22 @@ def _stub(operation: Convert, version: int) -> str:
     )
 
 
-def _operation(operation: Operation) -> str:
-    """Return the call that makes an operation; `...` where it has a function that was written by hand."""
+def _operation(operation: Operation, prefix: str = "") -> str:
+    """Return the call that makes an operation; `...` where it has a function that was written by hand.
+
+    Args:
+        prefix: What precedes its path, where it is inside of another one.
+    """
     parts = [_literal(operation.path)]
+    if isinstance(operation, Within):
+        below = "".join(f"{_operation(one, prefix + operation.prefix)}, " for one in operation.operations)
+        return f"Within({parts[0]}, ({below.rstrip()}){'' if operation.each else ', each=False'})"
     for one in fields(operation)[1:]:
         value = getattr(operation, one.name)
         if value == one.default:
             continue
         if one.name == "forward":
-            parts.append(converter_name(operation.path))
+            parts.append(converter_name(prefix + operation.path))
         elif isinstance(value, By) or callable(value):
             return f"{type(operation).__name__}({parts[0]}, ...)"
         else:
@@ -132,7 +140,7 @@ def _sources(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Fragment,
     yield fragments.free_form(), "free_form()"
 
 
-_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "Redeclare", "Withhold"}
+_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "Redeclare", "Withhold", "Within"}
 _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "number", "text"}
 
 

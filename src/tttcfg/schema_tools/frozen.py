@@ -82,7 +82,8 @@ def unconverted(history: History, frozen: Mapping[int, Fragment], chain: Chain, 
         old, new = fields_of(frozen[step.version - 1]), fields_of(frozen[step.version])
         for change in changes(old, new, renames([step], old)):
             unit, names = change.other_unit, {change.path, change.was}
-            if unit and not any(one.path in names and _converts(one, unit) for one in step.operations):
+            single = [one for operation in step.operations for one in operation.singly()]
+            if unit and not any(one.path in names and _converts(one, unit) for one in single):
                 was = meaning_of(change.old or {}, "unit")
                 message = (
                     f"{change.path} is in {unit}, and was in {was}, but no operation says what becomes of its numbers"

@@ -6,6 +6,7 @@ suggestion is the old field that a new one may be, or several, or the secret tha
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
@@ -177,7 +178,7 @@ def _either(fields: Sequence[str], what: str) -> str:
 
 def _renaming(pairs: Sequence[str]) -> str:
     """Return the option that renames, or one of several."""
-    return " or ".join(f"--rename {pair}" for pair in pairs)
+    return " or ".join(f"--rename {shlex.quote(pair)}" for pair in pairs)
 
 
 def likely_secret(path: str, fragment: Fragment | None, secrets: Collection[str]) -> str:

@@ -108,8 +108,9 @@ def amended_draft(history: History, message: str, answers: Answers, *, evidence:
     answers = answers.over(answered(newest).about(old, fields_of(model_schema(history.family))))
     step = replace(newest, summary=message or newest.summary, evidence=evidence or newest.evidence)
     draft = _planned(history, step, before, frozen, answers)
-    kept = {one.path for one in draft.migration.operations}
-    gone = [one for one in newest.operations if version and one.path not in kept]
+    kept = {single.path for one in draft.migration.operations for single in one.singly()}
+    single = [each for one in newest.operations for each in one.singly()]
+    gone = [one for one in single if version and one.path not in kept]
     notes = tuple(f"{shown(path)} no longer has {one.path} ({one.kind}): the code has no such change" for one in gone)
     return draft._replace(notes=notes)
 
@@ -156,7 +157,8 @@ def files_of(history: History, draft: Draft, changelog: Path) -> NewVersion:
             files[package / "__init__.py"] = _package_source(history, package).encode()
     if draft.source is not None:
         files[history.step(version)] = draft.source.encode(ENCODING)
-        stubs = [one.path for one in draft.migration.operations if isinstance(one, Convert)]
+        single = [one for operation in draft.migration.operations for one in operation.singly()]
+        stubs = [one.path for one in single if isinstance(one, Convert)]
         if stubs:
             what = f"write how old values of {', '.join(stubs)} become new ones (look for {EDIT})"
             notes.append(f"{shown(history.step(version))}: {what}, then {history.command('new --amend')}")

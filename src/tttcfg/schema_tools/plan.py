@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tttcfg.errors import Problem
@@ -16,13 +17,15 @@ from tttcfg.migration.operations import (
     Remove,
     Rename,
     Withhold,
+    Within,
+    moved,
     removing_section,
 )
 from tttcfg.schema.containment import contains
-from tttcfg.schema.fragments import bare
+from tttcfg.schema.fragments import EACH, bare, fields_inside, inside
 from tttcfg.schema.paths import sections_of
 from tttcfg.schema_tools.answers import Absent, Answers
-from tttcfg.schema_tools.changes import Fields, SchemaChange, changes
+from tttcfg.schema_tools.changes import Fields, SchemaChange, changes, opened
 from tttcfg.schema_tools.missing import REASON, misplaced, missing_statements
 
 REUSED = "needs a name that was never in use: in a file without a version, {was} is the setting of older versions"
@@ -46,10 +49,18 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
             it is renamed from, is withheld, and recorded nowhere.
     """
     answers = answers.by_field(old, new, secrets)
+    whole = {was: to for was, to in answers.renamed.items() if _holds(old, was) and _holds(new, to)}
+    first = [Rename(was, to, answers.reasons.get(was, message)) for was, to in whole.items()]
+    old = {whole.get(path, path): fragment for path, fragment in old.items()}
+    left = {was: to for was, to in answers.renamed.items() if was not in whole}
+    answers = replace(answers, renamed=left, reasons={k: why for k, why in answers.reasons.items() if k not in whole})
+    held = _held(old, new)
+    old, new = opened(old, new)
     hidden = {*secrets, *answers.withheld, *(was for was, now in answers.renamed.items() if now in secrets)}
     answers = answers.over(Answers({}, {was: message for was in answers.renamed if was in hidden}))
     found = changes(old, new, answers.about(old, new, secrets).renamed)
-    missing = [*misplaced(old, new, answers, secrets), *missing_statements(found, answers, secrets)]
+    missing = [*_across(answers, held), *misplaced(old, new, answers, secrets)]
+    missing += missing_statements(found, answers, secrets)
     renamed: list[Operation] = []
     redeclared: list[Operation] = []
     removed: list[Operation] = []
@@ -72,12 +83,63 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
         elif bare(change.old) != bare(change.new) or (set(change.semantic) - (set() if reason else {"description"})):
             redeclared.append(_redeclaring(change, reason or message))
     removed += _emptied(old, new, secrets, message)
-    return Plan((*renamed, *redeclared, *removed, *added), tuple(missing))
+    single = [*renamed, *redeclared, *removed, *added]
+    return Plan((*first, *_within(single, held)), tuple(missing))
+
+
+def _holds(fields: Fields, path: str) -> bool:
+    return path in fields and inside(fields[path]) is not None
+
+
+class _Held(NamedTuple):
+    """A field that holds sections before and after a change: its path, and what precedes the names inside."""
+
+    path: str
+    prefix: str
+    each: bool
+
+
+def _held(old: Fields, new: Fields) -> list[_Held]:
+    """Return the fields whose sections are looked into, those inside of others after these."""
+    found = []
+    for path in old:
+        one, other = inside(old[path]), inside(new[path]) if path in new else None
+        if one is not None and other is not None and one.each == other.each:
+            found.append(_Held(path, one.prefix(path), one.each))
+            found += _held(fields_inside(path, one), fields_inside(path, other))
+    return found
+
+
+def _around(path: str, held: Iterable[_Held]) -> str:
+    """Return the innermost field whose sections a path is in, or nothing."""
+    return max((one.path for one in held if path.startswith(one.prefix)), key=len, default="")
+
+
+def _across(answers: Answers, held: Sequence[_Held]) -> Iterator[Problem]:
+    """Yield every rename that leaves a section of which there may be several or none, or comes into one."""
+    for was, to in answers.renamed.items():
+        if _around(was, held) != _around(to, held):
+            message = "is not a rename: one of the two is in a section that may be there several times, or not at all"
+            yield Problem("rename", message, f"{was}:{to}")
+
+
+def _within(operations: Sequence[Operation], held: Sequence[_Held], prefix: str = "") -> Iterator[Operation]:
+    """Yield operations with those inside a list, a mapping or a section that may be null gathered for each of these."""
+    own = [one for one in held if one.path.startswith(prefix)]
+    outer = [one for one in own if not _around(one.path, own)]
+    for operation in operations:
+        if not any(operation.path.startswith(one.prefix) for one in outer):
+            yield moved(operation, lambda path: path.removeprefix(prefix))
+    for one in outer:
+        below = [operation for operation in operations if operation.path.startswith(one.prefix)]
+        if below:
+            yield Within(one.path.removeprefix(prefix), tuple(_within(below, own, one.prefix)), one.each)
 
 
 def _emptied(old: Fields, new: Fields, secrets: Collection[str], reason: str) -> list[Operation]:
     """Return what removes the outermost sections that have become empty: that do not even contain a secret."""
-    gone = sections_of(old) - sections_of(new) - sections_of(secrets) - new.keys()
+    gone = sections_of(old) - sections_of(new) - sections_of(secrets) - new.keys() - old.keys()
+    gone = {name for name in gone if not name.endswith(f".{EACH}")}
     outermost = sorted(name for name in gone if name.rpartition(".")[0] not in gone)
     return [removing_section(name, reason, gone) for name in outermost]
 
@@ -111,7 +173,7 @@ def first_step(new: Fields, answers: Answers) -> Plan:
 
 def answered(migration: Migration) -> Answers:
     """Return the answers that an existing step contains, for making it again."""
-    operations = migration.operations
+    operations = [single for one in migration.operations for single in one.singly()]
     return Answers(
         {one.path: Absent(one.fill, one.reason) for one in operations if isinstance(one, Add)},
         {one.path: one.why for one in operations if not isinstance(one, (Add, Declare))},
