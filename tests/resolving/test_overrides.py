@@ -58,7 +58,7 @@ REFUSED = {
     "run_dir= ": "run_dir: ' ' would be text; write run_dir=null for nothing",
     "run_dir= runs/1": "begins or ends with a blank, which would be part of the text; leave it out",
     "data.train_data=a ": "begins or ends with a blank",
-    "optim.betas.0=!default": "is one item of a list; !default takes the whole setting",
+    "optim.betas.0=!default": "!default takes the whole setting",
     "ttt.use_rope=!config": "takes no !default or !config; use ttt.rope_mode",
     "rope_continuous=!default": "takes no !default or !config",
     "extensions.nois.level=1": "the extension 'nois' is not installed",
@@ -137,7 +137,7 @@ def test_a_command_line_is_read_by_the_family_that_its_settings_are_of() -> None
     ("overriding", "message"),
     [
         ({3: 1}, "has a int for a key; give text"),
-        (["ttt.layers.0=!default"], "is one item of a list; !default takes the whole setting"),
+        (["ttt.layers.0=!default"], "!default takes the whole setting"),
         (["ttt=3"], "is a section; set its fields one by one, or give ttt=@FILE"),
         (["seed=@"], "names no file after @"),
         (["rope_continuous=!default"], "takes no !default or !config"),

@@ -179,6 +179,57 @@ def test_files_are_read_by_what_is_inside(project: Project) -> None:
     assert (stage["n"], stage["speed"]) == (2000, 0.25)
 
 
+def test_a_part_is_overridden_by_its_dotted_name(project: Project) -> None:
+    given = {
+        "schema_version": 1,
+        "stages": [{"n": 2, "warm": 3, "speed": 0.5, "steps": []}],
+        "models": {"a": {"n": 4, "warm": 5, "speed": 1.5, "steps": [{"at": 0}]}},
+    }
+    path = project.root / "given.json"
+    path.write_text(json.dumps(given), "utf-8")
+
+    def read(*overrides: str) -> Any:
+        words = ("resolve", "--config", path, *overrides, "--family", FAMILY, "--output", "json")
+        done = run(*words, cwd=project.root)
+        return done.json["training"] if done.code == 0 else done.err
+
+    assert read("stages.0.warm=7")["stages"] == [{"n": 2, "warm": 7, "speed": 0.5, "steps": []}]
+    assert read("stages.0.rate=0.75")["stages"][0]["speed"] == 0.75, "an old name inside"
+    assert read("models.a.steps.0.at=9")["models"]["a"]["steps"] == [{"at": 9}]
+    assert read("models.a.steps.1={at: 9}")["models"]["a"]["steps"] == [{"at": 0}, {"at": 9}]
+    assert read("models.b={n: 1}")["models"]["b"]["n"] == 1
+    assert read("hub.name=1")["hub"] == {"private": True, "name": "1"}, "text stays text"
+    assert read("schema_version=1", "stages.0.n=5")["stages"][0]["n"] == 5
+    for override, message in (
+        ("stages.0.n=5", "stages.0.n: is ambiguous: older versions meant something else"),
+        ("stages.0.warmup=1", "stages.0.warmup: no setting has this name (did you mean stages.0.warm?)"),
+        ("stages.1.warm=1", "stages.1: has no item 1: it is a list of 1 items"),
+        ("models.b.warm=1", "models.b: has no key b: it has a"),
+        ("stages.0.warm=-1", "stages.0.warm: -1 is refused: must be greater than or equal to 0"),
+        ("hub.nam=x", "hub.nam: no setting has this name (did you mean hub.name?)"),
+    ):
+        assert message in read(override)
+
+
+def test_fields_lists_what_is_inside(project: Project) -> None:
+    done = run("fields", "--family", FAMILY, cwd=project.root)
+    names = [line.split()[0] for line in done.out.splitlines()[1:]]
+    assert names[:6] == ["stages", *(f"stages.*.{one}" for one in ("n", "warm", "speed", "steps", "steps.*.at"))]
+    one = run("fields", "stages.*.speed", "--family", FAMILY, cwd=project.root)
+    assert one.out.startswith("stages.*.speed\n  Rate.")
+    assert "renamed stages.*.rate to stages.*.speed: inside" in one.out
+    assert run("fields", "stages.*.rate", "--family", FAMILY, cwd=project.root).out == one.out
+
+
+def test_what_is_inside_has_to_be_declared(tmp_path: Path) -> None:
+    project = bare_project(
+        tmp_path / "project", MODEL.replace('ge=0, description="A dead knob."', 'ge=0, description=""')
+    )
+    result = project.schema("new", "first")
+    assert result.code == 2
+    assert "stages.*.steps.*.old declares no description" in result.err
+
+
 def test_a_doubt_inside_is_reported(project: Project) -> None:
     step = project.migrations / "v0000_to_v0001.py"
     text = step.read_text("utf-8")

@@ -14,7 +14,7 @@ from tttcfg.family.family import Family
 from tttcfg.report import render
 from tttcfg.report.history import field_history
 from tttcfg.resolving.families import BUILT_IN, family_named
-from tttcfg.schema.fields import UNSET, ConfigField, plain
+from tttcfg.schema.fields import UNSET, ConfigField, fields_held, plain
 
 
 def fields(
@@ -34,7 +34,10 @@ def fields(
       tttcfg fields ttt.use_rope
     """
     chosen = family_named(family or BUILT_IN)
-    fields = all_fields(chosen)
+    fields: dict[str, ConfigField] = {}
+    for name, one in all_fields(chosen).items():
+        prefix = name.removesuffix(one.name)  # that of an extension
+        fields |= {name: one, **{prefix + each.pattern: each.named for each in fields_held(one)}}
     names = list(fields) if key is None else render.names_at(key, fields, chosen)
     if output == "json":
         print_json(

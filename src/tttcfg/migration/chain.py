@@ -250,6 +250,13 @@ class Chain:
         )
         return frozenset(self.spellings.get(path, path) for path in found)
 
+    @cached_property
+    def converted_inside(self) -> frozenset[str]:
+        """The current names of the fields inside of others that some version converted; see `Inside.prefix`."""
+        operations = (one for migration in self.migrations for one in migration.operations if one.kind == "inside")
+        found = (single.path for one in operations for single in one.singly() if single.kind == "converted")
+        return frozenset(self.spellings.get(path, path) for path in found)
+
     def had(self, path: Path, version: int) -> bool:
         """Return whether a version older than `version` had a field of this name."""
         found = get_path(self.introduced, path)

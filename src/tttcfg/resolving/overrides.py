@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote
+from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote, some
 from tttcfg.family.extension import EXTENSIONS, Extension, extensions_of, path_of, within
 from tttcfg.family.family import Family
 from tttcfg.formats.endings import parse_value, read_value
@@ -22,8 +22,8 @@ from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
 from tttcfg.resolving.assignments import VERSION, Assignment, read_assignments
 from tttcfg.resolving.config import is_nothing
-from tttcfg.schema.fields import ConfigField
-from tttcfg.schema.paths import MISSING, split
+from tttcfg.schema.fields import ConfigField, field_inside, leads_inside, names_inside, plain, section_held
+from tttcfg.schema.paths import MISSING, Path, copied, split
 from tttcfg.secrets import looks_secret, shown_key
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 
@@ -54,21 +54,23 @@ class CommandLine(NamedTuple):
 
 
 class Override(NamedTuple):
-    """One field that is overridden: by a value, by an item at an index, or by another source's value.
+    """One field that is overridden: by a value, by one at a path `below` it, or by another source's value.
 
     `position` counts all overrides from 1; `deferred` is a value of an older form, whose meaning depends on all sources
-    together; `old` the name of an older version under which an item of a list was given.
+    together; `old` the name of an older version under which an item of a list was given. `pattern` is the name of a
+    field inside, with `*` for its index or key.
     """
 
     name: str
     where: str
     position: int
     value: Any = None
-    action: Literal["set", "item", "default", "config"] = "set"
-    item: int = 0
+    action: Literal["set", "inside", "default", "config"] = "set"
+    below: Path = ()
     section: str = ""
     deferred: Deferred | None = None
     old: str = ""
+    pattern: str = ""
 
 
 @dataclass
@@ -291,20 +293,22 @@ def _read(key: str, given: _Given, family: Family, found: Overrides, near: bool)
         near: Whether a problem has the nearest name to one that no setting has.
     """
     value, typed, where, position = given
-    field, index = _target(key, family, near)
+    field, below = _target(key, family, near)
     if typed and value in (TAKE_DEFAULT, TAKE_CONFIG):
-        if index is not None or key == VERSION:
-            what = "one item of a list" if index is not None else "no setting"
+        if below or key == VERSION:
+            what = f"a part of {field.name}" if field is not None else "no setting"
             raise InputError(Problem("override", f"is {what}; {value} takes the whole setting", key))
         names = [field.name] if field else _below(key, family)
         action: Any = value.removeprefix("!")
         section = "" if field else f"{key}."
         found.entries += [Override(name, where, position, action=action, section=section) for name in names]
-    elif field is not None and index is not None:
-        item = _parsed(value, None, key, found) if typed else plain_tree(value, key)
-        old = key.rpartition(".")[0]
-        old = "" if old == field.name else old
-        found.entries.append(Override(field.name, where, position, item, "item", index, old=old))
+    elif field is not None and below:
+        inner = field_inside(field, below)
+        kind, pattern = (inner.field, inner.pattern) if inner is not None else (None, "")
+        item = _parsed(value, kind, key, found) if typed else plain_tree(value, key)
+        old = key.removesuffix("." + ".".join(below))
+        old = "" if old == field.name or pattern else old
+        found.entries.append(Override(field.name, where, position, item, "inside", below, old=old, pattern=pattern))
     else:
         plain = _as_given(key, value, field, family, found) if typed else plain_tree(value, key)
         if key in family.sections and not isinstance(plain, Mapping):
@@ -333,6 +337,8 @@ def _unsettled(found: Overrides, family: Family) -> tuple[Problem, ...]:
         given = read_assignments(list(found.assignments.values()), family)
     except InputError as error:
         return error.problems
+    if ambiguous := [*_ambiguous_inside(found, family)]:
+        return tuple(ambiguous)
     position = {one.where: at for at, one in found.assignments.items()}
     for source in given:
         for name, item in (*source.values.items(), *source.deferred.items()):
@@ -344,22 +350,63 @@ def _unsettled(found: Overrides, family: Family) -> tuple[Problem, ...]:
     return ()
 
 
-def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, int | None]:
-    """Return the field that `key` names, with the index of a list item; neither for sections and old names."""
+def _ambiguous_inside(found: Overrides, family: Family) -> Iterator[Problem]:
+    """Yield every part of a value that some version converted, where it is not given in today's version."""
+    parts = [one for one in found.entries if one.pattern]
+    versions = [one.value for one in found.assignments.values() if one.path == (VERSION,)]
+    if not parts or versions[-1:] == [family.head]:
+        return
+    for one in parts:
+        name = ".".join((one.name, *one.below))
+        if versions:
+            message, advice = (
+                f"is a part of {one.name}, which is taken in today's version",
+                f"give {one.name} as a whole",
+            )
+            yield Problem("version", message, name, one.where, advice=advice)
+        elif one.pattern in family.chain.converted_inside:
+            message, advice = "is ambiguous: older versions meant something else", f"{VERSION}={family.head}"
+            yield Problem("version", message, name, one.where, advice=f"give {advice} beside it for today's meaning")
+
+
+def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, Path]:
+    """Return the field that `key` names or is inside of, and the path below that; no field for sections and old names.
+
+    Raises:
+        InputError: No setting has this name.
+    """
     if key in family.fields:
-        return family.fields[key], None
+        return family.fields[key], ()
     if key in family.sections or key == VERSION:
-        return None, None
-    parent, _, last = key.rpartition(".")
-    is_index = last.isascii() and last.isdigit() and len(last) < 7
-    if is_index and parent in family.fields:
-        return family.fields[parent], int(last)
-    if key in family.chain.spellings:
-        return None, None
-    if is_index and (now := family.chain.spellings.get(parent)) in family.fields:
-        return family.fields[now], int(last)
-    suggestion = nearest_key(key, [*family.sections, *family.fields]) if near else ""
-    raise InputError(Problem("unknown_key", "no setting has this name", key, suggestion=suggestion))
+        return None, ()
+    path = split(key)
+    names = [(".".join(path[:depth]), path[depth:]) for depth in range(len(path) - 1, 0, -1)]
+    for name, below in names:
+        if name in family.fields and leads_inside(family.fields[name], below):
+            return family.fields[name], below
+    spellings = family.chain.spellings
+    if key in spellings:
+        return None, ()
+    for name, below in names:
+        field = family.fields.get(spellings.get(name, name))
+        if field is not None and leads_inside(field, below := _renamed_below(field, below, spellings)):
+            return field, below
+    known = [*family.sections, *family.fields]
+    holder = next((family.fields[name] for name, _ in names if name in family.fields), None)
+    if holder is not None and section_held(holder.info.annotation) is not None:
+        known = names_inside(holder, key.rpartition(".")[0])
+    raise InputError(
+        Problem("unknown_key", "no setting has this name", key, suggestion=nearest_key(key, known) if near else "")
+    )
+
+
+def _renamed_below(field: ConfigField, below: Path, spellings: Mapping[str, str]) -> Path:
+    """Return a path inside of a field with today's names in the place of old ones."""
+    held = section_held(field.info.annotation)
+    first, rest = (below[:1], below[1:]) if held is not None and held[1] else ((), below)
+    prefix = f"{field.name}.*." if first else f"{field.name}."
+    now = spellings.get(prefix + ".".join(rest), "")
+    return (*first, *split(now.removeprefix(prefix))) if now.startswith(prefix) else below
 
 
 def _below(key: str, family: Family) -> list[str]:
@@ -398,12 +445,39 @@ def _verbatim(text: str, field: ConfigField) -> str:
     return text
 
 
-def apply_item(override: Override, current: Any) -> Sequence[Any]:
-    """Return a list with one item replaced, or appended at its end."""
-    items = list(current) if isinstance(current, (tuple, list)) else MISSING
-    if items is MISSING or override.item > len(items):
-        count = "no list" if items is MISSING else f"a list of {len(items)} items"
-        message = f"has no item {override.item}: it is {count}"
-        raise InputError(Problem("index", message, f"{override.name}.{override.item}", override.where))
-    items[override.item : override.item + 1] = [override.value]
-    return items if isinstance(current, list) else tuple(items)
+def apply_inside(override: Override, current: Any) -> Any:
+    """Return a value with what is below it at a path replaced; an index after the last one of a list appends.
+
+    Raises:
+        InputError: There is no such item or key.
+    """
+    tree = copied(plain(current))
+    *way, last = override.below
+    below: Any = tree if tree is not None or override.below[0].isdigit() else {}
+    whole, at = below, override.name
+    for part in way:
+        below, at = _item(below, part, at, override), f"{at}.{part}"
+    if isinstance(below, dict):
+        below[last] = override.value
+    else:
+        index = int(last) if last.isdigit() else MISSING
+        if not isinstance(below, list) or index is MISSING or index > len(below):
+            raise InputError(_no_item(below, last, at, override))
+        below[index : index + 1] = [override.value]
+    return whole
+
+
+def _item(held: Any, part: str, at: str, override: Override) -> Any:
+    if isinstance(held, list) and part.isdigit() and int(part) < len(held):
+        return held[int(part)]
+    if isinstance(held, dict) and part in held:
+        return held[part]
+    raise InputError(_no_item(held, part, at, override))
+
+
+def _no_item(held: Any, part: str, at: str, override: Override) -> Problem:
+    if isinstance(held, dict):
+        what, how = "key", f"it has {some(list(held))}" if held else "it is empty"
+    else:
+        what, how = "item", f"it is a list of {len(held)} items" if isinstance(held, list) else "it is no list"
+    return Problem("index", f"has no {what} {part}: {how}", f"{at}.{part}", override.where)

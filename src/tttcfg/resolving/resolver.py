@@ -22,7 +22,7 @@ from tttcfg.formats.text import dotted
 from tttcfg.resolving import Restore
 from tttcfg.resolving.config import as_field, given, not_installed, tree_of
 from tttcfg.resolving.findings import source_findings, unconfirmed, unconfirmed_reason
-from tttcfg.resolving.overrides import CommandLine, Override, Overriding, apply_item
+from tttcfg.resolving.overrides import CommandLine, Override, Overriding, apply_inside
 from tttcfg.resolving.sources import Config, Sources, read_sources
 from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain
 from tttcfg.schema.paths import get_path, same, set_path, split
@@ -302,7 +302,7 @@ class _Merge:
         for override in self.overrides[field.name]:
             if override.action == "set":
                 ranked = (Origin("override", override.value, override.where), *ranked)
-            elif override.action == "item":
+            elif override.action == "inside":
                 try:
                     ranked = (Origin("override", self.with_item(override, ranked[0].value), override.where), *ranked)
                 except InputError as error:
@@ -312,10 +312,10 @@ class _Merge:
         return ranked
 
     def with_item(self, override: Override, current: Any) -> Any:
-        """Return a list with one item changed, read as the older version has it under whose name the item was given."""
-        items = apply_item(override, current)
+        """Return a value with a part of it changed, read as the older version has it by whose name it was given."""
+        items = apply_inside(override, current)
         if not override.old:
-            return items
+            return as_field(items, override.name, self.family, override.where)
         tree: dict[str, Any] = {}
         set_path(tree, split(override.old), plain(items))
         read = given(tree_of(tree, override.where), self.family)

@@ -164,7 +164,9 @@ def _rejected(
     path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, model: type[BaseModel]
 ) -> Problem:
     reasons: dict[str, None] = dict.fromkeys(_reason(detail) for detail in details)
-    value = get_path(tree, path, MISSING)
+    value = tree
+    for part in path:
+        value = _child(value, int(part) if isinstance(value, (list, tuple)) and part.isdigit() else part)
     hidden = value is MISSING or isinstance(value, dict) or _is_secret(model, path) or any(map(looks_secret, path))
     hidden = hidden or (isinstance(value, str) and assigns_secret(value))
     shown = "" if hidden else f"{quote(value)} is refused: "

@@ -13,8 +13,8 @@ from typing_extensions import is_typeddict
 from tttcfg.errors import Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import model_schema
-from tttcfg.schema.fields import Role, alternatives, is_section, unit_of
-from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema.fields import Role, alternatives, is_section, section_held, unit_of
+from tttcfg.schema.fragments import EACH, RESERVED
 from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
@@ -37,13 +37,16 @@ def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
             message, advice = f"{recursive}, and a document has no room for any depth", "give it a depth of its own"
             yield _problem(where, message, f"{advice}, or declare a free-form mapping: dict[str, Any]")
             continue
-        yield from _not_plain(info.annotation, path, where)
+        held = section_held(info.annotation)
+        yield from _not_plain(info.annotation, path, where) if held is None else ()
         yield from _ignored_roles(info, path, where)
         missing = list(_missing(info))
         if missing:
             message = f"{path} declares no {', no '.join(missing)}"
             advice = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg has the roles"
             yield _problem(where, message, advice)
+        if held is not None:
+            yield from undeclared(held[0], f"{path}.{EACH}." if held[1] else f"{path}.")
 
 
 def _problem(where: str, message: str, advice: str) -> Problem:
