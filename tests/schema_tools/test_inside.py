@@ -152,6 +152,21 @@ def test_old_documents_mean_what_the_old_program_did(project: Project) -> None:
     assert {key: back[key] for key in OLD} == OLD
 
 
+@pytest.mark.parametrize("version", [0, 1])
+def test_what_a_document_lacks_inside_is_its_versions_default_and_is_reported(version: int, project: Project) -> None:
+    document = OLD if version == 0 else migrated(project, OLD)
+    document = json.loads(json.dumps(document))
+    del document["stages"][1]["rate" if version == 0 else "speed"]
+    del document["models"]["a"]["steps"][0]["at"]
+    new = migrated(project, document)
+    if version == 0:
+        assert new["stages"][1]["speed"] == 0.5
+        assert new["provenance"]["assumed"]["values"] == {"stages.1.speed": 0.5, "models.a.steps.0.at": 0}
+    path = shutil.copy(project.root / "document.json", project.root / "training_config.json")
+    done = run("resolve", "--checkpoint", path, "--family", FAMILY, cwd=project.root)
+    assert "and taken from other sources: stages.1.speed, models.a.steps.0.at" in done.err
+
+
 def test_a_removed_value_does_not_come_back_into_what_was_edited(project: Project) -> None:
     """Items of a list have no names of their own: what was the first may be the second now."""
     new = migrated(project, OLD)

@@ -35,8 +35,8 @@ from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, ParsedFile, decode
 from tttcfg.migration.chain import Identification
 from tttcfg.migration.record import Record, drop_null_sections, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching
-from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain
-from tttcfg.schema.fragments import body_of
+from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain, section_held
+from tttcfg.schema.fragments import body_of, complete_inside
 from tttcfg.schema.paths import Path, Tree, copied, get_path, pop_path, set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.secrets import removing
@@ -150,7 +150,20 @@ class Document(Generic[Model]):
         fields, training = self.family.fields, self.training
         still = {name: value for name, value in values.items() if name in fields}
         kept = {name: value for name, value in still.items() if plain(fields[name].get(training)) == value}
-        return {**kept, **self.missing}
+        within = {name: value for name, value in values.items() if name not in fields and self._has(name, value)}
+        return {**kept, **within, **self.missing}
+
+    def _has(self, name: str, value: Any) -> bool:
+        """Whether a value is in one of the sections that a field holds, by its dotted name with index or key."""
+        path = split(name)
+        for depth in range(len(path) - 1, 0, -1):
+            if (field := self.family.fields.get(".".join(path[:depth]))) is not None:
+                held = plain(field.get(self.training))
+                for part in path[depth:]:
+                    is_item = isinstance(held, list) and part.isdigit() and int(part) < len(held)
+                    held = held[int(part)] if is_item else held.get(part) if isinstance(held, dict) else None
+                return bool(held == value)
+        return False
 
 
 class _Current(NamedTuple):
@@ -344,12 +357,14 @@ def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: F
     """Return a complete document's fields as the head has them; a missing one is taken from its version's defaults."""
     version, record = found.version, Record.from_saved(values.get("provenance") or {})
     body = _body(values, family)
+    given = complete_inside(body, family.chain.schema(version)) if version >= 0 and _holds_sections(family) else {}
     if version < family.head:
         drop_matching(record, body)
         family.chain.run(body, version, record)
+    given = {record.renamed.get(name, {}).get("value", name): value for name, value in given.items()}
     missing = list(lacks(body, family.outline(secrets=False)))
     if not missing:
-        return Upgraded(body, found, record, {})
+        return Upgraded(body, found, record, given)
     # Completed before it is upgraded: what a missing field meant, fields beside it may decide.
     whole = overlaid(family.chain.template(max(version, 0)), _body(values, family))
     family.chain.run(whole, max(version, 0), Record())
@@ -357,7 +372,11 @@ def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: F
     for name, value in assumed.items():
         if value is not UNSET:
             set_path(body, split(name), value)
-    return Upgraded(body, found, record, assumed)
+    return Upgraded(body, found, record, {**assumed, **given})
+
+
+def _holds_sections(family: Family) -> bool:
+    return any(section_held(field.info.annotation) is not None for field in family.fields.values())
 
 
 def _body(values: Mapping[str, Any], family: Family) -> Tree:

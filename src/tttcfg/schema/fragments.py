@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from tttcfg.schema.paths import MISSING, Path, Tree, get_path
+from tttcfg.schema.paths import MISSING, Path, Tree, get_path, set_path
 
 Fragment = dict[str, Any]
 """A JSON Schema of a field or a section."""
@@ -150,6 +150,32 @@ def _with(fragment: Any, keys: tuple[str | int, ...], value: Any) -> Any:
 def fields_inside(path: str, found: Inside) -> dict[str, Fragment]:
     """Return the fragment of every field in the section that a field holds, by dotted path; see `Inside.prefix`."""
     return dict(_fields(found.section, found.prefix(path)))
+
+
+def complete_inside(values: Tree, schema: Fragment, prefix: str = "") -> dict[str, Any]:
+    """Give every section that a field of a document holds the defaults that it lacks, in place.
+
+    Returns:
+        What was given, by dotted name with the index or key of each section.
+    """
+    given: dict[str, Any] = {}
+    for path, fragment in _fields(schema, ""):
+        if (held := inside(fragment)) is None:
+            continue
+        value = get_path(values, tuple(path.split(".")))
+        several = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+        items = (
+            [(f"{prefix}{path}.{key}.", item) for key, item in several] if held.each else [(f"{prefix}{path}.", value)]
+        )
+        for name, item in items:
+            if not isinstance(item, dict):
+                continue
+            for inner, one in fields_inside("", held).items():
+                own = inner.removeprefix(held.prefix(""))
+                if "default" in one and set_path(item, tuple(own.split(".")), deepcopy(one["default"]), over=False):
+                    given[name + own] = one["default"]
+            given |= complete_inside(item, held.section, name)
+    return given
 
 
 def bare(fragment: Any) -> Any:
