@@ -226,6 +226,17 @@ def test_a_part_is_overridden_by_its_dotted_name(project: Project) -> None:
         assert message in read(override)
 
 
+def test_what_differs_inside_is_shown_by_its_name(project: Project) -> None:
+    one, other = (project.root / name / "training_config.json" for name in ("one", "other"))
+    changed = json.loads(json.dumps(OLD))
+    changed["stages"][0]["steps"][0]["at"], changed["models"]["b"] = 9, changed["models"]["a"]
+    for path, document in ((one, OLD), (other, changed)):
+        path.parent.mkdir()
+        path.write_text(json.dumps(document), "utf-8")
+    done = run("diff", one, other, "--family", FAMILY, "--output", "json", cwd=project.root)
+    assert [entry["key"] for entry in done.json] == ["stages.0.steps.0.at", "models"]
+
+
 def test_fields_lists_what_is_inside(project: Project) -> None:
     done = run("fields", "--family", FAMILY, cwd=project.root)
     names = [line.split()[0] for line in done.out.splitlines()[1:]]

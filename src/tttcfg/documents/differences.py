@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tttcfg.documents.document import Document
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import extensions_of, path_of
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import Role, plain
+from tttcfg.schema.fields import Role, plain, section_held
+from tttcfg.schema.paths import same
 
 _ORDER = list(Role)
 
@@ -42,10 +44,28 @@ def document_differences(left: Document, right: Document) -> tuple[Difference, .
 
 
 def differences(left: Any, right: Any, family: Family) -> tuple[Difference, ...]:
-    """Return where two configurations differ, by role and then in declaration order; secrets are left out."""
-    found = [
-        Difference(field.name, field.role, plain(field.get(left)), plain(field.get(right)))
-        for field in family.public_fields
-        if field.get(left) != field.get(right)
-    ]
+    """Return where two configurations differ, by role and then in declaration order; secrets are left out.
+
+    Where a field holds sections, and both have as many with the same keys, what differs inside of these is returned.
+    """
+    found: list[Difference] = []
+    for field in family.public_fields:
+        if field.get(left) != field.get(right):
+            whole = Difference(field.name, field.role, plain(field.get(left)), plain(field.get(right)))
+            found += [whole] if section_held(field.info.annotation) is None else _inside(whole)
     return tuple(sorted(found, key=lambda one: _ORDER.index(one.role)))
+
+
+def _inside(whole: Difference) -> Iterator[Difference]:
+    """Yield what differs inside of two mappings with the same keys, or of two lists that are as long."""
+    key, role, left, right = whole
+    if isinstance(left, dict) and isinstance(right, dict) and left.keys() == right.keys():
+        pairs = [(name, left[name], right[name]) for name in left]
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = [(str(at), one, other) for at, (one, other) in enumerate(zip(left, right, strict=True))]
+    else:
+        yield whole
+        return
+    for name, one, other in pairs:
+        if not same(one, other):
+            yield from _inside(Difference(f"{key}.{name}", role, one, other))
