@@ -53,8 +53,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "Write a migration": {
         "tttcfg.migration.chain": "Migration",
         "tttcfg.migration.operations": (
-            "Operation Declaration Declare Add By Remove RemoveRest Rename Convert Redeclare Within Promote Withhold"
-            " Doubt"
+            "Operation Declaration Declare Add By Computed Remove RemoveRest Rename Convert Redeclare Merge Split"
+            " Within Promote Withhold Doubt"
         ),
         "tttcfg.schema.fragments": (
             "boolean integer number text choice nullable either follows free_form section Fragment"

@@ -9,9 +9,11 @@ import pytest
 from tttcfg.migration.chain import Chain, Migration, PartialReading
 from tttcfg.migration.operations import (
     Add,
+    Computed,
     Convert,
     Declare,
     Doubt,
+    Merge,
     Operation,
     Promote,
     Redeclare,
@@ -19,7 +21,9 @@ from tttcfg.migration.operations import (
     RemoveRest,
     RemoveSection,
     Rename,
+    Split,
     Withhold,
+    Within,
 )
 from tttcfg.migration.record import Record
 from tttcfg.schema.fragments import boolean, free_form, integer, section
@@ -263,3 +267,107 @@ def test_reshape_changes_what_is_allowed_and_no_document() -> None:
     schema = section({"a": section({"b": integer(1)})})
     operation.apply_to_schema(schema)
     assert schema == section({"a": section({"b": integer(5, minimum=0)})})
+
+
+TOTAL = Merge(
+    "s.total", ("ranks", "batch"), lambda r, b: r * b, lambda total: (1, total), integer(8), "the product counts"
+)
+SPAN = Split("span", ("s.low", "s.high"), list, lambda *both: list(both), (integer(0), integer(9)), "clearer")
+
+
+def round_trip(operation: Operation, tree: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Return what up and down make of a document, and what they lose."""
+    new, record = up(operation, copied(tree))
+    losses = list(operation.down(new, record))
+    assert record == Record()
+    return new, losses
+
+
+def test_several_fields_become_one_and_come_back() -> None:
+    tree, record = up(TOTAL, {"ranks": 3, "batch": 4})
+    assert tree == {"s": {"total": 12}}
+    assert set(record.renamed) == {"ranks", "batch"}
+    assert record.converted["s.total"]["value"] == {"ranks": 3, "batch": 4}
+    assert round_trip(TOTAL, {"ranks": 3, "batch": 4}) == ({"ranks": 3, "batch": 4}, [])
+    assert up(TOTAL, {"ranks": 1, "batch": 4})[1].converted == {}, "which the inverse gives back"
+
+
+def test_what_an_edited_merged_value_was_is_what_the_inverse_says() -> None:
+    tree, record = up(TOTAL, {"ranks": 3, "batch": 4})
+    tree["s"]["total"] = 20
+    assert list(TOTAL.down(tree, record)) == []
+    assert tree == {"ranks": 1, "batch": 20}
+
+
+def test_a_merged_value_that_the_old_fields_cannot_hold_is_lost() -> None:
+    even = Merge("total", ("half", "rest"), lambda h, r: 2 * h + r, lambda total: (total // 2, 0), integer(8), "why")
+    tree: dict[str, Any] = {"total": 7}
+    assert list(even.down(tree, Record())) == [("total", 7)]
+    assert tree == {"half": 3, "rest": 0}
+
+
+def test_fields_that_were_filled_in_merge_into_one_that_is() -> None:
+    record = Record(filled={one: {"value": 1, "reason": "x"} for one in ("ranks", "batch")})
+    tree = {"ranks": 1, "batch": 1}
+    TOTAL.up(tree, record, None)
+    assert record.filled == {"s.total": {"value": 1, "reason": "the product counts"}}
+    assert record.renamed == {}
+
+
+def test_one_field_becomes_several_and_comes_back() -> None:
+    tree, record = up(SPAN, {"span": [2, 5]})
+    assert tree == {"s": {"low": 2, "high": 5}}
+    assert record.renamed["span"]["value"] == "s.low"
+    assert round_trip(SPAN, {"span": [2, 5]}) == ({"span": [2, 5]}, [])
+    tree["s"]["high"] = 7
+    assert list(SPAN.down(tree, record)) == []
+    assert tree == {"span": [2, 7]}
+
+
+def test_a_merge_and_a_split_change_the_schema() -> None:
+    schema = section({"ranks": integer(1), "batch": integer(2), "span": {"default": [0, 9], "type": "array"}})
+    for operation in (TOTAL, SPAN):
+        operation.apply_to_schema(schema)
+    assert schema["properties"]["s"]["properties"] == {"total": integer(8), "low": integer(0), "high": integer(9)}
+    assert schema["properties"].keys() == {"s"}
+    assert {**TOTAL.spellings(), **SPAN.spellings()} == {"ranks": "s.total", "batch": "s.total", "span": "s.low"}
+
+
+def test_what_absence_meant_may_be_computed_from_the_document() -> None:
+    """The function gets a copy, so that it cannot change the document."""
+    add = Add("depth", integer(9), Computed(lambda tree: tree.pop("width") // 32, "a 32nd of the width"), "it was")
+    tree, record = up(add, {"width": 64})
+    assert tree == {"width": 64, "depth": 2}
+    assert record.filled["depth"]["value"] == 2
+    assert round_trip(add, {"width": 64}) == ({"width": 64}, [])
+    tree["depth"] = 5
+    assert list(add.down(tree, record)) == [("depth", 5)]
+
+
+@pytest.mark.parametrize(
+    ("each", "held"),
+    [(True, [{"a": 1}, {"a": 2, "b": 3}]), (True, {"x.y": {"a": 1}, "": {"a": 2}}), (False, {"a": 1}), (False, None)],
+    ids=str,
+)
+def test_changes_within_reach_every_section_and_come_back(each: bool, held: Any) -> None:
+    within = Within("s", (Rename("a", "c", "clearer"), Add("b", integer(0), 7, "was"), Remove("d", "dead")), each)
+    tree = {"s": held}
+    new, record = up(within, {"s": held})
+    sections = list(new["s"].values() if isinstance(held, dict) and each else new["s"] if each else [new["s"]])
+    assert all(one is None or ("c" in one and "b" in one) for one in sections)
+    assert tree == {"s": held}, "the value itself is not changed"
+    assert all(name.startswith("s.") for name in (*record.filled, *record.renamed))
+    assert round_trip(within, {"s": held})[0] == {
+        "s": held if held != [{"a": 1}, {"a": 2, "b": 3}] else [{"a": 1}, {"a": 2}]
+    }
+
+
+def test_within_changes_the_schema_of_what_is_held() -> None:
+    stages = {"default": [], "anyOf": [{"type": "array", "items": section({"a": integer(1)})}, {"type": "null"}]}
+    schema = section({"stages": stages})
+    Within("stages", (Rename("a", "c", "clearer"), Add("b", integer(0), 7, "was"))).apply_to_schema(schema)
+    held = schema["properties"]["stages"]["anyOf"][0]["items"]
+    assert held["properties"] == {"c": integer(1), "b": integer(0)}
+    assert stages["anyOf"][0]["items"]["properties"] == {"a": integer(1)}, "the older version's is as it was"
+    with pytest.raises(LookupError, match="holds no section"):
+        Within("none", ()).apply_to_schema(schema)

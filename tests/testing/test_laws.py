@@ -217,6 +217,39 @@ def test_the_laws_hold_for_a_conversion_under_an_unchanged_name(project: Path) -
     assert not broken, output
 
 
+def test_the_laws_hold_for_fields_that_merge_and_split_and_for_what_is_computed(project: Path) -> None:
+    fields = (
+        '    total: Whole = setting(8, role=Role.TRAINING, unit="sequences", description="Of a step.", ge=0)\n'
+        '    depth: Whole = setting(9, role=Role.ARCHITECTURE, unit="layers", description="Depth.", ge=0)\n'
+        '    low: Whole = setting(0, role=Role.TRAINING, unit="steps", description="From.")\n'
+        '    high: Whole = setting(9, role=Role.TRAINING, unit="steps", description="To.")\n'
+    )
+    replaced("trainer/config.py", "    dropout:", f"{fields}    dropout:")(project)
+    old = ("ranks", "batch")
+    declared = [f'Declare("{name}", integer(2, minimum=0, maximum=1000))' for name in old]
+    two = '"items": {"type": "integer", "maximum": 2**53}, "minItems": 2, "maxItems": 2'
+    span = f'{{"default": [0, 9], "type": "array", {two}}}'
+    write_step(project, 0, [*OPERATIONS[0], *declared, f'Declare("span", {span})'])
+    computed = 'Computed(lambda document: document["width"] // 32, "a 32nd of the width")'
+    write_step(
+        project, 1, [*OPERATIONS[1], f'Add("depth", integer(9, minimum=0), {computed}, "it followed the width")']
+    )
+    merge = 'Merge("total", ("ranks", "batch"), lambda ranks, batch: ranks * batch, lambda total: (1, total), '
+    split = 'Split("span", ("low", "high"), list, lambda *both: list(both), (integer(0), integer(9)), "clearer")'
+    write_step(project, 2, [*OPERATIONS[2], merge + 'integer(8, minimum=0), "the product counts")', split])
+    for step in (project / "trainer" / "migrations").glob("v*.py"):
+        replaced(step.relative_to(project).as_posix(), "Add, Convert", "Add, Computed, Merge, Split, Convert")(project)
+    given = '"ranks": 3, "batch": 4, "span": [2, 5]'
+    for version, text in ((0, given), (1, f'{given}, "depth": 1'), (2, '"total": 12, "low": 2, "high": 5, "depth": 1')):
+        replaced(f"golden/v{version:04d}.json", '"width": 32,', f'"width": 32, {text},')(project)
+    replaced("golden/meaning/v0000.json", '"dropout": 0.0', '"dropout": 0.0, "depth": 1, "total": 12, "high": 5')(
+        project
+    )
+    amend(project)
+    broken, output = broken_laws(project)
+    assert not broken, output
+
+
 def test_the_laws_hold_for_a_free_form_field(project: Path) -> None:
     """Whatever its keys are, an empty name or one with a dot too, it is one value."""
     config = project / "trainer" / "config.py"

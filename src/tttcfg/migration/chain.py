@@ -14,7 +14,7 @@ from tttcfg.schema.fragments import Fragment, defaults, fields_of, is_section, s
 from tttcfg.schema.paths import Path, Tree, copied, get_path, same, sections_of, set_path
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
-    from tttcfg.migration.operations import Convert, Operation
+    from tttcfg.migration.operations import Convert, Merge, Operation
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,14 @@ class PartialReading:
         version: The version that the document states; None where it states none, and every key may be of any version.
         deferred: Values that depend on other sources, by path.
         ambiguous: Values that cannot be read without the version.
+        incomplete: What became one with what is not given, and the fields that are.
     """
 
     def __init__(self, chain: Chain, version: int | None, validated: Callable[[Tree], Any]) -> None:
         self.chain, self.version, self.validated = chain, version, validated
         self.deferred: dict[str, Deferred] = {}
         self.ambiguous: list[Ambiguity] = []
+        self.incomplete: list[tuple[Merge, Sequence[str]]] = []
         self._position = (0, 0)
 
     def run(self, tree: Tree, record: Record, start: tuple[int, int] = (0, 0)) -> None:
@@ -104,6 +106,9 @@ class PartialReading:
                 if migration.version > first or index >= skipped:
                     self._position = (migration.version, index)
                     operation.up(tree, record, self)
+
+    def lacks(self, merge: Merge, given: Sequence[str]) -> None:
+        self.incomplete.append((merge, given))
 
     def defer(self, conversion: Convert, value: Any) -> bool:
         self.deferred[conversion.path] = Deferred(conversion, value)

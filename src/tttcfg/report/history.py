@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.family.family import Family
-from tttcfg.migration.operations import Add, By, Operation, Promote, Redeclare, Rename
+from tttcfg.migration.operations import Add, By, Computed, Merge, Operation, Promote, Redeclare, Rename, Split
 from tttcfg.report.render import value_text
 
 
 def operation_line(operation: Operation) -> str:
     """Return what one operation does, as a line of a changelog."""
     if isinstance(operation, Add):
-        before = operation.fill.text if isinstance(operation.fill, By) else value_text(operation.fill)
+        before = operation.fill.text if isinstance(operation.fill, (By, Computed)) else value_text(operation.fill)
         return f"added {operation.path}; before: {before} ({operation.why})"
     if isinstance(operation, Promote):
         return f"typed {operation.path} as {operation.to}; absent: {value_text(operation.fill)}"
     if isinstance(operation, Rename):
         return f"renamed {operation.path} to {operation.to}: {operation.why}"
+    if isinstance(operation, Merge):
+        return f"merged {' and '.join(operation.sources)} into {operation.path}: {operation.why}"
+    if isinstance(operation, Split):
+        return f"split {operation.path} into {' and '.join(operation.targets)}: {operation.why}"
     if isinstance(operation, Redeclare) and operation.unit:
         return f"redeclared {operation.path}, whose numbers stay, in {operation.unit}: {operation.why}"
     return f"{operation.kind} {operation.path}" + (f": {operation.why}" if operation.why else "")
@@ -31,8 +35,10 @@ def field_history(family: Family, name: str) -> list[str]:
         single = [one for operation in migration.operations for one in operation.singly()]
         for operation in reversed(single):
             inside = any(operation.path.startswith(f"{one}.") for one in names)
-            if getattr(operation, "to", None) in names:
+            if names & {getattr(operation, "to", ""), *getattr(operation, "targets", ())}:
                 names.add(operation.path)
+            elif operation.path in names:
+                names.update(getattr(operation, "sources", ()))
             elif not (inside or any(one == operation.path or one.startswith(f"{operation.path}.") for one in names)):
                 continue
             lines.append(f"version {migration.version}: {operation_line(operation)}")

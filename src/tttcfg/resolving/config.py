@@ -26,6 +26,7 @@ from tttcfg.secrets import looks_secret
 
 if TYPE_CHECKING:
     from tttcfg.migration.chain import Ambiguity, Deferred
+    from tttcfg.migration.operations import Merge
 
 _NEARLY = 4
 """A document is nearly whole where at most one field in so many is missing."""
@@ -234,6 +235,8 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
     upgraded, reading = family.chain.up_partial(values, record, version, partial(_as_taken, family))
     if refused is not None and upgraded == values:
         raise refused
+    if reading.incomplete:
+        raise InputError(_incomplete(merge, one, tree) for merge, given in reading.incomplete for one in given)
     if reading.ambiguous:
         raise InputError(_ambiguous(one, tree, family) for one in reading.ambiguous)
     drop_null_sections(upgraded, family.outline())
@@ -247,6 +250,13 @@ def _as_taken(family: Family, values: dict[str, Any]) -> Any:
         return validate(family.model, values, lambda _: "", partial=True)
     except InputError:
         return None
+
+
+def _incomplete(merge: Merge, given: str, tree: ParsedFile) -> Problem:
+    others = [one for one in merge.sources if one != given]
+    message = f"became {merge.path} together with {some(others)}"
+    advice = f"give {some(others)} as well, or {merge.path}"
+    return Problem("missing", message, given, tree.place(split(given)), advice=advice)
 
 
 def _ambiguous(one: Ambiguity, tree: ParsedFile, family: Family) -> Problem:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import By, Convert, Operation, Within
+from tttcfg.migration.operations import By, Computed, Convert, Operation, Within
 from tttcfg.schema import fragments
 from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import MISSING
@@ -92,7 +92,7 @@ def _operation(operation: Operation, prefix: str = "") -> str:
             continue
         if one.name == "forward":
             parts.append(converter_name(prefix + operation.path))
-        elif isinstance(value, By) or callable(value):
+        elif isinstance(value, (By, Computed)) or callable(value):
             return f"{type(operation).__name__}({parts[0]}, ...)"
         else:
             parts.append(fragment_source(value) if one.name == "fragment" else _value(value))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tttcfg.documents.document import document_of
 from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost
 from tttcfg.family.family import Family
-from tttcfg.migration.operations import Withhold
+from tttcfg.migration.operations import Split, Withhold
 from tttcfg.migration.section_digests import section_of
 from tttcfg.schema.fields import plain
 from tttcfg.schema.fragments import Fragment, body_of, fragment_at
@@ -142,7 +142,7 @@ def _assert_unedited_values(document: Tree, family: Family, older: Older, edited
     secret = {field.name for field in family.secret_fields}
     for path in _field_paths(body_of(document), family):
         name = _current(path, family)
-        if name not in family.fields or name in secret or split(name)[0] in edited:
+        if name not in family.fields or name in secret or edited & {split(one)[0] for one in _split_with(name, family)}:
             continue
         was, now = _at(document, path), _at(older.tree, path)
         shown = "missing" if now is MISSING else repr(now)
@@ -162,6 +162,14 @@ def _field_paths(tree: Tree, family: Family, above: Path = ()) -> Iterator[Path]
 def _current(path: Path, family: Family) -> str:
     """Return the current path of a field; empty where it was removed."""
     return family.chain.spellings.get(".".join(path), ".".join(path))
+
+
+def _split_with(name: str, family: Family) -> set[str]:
+    """Return the current fields that were one with a current field once, itself among them."""
+    spellings, steps = family.chain.spellings, family.chain.migrations
+    parts = [one.targets for step in steps for one in step.operations if isinstance(one, Split)]
+    today = [{spellings.get(one, one) for one in targets} for targets in parts]
+    return {name}.union(*(group for group in today if name in group))
 
 
 def _at(tree: Tree, path: Path) -> Any:
