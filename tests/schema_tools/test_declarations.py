@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
+import numpy as np
 import pytest
-from pydantic import Field, SecretStr, create_model
+from pydantic import ConfigDict, Field, SecretStr, create_model
 from typing_extensions import TypedDict
 
 from tttcfg.schema.fields import Role, Section, setting
@@ -35,37 +36,61 @@ class Deep(Section):
     hub: Hub = Hub()
 
 
-class Dated(Section):
-    day: dt.date | None = setting(None, role=Role.RUN, unit="days", description="A day.")
+class Odd(Enum):
+    PAIR = (1, 2)
+
+
+class Priced(Section):
+    price: Decimal | None = setting(None, role=Role.RUN, unit="euros", description="A price.")
+
+
+class Loose(Section):
+    """Without this, pydantic itself refuses types of other libraries when the class is made."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
 
 def messages(annotation: Any, role: Role = Role.RUN) -> list[str]:
     """Return what is wrong with a model that has one field of a type."""
     declared = setting(None, role=role, unit="dimensionless", description="A value.")
-    model = create_model("Sample", __base__=Section, value=(annotation, declared))
+    model = create_model("Sample", __base__=Loose, value=(annotation, declared))
     return [fault.message for fault in undeclared(model)]
 
 
 @pytest.mark.parametrize(
     ("annotation", "called"),
     [
-        (Path, "Path"),
-        (Path | None, "Path"),
-        (dt.date, "date"),
-        (list[dt.datetime], "datetime"),
         (dict[str, tuple[Decimal, ...]], "Decimal"),
-        (Colour, "Colour"),
-        (set[int], "set"),
         (Annotated[bytes, Field(max_length=3)], "bytes"),
+        (complex | None, "complex"),
+        (list[Callable[[int], int]], "Callable"),
+        (Odd, "Odd"),
+        (np.float32, "float32"),
     ],
 )
 def test_a_type_that_json_does_not_give_back_is_named(annotation: Any, called: str) -> None:
     assert messages(annotation) == [f"value has the type {called}, which JSON has no values of"]
 
 
+@pytest.mark.parametrize(
+    ("annotation", "advice"),
+    [
+        (bytes, "declare text, in hex or base64"),
+        (Callable[[int], int], "declare its name as text, and look it up in the trainer"),
+        (np.float32, "declare an int, a float or a bool"),
+        (Decimal, "declare a float, or text"),
+        (Odd, "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"),
+    ],
+)
+def test_what_to_declare_instead_is_said(annotation: Any, advice: str) -> None:
+    declared = setting(None, role=Role.RUN, unit="dimensionless", description="A value.")
+    (fault,) = undeclared(create_model("Sample", __base__=Loose, value=(annotation, declared)))
+    assert fault.advice == advice
+
+
 def test_such_a_type_is_found_below_an_optional_section() -> None:
-    (message,) = messages(Dated | None)
-    assert message.startswith("value.day has the type date")
+    (message,) = messages(Priced | None)
+    assert message.startswith("value.price has the type Decimal")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +107,16 @@ def test_such_a_type_is_found_below_an_optional_section() -> None:
         Table,
         list,
         SecretStr,
+        Path,
+        Path | None,
+        dt.date,
+        list[dt.datetime],
+        dt.timedelta,
+        Colour,
+        dict[Colour, int],
+        set[int],
+        frozenset[str],
+        tuple[int, str],
     ],
 )
 def test_what_json_holds_may_be_declared(annotation: Any) -> None:

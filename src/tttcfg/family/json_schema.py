@@ -7,7 +7,7 @@ from typing import Any
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
 from tttcfg.schema.fields import Role
-from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, section, take_fragment
+from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, is_section, section, take_fragment
 from tttcfg.schema.paths import split
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,7 +29,9 @@ def _inlined(fragment: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(fragment, dict):
         return fragment
     if "$ref" in fragment:
-        return _inlined(definitions[fragment["$ref"].rpartition("/")[2]], definitions)
+        found: Fragment = _inlined(definitions[fragment["$ref"].rpartition("/")[2]], definitions)
+        beside = {key: value for key, value in fragment.items() if key not in ("$ref", "title")}
+        return found if is_section(found) else {**found, **beside}
     if "properties" in fragment:
         properties = {name: _inlined(child, definitions) for name, child in fragment["properties"].items()}
         explained = {"description": fragment["description"]} if "description" in fragment else {}

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,11 @@ from pydantic import BaseModel, SecretStr
 
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.formats.text import MAX_DEPTH, MAX_NODES
+from tttcfg.schema.fields import plain
 from tttcfg.schema.paths import Tree
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _INSTEAD = {
-    "set": "give sorted(…) of it",
-    "frozenset": "give sorted(…) of it",
     "bytes": "give its text: .decode()",
     "ndarray": "give .tolist() of it",
     "Tensor": "give .tolist() of it",
@@ -28,7 +28,6 @@ _INSTEAD = {
     "Decimal": "give float(…) of it",
     "Fraction": "give float(…) of it",
     "longdouble": "give float(…) of it",
-    "datetime": "give its text: str(…)",
     "datetime64": "give its text: str(…)",
     "dtype": 'give its name, such as "bfloat16"',
     "device": "give its name: str(…)",
@@ -78,6 +77,8 @@ class _Plain:
             return self._mapping(fields, key, depth)
         if isinstance(value, os.PathLike):
             return os.fspath(value)
+        if isinstance(value, (date, time, timedelta, set, frozenset)):
+            return self.tree(plain(value), key, depth)
         for kind in (bool, int, float, str):
             if isinstance(value, kind):  # of a class below it, as NumPy's float64 is
                 return kind(value)

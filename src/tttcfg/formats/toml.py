@@ -10,7 +10,7 @@ from datetime import date, time
 from itertools import islice
 from typing import Any
 
-from tttcfg.errors import InputError, Place, Problem, quote
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.formats.text import (
     MAX_DEPTH,
     MAX_NODES,
@@ -58,7 +58,7 @@ _MESSAGES = {
     "Unescaped": _ESCAPE,
     "Escaped": _ESCAPE,
     "character": "this character is not allowed here; in text in double quotes, write \\n for a line break",
-    "date": "this date or time is not valid, and no setting is one",
+    "date": "this date or time is not valid",
     "Expected": "this text in quotes is not closed",
 }
 """Our sentence by a part of the message of the parser."""
@@ -68,7 +68,7 @@ def read_toml(text: str, file: str) -> ParsedFile:
     """Read a TOML document.
 
     Raises:
-        InputError: Its syntax is wrong, or it has values that no setting can have: dates, NaN, infinity.
+        InputError: Its syntax is wrong, or it has values that no setting can have: NaN, infinity.
     """
     _refuse_long_keys(text, file)
     try:
@@ -92,7 +92,7 @@ def read_toml(text: str, file: str) -> ParsedFile:
     problems = [problem for path, value in nodes if (problem := _problem(path, value, tree))]
     if problems:
         raise InputError(problems)
-    return tree
+    return tree._replace(values=_with_texts(values))
 
 
 def _longest_number(text: str, file: str) -> Place:
@@ -160,6 +160,13 @@ def _problem(path: Path, value: Any, tree: ParsedFile) -> Problem | None:
             bounded(value, place)  # one in hexadecimal may be too long for decimal digits
     except InputError as error:
         return error.problems[0]._replace(key=key)
-    if isinstance(value, (date, time)):
-        return Problem("rejected", f"{quote(str(value))} is a date or time, and no setting is", key, place)
     return None
+
+
+def _with_texts(value: Any) -> Any:
+    """Return a value with the text of dates and times, as JSON and YAML have them."""
+    if isinstance(value, dict):
+        return {key: _with_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(item) for item in value]
+    return value.isoformat() if isinstance(value, (date, time)) else value

@@ -53,8 +53,9 @@ class Ink(NamedTuple):
 
 def value_text(value: Any, widest: int = WIDEST_VALUE) -> str:
     """Return a value on one line, as YAML or JSON would have it, clipped."""
+    value = plain(value)
     bare = isinstance(value, str) and value.isprintable() and value
-    text = value if bare else json.dumps(plain(value), ensure_ascii=True)
+    text = value if bare else json.dumps(value, ensure_ascii=True)
     return printable(text if len(text) <= widest else text[: widest - 1] + "…")
 
 

@@ -6,19 +6,33 @@ second list of field names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
+from pathlib import Path as FilePath
+from pathlib import PurePath
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, to_jsonable_python
 
 from tttcfg.schema.paths import Path, sections_of
 
+TYPES_WITH_A_TEXT = (PurePath, date, time, timedelta)
+"""Types whose values are text in a file: paths, ISO 8601 dates, times and durations."""
+_UNITS = {
+    FilePath: "path",
+    PurePath: "path",
+    date: "date",
+    datetime: "date and time",
+    time: "time",
+    timedelta: "duration",
+}
 MAX_WHOLE = 2**53
 Whole = Annotated[int, Field(le=MAX_WHOLE)]
 """Whole number of a setting; every JSON reader keeps numbers up to that bound exactly."""
@@ -86,6 +100,16 @@ class Section(BaseModel):
         hide_input_in_errors=True,
         protected_namespaces=(),
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Give sets the one order in which they are saved; models without any are as pydantic makes them."""
+        super().__pydantic_init_subclass__(**kwargs)
+        sets = [info for info in cls.model_fields.values() if any(get_origin(one) in _SETS for one in _kinds_of(info))]
+        for info in sets:
+            info.metadata.append(PlainSerializer(plain, when_used="json-unless-none"))
+        if sets:
+            cls.model_rebuild(force=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to set a field, as pydantic does, without the value in the error."""
@@ -163,14 +187,14 @@ class ConfigField(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether every value of the field is text, free or one of its choices."""
+        """Whether every value of the field is text in a file: free, one of its choices, a path, a date."""
         kinds = [kind for kind in self._kinds if kind is not type(None)]
-        return all(kind is str or is_secret(kind) or _is_choice_of_texts(kind) for kind in kinds)
+        return all(kind is str or is_secret(kind) or _is_choice_of_texts(kind) or _has_a_text(kind) for kind in kinds)
 
     @property
     def is_free_text(self) -> bool:
         """Whether any text is accepted."""
-        return str in self._kinds
+        return any(one is str or (isinstance(one, type) and issubclass(one, PurePath)) for one in self._kinds)
 
 
 def unit_of(info: FieldInfo) -> str:
@@ -185,13 +209,30 @@ def unit_of(info: FieldInfo) -> str:
     kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
     if kinds == [bool]:
         return "boolean"
-    if all(get_origin(kind) is Literal for kind in kinds):
-        return ", ".join(str(choice) for kind in kinds for choice in get_args(kind))
+    if all(get_origin(kind) is Literal or is_enumeration(kind) for kind in kinds):
+        choices = [one.value for one in kinds[0]] if is_enumeration(kinds[0]) else []
+        return ", ".join(str(choice) for choice in (*choices, *(one for kind in kinds for one in get_args(kind))))
+    if len(kinds) == 1 and kinds[0] in _UNITS:
+        return _UNITS[kinds[0]]
     return "text" if all(kind is str or is_secret(kind) for kind in kinds) else ""
 
 
 def _is_choice_of_texts(kind: Any) -> bool:
-    return get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind))
+    choices = [one.value for one in kind] if is_enumeration(kind) else get_args(kind)
+    return (get_origin(kind) is Literal or is_enumeration(kind)) and all(isinstance(one, str) for one in choices)
+
+
+def is_enumeration(kind: Any) -> TypeGuard[type[Enum]]:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
+def _has_a_text(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, TYPES_WITH_A_TEXT)
+
+
+def _kinds_of(info: FieldInfo) -> tuple[Any, ...]:
+    annotation: Any = info.annotation
+    return alternatives(annotation)
 
 
 def is_secret(kind: object) -> bool:
@@ -332,13 +373,19 @@ def fields_held(field: ConfigField) -> Iterator[InnerField]:
 def leads_inside(field: ConfigField, below: Path) -> bool:
     """Whether a path below a field is an index of a list, an item or key of sections, or inside of one of these."""
     held = section_held(field.info.annotation)
-    if len(below) == 1 and ((below[0].isascii() and below[0].isdigit() and len(below[0]) < 7) or (held and held[1])):
+    is_index = below[0].isascii() and below[0].isdigit() and len(below[0]) < 7
+    if len(below) == 1 and (is_index or _is_mapping(field) or (held is not None and held[1])):
         return True
     if held is None:
         return False
     model, rest = held[0], below[1:] if held[1] else below
     inner = [(config_fields(model).get(".".join(rest[:depth])), rest[depth:]) for depth in range(len(rest), 0, -1)]
     return any(one is not None and (not left or leads_inside(one, left)) for one, left in inner)
+
+
+def _is_mapping(field: ConfigField) -> bool:
+    kinds = [kind for kind in _kinds_of(field.info) if kind is not type(None)]
+    return len(kinds) == 1 and get_origin(kinds[0]) in (dict, Mapping)
 
 
 def names_inside(field: ConfigField, key: str) -> list[str]:
@@ -348,11 +395,24 @@ def names_inside(field: ConfigField, key: str) -> list[str]:
 
 
 _SCALAR = frozenset((str, int, float, bool, type(None)))
-_CONTAINERS = (tuple, list, dict, BaseModel)
+_CONTAINERS = (tuple, list, dict, BaseModel, *TYPES_WITH_A_TEXT, Enum)
+_SETS = (set, frozenset)
 
 
 def plain(value: Any) -> Any:
-    """Return a field's value as JSON would hold it: tuples become lists, and sections mappings."""
-    if type(value) in _SCALAR or not isinstance(value, _CONTAINERS):
+    """Return a field's value as JSON would hold it: tuples become lists, sections mappings, dates and paths text."""
+    if type(value) in _SCALAR:
         return value
-    return to_jsonable_python(value)
+    if isinstance(value, _SETS):
+        return in_canonical_order(map(plain, value))
+    return to_jsonable_python(value) if isinstance(value, _CONTAINERS) else value
+
+
+def in_canonical_order(values: Iterable[Any]) -> list[Any]:
+    """Return the items of a set in the one order in which they are saved: numbers by size, and else by their JSON."""
+
+    def key(value: Any) -> tuple[bool, float, str]:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return not number, float(value) if number else 0.0, json.dumps(value, sort_keys=True)
+
+    return sorted(values, key=key)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
-from tttcfg.schema.fields import PARTIAL, Role, config_fields, is_section, sections
+from tttcfg.schema.fields import PARTIAL, Role, config_fields, is_section, plain, sections
 from tttcfg.schema.paths import MISSING, Path, get_path
 from tttcfg.secrets import assigns_secret, looks_secret
 
@@ -37,6 +37,14 @@ _HINTS = {
     "int_type": "write a whole number without quotes or point",
     "bool_type": "write true or false",
     "string_type": "write text; put a number in quotes",
+    "time_delta_type": "write it like PT1H30M",
+    "time_delta_parsing": "write it like PT1H30M",
+    "date_type": "write it like 2026-01-31",
+    "date_from_datetime_parsing": "write it like 2026-01-31",
+    "time_type": "write it like 07:30:00",
+    "time_parsing": "write it like 07:30:00",
+    "datetime_type": "write it like 2026-01-31T07:30:00",
+    "datetime_from_date_parsing": "write it like 2026-01-31T07:30:00",
 }
 
 
@@ -86,6 +94,8 @@ def _json_value(value: Any) -> Any:
         return value.get_secret_value()
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in type(value).model_fields}
+    if (found := plain(value)) is not value:
+        return found
     raise TypeError(f"a {type(value).__name__} has no value in JSON")
 
 
@@ -184,6 +194,8 @@ def _is_secret(model: type[BaseModel], path: Path) -> bool:
 
 def _reason(detail: dict[str, Any]) -> str:
     message: str = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing" and isinstance(detail["loc"][-1], int):
+        return f"must have an item {detail['loc'][-1]}, too"
     for pydantic, ours in _WORDING:
         message = message.replace(pydantic, ours)
     hint = _HINTS.get(detail["type"])

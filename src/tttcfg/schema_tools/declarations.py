@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from pathlib import Path, PosixPath, PurePath, PurePosixPath
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, SecretStr, ValidationError
@@ -13,14 +15,28 @@ from typing_extensions import is_typeddict
 from tttcfg.errors import Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import model_schema
-from tttcfg.schema.fields import Role, alternatives, is_section, section_held, unit_of
+from tttcfg.schema.fields import Role, alternatives, is_enumeration, is_section, section_held, unit_of
 from tttcfg.schema.fragments import EACH, RESERVED
 from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
-_CONTAINERS = (list, tuple, dict, Sequence, Mapping)
-_PLAIN = (*_CONTAINERS, str, int, float, bool, type(None), SecretStr, Any, Literal, ...)
-"""Types whose values JSON gives back unchanged; a list becomes a tuple where one is declared."""
+_CONTAINERS = (list, tuple, dict, Sequence, Mapping, set, frozenset)
+_TEXTS = (Path, PurePath, PosixPath, PurePosixPath, date, datetime, time, timedelta)
+_PLAIN = (*_CONTAINERS, *_TEXTS, str, int, float, bool, type(None), SecretStr, Any, Literal, ...)
+"""Types whose values JSON gives back unchanged, from the one form that it has of them."""
+_INSTEAD = {
+    "bytes": "declare text, in hex or base64",
+    "bytearray": "declare text, in hex or base64",
+    "Decimal": "declare a float, or text",
+    "Fraction": "declare two whole numbers",
+    "complex": "declare a list of two floats",
+    "Callable": "declare its name as text, and look it up in the trainer",
+    "Pattern": "declare its text",
+    "ndarray": "declare a list of numbers",
+    "Tensor": "declare a list of numbers",
+    "dtype": 'declare its name as a Literal ("bfloat16", …)',
+    "device": "declare its name as text",
+}
 
 
 def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
@@ -87,10 +103,16 @@ def _not_plain(annotation: Any, path: str, where: str) -> Iterator[Problem]:
         if is_section(kind):
             for name, info in kind.model_fields.items():
                 yield from _not_plain(info.annotation, f"{path}.{name}", where)
-        elif kind not in _PLAIN and not is_typeddict(kind):
-            message = f"{path} has the type {getattr(kind, '__name__', str(kind))}, which JSON has no values of"
-            advice = "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"
-            yield _problem(where, message, advice)
+        elif kind not in _PLAIN and not is_typeddict(kind) and not _is_plain_enumeration(kind):
+            name = getattr(kind, "__name__", str(kind))
+            message = f"{path} has the type {name}, which JSON has no values of"
+            numpy = getattr(kind, "__module__", "").partition(".")[0] == "numpy"
+            usual = "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"
+            yield _problem(where, message, "declare an int, a float or a bool" if numpy else _INSTEAD.get(name, usual))
+
+
+def _is_plain_enumeration(kind: Any) -> bool:
+    return is_enumeration(kind) and all(isinstance(one.value, (str, int, float)) for one in kind)
 
 
 def _ignored_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:

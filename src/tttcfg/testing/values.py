@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime, time, timedelta
 from functools import cache
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from tttcfg.family.extension import EXTENSIONS
 from tttcfg.family.family import Family, frozen_schema
+from tttcfg.schema.fields import in_canonical_order, plain
 from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import Tree
 
@@ -47,6 +50,12 @@ _OF_TYPE: dict[str, tuple[str, ...]] = {
 }
 _FREE_FORMATS = ("path", "password")
 """Formats that every text matches."""
+_FORMATS: dict[str, Strategy] = {
+    "date": st.dates().map(str),
+    "date-time": st.datetimes().map(datetime.isoformat),
+    "time": st.times().map(time.isoformat),
+    "duration": st.timedeltas(timedelta(0), timedelta(days=999)).map(plain),
+}
 
 
 class UnsupportedSchema(ValueError):  # noqa: N818 it is named after what is wrong with the schema
@@ -126,7 +135,7 @@ def _refuse_unknown(schema: Fragment, path: str) -> None:
     unknown_kinds = [kind for kind in listed if kind not in _OF_TYPE]
     known = {*_ANY, *(key for kind in listed for key in _OF_TYPE.get(kind, ()))}
     unknown = [key for key in schema if key not in known and not key.startswith("x-")]
-    if schema.get("format", _FREE_FORMATS[0]) not in _FREE_FORMATS:
+    if schema.get("format", _FREE_FORMATS[0]) not in (*_FREE_FORMATS, *_FORMATS):
         unknown.append(f"format: {schema['format']}")
     for key in (*unknown, *(f"type: {kind}" for kind in unknown_kinds)):
         where = path or "schema"
@@ -188,6 +197,10 @@ def _strings(subschema: Subschema) -> Strategy:
     schema = subschema.schema
     least = schema.get("minLength", 0)
     most = min(schema.get("maxLength", least + LONG), least + LONG)
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    if schema.get("format") == "path":
+        return st.text(characters, min_size=1, max_size=most).map(lambda text: str(PurePath(text)))
     if "pattern" in schema:
         return _valid_only(st.from_regex(schema["pattern"], alphabet=characters), schema)
     return st.text(characters, min_size=least, max_size=most)
@@ -208,7 +221,7 @@ def _arrays(subschema: Subschema) -> Strategy:
     few, many = max(0, least - len(first)), most - len(first)
     rest = st.lists(items, min_size=few, max_size=many, unique_by=unique)
     whole = st.builds(lambda start, end: [*start, *end], fixed, rest) if first else rest
-    return _valid_only(whole, schema) if unique else whole
+    return _valid_only(whole.map(in_canonical_order), schema) if unique else whole
 
 
 def _as_text(value: Any) -> str:
