@@ -14,7 +14,8 @@ from tttcfg.family.family import Family
 from tttcfg.report import render
 from tttcfg.report.history import field_history
 from tttcfg.resolving.families import BUILT_IN, family_named
-from tttcfg.schema.fields import UNSET, ConfigField, fields_held, plain
+from tttcfg.schema.fields import UNSET, ConfigField, plain
+from tttcfg.schema.inside import fields_held
 
 
 def fields(

@@ -9,7 +9,8 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import extensions_of, path_of
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import Role, plain, section_held
+from tttcfg.schema.fields import Role, plain
+from tttcfg.schema.inside import section_held
 from tttcfg.schema.paths import same
 
 _ORDER = list(Role)

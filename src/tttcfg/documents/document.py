@@ -35,8 +35,9 @@ from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, ParsedFile, decode
 from tttcfg.migration.chain import Identification
 from tttcfg.migration.record import Record, drop_null_sections, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching
-from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain, section_held
+from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain
 from tttcfg.schema.fragments import body_of, complete_inside
+from tttcfg.schema.inside import section_held
 from tttcfg.schema.paths import Path, Tree, copied, get_path, pop_path, set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.secrets import removing

@@ -22,7 +22,8 @@ from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
 from tttcfg.resolving.assignments import VERSION, Assignment, read_assignments
 from tttcfg.resolving.config import is_nothing
-from tttcfg.schema.fields import ConfigField, field_inside, leads_inside, names_inside, plain, section_held
+from tttcfg.schema.fields import ConfigField, plain
+from tttcfg.schema.inside import field_inside, leads_inside, names_inside, section_held
 from tttcfg.schema.paths import MISSING, Path, copied, split
 from tttcfg.secrets import looks_secret, shown_key
 from tttcfg.ttt_moshi.family import TTT_MOSHI

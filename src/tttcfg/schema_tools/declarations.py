@@ -15,8 +15,9 @@ from typing_extensions import is_typeddict
 from tttcfg.errors import Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import model_schema
-from tttcfg.schema.fields import Role, alternatives, is_enumeration, is_section, section_held, unit_of
+from tttcfg.schema.fields import Role, alternatives, is_enumeration, is_section, unit_of
 from tttcfg.schema.fragments import EACH, RESERVED
+from tttcfg.schema.inside import section_held
 from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
