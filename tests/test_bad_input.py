@@ -37,7 +37,7 @@ SMALL: dict[str, tuple[str, bytes, str]] = {
     "JSON empty": ("json", b" \n", ": holds no configuration"),
     "JSON encoding": ("json", b'{"run_dir": "\xff"}', ":1:14: byte 0xff"),
     "TOML syntax": ("toml", b"seed = 1\nx = \n", ":2:5: a value"),
-    "TOML date": ("toml", b"seed = 1\nrun_dir = 2020-01-01\n", ":2:1: run_dir: '2020-01-01'"),
+    "TOML date": ("toml", b"run_dir = 'x'\nseed = 2020-01-01\n", ":2:1: seed: '2020-01-01'"),
     "TOML duplicate": ("toml", b"seed = 1\nseed = 2\n", ":2:"),
     "TOML infinity": ("toml", b"[optim]\nlr = inf\n", ":2:1: optim.lr: inf"),
     "TOML comments": ("toml", b"# nothing\n", ": holds no configuration"),

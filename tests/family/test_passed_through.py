@@ -102,7 +102,7 @@ def test_set_applies_in_the_order_of_the_arguments() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ttt.layers.0=!default"], "is one item of a list"),
+        (["ttt.layers.0=!default"], "is a part of ttt.layers"),
         (["--explain", "seed", "--output", "json"], "exclude each other"),
         (["--explain", "ttt.head_dim"], "TTT is off"),
         (["ttt.enable=true", "--explain", "ttt.head_dim"], "give --model-config FILE"),

@@ -69,7 +69,6 @@ def test_paths_and_enumerations_are_what_they_stand_for() -> None:
     ("value", "message"),
     [
         (np.array([1, 2]), r"a ndarray cannot be saved; give \.tolist\(\) of it"),
-        ({1, 2}, r"a set cannot be saved; give sorted\(…\) of it"),
         (b"x", r"a bytes cannot be saved; give its text: \.decode\(\)"),
         (object(), r"a object cannot be saved; give text, a number"),
     ],

@@ -284,6 +284,7 @@ class Life(RuleBasedStateMachine):
         effective, expected = found
         current = deepcopy(self.current)
         decided = {name for name, value in expected.values.items() if current.values[name] != value}
+        decided |= {name for name, origins in effective.origins.items() if origins[0].source == "override"}
         trail = current.trail
         trail.filled -= decided
         trail.doubted -= decided

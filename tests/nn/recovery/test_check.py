@@ -149,5 +149,5 @@ def test_a_search_with_one_model_finds_what_was_lost(case: Case) -> None:
     assert {name: (one.outcome, one.value) for name, one in found.answers.items()} == {
         name: ("recovered", OWN[name]) for name in given
     }
-    with pytest.raises(InputError, match="is recorded as"):
+    with pytest.raises(InputError, match="all that was recovered is recorded already"):
         write_recovered(case.folder, found)
