@@ -28,17 +28,16 @@ from tttcfg.family.extension import (
     within,
 )
 from tttcfg.family.family import Family, Model
-from tttcfg.family.versions import find_version
+from tttcfg.family.versions import find_version, own_body
 from tttcfg.files.storage import read_bytes
 from tttcfg.formats.json import read_json, read_leniently
 from tttcfg.formats.text import MAX_DEPTH, MAX_NODES, ParsedFile, decode
 from tttcfg.migration.chain import Identification
-from tttcfg.migration.record import Record, drop_null_sections, provenance_without_secrets
+from tttcfg.migration.record import Record, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching
 from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain
-from tttcfg.schema.fragments import body_of, complete_inside
-from tttcfg.schema.inside import section_held
-from tttcfg.schema.paths import Path, Tree, copied, get_path, pop_path, set_path, split
+from tttcfg.schema.fragments import complete_inside
+from tttcfg.schema.paths import Path, Tree, get_path, pop_path, set_path, split, value_at
 from tttcfg.schema.validation import validate
 from tttcfg.secrets import removing
 from tttcfg.urls import address
@@ -159,11 +158,7 @@ class Document(Generic[Model]):
         path = split(name)
         for depth in range(len(path) - 1, 0, -1):
             if (field := self.family.fields.get(".".join(path[:depth]))) is not None:
-                held = plain(field.get(self.training))
-                for part in path[depth:]:
-                    is_item = isinstance(held, list) and part.isdigit() and int(part) < len(held)
-                    held = held[int(part)] if is_item else held.get(part) if isinstance(held, dict) else None
-                return bool(held == value)
+                return bool(value_at(plain(field.get(self.training)), path[depth:]) == value)
         return False
 
 
@@ -357,8 +352,8 @@ class Upgraded(NamedTuple):
 def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: Family) -> Upgraded:
     """Return a complete document's fields as the head has them; a missing one is taken from its version's defaults."""
     version, record = found.version, Record.from_saved(values.get("provenance") or {})
-    body = _body(values, family)
-    given = complete_inside(body, family.chain.schema(version)) if version >= 0 and _holds_sections(family) else {}
+    body = own_body(values, family)
+    given = complete_inside(body, family.chain.schema(version)) if version >= 0 and family.holds_sections else {}
     if version < family.head:
         drop_matching(record, body)
         family.chain.run(body, version, record)
@@ -367,24 +362,13 @@ def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: F
     if not missing:
         return Upgraded(body, found, record, given)
     # Completed before it is upgraded: what a missing field meant, fields beside it may decide.
-    whole = overlaid(family.chain.template(max(version, 0)), _body(values, family))
+    whole = overlaid(family.chain.template(max(version, 0)), own_body(values, family))
     family.chain.run(whole, max(version, 0), Record())
     assumed = {name: get_path(whole, split(name), UNSET) for name in missing}
     for name, value in assumed.items():
         if value is not UNSET:
             set_path(body, split(name), value)
     return Upgraded(body, found, record, {**assumed, **given})
-
-
-def _holds_sections(family: Family) -> bool:
-    return any(section_held(field.info.annotation) is not None for field in family.fields.values())
-
-
-def _body(values: Mapping[str, Any], family: Family) -> Tree:
-    """Return a copy of a document's fields, without sections that are null."""
-    body: Tree = copied(body_of(values))
-    drop_null_sections(body, family.chain.introduced)
-    return body
 
 
 def _refuse_secrets(tree: ParsedFile, family: Family) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -22,8 +22,9 @@ from tttcfg.family.extension import EXTENSIONS, PassedThrough
 from tttcfg.family.family import Family
 from tttcfg.files.locks import alone
 from tttcfg.files.storage import unwritable, write_atomically, write_errors
-from tttcfg.migration.record import provenance_without_secrets
+from tttcfg.migration.record import OF_VALUES, provenance_without_secrets
 from tttcfg.schema.paths import Tree
+from tttcfg.schema.paths import sections_of as names_around
 from tttcfg.version import __version__
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
@@ -116,7 +117,7 @@ def result_provenance(
     if document is None and unconfirmed:
         provenance["doubted"] = {reason: dict(unconfirmed)}
     for name, file in files.items():
-        for kind in ("filled", "converted", "doubted", "recovered"):
+        for kind in OF_VALUES:
             if (entry := getattr(file.record, kind).get(name)) is not None:
                 provenance.setdefault(kind, {}).setdefault(entry["reason"], {})[name] = entry["value"]
         if name in file.assumed:
@@ -138,7 +139,7 @@ def _provenance_of_document(document: Document, training: Any, overridden: Abstr
 def without_fields(provenance: Mapping[str, Any], names: AbstractSet[str]) -> Tree:
     """Return provenance in which it is not said of some fields that their values were guessed or recovered."""
     left = dict(provenance)
-    for kind in ("filled", "converted", "doubted", "recovered", "assumed"):
+    for kind in (*OF_VALUES, "assumed"):
         groups = left.get(kind)
         if isinstance(groups, dict):
             left[kind] = {name: _without(group, names) for name, group in groups.items()}
@@ -149,14 +150,7 @@ def _without(group: Any, names: AbstractSet[str]) -> Any:
     """Return a group of records without those of some fields, and of what is inside of these."""
     if not isinstance(group, dict):
         return group
-    return {key: value for key, value in group.items() if not names & {key, *_around(key)}}
-
-
-def _around(name: str) -> Iterator[str]:
-    """Yield the names of what a dotted name is inside of."""
-    while "." in name:
-        name = name.rpartition(".")[0]
-        yield name
+    return {key: value for key, value in group.items() if not names & {key, *names_around([key])}}
 
 
 def stamped(tree: Tree, written_at: datetime | None = None) -> Tree:

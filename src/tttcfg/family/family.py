@@ -19,6 +19,7 @@ from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.migration.chain import Chain
 from tttcfg.schema.fields import ConfigField, Outline, Role, Section, config_fields, outline, sections
 from tttcfg.schema.fragments import Fragment
+from tttcfg.schema.inside import section_held
 from tttcfg.schema.paths import MISSING, get_path, split
 
 if TYPE_CHECKING:
@@ -191,6 +192,11 @@ class Family(Generic[Model, Layers]):
     def following_fields(self) -> tuple[ConfigField, ...]:
         """The fields whose defaults follow from other fields."""
         return tuple(field for field in self.fields.values() if field.follows is not None)
+
+    @cached_property
+    def holds_sections(self) -> bool:
+        """Whether a field is a list or mapping of sections, or a section that may be null."""
+        return any(section_held(field.info.annotation) is not None for field in self.fields.values())
 
     @property
     def sections(self) -> frozenset[str]:

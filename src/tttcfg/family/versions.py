@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, kind_of, quote
 from tttcfg.family.family import Family
@@ -13,7 +14,7 @@ from tttcfg.migration.chain import Identification
 from tttcfg.migration.record import Record, drop_null_sections
 from tttcfg.schema.fragments import RESERVED, body_of
 from tttcfg.schema.paths import Tree, copied, get_path, same, value_paths
-from tttcfg.schema.validation import validate
+from tttcfg.schema.validation import accepted
 from tttcfg.secrets import shown_key
 
 _SCHEMA_ID = re.compile(r"urn:tttcfg:([a-z][a-z0-9_]*):v\d+")
@@ -75,13 +76,15 @@ def _read_alone(tree: ParsedFile, versions: Sequence[int], family: Family) -> in
 
 def _as_head(tree: ParsedFile, version: int, family: Family) -> Tree | None:
     """Return a document of a version as the head has it; None where it is refused there."""
-    body: Tree = copied(body_of(tree.values))
-    drop_null_sections(body, family.chain.introduced)
+    body = own_body(tree.values, family)
     family.chain.run(body, version, Record())
-    try:
-        validate(family.model, body, lambda _: "", partial=True)
-    except InputError:
-        return None
+    return None if accepted(family.model, body) is None else body
+
+
+def own_body(values: Mapping[str, Any], family: Family) -> Tree:
+    """Return a copy of a document's fields, without sections that are null."""
+    body: Tree = copied(body_of(values))
+    drop_null_sections(body, family.chain.introduced)
     return body
 
 

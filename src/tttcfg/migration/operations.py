@@ -20,6 +20,7 @@ from tttcfg.schema.fragments import (
     fragment_at,
     inside,
     properties_at,
+    sections_held,
     take_fragment,
     with_inside,
     with_own_sections,
@@ -638,10 +639,7 @@ class Within(Operation):
         if held is MISSING:
             return []
         set_path(tree, self.parts, held)
-        if not self.each:
-            return [(self.path, held)] if isinstance(held, dict) else []
-        found = enumerate(held) if isinstance(held, list) else held.items() if isinstance(held, dict) else ()
-        return [(f"{self.path}.{key}", item) for key, item in found if isinstance(item, dict)]
+        return sections_held(self.path, held, each=self.each)
 
     def apply_to_schema(self, schema: Fragment) -> None:
         properties = properties_at(schema, self.parts)

@@ -12,6 +12,8 @@ from tttcfg.secrets import WITHHELD, looks_secret, without_withheld
 LEGACY = "legacy"
 """The value of a setting that the program of that time did not record, so that it is unknown."""
 
+OF_VALUES = ("filled", "converted", "doubted", "recovered")
+"""What is recorded of values that are in the document, and goes where a value is decided anew."""
 _NAMES = ("renamed", "section_digests")
 """What has the name of a field or section as its value, and not a value that a document had."""
 _BY_REASON = ("filled", "renamed", "removed", "converted", "doubted", "recovered", "section_digests", "adopted")

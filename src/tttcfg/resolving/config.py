@@ -21,7 +21,7 @@ from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.record import Record, drop_null_sections
 from tttcfg.schema.fragments import Fragment, alternatives, body_of, fields_of
 from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
-from tttcfg.schema.validation import validate
+from tttcfg.schema.validation import accepted, validate
 from tttcfg.secrets import looks_secret
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
         except InputError as error:  # only the history knows values of an old form
             refused = error
     record = Record()
-    upgraded, reading = family.chain.up_partial(values, record, version, partial(_as_taken, family))
+    upgraded, reading = family.chain.up_partial(values, record, version, partial(accepted, family.model))
     if refused is not None and upgraded == values:
         raise refused
     if reading.incomplete:
@@ -242,14 +242,6 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
     drop_null_sections(upgraded, family.outline())
     old = family.chain.old_names if old_names and version is None else ()
     return _validated(upgraded, tree, record, family, old, reading.deferred)
-
-
-def _as_taken(family: Family, values: dict[str, Any]) -> Any:
-    """Return values as the current version takes them, or None where it refuses them."""
-    try:
-        return validate(family.model, values, lambda _: "", partial=True)
-    except InputError:
-        return None
 
 
 def _incomplete(merge: Merge, given: str, tree: ParsedFile) -> Problem:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from tttcfg.schema.paths import MISSING, Path, Tree, get_path, set_path
+from tttcfg.schema.paths import MISSING, Path, Tree, get_path, set_path, split
 
 Fragment = dict[str, Any]
 """A JSON Schema of a field or a section."""
@@ -106,6 +106,14 @@ class Inside(NamedTuple):
         return f"{path}.{EACH}." if self.each else f"{path}."
 
 
+def sections_held(path: str, value: Any, *, each: bool) -> list[tuple[str, Tree]]:
+    """Return the sections in the value of a field at `path`, each with its dotted name; `each` is that of `Inside`."""
+    if not each:
+        return [(path, value)] if isinstance(value, dict) else []
+    found = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    return [(f"{path}.{key}", item) for key, item in found if isinstance(item, dict)]
+
+
 EACH = "*"
 """Stands for every item of a list and every key of a mapping, in the names of fields inside."""
 
@@ -162,19 +170,12 @@ def complete_inside(values: Tree, schema: Fragment, prefix: str = "") -> dict[st
     for path, fragment in _fields(schema, ""):
         if (held := inside(fragment)) is None:
             continue
-        value = get_path(values, tuple(path.split(".")))
-        several = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-        items = (
-            [(f"{prefix}{path}.{key}.", item) for key, item in several] if held.each else [(f"{prefix}{path}.", value)]
-        )
-        for name, item in items:
-            if not isinstance(item, dict):
-                continue
-            for inner, one in fields_inside("", held).items():
-                own = inner.removeprefix(held.prefix(""))
-                if "default" in one and set_path(item, tuple(own.split(".")), deepcopy(one["default"]), over=False):
-                    given[name + own] = one["default"]
-            given |= complete_inside(item, held.section, name)
+        own = {name.removeprefix(held.prefix("")): one for name, one in fields_inside("", held).items()}
+        for name, item in sections_held(f"{prefix}{path}", get_path(values, split(path)), each=held.each):
+            for inner, one in own.items():
+                if "default" in one and set_path(item, split(inner), deepcopy(one["default"]), over=False):
+                    given[f"{name}.{inner}"] = one["default"]
+            given |= complete_inside(item, held.section, f"{name}.")
     return given
 
 

@@ -77,6 +77,17 @@ def get_path(tree: Any, path: Path, default: Any = None) -> Any:
     return tree
 
 
+def value_at(value: Any, path: Path) -> Any:
+    """Return the value at `path` in nested mappings and lists, of which a part is the index; `MISSING` without one."""
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part, MISSING)
+        else:
+            is_item = isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value)
+            value = value[int(part)] if is_item else MISSING
+    return value
+
+
 def set_path(tree: Any, path: Path, value: Any, *, over: bool = True) -> bool:
     """Set `value` at `path`, making the mappings on the way, and return whether it was set.
 

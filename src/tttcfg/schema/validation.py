@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError, create_model
 
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
 from tttcfg.schema.fields import PARTIAL, Role, config_fields, is_section, plain, sections
-from tttcfg.schema.paths import MISSING, Path, get_path
+from tttcfg.schema.paths import MISSING, Path, get_path, value_at
 from tttcfg.secrets import assigns_secret, looks_secret
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -73,6 +73,14 @@ def validate(
     except (TypeError, ValueError):
         pass  # a value that JSON cannot hold
     raise InputError(problems_of(refused, model, tree, where, names))
+
+
+def accepted(model: type[Model], tree: Any) -> Model | None:
+    """Return what a source gives of a model, or None where the model refuses it."""
+    try:
+        return validate(model, tree, lambda _: "", partial=True)
+    except InputError:
+        return None
 
 
 @lru_cache(maxsize=64)
@@ -174,9 +182,7 @@ def _rejected(
     path: Path, details: list[dict[str, Any]], tree: Any, place: Place | str, model: type[BaseModel]
 ) -> Problem:
     reasons: dict[str, None] = dict.fromkeys(_reason(detail) for detail in details)
-    value = tree
-    for part in path:
-        value = _child(value, int(part) if isinstance(value, (list, tuple)) and part.isdigit() else part)
+    value = value_at(tree, path)
     hidden = value is MISSING or isinstance(value, dict) or _is_secret(model, path) or any(map(looks_secret, path))
     hidden = hidden or (isinstance(value, str) and assigns_secret(value))
     shown = "" if hidden else f"{quote(value)} is refused: "

@@ -13,6 +13,7 @@ from tttcfg.documents.effective import UNCONFIRMED, Effective, Weights, deciding
 from tttcfg.errors import ContradictionError, InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.weights import describes
+from tttcfg.migration.record import OF_VALUES
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import plain
 from tttcfg.urls import is_url
@@ -85,7 +86,7 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
             rests[ASSERTED][field.name] = value
         elif field in family.model_defining_fields:
             doubted[field.name] = value
-    recorded = {kind: _of_files(effective, kind) for kind in ("filled", "converted", "doubted", "recovered")}
+    recorded = {kind: _of_files(effective, kind) for kind in OF_VALUES}
     if doubted:
         recorded["doubted"][DOUBTED] = doubted
     return {
