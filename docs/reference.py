@@ -54,7 +54,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "tttcfg.migration.chain": "Migration",
         "tttcfg.migration.operations": (
             "Operation Declaration Declare Add By Computed Remove RemoveRest Rename Convert Redeclare Merge Split"
-            " Within Promote Withhold Doubt"
+            " Within RenameVariant Promote Withhold Doubt"
         ),
         "tttcfg.schema.fragments": (
             "boolean integer number text choice nullable either follows free_form section Fragment"

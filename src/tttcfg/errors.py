@@ -101,6 +101,7 @@ CODES = {
     "unknown_key": "A key that no version of the schema has.",
     "unreadable": "A path that cannot be read as a regular file.",
     "unwritable": "A path that cannot be written safely.",
+    "variant": "Settings of another variant than the one that is used.",
     "version": "A schema_version that is not a version.",
     "weights": "Tensors that contradict each other, or are missing; or several files with tensors.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,8 @@ def fields(
                     "role": fields[name].role.value,
                     "unit": fields[name].unit,
                     "default": None if fields[name].default is UNSET else plain(fields[name].default),
-                    "required": fields[name].default is UNSET,
+                    "required": fields[name].is_required,
+                    **_by_variant(fields[name]),
                     "description": fields[name].description,
                     "history": _history(chosen, name),
                 }
@@ -66,7 +67,15 @@ def fields(
 
 
 def _default(field: ConfigField) -> str:
+    if field.declared:
+        return render.default_text(field)
     return "required" if field.default is UNSET else render.value_text(field.default)
+
+
+def _by_variant(field: ConfigField) -> dict[str, Any]:
+    """Return the default of a field in every variant that has it, as JSON holds them; nothing for any other field."""
+    found = {one.variant: None if one.default is UNSET else plain(one.default) for one in field.declared}
+    return {"variants": found} if found else {}
 
 
 def _sections(names: list[str]) -> set[str]:

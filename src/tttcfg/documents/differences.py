@@ -9,7 +9,7 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import extensions_of, path_of
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import Role, plain
+from tttcfg.schema.fields import Role, plain, present
 from tttcfg.schema.inside import section_held
 from tttcfg.schema.paths import same
 
@@ -47,10 +47,11 @@ def document_differences(left: Document, right: Document) -> tuple[Difference, .
 def differences(left: Any, right: Any, family: Family) -> tuple[Difference, ...]:
     """Return where two configurations differ, by role and then in declaration order; secrets are left out.
 
-    Where a field holds sections, and both have as many with the same keys, what differs inside of these is returned.
+    Where a field holds sections, and both have as many with the same keys, what differs inside of these is returned. Of
+    two variants, the names differ, and what both have; what one of them has alone is left out.
     """
     found: list[Difference] = []
-    for field in family.public_fields:
+    for field in present(present(family.public_fields, left), right):
         if field.get(left) != field.get(right):
             whole = Difference(field.name, field.role, plain(field.get(left)), plain(field.get(right)))
             found += [whole] if section_held(field.info.annotation) is None else _inside(whole)

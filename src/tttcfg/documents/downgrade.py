@@ -19,8 +19,16 @@ from tttcfg.migration.operations import Withhold, Within
 from tttcfg.migration.record import Record, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching, section_of
 from tttcfg.schema.containment import accepts
-from tttcfg.schema.fields import plain
-from tttcfg.schema.fragments import body_of, fragment_at, is_section
+from tttcfg.schema.fields import UNSET, plain, present
+from tttcfg.schema.fragments import (
+    Fragment,
+    body_of,
+    defaults,
+    fields_inside,
+    fragment_at,
+    inside,
+    is_section,
+)
 from tttcfg.schema.paths import (
     MISSING,
     Tree,
@@ -150,10 +158,11 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     older = _completed(body, document, record, target, without)
     losses |= without
     again = document_of({key: value for key, value in older.items() if key != EXTENSIONS}, family)
-    for field in family.public_fields:
-        if again.version != target or field.get(again.training) != field.get(document.training):
-            came = quote(plain(field.get(again.training)))
-            losses[field.name] = f"version {target} cannot hold it: it would come back as {came}"
+    for field in present(family.public_fields, document.training):
+        came = field.get(again.training)
+        if again.version != target or came != field.get(document.training):
+            how = "not come back" if came is UNSET else f"come back as {quote(plain(came))}"
+            losses[field.name] = f"version {target} cannot hold it: it would {how}"
     return older, losses
 
 
@@ -200,16 +209,29 @@ def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
 
 def _allowed(body: Tree, chain: Chain) -> None:
     """Put the default in the place of every value that the older version does not allow; comparing finds it."""
-    schema, template = chain.schema(chain.head), chain.template(chain.head)
-    for path in dict.fromkeys((*value_paths(template), *value_paths(body))):
-        value, default = get_path(body, path, MISSING), get_path(template, path, MISSING)
-        fragment = fragment_at(schema, path)
-        if value is MISSING or fragment is None or accepts(fragment, value) is not False:
+    _allow(body, chain.fields(chain.head), chain.template(chain.head))
+
+
+def _allow(values: Tree, fields: Mapping[str, Fragment], template: Tree) -> None:
+    for name, fragment in fields.items():
+        path = split(name)
+        value, default = get_path(values, path, MISSING), get_path(template, path, MISSING)
+        if value is MISSING or accepts(fragment, value) is not False:
             continue
-        if default is MISSING:
-            pop_path(body, path)  # the version's own model decides it
+        held = copied(value)
+        for one in inside(fragment):
+            for _, item in one.sections("", held):
+                _allow(
+                    item,
+                    {key.removeprefix(one.prefix("")): below for key, below in fields_inside("", one).items()},
+                    defaults(one.section),
+                )
+        if accepts(fragment, held) is not False:
+            set_path(values, path, held)
+        elif default is MISSING:
+            pop_path(values, path)  # the version's own model decides it
         else:
-            set_path(body, path, copied(default))
+            set_path(values, path, copied(default))
 
 
 def _completed(body: Tree, document: Document, record: Record, target: int, without: Container[str]) -> Tree:

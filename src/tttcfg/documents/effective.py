@@ -15,7 +15,7 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, printable
 from tttcfg.family.extension import PassedThrough
 from tttcfg.family.family import Family, Layers, Model, family_of
-from tttcfg.schema.fields import Role, Section, plain
+from tttcfg.schema.fields import Role, Section, plain, present
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
     from tttcfg.evidence.evidence import Evidence, Proof
@@ -207,7 +207,7 @@ class Effective(Generic[Model, Layers]):
 
     def settings(self, *roles: Role) -> dict[str, Any]:
         """Return the settings of `roles` by dotted path, as JSON holds them; without `roles` all, secrets excepted."""
-        fields = self.family.public_fields
+        fields = present(self.family.public_fields, self.training)
         return {one.name: plain(one.get(self.training)) for one in fields if not roles or one.role in roles}
 
     @property
@@ -255,7 +255,7 @@ def attempted(resolve: Callable[[], Effective]) -> tuple[Effective, Contradictio
 
 def configuration_digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
-    fields = {one.name: plain(one.get(training)) for one in family.model_defining_fields}
+    fields = {one.name: plain(one.get(training)) for one in present(family.model_defining_fields, training)}
     return digest_of(fields, family.head)
 
 

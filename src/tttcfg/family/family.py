@@ -195,8 +195,14 @@ class Family(Generic[Model, Layers]):
 
     @cached_property
     def holds_sections(self) -> bool:
-        """Whether a field is a list or mapping of sections, or a section that may be null."""
-        return any(section_held(field.info.annotation) is not None for field in self.fields.values())
+        """Whether a field is a list or mapping of sections, a section that may be null, or one of several variants."""
+        fields = self.fields.values()
+        return any(one.variants is not None or section_held(one.info.annotation) is not None for one in fields)
+
+    @cached_property
+    def variant_fields(self) -> tuple[ConfigField, ...]:
+        """The fields that hold one of several variants, those around others first."""
+        return tuple(field for field in self.fields.values() if field.variants is not None)
 
     @property
     def sections(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
 from tttcfg.schema.fields import Role
-from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, is_section, section, take_fragment
+from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, inside, is_section, section, take_fragment
 from tttcfg.schema.paths import split
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,7 +36,18 @@ def _inlined(fragment: Any, definitions: dict[str, Any]) -> Any:
         properties = {name: _inlined(child, definitions) for name, child in fragment["properties"].items()}
         explained = {"description": fragment["description"]} if "description" in fragment else {}
         return section(properties) | explained
-    return {key: _inlined(value, definitions) for key, value in fragment.items() if key not in ("title", "$defs")}
+    inlined = {key: _inlined(value, definitions) for key, value in fragment.items() if key not in ("title", "$defs")}
+    if isinstance(inlined.get("discriminator"), dict):
+        inlined["discriminator"].pop("mapping", None)  # of definitions that are gone
+    return _with_named_default(inlined)
+
+
+def _with_named_default(fragment: Fragment) -> Fragment:
+    """Return a fragment with the name of a variant as its default: the rest is what its section has for defaults."""
+    default = fragment.get("default")
+    key = next((one.variant[0] for one in inside(fragment) if one.variant is not None and not one.each), "")
+    named = key and isinstance(default, dict) and key in default
+    return {**fragment, "default": {key: default[key]}} if named and default is not None else fragment
 
 
 def document_schema(family: Family, version: int) -> Fragment:

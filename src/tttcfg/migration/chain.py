@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -10,11 +11,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.migration.record import Record
-from tttcfg.schema.fragments import Fragment, defaults, fields_of, is_section, section, with_own_sections
+from tttcfg.schema.fragments import (
+    Fragment,
+    defaults,
+    fields_inside,
+    fields_of,
+    inside,
+    is_section,
+    section,
+    with_own_sections,
+)
 from tttcfg.schema.paths import Path, Tree, copied, get_path, same, sections_of, set_path
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
     from tttcfg.migration.operations import Convert, Merge, Operation
+
+
+_VARIANT = re.compile(r"\[[^\]]*\]")
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,28 @@ class PartialReading:
         return self.validated(tree)
 
 
+def as_written(name: str) -> str:
+    """Return the name of a field inside variants as documents have it, without the names of these."""
+    return _VARIANT.sub("", name)
+
+
+def _names_inside(schema: Fragment) -> Iterator[str]:
+    """Yield the names of the fields that fields hold in lists, mappings, optional sections and variants."""
+    waiting = list(fields_of(schema).items())
+    while waiting:
+        path, fragment = waiting.pop()
+        for one in inside(fragment):
+            below = fields_inside(path, one)
+            yield from below
+            waiting += below.items()
+
+
+def _now(name: str, old: str, new: str) -> str:
+    """Return what a name becomes where another one changes: the same one, or that of what it is inside of."""
+    rest = name.removeprefix(old)
+    return new and new + rest if name.startswith(old) and rest[:1] in ("", ".", "[") else name
+
+
 def _alone(path: Path, value: Any) -> Tree:
     tree: Tree = {}
     set_path(tree, path, copied(value))
@@ -160,12 +195,46 @@ class Chain:
 
     @cached_property
     def spellings(self) -> dict[str, str]:
-        """The current path of every old path; empty where the field was removed."""
+        """The current path of every old path, as documents have them; empty where the field was removed.
+
+        A name that only some variants had is left out where another one has it today.
+        """
+        found = {old: new for old, new in self._spellings.items() if "[" not in old}
+        inner = {as_written(old): as_written(new) for old, new in self._spellings.items() if "[" in old}
+        today = {as_written(name) for name in _names_inside(self.schema(self.head))} if inner else ()
+        return found | {old: new for old, new in inner.items() if old != new and old not in today}
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """The same with the variants that fields are in, and with those that have another name; see `Inside.name`."""
         found: dict[str, str] = {}
         for migration in self.migrations:
             for operation in migration.operations:
                 for old, new in operation.spellings().items():
-                    found = {key: new if value == old else value for key, value in found.items()} | {old: new}
+                    found = {key: _now(value, old, new) for key, value in found.items()} | {old: new}
+        return found
+
+    def variant_in(self, name: str, variant: str, version: int | None) -> str:
+        """Return what a variant of a field is called in a version; None is the first one that has it."""
+        for was, to in reversed(self._renamed_variants(name, 0 if version is None else version + 1)):
+            variant = was if variant == to else variant
+        return variant
+
+    def variant_today(self, name: str, variant: str) -> str:
+        """Return what a variant of a field is called today that any version has called so."""
+        for was, to in self._renamed_variants(name, 0):
+            variant = to if variant == was else variant
+        return variant
+
+    def _renamed_variants(self, name: str, first: int) -> list[tuple[str, str]]:
+        """Return the old and the new names of the variants of a field that steps rename, from one on."""
+        found = []
+        for operation in (
+            one for step in self.migrations[first:] for whole in step.operations for one in whole.singly()
+        ):
+            held = as_written(operation.path)
+            if operation.kind == "variant renamed" and self.spellings.get(held, held) == name:
+                found.append((getattr(operation, "was", ""), getattr(operation, "to", "")))
         return found
 
     @cached_property
@@ -260,7 +329,7 @@ class Chain:
         """The current names of the fields inside of others that some version converted; see `Inside.prefix`."""
         operations = (one for migration in self.migrations for one in migration.operations if one.kind == "inside")
         found = (single.path for one in operations for single in one.singly() if single.kind == "converted")
-        return frozenset(self.spellings.get(path, path) for path in found)
+        return frozenset(as_written(self._spellings.get(path, path)) for path in found)
 
     def had(self, path: Path, version: int) -> bool:
         """Return whether a version older than `version` had a field of this name."""

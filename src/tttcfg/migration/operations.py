@@ -20,8 +20,9 @@ from tttcfg.schema.fragments import (
     fragment_at,
     inside,
     properties_at,
-    sections_held,
+    tags,
     take_fragment,
+    whole_default,
     with_inside,
     with_own_sections,
 )
@@ -139,7 +140,18 @@ class Declaration(Operation):
     fragment: Fragment
 
     def apply_to_schema(self, schema: Fragment) -> None:
-        properties_at(schema, self.parts)[self.parts[-1]] = self.fragment
+        _declare(schema, self.parts, self.fragment)
+
+
+def _declare(schema: Fragment, path: Path, fragment: Fragment) -> None:
+    """Declare a field; a section in it without fields stays as it is, as other operations declare what is inside."""
+    properties = properties_at(schema, path)
+    there = {(one.each, one.variant): one for one in inside(properties.get(path[-1]) or {})}
+    for one in inside(fragment):
+        old = there.get((one.each, one.variant))
+        if old is not None and one.section["properties"].keys() <= {one.variant[0] if one.variant else ""}:
+            fragment = with_inside(fragment, one, {**one.section, "properties": old.section["properties"]})
+    properties[path[-1]] = fragment
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ class Add(Declaration):
     kind: ClassVar[str] = "added"
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        if partial or not set_path(tree, self.parts, value := _value(self.fill, tree), over=False):
+        if partial or not set_path(tree, self.parts, value := self._filled(tree), over=False):
             return
         record.filled[self.path] = {"value": value, "reason": self.reason}
         if self.doubt:
@@ -176,8 +188,13 @@ class Add(Declaration):
         prune(tree, self.parts)
         record.filled.pop(self.path, None)
         record.doubted.pop(self.path, None)
-        if value is not MISSING and value != _value(self.fill, tree):
+        if value is not MISSING and value != self._filled(tree):
             yield self.path, value
+
+    def _filled(self, tree: Tree) -> Any:
+        """Return what absence meant in a document; of a variant that a part is stated of, with the rest."""
+        value = _value(self.fill, tree)
+        return whole_default({**self.fragment, "default": value}) if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)
@@ -342,7 +359,7 @@ class Convert(Operation):
 
     def apply_to_schema(self, schema: Fragment) -> None:
         if self.fragment is not None:
-            properties_at(schema, self.parts)[self.parts[-1]] = self.fragment
+            _declare(schema, self.parts, self.fragment)
 
 
 @dataclass(frozen=True)
@@ -612,10 +629,12 @@ class Within(Operation):
     Args:
         operations: The changes, with paths in that section.
         each: Whether there are several such sections, as items of a list or values of a mapping.
+        variant: Where the field holds one of several variants: the discriminator, and the name of the one that changes.
     """
 
     operations: tuple[Operation, ...]
     each: bool = True
+    variant: tuple[str, str] | None = None
     kind: ClassVar[str] = "inside"
 
     def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
@@ -639,17 +658,19 @@ class Within(Operation):
         if held is MISSING:
             return []
         set_path(tree, self.parts, held)
-        return sections_held(self.path, held, each=self.each)
+        return self._inside.sections(self.path, held)
 
     def apply_to_schema(self, schema: Fragment) -> None:
         properties = properties_at(schema, self.parts)
-        found = inside(properties.get(self.parts[-1]) or {})
-        if found is None or found.each != self.each:
-            raise LookupError(f"{self.path} holds no section" if found is None else f"{self.path}: each={found.each}")
+        held = inside(properties.get(self.parts[-1]) or {})
+        found = next((one for one in held if (one.each, one.variant) == (self.each, self.variant)), None)
+        if found is None:
+            what = ", ".join(f"each={one.each}, variant={one.variant}" for one in held) or "no section"
+            raise LookupError(f"{self.path} holds {what}")
         section = with_own_sections(found.section)
         for operation in self.operations:
             operation.apply_to_schema(section)
-        properties[self.parts[-1]] = with_inside(properties[self.parts[-1]], section)
+        properties[self.parts[-1]] = with_inside(properties[self.parts[-1]], found, section)
 
     def spellings(self) -> dict[str, str]:
         prefix = self.prefix
@@ -658,7 +679,11 @@ class Within(Operation):
     @property
     def prefix(self) -> str:
         """What precedes the names of fields in the section."""
-        return Inside({}, (), self.each).prefix(self.path)
+        return self._inside.prefix(self.path)
+
+    @property
+    def _inside(self) -> Inside:
+        return Inside({}, (), self.each, self.variant)
 
     @property
     def why(self) -> str:
@@ -674,9 +699,67 @@ class Within(Operation):
             yield moved(one, lambda path: self.prefix + path)
 
 
+@dataclass(frozen=True)
+class RenameVariant(Operation):
+    """A variant under another name: another value of the discriminator.
+
+    Args:
+        key: The discriminator.
+        was: The old name.
+        to: The new name, which no older version had.
+        each: Whether the field has several such sections, as items of a list or values of a mapping.
+    """
+
+    key: str
+    was: str
+    to: str
+    reason: str
+    each: bool = False
+    kind: ClassVar[str] = "variant renamed"
+
+    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
+        for name in self._renamed(tree, self.was, self.to):
+            if partial:  # to be reported; a document needs no record of what is undone without one
+                record.converted[f"{name}.{self.key}"] = {"value": self.was, "reason": self.reason}
+
+    def down(self, tree: Tree, record: Record) -> Losses:
+        self._renamed(tree, self.to, self.was)
+        return iter(())
+
+    def _renamed(self, tree: Tree, now: str, then: str) -> list[str]:
+        """Give sections of one variant another name, and return where they are."""
+        held = copied(get_path(tree, self.parts, MISSING))
+        found = Inside({}, (), self.each, (self.key, now)).sections(self.path, held)
+        for _, item in found:
+            item[self.key] = then
+        if found:
+            set_path(tree, self.parts, held)
+        return [name for name, _ in found]
+
+    def apply_to_schema(self, schema: Fragment) -> None:
+        properties = properties_at(schema, self.parts)
+        fragment = properties.get(self.parts[-1]) or {}
+        found = next((one for one in inside(fragment) if one.variant == (self.key, self.was)), None)
+        if found is None:
+            raise LookupError(f"{self.path} holds no variant {self.was}")
+        now = [self.to if one == self.was else one for one in tags(found.section["properties"][self.key])]
+        named = {"const": now[0]} if len(now) == 1 else {"enum": now}
+        own = {key: one for key, one in found.section["properties"][self.key].items() if key not in ("const", "enum")}
+        own = {**own, **named} | ({"default": self.to} if own.get("default") == self.was else {})
+        section = {**found.section, "properties": {**found.section["properties"], self.key: own}}
+        fragment = with_inside(fragment, found, section)
+        usual = fragment.get("default") == {self.key: self.was}
+        properties[self.parts[-1]] = {**fragment, "default": {self.key: self.to}} if usual else fragment
+
+    def spellings(self) -> dict[str, str]:
+        was, to = (Inside({}, (), self.each, (self.key, name)).name(self.path) for name in (self.was, self.to))
+        return {was: to}
+
+
 def moved(operation: Operation, name: Callable[[str], str]) -> Operation:
     """Return an operation whose own path, and that which it leads to, are other ones."""
-    changed: dict[str, Any] = {key: name(getattr(operation, key)) for key in ("path", "to") if hasattr(operation, key)}
+    named = ("path",) if isinstance(operation, RenameVariant) else ("path", "to")
+    changed: dict[str, Any] = {key: name(getattr(operation, key)) for key in named if hasattr(operation, key)}
     for key in ("inside", "sources", "targets"):
         if hasattr(operation, key):
             changed[key] = tuple(map(name, getattr(operation, key)))

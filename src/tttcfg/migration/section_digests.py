@@ -65,7 +65,7 @@ def section_of(removed: str, chain: Chain) -> str | None:
         if name in sections:
             return name
         now = chain.spellings.get(name, name)
-        if depth < len(path) and (held := chain.fields(chain.head).get(now)) is not None and inside(held) is not None:
+        if depth < len(path) and (held := chain.fields(chain.head).get(now)) is not None and inside(held):
             return now  # the sections of a list, say, count as one: they have no names of their own
         moved = ((old, new) for old, new in chain.spellings.items() if new and EACH not in split(old))
         homes = [split(new)[:-1] for old, new in moved if old.startswith(f"{name}.")]

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.family.family import Family
-from tttcfg.migration.operations import Add, By, Computed, Merge, Operation, Promote, Redeclare, Rename, Split
+from tttcfg.migration.chain import as_written
+from tttcfg.migration.operations import (
+    Add,
+    By,
+    Computed,
+    Merge,
+    Operation,
+    Promote,
+    Redeclare,
+    Rename,
+    RenameVariant,
+    Split,
+)
 from tttcfg.report.render import value_text
 
 
@@ -19,6 +31,8 @@ def operation_line(operation: Operation) -> str:
         return f"typed {operation.path} as {operation.to}; absent: {value_text(operation.fill)}"
     if isinstance(operation, Rename):
         return f"renamed {operation.path} to {operation.to}: {operation.why}"
+    if isinstance(operation, RenameVariant):
+        return f"renamed variant {operation.was} of {operation.path} to {operation.to}: {operation.why}"
     if isinstance(operation, Merge):
         return f"merged {' and '.join(operation.sources)} into {operation.path}: {operation.why}"
     if isinstance(operation, Split):
@@ -34,12 +48,13 @@ def field_history(family: Family, name: str) -> list[str]:
     for migration in reversed(family.chain.migrations):
         single = [one for operation in migration.operations for one in operation.singly()]
         for operation in reversed(single):
-            inside = any(operation.path.startswith(f"{one}.") for one in names)
-            if names & {getattr(operation, "to", ""), *getattr(operation, "targets", ())}:
-                names.add(operation.path)
-            elif operation.path in names:
+            path = as_written(operation.path)
+            inside = any(path.startswith(f"{one}.") for one in names)
+            if names & {as_written(getattr(operation, "to", "")), *getattr(operation, "targets", ())}:
+                names.add(path)
+            elif path in names:
                 names.update(getattr(operation, "sources", ()))
-            elif not (inside or any(one == operation.path or one.startswith(f"{operation.path}.") for one in names)):
+            elif not (inside or any(one == path or one.startswith(f"{path}.") for one in names)):
                 continue
             lines.append(f"version {migration.version}: {operation_line(operation)}")
     return lines[::-1]

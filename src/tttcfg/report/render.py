@@ -280,10 +280,16 @@ def differences_text(differences: Iterable[Difference], ink: Ink) -> str:
 
 
 def default_text(field: ConfigField) -> str:
-    """Return a field's default, or what it follows from; that there is none."""
+    """Return a field's default, or what it follows from; that there is none; of variants each that has another one."""
+    if field.declared:
+        return "; ".join(f"{one.variant}: {_default_text(one.default)}" for one in field.declared)
     if field.default is UNSET:
         return "none: a value has to be given"
     return str(field.follows) if field.follows is not None else value_text(field.default)
+
+
+def _default_text(default: Any) -> str:
+    return "required" if default is UNSET else value_text(default)
 
 
 def field_text(field: ConfigField, history: Sequence[str], ink: Ink) -> str:

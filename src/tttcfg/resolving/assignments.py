@@ -9,6 +9,7 @@ from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.family import Family
 from tttcfg.formats.text import ParsedFile
 from tttcfg.resolving.config import Given, given_in_part
+from tttcfg.resolving.variants import Held, ways
 from tttcfg.schema.paths import Path, Tree, set_path, split
 
 if TYPE_CHECKING:
@@ -29,33 +30,73 @@ class Assignment(NamedTuple):
         return ".".join(self.path)
 
 
-def read_assignments(given: Sequence[Assignment], family: Family) -> list[Given]:
+class Part(NamedTuple):
+    """What assignments give where fields hold certain variants: values, or why there are none.
+
+    Attributes:
+        held: These variants, by the names of the fields; of no others does it depend.
+    """
+
+    given: Given
+    held: Held
+    refused: tuple[Problem, ...] = ()
+
+
+def read_assignments(given: Sequence[Assignment], family: Family) -> list[Part]:
     """Return what the assignments give, in several parts where one replaces another; the later part is used.
 
-    One of them may be the `schema_version` that all are read in.
+    One of them may be the `schema_version` that all are read in. What is set inside of a variant that no assignment
+    states is read as of each that it may be.
 
     Args:
         given: With plain values.
 
     Raises:
-        InputError: A key or value is refused; all problems of all parts.
+        InputError: A key or value is refused, whichever variants there are; all problems of all parts.
     """
-    found: list[Given] = []
+    found: list[Part] = []
     problems: list[Problem] = []
     version = [one for one in given if one.path == (VERSION,)][-1:]
     for layer in _layers([one for one in given if one.path != (VERSION,)], family):
-        tree: Tree = {}
-        for one in (*layer, *version):
-            set_path(tree, one.path, one.value)
-        places = {path: Place(one.where) for one in (*layer, *version) for path in (one.path, _now(one.name, family))}
-        alone = layer[0].where if len(layer) == 1 else "overrides"
-        try:
-            found.append(given_in_part(ParsedFile(tree, places, alone), family))
-        except InputError as error:
-            problems += [one._replace(place=str(one.place)) for one in error.problems]
+        for group in _by_variants(layer, family):
+            tree: Tree = {}
+            for one in (*group, *version):
+                set_path(tree, one.path, one.value)
+            own = (*group, *version)
+            places = {path: Place(one.where) for one in own for path in (one.path, _now(one.name, family))}
+            alone = group[0].where if len(group) == 1 else "overrides"
+            parsed = ParsedFile(tree, places, alone)
+            parts = [_part(parsed, family, held) for held in ways(tree, family)]
+            refused = [one for one in parts if one.refused]
+            if len(refused) == len(parts):
+                problems += min(refused, key=_unfitting).refused
+            found += parts
     if problems:
         raise InputError(dict.fromkeys(problems))
     return found
+
+
+def _part(parsed: ParsedFile, family: Family, held: Held) -> Part:
+    try:
+        given = given_in_part(parsed, family, held)
+        return Part(given, {**given.variants, **held})
+    except InputError as error:
+        return Part(Given({}, {}), held, tuple(one._replace(place=str(one.place)) for one in error.problems))
+
+
+def _unfitting(part: Part) -> int:
+    """Return how many keys the variants of a part do not have: where there are few, it is about these."""
+    return sum(one.code in ("unknown_key", "conflict") for one in part.refused)
+
+
+def _by_variants(layer: Sequence[Assignment], family: Family) -> list[list[Assignment]]:
+    """Return assignments in groups of which one at most is inside of a field that holds variants."""
+    groups: dict[str, list[Assignment]] = {}
+    for one in layer:
+        now = (_now(".".join(one.path[:depth]), family) for depth in range(1, len(one.path) + 1))
+        held = {field.path: field.name for field in family.variant_fields if not field.around}
+        groups.setdefault(next((held[path] for path in now if path in held), ""), []).append(one)
+    return list(groups.values())
 
 
 def _layers(given: Sequence[Assignment], family: Family) -> list[list[Assignment]]:

@@ -18,7 +18,10 @@ from tttcfg.family.versions import find_version, refuse_foreign_format, refuse_o
 from tttcfg.formats.endings import read_file
 from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import ParsedFile
+from tttcfg.migration.chain import as_written
 from tttcfg.migration.record import Record, drop_null_sections
+from tttcfg.resolving.variants import Held, usual_variants, with_variants
+from tttcfg.schema.fields import present
 from tttcfg.schema.fragments import Fragment, alternatives, body_of, fields_of
 from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
 from tttcfg.schema.validation import accepted, validate
@@ -41,6 +44,7 @@ class Given:
         places: The place of each, and of what is deferred.
         deferred: Values of an older form that mean what other sources decide, by dotted field name.
         documents: The whole document that a value is from, by dotted field name, where the source is one.
+        variants: The variant that values inside are of, stated or implied, by the name of the field that holds it.
         notes: What to report of the source, whichever values are used in the end.
         parts: The same of every extension, with names as the extension has them.
     """
@@ -49,6 +53,7 @@ class Given:
     places: Mapping[str, Place | str]
     deferred: Mapping[str, Deferred] = dataclasses.field(default_factory=dict)
     documents: Mapping[str, Document] = dataclasses.field(default_factory=dict)
+    variants: Held = dataclasses.field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
     parts: Mapping[str, Given] = dataclasses.field(default_factory=dict)
 
@@ -62,18 +67,21 @@ def read_config(path: str | os.PathLike[str], family: Family) -> Given:
     return given(read_file(path, family.configuration_cap), family)
 
 
-def given(tree: ParsedFile, family: Family) -> Given:
+def given(tree: ParsedFile, family: Family, held: Held | None = None) -> Given:
     """Return the values of a document: all of a whole one, as in a checkpoint; of any other, its keys, renamed.
 
     A `schema_version` decides how keys are read. Without one, a key is read in whichever version has it.
+
+    Args:
+        held: The variant that a section is of which states none, by the name of its field; the usual one by default.
     """
-    found = _given(_with_texts(tree, family), family)
+    found = _given(_with_texts(tree, family), family, usual_variants(family) if held is None else held)
     return replace(found, notes=(*found.notes, *(note._replace(severity="info") for note in tree.notes)))
 
 
-def given_in_part(tree: ParsedFile, family: Family) -> Given:
+def given_in_part(tree: ParsedFile, family: Family, held: Held) -> Given:
     """Return the values of keys that are no document, however many there are; see `given`."""
-    return _partial(body_of(tree.values), tree, _stated(tree, family), family)
+    return _partial(body_of(tree.values), tree, _stated(tree, family), family, held)
 
 
 def _with_texts(tree: ParsedFile, family: Family) -> ParsedFile:
@@ -95,7 +103,7 @@ def _kinds(fragment: Fragment) -> set[Any]:
     return {one.get("type", "string" if "enum" in one else None) for one in alternatives(fragment)}
 
 
-def _given(tree: ParsedFile, family: Family) -> Given:
+def _given(tree: ParsedFile, family: Family, held: Held) -> Given:
     refuse_other_family(tree, family)
     version = _stated(tree, family)
     refuse_foreign_format(tree, family)
@@ -105,7 +113,7 @@ def _given(tree: ParsedFile, family: Family) -> Given:
         return _of_document(document, tree, sections_in(tree))
     sections = sections_in(tree)
     values = body_of(tree.values)
-    core = _partial(values, tree, version, family)
+    core = _partial(values, tree, version, family, held)
     notes = (*core.notes, *partly, *_not_installed(sections, tree, family))
     installed = extensions_of(family)
     parts = {name: within(name, given, one, installed[name]) for name, one in sections.items() if name in installed}
@@ -197,8 +205,9 @@ def _of_document(document: Document, tree: ParsedFile, sections: Mapping[str, Pa
     """Return what a whole document gives: every field, with what was filled in and converted."""
     family, notes = document.family, document.provenance_notes
     where = written_places(tree, document.record)
-    values = {field.name: field.get(document.training) for field in family.public_fields}
-    places = {field.name: notes.get(field.name) or where(field.path) for field in family.public_fields}
+    fields = present(family.public_fields, document.training)
+    values = {field.name: field.get(document.training) for field in fields}
+    places = {field.name: notes.get(field.name) or where(field.path) for field in fields}
     secrets: dict[str, Any] = {}
     for field in family.secret_fields:
         if get_path(tree.values, field.path) is not None:
@@ -212,14 +221,26 @@ def _of_document(document: Document, tree: ParsedFile, sections: Mapping[str, Pa
         {**values, **given_secrets.values},
         {**places, **given_secrets.places},
         documents=dict.fromkeys(values, document),
+        variants={field.name: values[field.name] for field in family.variant_fields if field.name in values},
         notes=tuple(_not_installed(sections, tree, family)),
         parts=parts,
     )
 
 
-def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, family: Family) -> Given:
+def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, family: Family, held: Held) -> Given:
     """Return what a document gives that has some fields only; nothing is filled in."""
-    values = copied(values)
+    values, implied = with_variants(values, family, held, version) if family.variant_fields else (copied(values), [])
+    found = _partial_of(values, tree, version, family)
+    if not implied:
+        return found
+    stated = {as_written(one.rpartition(".")[0]) for one in implied}
+    now = {family.chain.spellings.get(one, one) for one in stated}
+    kept = {name: value for name, value in found.values.items() if name not in now}
+    notes = tuple(one for one in found.notes if one.key not in implied)
+    return replace(found, values=kept, notes=notes)
+
+
+def _partial_of(values: dict[str, Any], tree: ParsedFile, version: int | None, family: Family) -> Given:
     drop_null_sections(values, family.outline())
     if version == family.head:
         return _validated(values, tree, Record(), family)
@@ -278,7 +299,8 @@ def _validated(
         if is_nothing(value) and family.fields[name].nullable and family.fields[name].is_free_text:
             message, advice = f"is the text {quote(value)}", "write null for nothing"
             notes.append(Problem("null", message, name, places[name], advice=advice, severity="warning"))
-    return Given(flat, places, deferred, notes=tuple(notes))
+    variants = {field.name: flat[field.name] for field in family.variant_fields if field.name in flat}
+    return Given(flat, places, deferred, variants=variants, notes=tuple(notes))
 
 
 def is_nothing(value: Any) -> bool:
@@ -286,14 +308,18 @@ def is_nothing(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() in ("none", "null")
 
 
-def as_field(value: Any, name: str, family: Family, where: Place | str) -> Any:
+def as_field(value: Any, name: str, family: Family, where: Place | str, held: Held) -> Any:
     """Return a plain value as the field of that name has it.
+
+    Args:
+        held: The variants that fields hold.
 
     Raises:
         InputError: It is refused.
     """
     tree: dict[str, Any] = {}
     set_path(tree, family.fields[name].path, value)
+    tree, _ = with_variants(tree, family, held, family.head) if family.fields[name].around else (tree, [])
     return family.fields[name].get(validate(family.model, tree, lambda _: where, partial=True))
 
 
@@ -301,10 +327,12 @@ def _names(values: Mapping[str, Any], family: Family, prefix: str = "") -> Itera
     """Yield the dotted names of fields, and of whatever is neither a field nor a section today."""
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if name in family.fields or name not in family.sections:
+        field = family.fields.get(name)
+        if field is not None or name not in family.sections:
             yield name
-        elif isinstance(value, dict):
-            yield from _names(value, family, f"{name}.")
+        if isinstance(value, dict) and (name in family.sections or (field is not None and field.variants is not None)):
+            key_of = field.variants.key if field is not None and field.variants is not None else ""
+            yield from _names({one: below for one, below in value.items() if one != key_of}, family, f"{name}.")
 
 
 def _notes(record: Record, tree: ParsedFile) -> Iterator[Problem]:
@@ -349,8 +377,13 @@ def merged(sources: list[Given]) -> Given:
     places: dict[str, Place | str] = {}
     deferred: dict[str, Deferred] = {}
     documents: dict[str, Document] = {}
+    variants: dict[str, str | None] = {}
     parts: dict[str, list[Given]] = {}
     for source in sources:
+        for name in [name for name, one in source.variants.items() if variants.get(name, one) != one]:
+            for inner in [one for one in values if one.startswith(f"{name}.")]:
+                del values[inner]  # of a variant that a later file replaces
+        variants.update(source.variants)
         for name in (*source.values, *source.deferred):
             for earlier in (values, deferred, documents):
                 earlier.pop(name, None)
@@ -361,7 +394,8 @@ def merged(sources: list[Given]) -> Given:
         for name, part in source.parts.items():
             parts.setdefault(name, []).append(part)
     notes = tuple(note for source in sources for note in source.notes)
-    return Given(values, places, deferred, documents, notes, {name: merged(given) for name, given in parts.items()})
+    of_parts = {name: merged(given) for name, given in parts.items()}
+    return Given(values, places, deferred, documents, variants, notes, of_parts)
 
 
 def tree_of(values: Mapping[str, Any], name: str) -> ParsedFile:

@@ -12,7 +12,7 @@ from tttcfg.family.family import Family
 from tttcfg.migration.record import LEGACY
 from tttcfg.resolving.config import Given
 from tttcfg.resolving.sources import Sources
-from tttcfg.schema.fields import ConfigField, Role, Section, plain
+from tttcfg.schema.fields import UNSET, ConfigField, Role, Section, plain, present
 from tttcfg.urls import is_url, shown
 
 DEFAULT_USED = "the default of its version is used"
@@ -28,7 +28,7 @@ def source_findings(
         found += [problem._replace(severity="warning") for problem in problems]
     found += _other_model(sources)
     found += _revealing(family, training)
-    for field in family.model_defining_fields:
+    for field in present(family.model_defining_fields, training):
         file = sources.config.documents.get(field.name)
         if file is not None and origins[field.name][0].source == "config":
             found += _uncertain(field, file, training)
@@ -42,7 +42,7 @@ def source_findings(
         return found + [Problem("unconfirmed", reason, name, severity="warning") for name in unknown]
     found += _assumed(family, document, training)
     found += _restored(sources.config, origins)
-    for field in family.model_defining_fields:
+    for field in present(family.model_defining_fields, training):
         name, trained, effective = field.name, field.get(document.training), field.get(training)
         found += _uncertain(field, document, training)
         supported = document.recovered.get(name)
@@ -50,7 +50,7 @@ def source_findings(
             found.append(
                 Problem("recovered", f"is {quote(plain(effective))}, {supporting(supported)}", name, severity="info")
             )
-        known = not _is_unknown(field, document) and name not in document.assumed
+        known = not _is_unknown(field, document) and name not in document.assumed and trained is not UNSET
         if known and effective != trained and origins[name][0].source != "weights":
             how = "were trained with" if supported is None else "are supposed to have been trained with"
             message = f"is {quote(plain(effective))}, but the weights {how} {quote(plain(trained))}"
@@ -140,7 +140,7 @@ def unconfirmed(family: Family, sources: Sources, training: Any) -> dict[str, An
     proved = sources.weights.proved if sources.weights else {}
     return {
         field.name: plain(field.get(training))
-        for field in family.model_defining_fields
+        for field in present(family.model_defining_fields, training)
         if field.role is Role.COMPUTATION and field.name not in overridden and field.name not in proved
     }
 
@@ -179,8 +179,8 @@ def _unknown(field: ConfigField, document: Document, training: Any) -> Problem:
 
 
 def training_uses(field: ConfigField, training: Any) -> bool:
-    """Whether the section of `field` is switched on, where it has a switch."""
-    section: Section = training
+    """Whether the section of `field` is there and switched on, where it has a switch."""
+    section: Section | None = training
     for part in field.path[:-1]:
-        section = getattr(section, part)
-    return bool(getattr(section, section.SWITCH, True))
+        section = getattr(section, part, None)
+    return section is not None and bool(getattr(section, section.SWITCH, True))

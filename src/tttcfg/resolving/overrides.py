@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote, some
@@ -22,6 +23,7 @@ from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
 from tttcfg.resolving.assignments import VERSION, Assignment, read_assignments
 from tttcfg.resolving.config import is_nothing
+from tttcfg.resolving.variants import Held
 from tttcfg.schema.fields import ConfigField, plain
 from tttcfg.schema.inside import field_inside, leads_inside, names_inside, section_held
 from tttcfg.schema.paths import MISSING, Path, copied, split
@@ -59,7 +61,7 @@ class Override(NamedTuple):
 
     `position` counts all overrides from 1; `deferred` is a value of an older form, whose meaning depends on all sources
     together; `old` the name of an older version under which an item of a list was given. `pattern` is the name of a
-    field inside, with `*` for its index or key.
+    field inside, with `*` for its index or key. `held` has the variants that fields have to hold, or it is not used.
     """
 
     name: str
@@ -72,6 +74,15 @@ class Override(NamedTuple):
     deferred: Deferred | None = None
     old: str = ""
     pattern: str = ""
+    held: Held = MappingProxyType({})
+
+
+class Depending(NamedTuple):
+    """What is to be said of overrides where fields hold these variants: what is wrong with them, and notes."""
+
+    held: Held
+    refused: Sequence[Problem]
+    notes: Sequence[Problem]
 
 
 @dataclass
@@ -81,12 +92,14 @@ class Overrides:
     Attributes:
         parts: Those of extensions.
         assignments: What is set, as it is given, until all overrides are known; by position.
+        depending: What depends on the variants that fields hold in the end.
     """
 
     entries: list[Override] = dataclasses.field(default_factory=list)
     notes: list[Problem] = dataclasses.field(default_factory=list)
     parts: dict[str, Overrides] = dataclasses.field(default_factory=dict)
     assignments: dict[int, Assignment] = dataclasses.field(default_factory=dict)
+    depending: list[Depending] = dataclasses.field(default_factory=list)
 
     @property
     def names(self) -> Iterator[str]:
@@ -299,7 +312,7 @@ def _read(key: str, given: _Given, family: Family, found: Overrides, near: bool)
         if below or key == VERSION:
             what = f"a part of {field.name}" if field is not None else "no setting"
             raise InputError(Problem("override", f"is {what}; {value} takes the whole setting", key))
-        names = [field.name] if field else _below(key, family)
+        names = [field.name, *_inside_of(field, family)] if field else _below(key, family)
         action: Any = value.removeprefix("!")
         section = "" if field else f"{key}."
         found.entries += [Override(name, where, position, action=action, section=section) for name in names]
@@ -322,6 +335,8 @@ def _as_given(key: str, text: str, field: ConfigField | None, family: Family, fo
     if field is None:
         now = family.fields.get(family.chain.spellings.get(key, "")) if key not in (*family.sections, VERSION) else None
         return _parsed(text, now if now is not None and now.is_free_text else None, key, found)
+    if field.variants is not None and text.strip() in field.variants.models:
+        return text.strip()
     value = _parsed(text, field, key, found)
     if field.is_text and not field.is_free_text:
         try:
@@ -341,12 +356,16 @@ def _unsettled(found: Overrides, family: Family) -> tuple[Problem, ...]:
     if ambiguous := [*_ambiguous_inside(found, family)]:
         return tuple(ambiguous)
     position = {one.where: at for at, one in found.assignments.items()}
-    for source in given:
+    for source, variants, refused in given:
         for name, item in (*source.values.items(), *source.deferred.items()):
             where, deferred = str(source.places[name]), source.deferred.get(name)
             value = item if deferred is None else None
-            found.entries.append(Override(name, where, position.get(where, 0), value, deferred=deferred))
-        found.notes += [note._replace(place=str(note.place)) for note in source.notes]
+            held = {around: variants[around] for around in family.fields[name].around}
+            entry = Override(name, where, position.get(where, 0), value, deferred=deferred, held=held)
+            found.entries.append(entry)
+        found.depending.append(
+            Depending(variants, refused, [one._replace(place=str(one.place)) for one in source.notes])
+        )
     found.entries.sort(key=attrgetter("position"))
     return ()
 
@@ -381,6 +400,9 @@ def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, P
     if key in family.sections or key == VERSION:
         return None, ()
     path = split(key)
+    holder = family.fields.get(".".join(path[:-1]))
+    if holder is not None and holder.variants is not None and path[-1] == holder.variants.key:
+        return holder, ()
     names = [(".".join(path[:depth]), path[depth:]) for depth in range(len(path) - 1, 0, -1)]
     for name, below in names:
         if name in family.fields and leads_inside(family.fields[name], below):
@@ -396,6 +418,8 @@ def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, P
     holder = next((family.fields[name] for name, _ in names if name in family.fields), None)
     if holder is not None and section_held(holder.info.annotation) is not None:
         known = names_inside(holder, key.rpartition(".")[0])
+    elif holder is not None and holder.variants is not None:
+        known = _inside_of(holder, family)
     raise InputError(
         Problem("unknown_key", "no setting has this name", key, suggestion=nearest_key(key, known) if near else "")
     )
@@ -404,10 +428,15 @@ def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, P
 def _renamed_below(field: ConfigField, below: Path, spellings: Mapping[str, str]) -> Path:
     """Return a path inside of a field with today's names in the place of old ones."""
     held = section_held(field.info.annotation)
-    first, rest = (below[:1], below[1:]) if held is not None and held[1] else ((), below)
+    first, rest = (below[:1], below[1:]) if held is not None and held.each else ((), below)
     prefix = f"{field.name}.*." if first else f"{field.name}."
     now = spellings.get(prefix + ".".join(rest), "")
     return (*first, *split(now.removeprefix(prefix))) if now.startswith(prefix) else below
+
+
+def _inside_of(field: ConfigField, family: Family) -> list[str]:
+    """Return the fields of the variants that a field holds."""
+    return [one.name for one in family.fields.values() if field.name in one.around]
 
 
 def _below(key: str, family: Family) -> list[str]:

@@ -22,9 +22,10 @@ from tttcfg.formats.text import dotted
 from tttcfg.resolving import Restore
 from tttcfg.resolving.config import as_field, given, not_installed, tree_of
 from tttcfg.resolving.findings import source_findings, unconfirmed, unconfirmed_reason
-from tttcfg.resolving.overrides import CommandLine, Override, Overriding, apply_inside
+from tttcfg.resolving.overrides import CommandLine, Depending, Override, Overriding, apply_inside
 from tttcfg.resolving.sources import Config, Sources, read_sources
-from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain
+from tttcfg.resolving.variants import with_sections
+from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain, present
 from tttcfg.schema.paths import get_path, same, set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.secrets import removing, shown_key
@@ -162,13 +163,17 @@ def _merged(
             training = validate(family.model, values, lambda path: origins_place(origins, ".".join(path)))
             sources = sources._replace(weights=weights._replace(as_saved=saved))
     for field in family.following_fields:
+        if field.name not in origins:
+            continue
         default = field.default_in(training)
         ranked = origins[field.name]
         origins[field.name] = tuple(one._replace(value=default) if one.source == "default" else one for one in ranked)
     for name in merge.overrides.keys() & origins.keys():  # the value that is used, as the field has it
         used, *overridden = origins[name]
         origins[name] = (used._replace(value=family.fields[name].get(training)), *overridden)
-    return training, origins, merge.overrides.keys(), sources._replace(config=merge.config)
+    notes = [*sources.overrides.notes, *merge.unused, *(note for one in merge.depending() for note in one.notes)]
+    sources = sources._replace(config=merge.config, overrides=replace(sources.overrides, notes=notes))
+    return training, origins, merge.overrides.keys(), sources
 
 
 def _differs_from(origins: Iterable[Origin], value: Any) -> bool:
@@ -199,32 +204,97 @@ class _Merge:
         self.sources, self.weights = sources, sources.weights
         self.problems: list[Problem] = []
         self.defaults, self.from_document, self.from_weights = _defaults(family), self.saved(), self.shown()
+        self.held: dict[str, str | None] = {}
+        self.choices: dict[str, tuple[Origin, ...]] = {}
+        self.choose_variants()
 
     def run(self) -> tuple[dict[str, Any], dict[str, tuple[Origin, ...]]]:
         self.convert_deferred()
         equivalent = self.equivalent() if self.from_weights else ()
-        origins = {name: self.ranked(field, equivalent) for name, field in self.family.fields.items()}
+        fields = [field for field in self.family.fields.values() if self.is_there(field)]
+        origins = {one.name: self.choices.get(one.name) or self.ranked(one, equivalent) for one in fields}
         values = {name: ranked[0].value if ranked else UNSET for name, ranked in origins.items()}
         for field in self.family.following_fields:
-            if origins[field.name][0].source == "default":
+            if field.name in origins and origins[field.name][0].source == "default":
                 values[field.name] = UNSET  # which other fields decide
         for field in self.family.secret_fields:
             del origins[field.name]
         if self.problems:
             raise InputError(self.problems)
-        return nested(values, self.family.outline()), origins
+        return nested(with_sections(values, fields, self.held), self.family.outline()), origins
+
+    def choose_variants(self) -> None:
+        """Decide which variants there are, and leave out overrides of others."""
+        for field in self.family.variant_fields:
+            if self.is_there(field):
+                self.choices[field.name] = ranked = self.ranked(field)
+                self.held[field.name] = ranked[0].value if ranked else None
+        self.unused = [*self.of_other_variants()]
+        for name, overriding in self.overrides.items():
+            field = self.family.fields[name]
+            self.overrides[name] = [one for one in overriding if not one.held or self.fits(field, one.held)]
+        self.overrides = {name: overriding for name, overriding in self.overrides.items() if overriding}
+        for one in self.depending():
+            self.problems.extend(one.refused)
+
+    def of_other_variants(self) -> Iterator[Problem]:
+        """Yield what a file or an override gives of a variant that is not there."""
+        fields, found = self.family.fields, dict[tuple[str, str], str]()
+        for name in self.config.values:
+            for around in fields[name].around:
+                if self.config.variants.get(around) != self.held.get(around):
+                    found.setdefault((name, str(self.config.places[name])), around)
+        inner = [one for overriding in self.overrides.values() for one in overriding if one.held]
+        used = {one.position for one in inner if self.is_used(one)}
+        for one in inner:
+            if one.position not in used:
+                found.setdefault((one.name, one.where), next(iter(one.held)))
+        for (name, where), around in found.items():
+            now = quote(self.held.get(around)) if around in self.held else "not there"
+            message = f"is not used: it is given for another variant, and {around} is {now}"
+            yield Problem("variant", message, name, where, severity="warning")
+
+    def is_used(self, override: Override) -> bool:
+        return self.fits(self.family.fields[override.name], override.held)
+
+    def depending(self) -> list[Depending]:
+        """Return what depends on the variants of overrides, where these are the ones that there are."""
+        found = self.sources.overrides.depending
+        return [one for one in found if all(self.held.get(name) == variant for name, variant in one.held.items())]
+
+    def is_there(self, field: ConfigField) -> bool:
+        """Whether the variants that there are have a field."""
+        return not field.declared or field.declared_in(self.held) is not None
+
+    def fits(self, field: ConfigField, held: Mapping[str, Any]) -> bool:
+        """Whether what a source gives of a field is of the variants that there are."""
+        return all(held.get(name) == self.held[name] for name in field.around)
 
     def ranked(self, field: ConfigField, equivalent: Collection[str] = ()) -> tuple[Origin, ...]:
         """Return the value of every source for a field, the one that is used first."""
         name, values = field.name, self.config.values
-        config = Origin("config", values[name], self.config.places[name]) if name in values else None
-        checkpoint, default = self.from_document.get(name), self.defaults.get(name)
+        given = name in values and self.fits(field, self.config.variants)
+        config = Origin("config", values[name], self.config.places[name]) if given else None
+        checkpoint, default = self.from_document.get(name), self.default(field)
+        if field.around and not self.fits(field, {one: self.saved_variant(one) for one in field.around}):
+            checkpoint = None
         config_first = (self.restore == "auto" and field.role is Role.RUN) or name in self.assumed
         order = (config, checkpoint, default) if config_first else (checkpoint, config, default)
         ranked = tuple(filter(None, (self.from_weights.get(name), *order)))
         if config is not None and name in equivalent:
             ranked = (config, *(one for one in ranked if one is not config))
         return self.overridden(field, ranked) if name in self.overrides else ranked
+
+    def saved_variant(self, name: str) -> Any:
+        """Return the variant that a field holds in the checkpoint's document; UNSET where it is not there."""
+        return self.from_document[name].value if name in self.from_document else UNSET
+
+    def default(self, field: ConfigField) -> Origin | None:
+        """Return the default of a field where fields hold the variants that there are."""
+        own = field.declared_in(self.held)
+        if own is None:
+            return self.defaults.get(field.name)
+        return Origin("default", own.default, "default") if own.default is not UNSET else None
 
     def convert_deferred(self) -> None:
         """Bring values of an older form to today's, by the fields that decide their meaning."""
@@ -246,14 +316,15 @@ class _Merge:
             return plain(self.ranked(self.family.fields[name])[0].value)
         found: dict[str, Any] = {}
         for field in self.family.fields.values():
-            if field.name.startswith(f"{name}.") and field.name not in self.config.deferred:
+            is_below = field.name.startswith(f"{name}.") and self.is_there(field)
+            if is_below and field.name not in self.config.deferred:
                 set_path(found, field.path, plain(self.ranked(field)[0].value))
         return get_path(found, split(name), {})
 
     def today(self, name: str, deferred: Deferred, where: Place | str) -> tuple[Any, Any]:
         """Return a value of an older form in today's, as plain values have it and as the field does."""
         now = deferred.settled(self.current(deferred.conversion.beside))
-        return now, as_field(now, name, self.family, where)
+        return now, as_field(now, name, self.family, where, self.held)
 
     def converted(self, name: str, deferred: Deferred, where: Place | str, notes: list[Problem]) -> Any:
         """Return a value of an older form as the field has it today; UNSET where that is refused."""
@@ -273,7 +344,8 @@ class _Merge:
         if document is None:
             return {}
         training, path = document.training, Place(document.path)
-        found = {field.name: Origin("checkpoint", field.get(training), path) for field in self.family.public_fields}
+        fields = present(self.family.public_fields, training)
+        found = {field.name: Origin("checkpoint", field.get(training), path) for field in fields}
         for name, note in document.provenance_notes.items():
             if name in found:
                 found[name] = found[name]._replace(place=note)
@@ -315,7 +387,7 @@ class _Merge:
         """Return a value with a part of it changed, read as the older version has it by whose name it was given."""
         items = apply_inside(override, current)
         if not override.old:
-            return as_field(items, override.name, self.family, override.where)
+            return as_field(items, override.name, self.family, override.where, self.held)
         tree: dict[str, Any] = {}
         set_path(tree, split(override.old), plain(items))
         read = given(tree_of(tree, override.where), self.family)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.documents.checkpoint import (
@@ -24,9 +24,10 @@ from tttcfg.files.open_folder import is_in_place, is_open
 from tttcfg.files.storage import read_bytes
 from tttcfg.formats.endings import read_file
 from tttcfg.formats.text import ParsedFile
-from tttcfg.resolving.config import Given, given, merged, read_config, tree_of
+from tttcfg.resolving.config import Given, given, merged, tree_of
 from tttcfg.resolving.families import named_family, named_in_bytes, of_second
 from tttcfg.resolving.overrides import CommandLine, Overrides, Overriding, read_overrides
+from tttcfg.resolving.variants import Held, usual_variants
 from tttcfg.schema.fields import Role, Section
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address
@@ -111,7 +112,7 @@ def _read(
         from tttcfg.verification.verify import weights_in  # and what reads tensors: only weights need it
 
         weights = problems.attempt(weights_in, header, family, found.weights)
-    configs = [problems.attempt(_given, one, family, own) for one, own in zip(files, listed, strict=True)]
+    configs = _givens(files, listed, family, problems)
     problems += of_overrides
     model_file = address(model_config) if model_config is not None else found.model_config if found else None
     model = problems.attempt(read_model_config, model_file) if model_file is not None else None
@@ -247,9 +248,22 @@ def _family_of(source: ParsedFile | Given | InputError) -> Family | None:
     return named_family(source.values) if isinstance(source, ParsedFile) else None
 
 
-def _given(source: ParsedFile | Given | InputError, family: Family, config: Config) -> Given:
+def _givens(
+    files: Sequence[ParsedFile | Given | InputError], listed: Sequence[Config], family: Family, problems: Problems
+) -> list[Given]:
+    """Read configuration files one after the other: a section of variants that states none is of the one before."""
+    held, found = usual_variants(family), list[Given]()
+    for one, own in zip(files, listed, strict=True):
+        given = problems.attempt(_given, one, family, own, held)
+        if given is not None:
+            found.append(given)
+            held |= given.variants
+    return found
+
+
+def _given(source: ParsedFile | Given | InputError, family: Family, config: Config, held: Held) -> Given:
     if isinstance(source, InputError):
         if isinstance(config, (str, os.PathLike)) and {one.code for one in source.problems} == {"too_large"}:
-            return read_config(config, family)  # of which larger ones are read
+            return given(read_file(config, family.configuration_cap), family, held)  # of which larger ones are read
         raise source
-    return given(source, family) if isinstance(source, ParsedFile) else source
+    return given(source, family, held) if isinstance(source, ParsedFile) else source

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tttcfg.schema.fragments import Fragment
+from tttcfg.schema.fragments import Fragment, inside
 
 Decision = bool | None
 
@@ -26,15 +26,37 @@ _KNOWN = {"type", "enum", "const", "anyOf", *_NUMERIC, *_TEXTUAL, *_LISTED, *_MA
 
 def contains(wide: Any, narrow: Any) -> Decision:
     """Return whether every value that `narrow` allows is one that `wide` allows."""
+    if (variants := _variants(wide, narrow)) is not None:
+        outer, inner = variants
+        return _all(contains(outer.get(name, False), one) for name, one in inner.items())
     wide, narrow = _rules(wide), _rules(narrow)
     if narrow is False or wide == {} or _equal(wide, narrow):
         return True
     if wide is False:
         return False
-    inner, outer = _branches(narrow), _branches(wide)
-    if inner is None or outer is None:
+    branches, others = _branches(narrow), _branches(wide)
+    if branches is None or others is None:
         return None
-    return _all(_covered(outer, wide, branch) for branch in inner)
+    return _all(_covered(others, wide, branch) for branch in branches)
+
+
+def _variants(wide: Any, narrow: Any) -> tuple[dict[str, Fragment], dict[str, Fragment]] | None:
+    """Return the variants of two fragments by name, where each is a union with the same discriminator, or null too."""
+    found = [_named_variants(fragment) for fragment in (wide, narrow)]
+    (key, outer), (other, inner) = found
+    return (outer, inner) if key and key == other else None
+
+
+def _named_variants(fragment: Any) -> tuple[str, dict[str, Fragment]]:
+    """Return the discriminator of a fragment and its variants by name, null by an empty one; nothing without any."""
+    key, found = "", dict[str, Fragment]()
+    for one in inside({"anyOf": [fragment]}) if isinstance(fragment, dict) else ():
+        if one.variant is not None and not one.each:
+            key, found[one.variant[1]] = one.variant[0], one.section
+    null = {"type": "null"}
+    if key and null in fragment.get("anyOf", ()):
+        found[""] = null
+    return key, found
 
 
 def accepts(fragment: Any, value: Any) -> Decision:
@@ -59,7 +81,11 @@ def _rules(fragment: Any) -> Any:
     """Return the keywords of a fragment that restrict values; False where it allows none."""
     if isinstance(fragment, bool):
         return {} if fragment else False
-    return {key: value for key, value in fragment.items() if key not in _ANNOTATIONS}
+    rules = {key: value for key, value in fragment.items() if key not in _ANNOTATIONS}
+    if "discriminator" in rules and "oneOf" in rules:  # of which a value is never several
+        rules = {key: value for key, value in rules.items() if key not in ("discriminator", "oneOf")}
+        rules["anyOf"] = fragment["oneOf"]
+    return rules
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -7,15 +7,15 @@ second list of field names.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path as FilePath
 from pathlib import PurePath
-from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.fields import FieldInfo
@@ -145,8 +145,51 @@ UNSET: Any = object()
 """Placeholder of a value that the model itself fills in, or that is missing."""
 
 
+class Variants(NamedTuple):
+    """The sections of which a field holds one; a field of every one of them, the discriminator, states which.
+
+    Attributes:
+        key: The name of the discriminator.
+        models: The sections, by the value that their discriminator has, which is the name of the variant.
+    """
+
+    key: str
+    models: Mapping[str, type[BaseModel]]
+
+    def name_of(self, section: Any) -> str | None:
+        """Return the name of the variant that a section is, or None for null."""
+        return None if section is None else str(getattr(section, self.key))
+
+
+class Declared(NamedTuple):
+    """How a field of variants is declared in one of them.
+
+    Attributes:
+        within: The variant that each field around it has to hold, by the dotted names of these.
+        info: Its declaration.
+        default: Its default there; UNSET where a value has to be given.
+    """
+
+    within: Mapping[str, str]
+    info: FieldInfo
+    default: Any
+
+    @property
+    def variant(self) -> str:
+        """The name of the innermost variant."""
+        return next(reversed([*self.within.values()]))
+
+
 class ConfigField(NamedTuple):
-    """One field: its path, its dotted name, its declaration, and its default; UNSET where a value has to be given."""
+    """One field: its path, its dotted name, its declaration, and its default; UNSET where a value has to be given.
+
+    A field that holds one of several variants has the name of the variant as its value. The fields of these follow: one
+    for each name, whichever variants have it, with the declaration of the first of these. `get` returns UNSET for one
+    that the variant of a configuration does not have.
+
+    Attributes:
+        declared: Its declarations in variants; none of a field that every configuration has.
+    """
 
     path: Path
     name: str
@@ -154,6 +197,27 @@ class ConfigField(NamedTuple):
     role: Role
     get: Callable[[Any], Any]
     default: Any
+    declared: tuple[Declared, ...] = ()
+
+    @property
+    def variants(self) -> Variants | None:
+        """The variants that it holds one of, if it does."""
+        return variants_of(self.info)
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """The fields that hold the variants that have it, the outermost first."""
+        return tuple(self.declared[0].within) if self.declared else ()
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a value has to be given, in any variant that has it."""
+        return any(one.default is UNSET for one in self.declared) if self.declared else self.default is UNSET
+
+    def declared_in(self, held: Mapping[str, Any]) -> Declared | None:
+        """Return its declaration where fields hold these variants, by name; None where it is not there."""
+        fitting = (one for one in self.declared if all(held.get(name) == tag for name, tag in one.within.items()))
+        return next(fitting, None)
 
     @property
     def unit(self) -> str:
@@ -178,8 +242,7 @@ class ConfigField(NamedTuple):
 
     @property
     def _kinds(self) -> tuple[Any, ...]:
-        annotation: Any = self.info.annotation
-        return alternatives(annotation)
+        return tuple(kind for info in (self.info, *(one.info for one in self.declared[1:])) for kind in kinds_of(info))
 
     @property
     def nullable(self) -> bool:
@@ -188,6 +251,8 @@ class ConfigField(NamedTuple):
     @property
     def is_text(self) -> bool:
         """Whether every value of the field is text in a file: free, one of its choices, a path, a date."""
+        if self.variants is not None:
+            return False  # the name of one, or its section
         kinds = [kind for kind in self._kinds if kind is not type(None)]
         return all(kind is str or is_secret(kind) or _is_choice_of_texts(kind) or _has_a_text(kind) for kind in kinds)
 
@@ -205,8 +270,9 @@ def unit_of(info: FieldInfo) -> str:
     declared = info.json_schema_extra
     if isinstance(declared, dict) and (unit := str(declared.get("x-unit", "")).strip()):
         return unit
-    annotation: Any = info.annotation
-    kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
+    if (variants := variants_of(info)) is not None:
+        return ", ".join(variants.models)
+    kinds = [kind for kind in kinds_of(info) if kind is not type(None)]
     if kinds == [bool]:
         return "boolean"
     if all(get_origin(kind) is Literal or is_enumeration(kind) for kind in kinds):
@@ -251,32 +317,122 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
     return tuple(alternative for arg in get_args(annotation) for alternative in alternatives(arg))
 
 
-def _walk(model: type[BaseModel], prefix: Path = ()) -> Iterator[ConfigField]:
+def variants_of(info: FieldInfo) -> Variants | None:
+    """Return the variants that a field holds one of, None where it is none that does."""
+    key, annotation = info.discriminator if isinstance(info.discriminator, str) else "", cast("Any", info.annotation)
+    return variants_in(annotation, key)
+
+
+@lru_cache(maxsize=256)
+def variants_in(annotation: Any, key: str = "") -> Variants | None:
+    """Return the variants of which a value of a type is one, or null; None where it is none of any.
+
+    Args:
+        key: The discriminator, where the type itself does not state it.
+    """
+    key = key or next(_discriminators(annotation), "")
+    models = [kind for kind in alternatives(annotation) if kind is not type(None)]
+    if not key or not all(is_section(one) and key in one.model_fields for one in models):
+        return None
+    names = {str(name): one for one in models for name in get_args(one.model_fields[key].annotation)}
+    return Variants(key, names)
+
+
+def _discriminators(annotation: Any) -> Iterator[str]:
+    """Yield the discriminators that the parts of a union state."""
+    if get_origin(annotation) is Annotated:
+        below, *metadata = get_args(annotation)
+        yield from (one.discriminator for one in metadata if isinstance(getattr(one, "discriminator", None), str))
+        yield from _discriminators(below)
+    elif get_origin(annotation) in (Union, UnionType):
+        for one in get_args(annotation):
+            yield from _discriminators(one)
+
+
+class _Around(NamedTuple):
+    """Where a model is: the keys down to it, and the variants that it is in."""
+
+    path: Path = ()
+    within: Mapping[str, str] = MappingProxyType({})
+
+
+def _walk(model: type[BaseModel], around: _Around = _Around(), *, besides: str = "") -> Iterator[ConfigField]:  # noqa: B008
+    """Yield the fields of a model, those of variants once for each of these.
+
+    Args:
+        besides: The name of a field that is none: the discriminator of a variant.
+    """
     if "SWITCH" in vars(model) and model is not Section and vars(model)["SWITCH"] not in model.model_fields:
         raise TypeError(f"{model.__name__} has no field {vars(model)['SWITCH']!r}, which SWITCH names")
     for name, info in model.model_fields.items():
-        path = (*prefix, name)
+        path = (*around.path, name)
+        if name == besides:
+            continue
         if is_section(info.annotation):
-            yield from _walk(info.annotation, path)
+            yield from _walk(info.annotation, around._replace(path=path))
             continue
         declared = info.json_schema_extra
         if not isinstance(declared, dict) or not info.description:
             raise TypeError(f"{model.__name__}.{name} declares no role and description; use setting()")
         dotted = ".".join(path)
         default = UNSET if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
-        yield ConfigField(path, dotted, info, Role(str(declared["x-role"])), attrgetter(dotted), default)
+        role, variants = Role(str(declared["x-role"])), variants_of(info)
+        if variants is not None and default is not UNSET:
+            default = variants.name_of(default)
+        simple = variants is None and not around.within
+        get: Callable[[Any], Any] = attrgetter(dotted) if simple else partial(_held, path, variants)
+        own = (Declared(around.within, info, default),) if around.within else ()
+        yield ConfigField(path, dotted, info, role, get, default, own)
+        if variants is not None:
+            for tag, variant in variants.models.items():
+                yield from _walk(variant, _Around(path, {**around.within, dotted: tag}), besides=variants.key)
+
+
+def _held(path: Path, variants: Variants | None, root: Any) -> Any:
+    """Return the value at a path of a configuration, of variants the name of the one that is there, or UNSET."""
+    for part in path:
+        root = getattr(root, part, UNSET) if isinstance(root, BaseModel) else UNSET
+    return root if variants is None or root is UNSET else variants.name_of(root)
 
 
 @lru_cache(maxsize=64)
-def config_fields(model: type[BaseModel]) -> dict[str, ConfigField]:
-    """Return every field of `model` by dotted name, in declaration order."""
-    return {field.name: field for field in _walk(model)}
+def config_fields(model: type[BaseModel], besides: str = "") -> dict[str, ConfigField]:
+    """Return every field of `model` by dotted name, in declaration order, but the one of the name `besides`."""
+    return _by_name(_walk(model, besides=besides))
+
+
+def fields_of_variants(variants: Variants) -> dict[str, ConfigField]:
+    """Return every field of items that are variants, by dotted name there; the variant is within ``""``."""
+    walks = (_walk(one, _Around((), {"": tag}), besides=variants.key) for tag, one in variants.models.items())
+    return _by_name(field for walk in walks for field in walk)
+
+
+def _by_name(fields: Iterable[ConfigField]) -> dict[str, ConfigField]:
+    """Return fields by name, those of one name in several variants as one."""
+    found: dict[str, ConfigField] = {}
+    for field in fields:
+        other = found.get(field.name)
+        found[field.name] = field if other is None else other._replace(declared=(*other.declared, *field.declared))
+    return {name: _with_own_default(field, found) for name, field in found.items()}
+
+
+def _with_own_default(field: ConfigField, fields: Mapping[str, ConfigField]) -> ConfigField:
+    """Return a field of variants with the default that it has where the fields around it have theirs."""
+    if not field.declared or "" in field.around:
+        return field
+    usual = field.declared_in({name: fields[name].default for name in field.around})
+    return field._replace(default=UNSET if usual is None else usual.default)
+
+
+def present(fields: Iterable[ConfigField], training: Any) -> tuple[ConfigField, ...]:
+    """Return the fields that a configuration has: all but those of variants that it does not hold."""
+    return tuple(one for one in fields if not one.declared or one.get(training) is not UNSET)
 
 
 @lru_cache(maxsize=64)
 def sections(model: type[BaseModel]) -> frozenset[str]:
-    """Return the dotted names of all sections of `model`."""
-    return frozenset(sections_of(config_fields(model)))
+    """Return the dotted names of all sections of `model` that are no fields, as those with variants are."""
+    return frozenset(sections_of(config_fields(model)) - config_fields(model).keys())
 
 
 Outline = dict[str, Any]

@@ -89,60 +89,88 @@ def is_section(fragment: Fragment) -> bool:
 
 
 class Inside(NamedTuple):
-    """The section that a field holds: that its items are, or that it is itself where it is not null.
+    """A section that a field holds: that its items are, or that it is itself where it is not null.
 
     Attributes:
         section: Its schema.
         keys: Where that is in the schema of the field.
         each: Whether there are several, as items of a list or values of a mapping.
+        variant: Where the field holds one of several: the discriminator, and its value in this one.
     """
 
     section: Fragment
     keys: tuple[str | int, ...]
     each: bool
+    variant: tuple[str, str] | None = None
 
     def prefix(self, path: str) -> str:
         """Return what precedes the names of fields inside the field at `path`."""
-        return f"{path}.{EACH}." if self.each else f"{path}."
+        return f"{self.name(path)}."
 
+    def name(self, path: str) -> str:
+        """Return what the section itself is called, inside the field at `path`."""
+        around = f"{path}.{EACH}" if self.each else path
+        return around if self.variant is None else f"{around}[{self.variant[1]}]"
 
-def sections_held(path: str, value: Any, *, each: bool) -> list[tuple[str, Tree]]:
-    """Return the sections in the value of a field at `path`, each with its dotted name; `each` is that of `Inside`."""
-    if not each:
-        return [(path, value)] if isinstance(value, dict) else []
-    found = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-    return [(f"{path}.{key}", item) for key, item in found if isinstance(item, dict)]
+    def sections(self, path: str, value: Any) -> list[tuple[str, Tree]]:
+        """Return those of such sections that are in the value of the field at `path`, each with its dotted name."""
+        if not self.each:
+            found = [(path, value)]
+        elif isinstance(value, list):
+            found = [(f"{path}.{at}", item) for at, item in enumerate(value)]
+        else:
+            found = [(f"{path}.{key}", item) for key, item in (value.items() if isinstance(value, dict) else ())]
+        return [(name, item) for name, item in found if isinstance(item, dict) and self._is_of(item)]
+
+    def _is_of(self, item: Tree) -> bool:
+        return self.variant is None or item.get(self.variant[0]) == self.variant[1]
 
 
 EACH = "*"
 """Stands for every item of a list and every key of a mapping, in the names of fields inside."""
 
 
-def inside(fragment: Fragment) -> Inside | None:
-    """Return the section that a field holds, of which there may be several or none; None where it holds no section.
+def inside(fragment: Fragment) -> tuple[Inside, ...]:
+    """Return the section that a field holds, of which there may be several or none, or every variant; none without any.
 
-    So of `list[Section]`, `dict[str, Section]`, `Section | None`, and of a list or mapping that may be null.
+    So of `list[Section]`, `dict[str, Section]`, `Section | None`, of a list or mapping that may be null, and of a union
+    of sections with a discriminator, alone or as items.
     """
     keys: tuple[str | int, ...] = ()
     each = False
     while not is_section(fragment):
+        if "discriminator" in fragment:
+            return tuple(_variants(fragment, keys, each=each))
         if "anyOf" in fragment:
             others = [(at, one) for at, one in enumerate(fragment["anyOf"]) if one != {"type": "null"}]
             if len(others) != 1:
-                return None
+                return ()
             keys, fragment = (*keys, "anyOf", others[0][0]), others[0][1]
             continue
         below = next((key for key in ("items", "additionalProperties") if isinstance(fragment.get(key), dict)), None)
         if below is None or each or "prefixItems" in fragment:
-            return None
+            return ()
         keys, fragment, each = (*keys, below), fragment[below], True
-    return Inside(fragment, keys, each) if keys else None
+    return (Inside(fragment, keys, each),) if keys else ()
 
 
-def with_inside(fragment: Fragment, section: Fragment) -> Fragment:
-    """Return the schema of a field that holds another section, where it holds one."""
-    found = inside(fragment)
-    return _with(fragment, found.keys, section) if found is not None else fragment
+def _variants(fragment: Fragment, keys: tuple[str | int, ...], *, each: bool) -> Iterator[Inside]:
+    """Yield every variant of a union, once for each name that it has."""
+    key = fragment["discriminator"]["propertyName"]
+    for at, one in enumerate(fragment["oneOf"]):
+        for name in tags(one["properties"][key]):
+            yield Inside(one, (*keys, "oneOf", at), each, (key, name))
+
+
+def tags(discriminator: Fragment) -> list[str]:
+    """Return the names of a variant, by the schema of its discriminator."""
+    return list(discriminator.get("enum", [discriminator.get("const")]))
+
+
+def with_inside(fragment: Fragment, found: Inside, section: Fragment) -> Fragment:
+    """Return the schema of a field with another section in the place of one that it holds."""
+    changed: Fragment = _with(fragment, found.keys, section)
+    return changed
 
 
 def _with(fragment: Any, keys: tuple[str | int, ...], value: Any) -> Any:
@@ -155,9 +183,18 @@ def _with(fragment: Any, keys: tuple[str | int, ...], value: Any) -> Any:
     return {**fragment, first: below}
 
 
+def emptied(found: Inside) -> Fragment:
+    """Return a section that a field holds without its fields, but for what states which variant it is."""
+    kept = {} if found.variant is None else {found.variant[0]: found.section["properties"][found.variant[0]]}
+    return {**found.section, "properties": kept}
+
+
 def fields_inside(path: str, found: Inside) -> dict[str, Fragment]:
     """Return the fragment of every field in the section that a field holds, by dotted path; see `Inside.prefix`."""
-    return dict(_fields(found.section, found.prefix(path)))
+    fields = dict(_fields(found.section, found.prefix(path)))
+    if found.variant is not None:
+        fields.pop(found.prefix(path) + found.variant[0], None)
+    return fields
 
 
 def complete_inside(values: Tree, schema: Fragment, prefix: str = "") -> dict[str, Any]:
@@ -168,15 +205,23 @@ def complete_inside(values: Tree, schema: Fragment, prefix: str = "") -> dict[st
     """
     given: dict[str, Any] = {}
     for path, fragment in _fields(schema, ""):
-        if (held := inside(fragment)) is None:
-            continue
-        own = {name.removeprefix(held.prefix("")): one for name, one in fields_inside("", held).items()}
-        for name, item in sections_held(f"{prefix}{path}", get_path(values, split(path)), each=held.each):
-            for inner, one in own.items():
-                if "default" in one and set_path(item, split(inner), deepcopy(one["default"]), over=False):
-                    given[f"{name}.{inner}"] = one["default"]
-            given |= complete_inside(item, held.section, f"{name}.")
+        for held in inside(fragment):
+            own = {name.removeprefix(held.prefix("")): one for name, one in fields_inside("", held).items()}
+            for name, item in held.sections(f"{prefix}{path}", get_path(values, split(path))):
+                for inner, one in own.items():
+                    if "default" in one and set_path(item, split(inner), default := whole_default(one), over=False):
+                        given[f"{name}.{inner}"] = default
+                given |= complete_inside(item, held.section, f"{name}.")
     return given
+
+
+def whole_default(fragment: Fragment) -> Any:
+    """Return the default of a field, that of variants with the defaults of the fields of the one that it is."""
+    default = deepcopy(fragment.get("default"))
+    for one in inside(fragment):
+        if isinstance(default, dict) and one.variant is not None and not one.each and one.sections("", default):
+            return {**defaults(one.section), **default}
+    return default
 
 
 def bare(fragment: Any) -> Any:
@@ -228,7 +273,7 @@ def defaults(fragment: Fragment) -> dict[str, Any]:
     A field whose default follows from others is left out.
     """
     return {
-        name: defaults(child) if is_section(child) else deepcopy(child.get("default"))
+        name: defaults(child) if is_section(child) else whole_default(child)
         for name, child in fragment["properties"].items()
         if "x-default" not in child
     }

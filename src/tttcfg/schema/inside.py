@@ -7,8 +7,43 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
-from tttcfg.schema.fields import ConfigField, alternatives, config_fields, is_section, kinds_of
+from tttcfg.schema.fields import (
+    ConfigField,
+    Variants,
+    alternatives,
+    config_fields,
+    fields_of_variants,
+    is_section,
+    kinds_of,
+    variants_in,
+)
 from tttcfg.schema.paths import Path
+
+
+class Held(NamedTuple):
+    """What a field holds: a section, or one of several variants; `each` where there are several such."""
+
+    model: type[BaseModel] | Variants
+    each: bool
+
+    @property
+    def fields(self) -> Mapping[str, ConfigField]:
+        """The fields in it, by their names there."""
+        return fields_of_variants(self.model) if isinstance(self.model, Variants) else config_fields(self.model)
+
+    @property
+    def models(self) -> Sequence[type[BaseModel]]:
+        """The models that a section in it may be of."""
+        return list(self.model.models.values()) if isinstance(self.model, Variants) else [self.model]
+
+    @property
+    def key(self) -> str:
+        """The name of the discriminator, where it holds variants."""
+        return self.model.key if isinstance(self.model, Variants) else ""
+
+    def prefix(self, name: str) -> str:
+        """Return what precedes the names of the fields inside the field of that name."""
+        return f"{name}.*." if self.each else f"{name}."
 
 
 class InnerField(NamedTuple):
@@ -23,17 +58,24 @@ class InnerField(NamedTuple):
         return self.field._replace(name=self.pattern)
 
 
-def section_held(annotation: Any) -> tuple[type[BaseModel], bool] | None:
-    """Return the section that values of a type hold, and whether several; see `tttcfg.schema.fragments.inside`."""
+def section_held(annotation: Any) -> Held | None:
+    """Return what values of a type hold sections of; see `tttcfg.schema.fragments.inside`.
+
+    Variants that a field itself holds are no such: their fields are fields of the configuration.
+    """
     kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
     if len(kinds) != 1:
         return None
     if is_section(kinds[0]):
-        return kinds[0], False
+        return Held(kinds[0], each=False)
     several = get_origin(kinds[0]) in (list, tuple, dict, Sequence, Mapping)
     items = [kind for kind in get_args(kinds[0]) if kind is not ...] if several else []
-    held = section_held(items[-1]) if items and (len(items) == 1 or items[0] is str) else None
-    return (held[0], True) if held is not None and not held[1] and is_section(alternatives(items[-1])[0]) else None
+    if not items or (len(items) > 1 and items[0] is not str):
+        return None
+    if (variants := variants_in(items[-1])) is not None:
+        return Held(variants, each=True)
+    only = alternatives(items[-1])
+    return Held(only[0], each=True) if len(only) == 1 and is_section(only[0]) else None
 
 
 def field_inside(field: ConfigField, below: Path) -> InnerField | None:
@@ -41,15 +83,15 @@ def field_inside(field: ConfigField, below: Path) -> InnerField | None:
     held = section_held(field.info.annotation)
     if held is None:
         return None
-    model, each = held
-    prefix, rest = (f"{field.name}.*", below[1:]) if each else (field.name, below)
+    rest = below[1:] if held.each else below
     for depth in range(len(rest), 0, -1):
-        inner = config_fields(model).get(".".join(rest[:depth]))
+        inner = held.fields.get(".".join(rest[:depth]))
         if inner is not None and depth == len(rest):
-            return InnerField(inner, f"{prefix}.{inner.name}")
+            return InnerField(inner, held.prefix(field.name) + inner.name)
         if inner is not None:
             deeper = field_inside(inner, rest[depth:])
-            return deeper._replace(pattern=f"{prefix}.{deeper.pattern}") if deeper is not None else None
+            pattern = "" if deeper is None else held.prefix(field.name) + deeper.pattern
+            return deeper._replace(pattern=pattern) if deeper is not None else None
     return None
 
 
@@ -58,8 +100,8 @@ def fields_held(field: ConfigField) -> Iterator[InnerField]:
     held = section_held(field.info.annotation)
     if held is None:
         return
-    prefix = f"{field.name}.*." if held[1] else f"{field.name}."
-    for inner in config_fields(held[0]).values():
+    prefix = held.prefix(field.name)
+    for inner in held.fields.values():
         yield InnerField(inner, prefix + inner.name)
         yield from (one._replace(pattern=prefix + one.pattern) for one in fields_held(inner))
 
@@ -68,12 +110,14 @@ def leads_inside(field: ConfigField, below: Path) -> bool:
     """Whether a path below a field is an index of a list, an item or key of sections, or inside of one of these."""
     held = section_held(field.info.annotation)
     is_index = below[0].isascii() and below[0].isdigit() and len(below[0]) < 7
-    if len(below) == 1 and (is_index or _is_mapping(field) or (held is not None and held[1])):
+    if len(below) == 1 and (is_index or _is_mapping(field) or (held is not None and held.each)):
         return True
     if held is None:
         return False
-    model, rest = held[0], below[1:] if held[1] else below
-    inner = [(config_fields(model).get(".".join(rest[:depth])), rest[depth:]) for depth in range(len(rest), 0, -1)]
+    rest = below[1:] if held.each else below
+    if rest == (held.key,):
+        return True
+    inner = [(held.fields.get(".".join(rest[:depth])), rest[depth:]) for depth in range(len(rest), 0, -1)]
     return any(one is not None and (not left or leads_inside(one, left)) for one, left in inner)
 
 
@@ -85,4 +129,4 @@ def _is_mapping(field: ConfigField) -> bool:
 def names_inside(field: ConfigField, key: str) -> list[str]:
     """Return the names of the fields in a section that a field holds, after what precedes them."""
     held = section_held(field.info.annotation)
-    return [f"{key}.{name}" for name in config_fields(held[0])] if held is not None else []
+    return [f"{key}.{name}" for name in held.fields] if held is not None else []

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 
-from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest_key, quote
-from tttcfg.schema.fields import PARTIAL, Role, config_fields, is_section, plain, sections
+from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest, nearest_key, quote
+from tttcfg.schema.fields import PARTIAL, Role, alternatives, config_fields, is_section, plain, sections, variants_of
 from tttcfg.schema.paths import MISSING, Path, get_path, value_at
 from tttcfg.secrets import assigns_secret, looks_secret
 
@@ -31,6 +31,7 @@ _WORDING = (
     ("a array", "a list"),
     ("a integer", "an integer"),
 )
+_OF_VARIANTS = ("union_tag_invalid", "union_tag_not_found")
 _HINTS = {
     "int_from_float": "write a whole number",
     "float_type": "write a number without quotes",
@@ -88,10 +89,15 @@ def _demanding_nothing(model: type[Model]) -> type[Model]:
     """Return a model that takes the same values and may lack all; the model itself where that demands none."""
     changed: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        kind = _demanding_nothing(info.annotation) if is_section(info.annotation) else info.annotation
+        kind: Any = _demanding_nothing(info.annotation) if is_section(info.annotation) else info.annotation
+        if (variants := variants_of(info)) is not None:
+            models = {one: _demanding_nothing(one) for one in variants.models.values()}
+            others = tuple(one for one in alternatives(kind) if one not in models)
+            kind = Union[(*models.values(), *others)] if any(one is not own for one, own in models.items()) else kind
         if info.is_required() or kind is not info.annotation:
             own = copy(info)
             own.default, own.annotation = (None if info.is_required() else info.default), kind
+            own.discriminator = variants.key if variants is not None else info.discriminator
             changed[name] = (kind, own)
     return create_model(model.__name__, __base__=model, **changed) if changed else model
 
@@ -113,7 +119,7 @@ def problems_of(
     """Return one problem per path of a ValidationError, never with a value that the error itself holds."""
     found: dict[Path, list[dict[str, Any]]] = {}
     names_of_model = [*config_fields(model), *sections(model)]
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+    for detail in error.errors(include_url=False, include_input=False):
         if detail["type"] == "default_factory_not_called":
             continue  # a default that follows from a field which is wrong itself
         path = _real_path(tree, detail["loc"], names_of_model)
@@ -126,13 +132,43 @@ def problems_of(
     valid = [*names_of_model, *old]
     problems: list[Problem] = []
     for path, details in found.items():
-        if details[0]["type"] == "extra_forbidden":
+        if details[0]["type"] in _OF_VARIANTS:
+            problems.append(_no_variant(path, details[0], where))
+        elif details[0]["type"] == "extra_forbidden":
             for below in _unknown_below(path, tree, old):
                 near = valid if len(problems) < MAX_PROBLEMS else ()  # looking for one takes time
-                problems.append(_unknown(below, where(below), near, old))
+                elsewhere = _of_other_variant(below, tree, model, old)
+                unknown = _unknown(below, where(below), near, old)
+                problems.append(unknown._replace(message=elsewhere) if elsewhere else unknown)
         else:
             problems.append(_rejected(path, details, tree, where(path), model))
     return problems
+
+
+def _no_variant(path: Path, detail: dict[str, Any], where: WhereIs) -> Problem:
+    """Return the problem of a section that states no variant, or one that there is not."""
+    stated, key = detail.get("ctx", {}), ".".join(path)
+    name = str(stated.get("discriminator", "")).strip("'")
+    known = [one.strip("'") for one in str(stated.get("expected_tags", "")).split(", ") if one]
+    if detail["type"] == "union_tag_not_found":
+        return Problem("missing", f"states no variant: {name} is missing", f"{key}.{name}", where(path))
+    given = str(stated.get("tag", ""))
+    message = f"has no variant {'of that name' if looks_secret(given) else quote(given)}; there are {', '.join(known)}"
+    return Problem("rejected", message, key, where((*path, name)), nearest(given, known))
+
+
+def _of_other_variant(path: Path, tree: Any, model: type[BaseModel], old: Collection[str]) -> str:
+    """Return what is wrong with a key that another variant than the one that is given has; empty for other keys."""
+    fields, name = config_fields(model), ".".join(path)
+    names = (".".join(path[:depth]) for depth in range(len(path) - 1, 0, -1))
+    holder = next((fields[one] for one in names if one in fields and fields[one].variants is not None), None)
+    if holder is None or holder.variants is None:
+        return ""
+    given = get_path(tree, (*holder.path, holder.variants.key))
+    if (field := fields.get(name)) is not None and field.declared:
+        having = dict.fromkeys(one.within.get(holder.name, one.variant) for one in field.declared)
+        return f"is a setting of {' and '.join(having)}, and {holder.name} is {given}"
+    return f"is the old name of a setting that {given}, which {holder.name} is, does not have" if name in old else ""
 
 
 def _unknown_below(path: Path, tree: Any, old: list[str]) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tttcfg.migration.chain import Migration
 from tttcfg.schema.containment import Decision, contains
-from tttcfg.schema.fragments import Fragment, bare, fields_inside, has_default, inside, with_inside
+from tttcfg.schema.fragments import Fragment, Inside, bare, emptied, fields_inside, has_default, inside, with_inside
 from tttcfg.schema.paths import MISSING
 
 Fields = Mapping[str, Fragment]
@@ -90,31 +90,48 @@ def changes(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) 
 def opened(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) -> tuple[Fields, Fields]:
     """Return the fields of two schemas, with those inside lists, mappings and sections that may be null as such.
 
-    Where both have sections in a field, it is left without them, and their fields follow; see `Inside.prefix`. Any
-    other field is one value.
+    Where both have a section in a field, it is left without that, and its fields follow; see `Inside.prefix`. Any other
+    field, or variant, is one value.
     """
     found: tuple[dict[str, Fragment], dict[str, Fragment]] = {}, {}
-    shared = {path: now for path in old if (now := renamed_to(path, renamed or {})) in new}
-    held = {now: (inside(old[path]), inside(new[now])) for path, now in shared.items()}
-    for fields, into, which, names in ((old, found[0], 0, shared), (new, found[1], 1, {})):
+    pairs = list(both_hold(old, new, renamed))
+    for fields, into, which in ((old, found[0], 0), (new, found[1], 1)):
         for path, fragment in fields.items():
-            sides = held.get(names.get(path, path), (None, None))
-            own = sides[which]
-            if own is None or sides[0] is None or sides[1] is None or sides[0].each != sides[1].each:
-                into[path] = fragment
-                continue
-            into[path] = with_inside(fragment, {**own.section, "properties": {}})
-            into.update(fields_inside(path, own))
+            own = [one.sides[which] for one in pairs if (one.was, one.path)[which] == path]
+            into[path] = fragment
+            for held in own:
+                into[path] = with_inside(into[path], held, emptied(held))
+                into.update(fields_inside(path, held))
     if len(found[0]) == len(old) and len(found[1]) == len(new):
         return found
     return opened(*found, renamed)
+
+
+class Shared(NamedTuple):
+    """A section that a field holds before and after a change: the field's path, its older one, and both sections."""
+
+    path: str
+    was: str
+    sides: tuple[Inside, Inside]
+
+
+def both_hold(old: Fields, new: Fields, renamed: Mapping[str, str] | None = None) -> Iterator[Shared]:
+    """Yield every section, or variant of one, that a field of two schemas holds in both."""
+    for was, fragment in old.items():
+        path = renamed_to(was, renamed or {})
+        for one in inside(fragment) if path in new else ():
+            name = renamed_to(one.name(was), renamed or {})
+            for other in inside(new[path]):
+                same_key = (one.variant or ("",))[0] == (other.variant or ("",))[0]
+                if other.name(path) == name and one.each == other.each and same_key:
+                    yield Shared(path, was, (one, other))
 
 
 def renamed_to(path: str, renamed: Mapping[str, str]) -> str:
     """Return what a field is called after renames, of itself or of what it is inside."""
     if path in renamed:
         return renamed[path]
-    above = max((one for one in renamed if path.startswith(f"{one}.")), key=len, default=None)
+    above = max((one for one in renamed if path.startswith((f"{one}.", f"{one}["))), key=len, default=None)
     return path if above is None else renamed[above] + path.removeprefix(above)
 
 
@@ -159,7 +176,7 @@ def _of_one_side(path: str, old: Fragment | None, new: Fragment | None, others: 
     """Return the change of a field that only one of two schemas has; `others` are the fields of the other one."""
     added, default = old is None, has_default(new or old or {})
     note = "" if default else f"it {'has' if added else 'had'} no default, so documents of the other lack a value"
-    holding = (one for one in others if path.startswith(f"{one}.") and inside(others[one]) is None)
+    holding = (one for one in others if path.startswith(f"{one}.") and not inside(others[one]))
     if next(holding, "") or any(one.startswith(f"{path}.") for one in others):
         default, note = False, "a field and a section replace each other"
     kind = "added" if added else "removed"
@@ -196,13 +213,22 @@ def described(fragment: Fragment | None) -> str:
     return "" if fragment is None else " or ".join(_words(fragment))
 
 
+def _item_words(value: Any) -> Any:
+    """Return what items are where they are variants; anything else as it is."""
+    return " or ".join(_words(value)) if isinstance(value, dict) and "discriminator" in value else value
+
+
 def _words(fragment: Fragment) -> Iterator[str]:
     if "anyOf" in fragment:
         for one in fragment["anyOf"]:
             yield from _words(one)
+    elif "discriminator" in fragment:
+        for one in inside({"anyOf": [fragment]}):
+            yield one.variant[1] if one.variant is not None else ""
     elif "enum" in fragment or "const" in fragment:
         yield from map(str, fragment.get("enum", [fragment.get("const")]))
     else:
         explaining = ("default", "x-default", "description", "title", "type", "x-role", "x-unit")
-        rules = ", ".join(f"{key} {value}" for key, value in sorted(fragment.items()) if key not in explaining)
+        own = {key: _item_words(value) for key, value in fragment.items() if key not in explaining}
+        rules = ", ".join(f"{key} {value}" for key, value in sorted(own.items()))
         yield str(fragment.get("type", "anything")) + (f" ({rules})" if rules else "")

@@ -85,7 +85,8 @@ def _operation(operation: Operation, prefix: str = "") -> str:
     parts = [_literal(operation.path)]
     if isinstance(operation, Within):
         below = "".join(f"{_operation(one, prefix + operation.prefix)}, " for one in operation.operations)
-        return f"Within({parts[0]}, ({below.rstrip()}){'' if operation.each else ', each=False'})"
+        variant = f", variant={_tuple(operation.variant)}" if operation.variant is not None else ""
+        return f"Within({parts[0]}, ({below.rstrip()}){'' if operation.each else ', each=False'}{variant})"
     for one in fields(operation)[1:]:
         value = getattr(operation, one.name)
         if value == one.default:
@@ -140,7 +141,10 @@ def _sources(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Fragment,
     yield fragments.free_form(), "free_form()"
 
 
-_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "Redeclare", "Withhold", "Within"}
+_OPERATIONS = {
+    *("Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "RenameVariant"),
+    *("Redeclare", "Withhold", "Within"),
+}
 _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "number", "text"}
 
 
@@ -151,6 +155,10 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
     return _literal(value) if isinstance(value, str) else repr(value)
+
+
+def _tuple(texts: tuple[str, ...]) -> str:
+    return f"({', '.join(map(_literal, texts))})"
 
 
 def _literal(text: str) -> str:

@@ -15,9 +15,10 @@ from typing_extensions import is_typeddict
 from tttcfg.errors import Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import model_schema
-from tttcfg.schema.fields import Role, alternatives, is_enumeration, is_section, unit_of
+from tttcfg.schema.fields import Role, Variants, alternatives, is_enumeration, is_section, unit_of, variants_of
 from tttcfg.schema.fragments import EACH, RESERVED
 from tttcfg.schema.inside import section_held
+from tttcfg.schema_tools.declared_variants import misdeclared, undistinguished
 from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
@@ -40,10 +41,16 @@ _INSTEAD = {
 }
 
 
-def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
-    """Yield every field without a role, a unit or a description, and every one that a document cannot contain."""
+def undeclared(model: type[BaseModel], prefix: str = "", besides: str = "") -> Iterator[Problem]:
+    """Yield every field without a role, a unit or a description, and every one that a document cannot contain.
+
+    Args:
+        besides: The name of a field that is none: the discriminator of a variant.
+    """
     for name, info in model.model_fields.items():
         path, where = f"{prefix}{name}", f"{class_name(model)}.{name}"
+        if name == besides:
+            continue
         if path in RESERVED:
             yield _problem(where, f"{name} is a key that every saved document has of its own", "rename it")
         yield from _aliased(info, path, where)
@@ -54,16 +61,21 @@ def undeclared(model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
             message, advice = f"{recursive}, and a document has no room for any depth", "give it a depth of its own"
             yield _problem(where, message, f"{advice}, or declare a free-form mapping: dict[str, Any]")
             continue
-        held = section_held(info.annotation)
-        yield from _not_plain(info.annotation, path, where) if held is None else ()
-        yield from _ignored_roles(info, path, where)
+        held, variants = section_held(info.annotation), variants_of(info)
+        yield from _not_plain(info.annotation, path, where) if held is None and variants is None else ()
+        yield from undistinguished(info, path, where)
+        yield from _ignored_roles(info, path, where) if variants is None else misdeclared(info, variants, path, where)
         missing = list(_missing(info))
         if missing:
             message = f"{path} declares no {', no '.join(missing)}"
             advice = f"{name} = setting(…, role=Role.…, unit=…, description=…); docs/roles.md of tttcfg has the roles"
             yield _problem(where, message, advice)
-        if held is not None:
-            yield from undeclared(held[0], f"{path}.{EACH}." if held[1] else f"{path}.")
+        if held is not None and not isinstance(held.model, Variants):
+            yield from undeclared(held.model, held.prefix(path))
+        elif variants := held.model if held is not None and isinstance(held.model, Variants) else variants:
+            around = f"{path}.{EACH}" if held is not None else path
+            for tag, one in variants.models.items():
+                yield from undeclared(one, f"{around}[{tag}].", variants.key)
 
 
 def _problem(where: str, message: str, advice: str) -> Problem:

@@ -16,7 +16,7 @@ from tttcfg.family.json_schema import model_schema
 from tttcfg.migration.operations import Add
 from tttcfg.migration.record import Record
 from tttcfg.schema.containment import accepts
-from tttcfg.schema.fragments import Fragment, body_of, fields_of
+from tttcfg.schema.fragments import Fragment, body_of, fields_of, whole_default
 from tttcfg.schema.paths import MISSING, Tree, get_path, set_path, split, value_paths
 from tttcfg.schema_tools.layout import History, shown
 
@@ -108,13 +108,13 @@ def _accepted(family: Family, values: Tree, new: Collection[str] = ()) -> Tree:
 
 def _usual(fragment: Fragment) -> Any:
     """Return the default of a field, or a value that its fragment allows."""
-    return fragment["default"] if "default" in fragment else example(fragment)
+    return whole_default(fragment) if "default" in fragment else example(fragment)
 
 
 def example(fragment: Fragment) -> Any:
     """Return a plain value that a fragment allows."""
-    if "anyOf" in fragment:
-        return example(fragment["anyOf"][0])
+    if alternatives := fragment.get("anyOf", fragment.get("oneOf")):
+        return example(alternatives[0])
     if "enum" in fragment or "const" in fragment:
         return fragment.get("enum", [fragment.get("const")])[0]
     made = _EXAMPLES.get(str(fragment.get("type")))

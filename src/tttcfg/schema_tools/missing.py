@@ -94,6 +94,8 @@ def _likeness(gone: SchemaChange, new: SchemaChange) -> float:
     One has to allow all that the other does, and their names or descriptions have to be similar. What counts then:
     the name, the section, the description, the default and the type.
     """
+    if _home(gone.path) != _home(new.path):
+        return 0.0
     if gone.old is None or new.new is None or not (contains(gone.old, new.new) or contains(new.new, gone.old)):
         return 0.0
     (section, _, last), (other_section, _, other_last) = gone.path.rpartition("."), new.path.rpartition(".")
@@ -111,6 +113,12 @@ def _likeness(gone: SchemaChange, new: SchemaChange) -> float:
         + 0.1 * (default_of(gone.old) == default_of(new.new))
         + 0.1 * (allowed(gone.old) == allowed(new.new))
     )
+
+
+def _home(path: str) -> str:
+    """Return the innermost list, mapping or variant that a field is in; nothing leaves one by a rename."""
+    parts = path.split(".")
+    return ".".join(parts[: max((at + 1 for at, one in enumerate(parts[:-1]) if one[-1] in "*]"), default=0)])
 
 
 def _similarity(one: str, other: str) -> float:

@@ -30,6 +30,7 @@ from tttcfg.schema_tools.missing import likely_secret
 from tttcfg.schema_tools.plan import REUSED, answered, first_step, plan, reused
 from tttcfg.schema_tools.released import read_released
 from tttcfg.schema_tools.steps import Steps, read_steps
+from tttcfg.schema_tools.within import with_inside_names
 
 ENCODING = "utf-8"
 
@@ -105,7 +106,8 @@ def amended_draft(history: History, message: str, answers: Answers, *, evidence:
         _refuse_drift(history, newest, _made(history, newest, frozen))
         return Draft(newest, None, before, frozen, notes=(f"{shown(path)} was edited and stays as it is",))
     old = fields_of(frozen[version - 1]) if version else {}
-    answers = answers.over(answered(newest).about(old, fields_of(model_schema(history.family))))
+    names = (with_inside_names(old), with_inside_names(fields_of(model_schema(history.family))))
+    answers = answers.over(answered(newest).about(*names))
     step = replace(newest, summary=message or newest.summary, evidence=evidence or newest.evidence)
     draft = _planned(history, step, before, frozen, answers)
     kept = {single.path for one in draft.migration.operations for single in one.singly()}

@@ -16,17 +16,18 @@ from tttcfg.migration.operations import (
     Redeclare,
     Remove,
     Rename,
+    RenameVariant,
     Withhold,
-    Within,
-    moved,
     removing_section,
 )
 from tttcfg.schema.containment import contains
-from tttcfg.schema.fragments import EACH, bare, fields_inside, inside
+from tttcfg.schema.fragments import EACH, bare, inside
 from tttcfg.schema.paths import sections_of
 from tttcfg.schema_tools.answers import Absent, Answers
 from tttcfg.schema_tools.changes import Fields, SchemaChange, changes, opened
 from tttcfg.schema_tools.missing import REASON, misplaced, missing_statements
+from tttcfg.schema_tools.variants import variant_changes
+from tttcfg.schema_tools.within import HeldSection, around, held_sections, within
 
 REUSED = "needs a name that was never in use: in a file without a version, {was} is the setting of older versions"
 
@@ -49,17 +50,24 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
             it is renamed from, is withheld, and recorded nowhere.
     """
     answers = answers.by_field(old, new, secrets)
-    whole = {was: to for was, to in answers.renamed.items() if _holds(old, was) and _holds(new, to)}
-    first = [Rename(was, to, answers.reasons.get(was, message)) for was, to in whole.items()]
+    whole = {was: to for was, to in answers.renamed.items() if inside(old.get(was, {})) and inside(new.get(to, {}))}
+    first: list[Operation] = [Rename(was, to, answers.reasons.get(was, message)) for was, to in whole.items()]
     old = {whole.get(path, path): fragment for path, fragment in old.items()}
-    left = {was: to for was, to in answers.renamed.items() if was not in whole}
-    answers = replace(answers, renamed=left, reasons={k: why for k, why in answers.reasons.items() if k not in whole})
-    held = _held(old, new)
+    variants = variant_changes(old, new, answers, message)
+    first += variants.renames
+    old = variants.old
+    done = {*whole, *variants.about}
+    answers = replace(
+        answers,
+        renamed={was: to for was, to in answers.renamed.items() if was not in done},
+        reasons={path: why for path, why in answers.reasons.items() if path not in done},
+    )
+    held = held_sections(old, new)
     old, new = opened(old, new)
     hidden = {*secrets, *answers.withheld, *(was for was, now in answers.renamed.items() if now in secrets)}
     answers = answers.over(Answers({}, {was: message for was in answers.renamed if was in hidden}))
     found = changes(old, new, answers.about(old, new, secrets).renamed)
-    missing = [*_across(answers, held), *misplaced(old, new, answers, secrets)]
+    missing = [*variants.missing, *_across(answers, held), *misplaced(old, new, answers, secrets)]
     missing += missing_statements(found, answers, secrets)
     renamed: list[Operation] = []
     redeclared: list[Operation] = []
@@ -84,62 +92,21 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
             redeclared.append(_redeclaring(change, reason or message))
     removed += _emptied(old, new, secrets, message)
     single = [*renamed, *redeclared, *removed, *added]
-    return Plan((*first, *_within(single, held)), tuple(missing))
+    return Plan((*first, *within(single, held)), tuple(missing))
 
 
-def _holds(fields: Fields, path: str) -> bool:
-    return path in fields and inside(fields[path]) is not None
-
-
-class _Held(NamedTuple):
-    """A field that holds sections before and after a change: its path, and what precedes the names inside."""
-
-    path: str
-    prefix: str
-    each: bool
-
-
-def _held(old: Fields, new: Fields) -> list[_Held]:
-    """Return the fields whose sections are looked into, those inside of others after these."""
-    found = []
-    for path in old:
-        one, other = inside(old[path]), inside(new[path]) if path in new else None
-        if one is not None and other is not None and one.each == other.each:
-            found.append(_Held(path, one.prefix(path), one.each))
-            found += _held(fields_inside(path, one), fields_inside(path, other))
-    return found
-
-
-def _around(path: str, held: Iterable[_Held]) -> str:
-    """Return the innermost field whose sections a path is in, or nothing."""
-    return max((one.path for one in held if path.startswith(one.prefix)), key=len, default="")
-
-
-def _across(answers: Answers, held: Sequence[_Held]) -> Iterator[Problem]:
+def _across(answers: Answers, held: Sequence[HeldSection]) -> Iterator[Problem]:
     """Yield every rename that leaves a section of which there may be several or none, or comes into one."""
     for was, to in answers.renamed.items():
-        if _around(was, held) != _around(to, held):
+        if around(was, held) != around(to, held):
             message = "is not a rename: one of the two is in a section that may be there several times, or not at all"
             yield Problem("rename", message, f"{was}:{to}")
-
-
-def _within(operations: Sequence[Operation], held: Sequence[_Held], prefix: str = "") -> Iterator[Operation]:
-    """Yield operations with those inside a list, a mapping or a section that may be null gathered for each of these."""
-    own = [one for one in held if one.path.startswith(prefix)]
-    outer = [one for one in own if not _around(one.path, own)]
-    for operation in operations:
-        if not any(operation.path.startswith(one.prefix) for one in outer):
-            yield moved(operation, lambda path: path.removeprefix(prefix))
-    for one in outer:
-        below = [operation for operation in operations if operation.path.startswith(one.prefix)]
-        if below:
-            yield Within(one.path.removeprefix(prefix), tuple(_within(below, own, one.prefix)), one.each)
 
 
 def _emptied(old: Fields, new: Fields, secrets: Collection[str], reason: str) -> list[Operation]:
     """Return what removes the outermost sections that have become empty: that do not even contain a secret."""
     gone = sections_of(old) - sections_of(new) - sections_of(secrets) - new.keys() - old.keys()
-    gone = {name for name in gone if not name.endswith(f".{EACH}")}
+    gone = {name for name in gone if not name.endswith((f".{EACH}", "]"))}
     outermost = sorted(name for name in gone if name.rpartition(".")[0] not in gone)
     return [removing_section(name, reason, gone) for name in outermost]
 
@@ -176,8 +143,18 @@ def answered(migration: Migration) -> Answers:
     operations = [single for one in migration.operations for single in one.singly()]
     return Answers(
         {one.path: Absent(one.fill, one.reason) for one in operations if isinstance(one, Add)},
-        {one.path: one.why for one in operations if not isinstance(one, (Add, Declare))},
-        {one.path: one.to for one in operations if isinstance(one, Rename)},
+        {
+            name: one.why
+            for one in operations
+            if not isinstance(one, (Add, Declare))
+            for name in ({*one.spellings()} if isinstance(one, RenameVariant) else {one.path, *one.spellings()})
+        },
+        {
+            was: to
+            for one in operations
+            if isinstance(one, (Rename, RenameVariant))
+            for was, to in one.spellings().items()
+        },
         frozenset(one.path for one in operations if isinstance(one, Withhold)),
         {one.path: one.reason for one in operations if isinstance(one, Convert)},
         {one.path: one.reason for one in operations if isinstance(one, Redeclare) and one.unit},

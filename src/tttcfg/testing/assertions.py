@@ -11,7 +11,7 @@ from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost
 from tttcfg.family.family import Family
 from tttcfg.migration.operations import Split, Withhold
 from tttcfg.migration.section_digests import section_of
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import plain, present
 from tttcfg.schema.fragments import Fragment, body_of, fragment_at
 from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, is_hollow, set_path, split
 from tttcfg.secrets import looks_secret, redacted, without_withheld
@@ -109,7 +109,7 @@ def assert_downgrade(document: Tree, family: Family, version: int) -> None:
 def _assert_kept_values(training: Any, older: Older, family: Family, version: int) -> None:
     """Assert that every field has the same value after another upgrade, or is listed as a loss."""
     again = document_of(older.tree, family).training
-    for field in family.public_fields:
+    for field in present(family.public_fields, training):
         was, now = field.get(training), field.get(again)
         assert was == now or field.name in older.losses, (
             f"{field.name} was {plain(was)!r}, is {plain(now)!r} after the downgrade to version {version}, "

@@ -15,7 +15,7 @@ from tttcfg.family.family import Family
 from tttcfg.family.weights import describes
 from tttcfg.migration.record import OF_VALUES
 from tttcfg.safetensors.header import Header
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import plain, present
 from tttcfg.urls import is_url
 from tttcfg.verification.bind import readable, recorded, refused
 from tttcfg.verification.verify import weights_in
@@ -78,7 +78,7 @@ def _rests(effective: Effective, family: Family) -> dict[str, Any]:
     """Return what each value of a result rests on, as a document's provenance holds it."""
     rests: dict[str, dict[str, Any]] = {PROVED: {}, ASSERTED: {}}
     doubted: dict[str, Any] = {}
-    for field in family.public_fields:
+    for field in present(family.public_fields, effective.training):
         source, value = deciding(effective.origins[field.name]).source, plain(field.get(effective.training))
         if source == "weights":
             rests[PROVED][field.name] = value

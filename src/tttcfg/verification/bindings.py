@@ -19,7 +19,7 @@ from tttcfg.errors import InputError, Problem, quote, some
 from tttcfg.family.extension import EXTENSIONS
 from tttcfg.family.family import Family
 from tttcfg.safetensors.header import Header
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import plain, present
 from tttcfg.schema.paths import Tree
 from tttcfg.urls import is_url
 from tttcfg.verification.tags import EMBEDDED, FAMILY, TAG_KEY, digest_as, embedded_document, tag_digest, tag_of
@@ -181,7 +181,7 @@ def _disagreement(header: Header, tag: Tree, document: Document, family: Family)
         return f"the configuration embedded in {header.name} is no mapping of settings"
     differing = [
         f"{field.name} ({quote(plain(field.get(embedded.training)))}, not {quote(plain(field.get(document.training)))})"
-        for field in family.public_fields
+        for field in present(present(family.public_fields, embedded.training), document.training)
         if field.get(embedded.training) != field.get(document.training)
     ]
     departs = f"the configuration embedded in {header.name} departs from {document.path} in"

@@ -18,7 +18,7 @@ from tttcfg.family.family import Derived, Family
 from tttcfg.family.weights import binder, describes
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.shards import is_index, is_index_of
-from tttcfg.schema.fields import Role, plain
+from tttcfg.schema.fields import Role, plain, present
 from tttcfg.verification.bindings import binding_of, contradiction, is_mismatched
 
 GIVEN = "the configuration that was given"
@@ -67,7 +67,7 @@ def verification(
     known = family.knowledge
     named = list(known.verifier(training, derived.config, weights.evidence, *model, source).verdicts())
     default = NO_TENSOR if weights.evidence.dialect or family.tensors is None else UNKNOWN_NAMES
-    verdicts = {field.name: default for field in family.model_defining_fields}
+    verdicts = {field.name: default for field in present(family.model_defining_fields, training)}
     for name, one in named:
         if _GRAVITY.index(one.outcome) >= _GRAVITY.index(verdicts.get(name, default).outcome):
             verdicts[name] = one
@@ -125,7 +125,7 @@ def contradictions(
         absent = document.provenance_notes if document is not None else {}
         origins = {
             field.name: (Origin(source, plain(field.get(training)), absent.get(field.name, place)),)
-            for field in family.public_fields
+            for field in present(family.public_fields, training)
         }
     origins = {**{key: (Origin("derived", None, place),) for key, place in derived.origins.items()}, **origins}
     chosen = [key for key, given in origins.items() if given and deciding(given).source == "override"]
@@ -137,14 +137,14 @@ def _recorded(family: Family, document: Document | None) -> dict[str, Any]:
     """Return the values in a document, by dotted path, without those that are missing from it."""
     if document is None:
         return {}
-    present = (field for field in family.public_fields if field.name not in document.assumed)
-    return {field.name: plain(field.get(document.training)) for field in present}
+    fields = present(family.public_fields, document.training)
+    return {one.name: plain(one.get(document.training)) for one in fields if one.name not in document.assumed}
 
 
 def _is_described(family: Family, origins: Mapping[str, tuple[Origin, ...]]) -> bool:
     """Whether any field that decides names or shapes was given."""
     shaping = (field.name for field in family.model_defining_fields if field.role is Role.ARCHITECTURE)
-    return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins[name])
+    return any(one.source in ("override", "checkpoint", "config") for name in shaping for one in origins.get(name, ()))
 
 
 def _of_the_file(weights: Weights, family: Family, described: bool) -> Iterator[Problem]:

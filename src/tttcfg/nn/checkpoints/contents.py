@@ -27,6 +27,7 @@ from tttcfg.nn.fingerprints.probe import dtype_name
 from tttcfg.nn.ranks.gather import tensors_of
 from tttcfg.resolving.families import as_document
 from tttcfg.safetensors.header import Header
+from tttcfg.schema.fields import present
 from tttcfg.schema.paths import set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.ttt_moshi.ttt_config import TTTConfig
@@ -182,7 +183,7 @@ def _as_saved(document: Document, merged: Mapping[str, Any], dtype: torch.dtype 
     for name, value in changes.items():
         set_path(values, split(name), value)
     saved = validate(type(training), values, lambda _: "save_checkpoint")
-    fields = family.public_fields
+    fields = present(family.public_fields, training)
     before = {field.name: field.get(training) for field in fields if field.get(training) != field.get(saved)}
     return replace(document, source=saved, provenance={**document.provenance, CHANGED: before})
 

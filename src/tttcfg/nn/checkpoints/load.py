@@ -35,7 +35,7 @@ from tttcfg.resolving.overrides import Overriding
 from tttcfg.resolving.sources import Config
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.shards import read_weights
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import UNSET, plain
 from tttcfg.urls import Url
 from tttcfg.verification.tags import embedded_document
 from tttcfg.verification.verify import weights_in
@@ -197,6 +197,8 @@ def _changed(
     deviations: list[str] = []
     for field in given.family.model_defining_fields if saved is not None else ():
         now, then = field.get(given.training), field.get(saved.training)  # type: ignore[union-attr]
+        if UNSET in (now, then):
+            continue  # of another variant, the name of which is compared
         if now in (then, merged.get(field.name, then)) or field.name in saved.assumed:  # type: ignore[union-attr]
             continue
         origin = deciding(effective.origins[field.name]) if isinstance(effective, Effective) else None

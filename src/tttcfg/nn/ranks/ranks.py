@@ -26,7 +26,7 @@ from tttcfg.errors import InputError, Place, Problem, RankError, TttcfgError, qu
 from tttcfg.family.extension import path_of
 from tttcfg.family.family import Family, Layers, Model, family_of
 from tttcfg.resolving.families import as_document, family_named
-from tttcfg.schema.fields import plain
+from tttcfg.schema.fields import plain, present
 from tttcfg.schema.paths import Tree
 
 Result = TypeVar("Result")
@@ -239,9 +239,12 @@ def agree(configuration: Any, *, family: Family[Any, Any] | None = None) -> None
         RankError: They differ; the problems name the settings and the ranks.
     """
     document = together(lambda: as_document(configuration, family))
-    fields = {field.name: plain(field.get(document.training)) for field in document.family.public_fields}
+    fields = {
+        field.name: plain(field.get(document.training))
+        for field in present(document.family.public_fields, document.training)
+    }
     for name, part in document.parts.items():
-        own = part.family.public_fields
+        own = present(part.family.public_fields, part.training)
         fields |= {f"{path_of(name)}{field.name}": plain(field.get(part.training)) for field in own}
     same(fields)
 
