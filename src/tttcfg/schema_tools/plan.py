@@ -52,6 +52,7 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
     answers = answers.by_field(old, new, secrets)
     whole = {was: to for was, to in answers.renamed.items() if inside(old.get(was, {})) and inside(new.get(to, {}))}
     first: list[Operation] = [Rename(was, to, answers.reasons.get(was, message)) for was, to in whole.items()]
+    emptied = sections_of(old)
     old = {whole.get(path, path): fragment for path, fragment in old.items()}
     variants = variant_changes(old, new, answers, message)
     first += variants.renames
@@ -90,7 +91,7 @@ def plan(old: Fields, new: Fields, answers: Answers, message: str, secrets: Coll
             redeclared.append(Redeclare(change.path, bare(change.new), stay, change.other_unit))
         elif bare(change.old) != bare(change.new) or (set(change.semantic) - (set() if reason else {"description"})):
             redeclared.append(_redeclaring(change, reason or message))
-    removed += _emptied(old, new, secrets, message)
+    removed += _emptied(emptied | sections_of(old), {*old, *new}, sections_of([*new, *secrets]), message)
     single = [*renamed, *redeclared, *removed, *added]
     return Plan((*first, *within(single, held)), tuple(missing))
 
@@ -103,9 +104,9 @@ def _across(answers: Answers, held: Sequence[HeldSection]) -> Iterator[Problem]:
             yield Problem("rename", message, f"{was}:{to}")
 
 
-def _emptied(old: Fields, new: Fields, secrets: Collection[str], reason: str) -> list[Operation]:
+def _emptied(old: set[str], fields: set[str], new: set[str], reason: str) -> list[Operation]:
     """Return what removes the outermost sections that have become empty: that do not even contain a secret."""
-    gone = sections_of(old) - sections_of(new) - sections_of(secrets) - new.keys() - old.keys()
+    gone = old - new - fields
     gone = {name for name in gone if not name.endswith((f".{EACH}", "]"))}
     outermost = sorted(name for name in gone if name.rpartition(".")[0] not in gone)
     return [removing_section(name, reason, gone) for name in outermost]
