@@ -271,7 +271,7 @@ def test_a_variant_that_is_gone_needs_a_reason_and_a_conversion(older: Project) 
         (
             "    beta: float = setting(0.9, role=Role.TRAINING",
             "    beta: float = setting(0.9, role=Role.SECRET",
-            "optimizer[adamw].beta is a secret, and is there with one variant only",
+            "optimizer[adamw].beta is a secret, and optimizer is not always there, or several times",
         ),
         (
             "    lr: float = setting(0.02, role=Role.TRAINING",

@@ -9,9 +9,9 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import extensions_of, path_of
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import Role, plain, present
-from tttcfg.schema.inside import section_held
-from tttcfg.schema.paths import same
+from tttcfg.schema.fields import ConfigField, Role, plain, present
+from tttcfg.schema.inside import field_inside, section_held
+from tttcfg.schema.paths import Path, same
 
 _ORDER = list(Role)
 
@@ -54,12 +54,16 @@ def differences(left: Any, right: Any, family: Family) -> tuple[Difference, ...]
     for field in present(present(family.public_fields, left), right):
         if field.get(left) != field.get(right):
             whole = Difference(field.name, field.role, plain(field.get(left)), plain(field.get(right)))
-            found += [whole] if section_held(field.info.annotation) is None else _inside(whole)
+            found += [whole] if section_held(field.info.annotation) is None else _inside(whole, field, ())
     return tuple(sorted(found, key=lambda one: _ORDER.index(one.role)))
 
 
-def _inside(whole: Difference) -> Iterator[Difference]:
-    """Yield what differs inside of two mappings with the same keys, or of two lists that are as long."""
+def _inside(whole: Difference, field: ConfigField, below: Path) -> Iterator[Difference]:
+    """Yield what differs inside of two mappings with the same keys, or of two lists that are as long.
+
+    Args:
+        below: Where that is in the value of `field`.
+    """
     key, role, left, right = whole
     if isinstance(left, dict) and isinstance(right, dict) and left.keys() == right.keys():
         pairs = [(name, left[name], right[name]) for name in left]
@@ -70,4 +74,7 @@ def _inside(whole: Difference) -> Iterator[Difference]:
         return
     for name, one, other in pairs:
         if not same(one, other):
-            yield from _inside(Difference(f"{key}.{name}", role, one, other))
+            path = (*below, name)
+            inner = field_inside(field, path)
+            own = role if inner is None else inner.field.role
+            yield from _inside(Difference(f"{key}.{name}", own, one, other), field, path)

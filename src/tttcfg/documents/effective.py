@@ -15,6 +15,7 @@ from tttcfg.documents.document import Document
 from tttcfg.errors import SEVERITIES, ContradictionError, InputError, Place, Problem, printable
 from tttcfg.family.extension import PassedThrough
 from tttcfg.family.family import Family, Layers, Model, family_of
+from tttcfg.schema.defining import defining_value
 from tttcfg.schema.fields import Role, Section, plain, present
 
 if TYPE_CHECKING:  # what only a checkpoint with weights needs
@@ -255,8 +256,8 @@ def attempted(resolve: Callable[[], Effective]) -> tuple[Effective, Contradictio
 
 def configuration_digest(training: Any, family: Family) -> str:
     """Return the SHA-256 of what decides the tensors and what they compute, independent of the machine."""
-    fields = {one.name: plain(one.get(training)) for one in present(family.model_defining_fields, training)}
-    return digest_of(fields, family.head)
+    fields = present(family.model_defining_fields, training)
+    return digest_of({one.name: defining_value(one, one.get(training)) for one in fields}, family.head)
 
 
 def whole_digest(training: Any, family: Family, parts: Mapping[str, Document]) -> str:

@@ -17,6 +17,7 @@ from typing_extensions import TypeVar
 from tttcfg.errors import InputError, Problem
 from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.migration.chain import Chain
+from tttcfg.schema.defining import MODEL_DEFINING
 from tttcfg.schema.fields import ConfigField, Outline, Role, Section, config_fields, outline, sections
 from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.inside import section_held
@@ -181,7 +182,7 @@ class Family(Generic[Model, Layers]):
     @cached_property
     def model_defining_fields(self) -> tuple[ConfigField, ...]:
         """The fields that decide the tensors and what they compute."""
-        return tuple(field for field in self.public_fields if field.role in (Role.ARCHITECTURE, Role.COMPUTATION))
+        return tuple(field for field in self.public_fields if field.role in MODEL_DEFINING)
 
     @cached_property
     def ambiguous_fields(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from tttcfg.family.family import Family
 from tttcfg.migration.record import LEGACY
 from tttcfg.resolving.config import Given
 from tttcfg.resolving.sources import Sources
+from tttcfg.schema.defining import defining_value
 from tttcfg.schema.fields import UNSET, ConfigField, Role, Section, plain, present
 from tttcfg.urls import is_url, shown
 
@@ -51,7 +52,8 @@ def source_findings(
                 Problem("recovered", f"is {quote(plain(effective))}, {supporting(supported)}", name, severity="info")
             )
         known = not _is_unknown(field, document) and name not in document.assumed and trained is not UNSET
-        if known and effective != trained and origins[name][0].source != "weights":
+        differs = effective != trained and defining_value(field, effective) != defining_value(field, trained)
+        if known and differs and origins[name][0].source != "weights":
             how = "were trained with" if supported is None else "are supposed to have been trained with"
             message = f"is {quote(plain(effective))}, but the weights {how} {quote(plain(trained))}"
             message += "" if supported is None else f" ({supporting(supported)})"

@@ -26,6 +26,7 @@ from tttcfg.resolving.overrides import CommandLine, Depending, Override, Overrid
 from tttcfg.resolving.sources import Config, Sources, read_sources
 from tttcfg.resolving.variants import with_sections
 from tttcfg.schema.fields import UNSET, ConfigField, Role, nested, plain, present
+from tttcfg.schema.inside import with_run_settings
 from tttcfg.schema.paths import get_path, same, set_path, split
 from tttcfg.schema.validation import validate
 from tttcfg.secrets import removing, shown_key
@@ -283,7 +284,18 @@ class _Merge:
         ranked = tuple(filter(None, (self.from_weights.get(name), *order)))
         if config is not None and name in equivalent:
             ranked = (config, *(one for one in ranked if one is not config))
+        if self.restore == "auto" and len(ranked) > 1 and ranked[0].source == "checkpoint" and config in ranked:
+            ranked = self.of_this_run(field, ranked, config)
         return self.overridden(field, ranked) if name in self.overrides else ranked
+
+    def of_this_run(self, field: ConfigField, ranked: tuple[Origin, ...], config: Origin) -> tuple[Origin, ...]:
+        """Return the checkpoint's value with what a file gives of this run inside of the same sections."""
+        value = with_run_settings(field, ranked[0].value, config.value)
+        if value is None:
+            return ranked
+        place = f"{ranked[0].where}, with settings of this run from {config.where}"
+        used = Origin("checkpoint", as_field(value, field.name, self.family, "", self.held), place)
+        return (used, *ranked[1:])
 
     def saved_variant(self, name: str) -> Any:
         """Return the variant that a field holds in the checkpoint's document; UNSET where it is not there."""

@@ -28,7 +28,8 @@ from tttcfg.resolving.config import Given, given, merged, tree_of
 from tttcfg.resolving.families import named_family, named_in_bytes, of_second
 from tttcfg.resolving.overrides import CommandLine, Overrides, Overriding, read_overrides
 from tttcfg.resolving.variants import Held, usual_variants
-from tttcfg.schema.fields import Role, Section
+from tttcfg.schema.defining import MODEL_DEFINING
+from tttcfg.schema.fields import Section
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address
 
@@ -40,7 +41,6 @@ NOTHING = Given({}, {})
 _REFUSED_VALUES = ("rejected", "not_finite", "too_large", "encoding")
 _ATTEMPTS = 10
 """How often a checkpoint is read that is bound anew at the same time."""
-_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
 
 
 class Sources(NamedTuple):
@@ -217,7 +217,7 @@ def _harmless(key: str, family: Family) -> set[str]:
     while key:
         found = {name for name in fields if name == key or name.startswith(f"{key}.")}
         if found:
-            return found if all(fields[name].role not in _MODEL_DEFINING for name in found) else set()
+            return found if all(fields[name].role not in MODEL_DEFINING for name in found) else set()
         key = key.rpartition(".")[0]  # an item of a list
     return set()
 

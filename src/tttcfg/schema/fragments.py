@@ -114,16 +114,21 @@ class Inside(NamedTuple):
 
     def sections(self, path: str, value: Any) -> list[tuple[str, Tree]]:
         """Return those of such sections that are in the value of the field at `path`, each with its dotted name."""
-        if not self.each:
-            found = [(path, value)]
-        elif isinstance(value, list):
-            found = [(f"{path}.{at}", item) for at, item in enumerate(value)]
-        else:
-            found = [(f"{path}.{key}", item) for key, item in (value.items() if isinstance(value, dict) else ())]
-        return [(name, item) for name, item in found if isinstance(item, dict) and self._is_of(item)]
+        return [(name, item) for name, item in sections_in(path, value, each=self.each) if self._is_of(item)]
 
     def _is_of(self, item: Tree) -> bool:
         return self.variant is None or item.get(self.variant[0]) == self.variant[1]
+
+
+def sections_in(path: str, value: Any, *, each: bool) -> list[tuple[str, Tree]]:
+    """Return the sections in the value of a field at `path`, each with its dotted name; `each` is that of `Inside`."""
+    if not each:
+        found = [(path, value)]
+    elif isinstance(value, list):
+        found = [(f"{path}.{at}", item) for at, item in enumerate(value)]
+    else:
+        found = [(f"{path}.{key}", item) for key, item in (value.items() if isinstance(value, dict) else ())]
+    return [(name, item) for name, item in found if isinstance(item, dict)]
 
 
 EACH = "*"

@@ -9,15 +9,18 @@ from pydantic import BaseModel
 
 from tttcfg.schema.fields import (
     ConfigField,
+    Role,
     Variants,
     alternatives,
     config_fields,
     fields_of_variants,
     is_section,
     kinds_of,
+    plain,
     variants_in,
 )
-from tttcfg.schema.paths import Path
+from tttcfg.schema.fragments import sections_in
+from tttcfg.schema.paths import Path, copied, get_path, pop_path, set_path
 
 
 class Held(NamedTuple):
@@ -119,6 +122,48 @@ def leads_inside(field: ConfigField, below: Path) -> bool:
         return True
     inner = [(held.fields.get(".".join(rest[:depth])), rest[depth:]) for depth in range(len(rest), 0, -1)]
     return any(one is not None and (not left or leads_inside(one, left)) for one, left in inner)
+
+
+def with_run_settings(field: ConfigField, value: Any, other: Any) -> Any | None:
+    """Return a field's value with what another one gives of the role `run`, inside of sections that are the same.
+
+    They are the same where all else in them is equal, at one index or key. The value comes back as plain data, None
+    where nothing changes.
+    """
+    held = section_held(field.info.annotation)
+    if held is None or all(one.role is not Role.RUN for one in held.fields.values()):
+        return None
+    changed, before = copied(plain(value)), plain(value)
+    mine, theirs = (dict(sections_in("", plain(one), each=held.each)) for one in (value, other))
+    new = dict(sections_in("", changed, each=held.each))
+    given = _given_in(other, each=held.each)
+    for name in mine.keys() & theirs.keys():
+        run = [one for one in held.fields.values() if one.role is Role.RUN]
+        rest = [copied(mine[name]), copied(theirs[name])]
+        for tree in rest:
+            for one in run:
+                pop_path(tree, one.path)
+        for one in run if rest[0] == rest[1] else ():
+            if _is_given(given[name], one.path):
+                set_path(new[name], one.path, get_path(theirs[name], one.path))
+    return changed if changed != before else None
+
+
+def _given_in(value: Any, *, each: bool) -> dict[str, BaseModel]:
+    """Return the sections in a value by the names that `sections_in` gives them."""
+    if not each:
+        return {"": value}
+    found = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return {f".{key}": item for key, item in found}
+
+
+def _is_given(section: Any, path: Path) -> bool:
+    """Whether a source gave what is at a path of a section."""
+    for part in path:
+        if part not in section.model_fields_set:
+            return False
+        section = getattr(section, part)
+    return True
 
 
 def _is_mapping(field: ConfigField) -> bool:

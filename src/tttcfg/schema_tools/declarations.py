@@ -18,7 +18,7 @@ from tttcfg.family.json_schema import model_schema
 from tttcfg.schema.fields import Role, Variants, alternatives, is_enumeration, is_section, unit_of, variants_of
 from tttcfg.schema.fragments import EACH, RESERVED
 from tttcfg.schema.inside import section_held
-from tttcfg.schema_tools.declared_variants import misdeclared, undistinguished
+from tttcfg.schema_tools.declared_inside import misdeclared, misplaced_roles, undistinguished
 from tttcfg.schema_tools.layout import class_name
 
 _ROLES = [role.value for role in Role]
@@ -64,7 +64,9 @@ def undeclared(model: type[BaseModel], prefix: str = "", besides: str = "") -> I
         held, variants = section_held(info.annotation), variants_of(info)
         yield from _not_plain(info.annotation, path, where) if held is None and variants is None else ()
         yield from undistinguished(info, path, where)
-        yield from _ignored_roles(info, path, where) if variants is None else misdeclared(info, variants, path, where)
+        yield from misdeclared(info, variants, path, where) if variants is not None else ()
+        inside = held is not None or variants is not None
+        yield from misplaced_roles(info, path, where) if inside else _ignored_roles(info, path, where)
         missing = list(_missing(info))
         if missing:
             message = f"{path} declares no {', no '.join(missing)}"
@@ -129,7 +131,7 @@ def _is_plain_enumeration(kind: Any) -> bool:
 
 
 def _ignored_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
-    """Yield every role below an optional or listed section, which is one value with one role."""
+    """Yield every role below a value of sections of which none has a name, so that it has one role."""
     role = _declared(info).get("x-role")
     if role not in _ROLES or role == Role.SECRET.value:
         return

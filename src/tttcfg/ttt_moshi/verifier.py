@@ -20,7 +20,8 @@ from tttcfg.evidence.verifier import (
     override,
     typed,
 )
-from tttcfg.schema.fields import Role, config_fields, plain
+from tttcfg.schema.defining import MODEL_DEFINING
+from tttcfg.schema.fields import config_fields, plain
 from tttcfg.ttt_moshi import NAME
 from tttcfg.ttt_moshi.derive import DIMENSIONS, inner_layer_sizes, unusable
 from tttcfg.ttt_moshi.layer_spec import Word, concrete_layers
@@ -31,8 +32,7 @@ STORED = frozenset(get_args(Dtype))
 MOST_SHOWN = 12
 _WIDTHS = ("mlp.layers", "mlp.hidden_dims", "mlp.expansion_factor")
 _OF_TTT_LAYERS = ("layers", "layer_indices", "inner_model", "inner_layer_sizes", *_WIDTHS)
-_MODEL_DEFINING = (Role.ARCHITECTURE, Role.COMPUTATION)
-_READ = tuple(field.name for field in config_fields(TTTConfig).values() if field.role in _MODEL_DEFINING)
+_READ = tuple(field.name for field in config_fields(TTTConfig).values() if field.role in MODEL_DEFINING)
 UNREAD_LAYERS = not_determined("TTT may be among the unknown tensors")
 
 

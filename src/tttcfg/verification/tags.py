@@ -22,9 +22,9 @@ from tttcfg.family.family import Family, frozen_schema, schema_id
 from tttcfg.family.versions import HEADER
 from tttcfg.formats.json import read_json
 from tttcfg.safetensors.header import Header
-from tttcfg.schema.fields import Role
-from tttcfg.schema.fragments import Fragment, alternatives, fields_of
-from tttcfg.schema.paths import Tree, get_path, split
+from tttcfg.schema.defining import defining_values
+from tttcfg.schema.fragments import Fragment
+from tttcfg.schema.paths import Tree
 
 TAG_KEY = "tttcfg"
 """The key of the safetensors metadata that holds the tag."""
@@ -32,7 +32,6 @@ FAMILY = "family"
 """The key of the tag that holds the name of the configuration's family; tags of 0.1 have none."""
 EMBEDDED = "training"
 """The key of the tag that holds the configuration itself."""
-_MODEL_DEFINING = (Role.ARCHITECTURE.value, Role.COMPUTATION.value)
 
 
 def tag_for(document: Document, *, embed: bool = False) -> dict[str, str]:
@@ -124,7 +123,7 @@ def digest_as(document: Document, version: int) -> str | None:
     if version == family.head:
         return configuration_digest(document.training, family)
     schema = frozen_schema(family, version)
-    if not model_defining(schema):
+    if not defining_values({}, schema):
         return None
     from tttcfg.documents.downgrade import migrate_tree  # and all operations, which only an older digest needs
 
@@ -134,22 +133,4 @@ def digest_as(document: Document, version: int) -> str | None:
 
 def digest_of_tree(tree: Mapping[str, Any], schema: Fragment, version: int) -> str:
     """Return the digest of a document's plain values, by the roles that its version's schema gives the fields."""
-    fields = {
-        name: _as_written(get_path(tree, split(name), fragment.get("default")), fragment)
-        for name, fragment in model_defining(schema).items()
-    }
-    return digest_of(fields, version)
-
-
-def model_defining(schema: Fragment) -> dict[str, Fragment]:
-    """Return the fragment of every field that decides the tensors or what they compute, by dotted path."""
-    return {name: one for name, one in fields_of(schema).items() if one.get("x-role") in _MODEL_DEFINING}
-
-
-def _as_written(value: Any, fragment: Fragment) -> Any:
-    """Return a value as the model of its version wrote it: a whole number of a field of real ones as a real one."""
-    if isinstance(value, list):
-        items = [*fragment.get("prefixItems", ()), *[fragment.get("items", {})] * len(value)]
-        return [_as_written(item, below) for item, below in zip(value, items, strict=False)]
-    kinds = {one.get("type") for one in alternatives(fragment)}
-    return float(value) if type(value) is int and "number" in kinds and "integer" not in kinds else value
+    return digest_of(defining_values(tree, schema), version)

@@ -35,6 +35,7 @@ from tttcfg.resolving.overrides import Overriding
 from tttcfg.resolving.sources import Config
 from tttcfg.safetensors.header import Header
 from tttcfg.safetensors.shards import read_weights
+from tttcfg.schema.defining import defining_value
 from tttcfg.schema.fields import UNSET, plain
 from tttcfg.urls import Url
 from tttcfg.verification.tags import embedded_document
@@ -201,6 +202,8 @@ def _changed(
             continue  # of another variant, the name of which is compared
         if now in (then, merged.get(field.name, then)) or field.name in saved.assumed:  # type: ignore[union-attr]
             continue
+        if defining_value(field, now) == defining_value(field, then):
+            continue  # but for what is inside and defines nothing
         origin = deciding(effective.origins[field.name]) if isinstance(effective, Effective) else None
         if origin is not None and origin.source == "override":
             deviations.append(field.name)

@@ -1,4 +1,4 @@
-"""Whether a field that holds one of several variants is declared so that each can be distinguished and restored."""
+"""Whether fields that hold sections are declared so that each section can be distinguished and restored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tttcfg.errors import Problem
-from tttcfg.schema.fields import ConfigField, Role, Variants, alternatives, config_fields, is_section, variants_in
+from tttcfg.schema.fields import (
+    ConfigField,
+    Role,
+    Variants,
+    alternatives,
+    config_fields,
+    is_section,
+    variants_in,
+    variants_of,
+)
+from tttcfg.schema.inside import section_held
 from tttcfg.schema_tools.layout import class_name
 
 _NAME = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
@@ -47,9 +57,6 @@ def misdeclared(info: FieldInfo, variants: Variants, path: str, where: str) -> I
     models = list(filter(is_section, alternatives(cast("Any", info.annotation))))
     for model in models:
         yield from _misnamed(model, variants.key, names.get(model, []), path)
-    role = str((info.json_schema_extra or {}).get("x-role") if isinstance(info.json_schema_extra, dict) else "")
-    if role in _GRAVITY:
-        yield from _outranked(variants, Role(role), path, where)
     default = info.get_default(call_default_factory=True, validated_data={})
     if isinstance(default, BaseModel):
         yield from _unusual(default, path, where)
@@ -68,23 +75,36 @@ def _misnamed(model: type[BaseModel], key: str, names: list[str], path: str) -> 
         yield _problem(where, f"another variant of {path} is called {missing[0]} as well", "give one another name")
 
 
-def _outranked(variants: Variants, role: Role, path: str, where: str) -> Iterator[Problem]:
-    """Yield fields of variants that matter more than which variant it is, or that have several roles."""
+def misplaced_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
+    """Yield fields inside of one that matter more than it does, that are secret, or have a role in each variant."""
+    declared = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    role, held = declared.get("x-role"), section_held(info.annotation)
+    variants = variants_of(info)
+    if role not in [one.value for one in _GRAVITY] or (held is None and variants is None):
+        return
+    around = path if held is None else held.prefix(path)[:-1]
     found: dict[str, ConfigField] = {}
-    for tag, model in variants.models.items():
-        for field in _fields(model, variants.key):
-            name = f"{path}[{tag}].{field.name}"
-            if field.role is Role.SECRET:
-                message = f"{name} is a secret, and is there with one variant only"
-                yield _problem(where, message, "declare it in a section that is always there")
-            elif _GRAVITY.index(field.role) > _GRAVITY.index(role):
-                what = f"{path}, which decides whether it is there, {role.value}"
-                message = f"{name} has the role {field.role.value}, and {what}"
-                yield _problem(where, message, f"give {path} the role {field.role.value}")
-            other = found.setdefault(field.name, field)
-            if other.role is not field.role:
-                message = f"{name} has the role {field.role.value}, and {other.role.value} in another variant"
-                yield _problem(where, message, "give it one role, or one of the two another name")
+    for name, field in _fields_inside(held.model if held is not None else cast("Variants", variants)):
+        full = f"{around}{name}"
+        if field.role is Role.SECRET:
+            message = f"{full} is a secret, and {path} is not always there, or several times"
+            yield _problem(where, message, "declare it in a section that is always there")
+        elif _GRAVITY.index(field.role) > _GRAVITY.index(Role(role)):
+            message = f"{full} has the role {field.role.value}, and {path}, which decides whether it is there, {role}"
+            yield _problem(where, message, f"give {path} the role {field.role.value}")
+        other = found.setdefault(field.name, field)
+        if other.role is not field.role:
+            message = f"{full} has the role {field.role.value}, and {other.role.value} in another variant"
+            yield _problem(where, message, "give it one role, or one of the two another name")
+
+
+def _fields_inside(held: type[BaseModel] | Variants) -> Iterator[tuple[str, ConfigField]]:
+    """Yield the fields of a section, or of every variant, each with its name after that of what holds it."""
+    if not isinstance(held, Variants):
+        yield from ((f".{field.name}", field) for field in _fields(held, ""))
+        return
+    for tag, model in held.models.items():
+        yield from ((f"[{tag}].{field.name}", field) for field in _fields(model, held.key))
 
 
 def _fields(model: type[BaseModel], key: str) -> list[ConfigField]:
