@@ -43,7 +43,7 @@ def confirmed(declared: Iterable[DeclaredField], patterns: Iterable[str], units:
     Args:
         declared: All fields of the model.
         patterns: Names of settings, with `*` for any characters; with `=ROLE`, that role in place of the guess. Of
-            several that fit a setting, the last counts.
+            several that fit a setting, the last counts. A pattern makes no setting a secret, and no secret another.
         units: `PATTERN=UNIT`: what numbers count.
 
     Raises:
@@ -51,13 +51,14 @@ def confirmed(declared: Iterable[DeclaredField], patterns: Iterable[str], units:
             all problems at once.
     """
     declared, problems = list(declared), list[Problem]()
-    changes: dict[str, _Change] = {}
+    changes: dict[tuple[type, str], _Change] = {}
     for text in patterns:
         for field, role in _with_roles(text, declared, problems):
-            changes[field.path] = _Change(field, role)
+            changes[field.model, field.name] = _Change(field, role)
     for text in units:
         for field, unit in _with_units(text, declared, problems):
-            changes[field.path] = changes.get(field.path, _Change(field))._replace(unit=unit)
+            declaration = (field.model, field.name)
+            changes[declaration] = changes.get(declaration, _Change(field))._replace(unit=unit)
     files = _edited(changes.values(), problems)
     if problems:
         raise InputError(problems)
@@ -74,8 +75,16 @@ def _with_roles(
         problems.append(Problem("rejected", message, pattern))
         return
     for field in _fitting(pattern, declared, problems, [one for one in declared if one.guess is not None], "role"):
-        if field.guess is not None:
-            yield field, _ROLES[role] if given else field.guess
+        wanted = _ROLES[role] if given else field.guess
+        if wanted is None or field.guess is None:
+            continue
+        if (wanted is Role.SECRET) == (field.guess is Role.SECRET):
+            yield field, wanted
+        elif field.path == pattern:
+            message = f"the type of a secret is SecretStr; change both in {_file(field)}"
+            problems.append(Problem("rejected", message, pattern))
+        else:
+            yield field, field.guess
 
 
 def _with_units(
@@ -83,7 +92,7 @@ def _with_units(
 ) -> Iterator[tuple[DeclaredField, str]]:
     pattern, _, unit = text.partition("=")
     if not unit.strip():
-        problems.append(Problem("rejected", "states no unit; write --unit KEY=UNIT", pattern))
+        problems.append(Problem("rejected", "states no unit: it follows a =", pattern))
         return
     for field in _fitting(pattern, declared, problems, [one for one in declared if one.lacks_unit], "unit"):
         yield field, unit.strip()
@@ -98,12 +107,16 @@ def _fitting(
         return found
     named = [one for one in declared if fnmatchcase(one.path, pattern)]
     if named:
-        message = f"the {what} is not open; change it in {shown(source_file(named[0].model) or Path())}"
+        message = f"the {what} is not open; change it in {_file(named[0])}"
         problems.append(Problem("rejected", message, pattern))
     else:
         near = nearest_key(pattern, [one.path for one in declared])
         problems.append(Problem("unknown_key", "is no setting", pattern, suggestion=near))
     return []
+
+
+def _file(field: DeclaredField) -> str:
+    return shown(source_file(field.model) or Path())
 
 
 def _edited(changes: Iterable[_Change], problems: list[Problem]) -> dict[Path, bytes]:

@@ -26,7 +26,8 @@ class Rule(NamedTuple):
 _PUBLIC_TOKENS = re.compile(r"(^|_)(pad|eos|bos|unk|mask|sep|cls|special|image|audio|text|start|stop|end)_token$")
 _RULES = (
     # words that decide wherever they are
-    Rule(Role.RUN, "dir dirs directory folder path paths file files filename url host hostname port device devices"),
+    Rule(Role.RUN, "dir dirs directory folder path paths file files filename url host port device devices"),
+    Rule(Role.RUN, "train_data eval_data valid_data val_data test_data hostname"),
     Rule(Role.RUN, "log logs logging logger verbose wandb tensorboard save saving dump resume keep project entity"),
     Rule(Role.RUN, "num_workers workers prefetch prefetch_factor pin_memory compile profile profiling profiler trace"),
     Rule(Role.RUN, "every freq frequency interval timeout run_name exp_name experiment description tags print"),

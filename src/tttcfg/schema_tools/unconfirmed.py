@@ -94,7 +94,7 @@ def _guesses(history: History, declared: list[DeclaredField]) -> Iterator[Proble
         message = f"{_prefix(section)}{_counted(fields, 'role')} guessed: {guesses}"
         patterns = [f"{section}.*"] if section else [one.path for one in fields]
         example = shlex.quote(f"{fields[0].path}=ROLE")
-        advice = f"if that is right: {_confirm(history, shlex.join(patterns))}; another role: {example} behind it"
+        advice = f"if that is right: {_confirm(history, shlex.join(patterns))}; for another role, add {example}"
         yield Problem("declaration", message, place=class_name(fields[0].model), advice=advice)
 
 
