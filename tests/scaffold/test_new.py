@@ -11,7 +11,7 @@ import pytest
 from tests.cli.process import run
 from tests.launcher import python
 from tests.scaffold.projects import FAMILY, PYPROJECT, Trainer
-from tttcfg.scaffold.project import tomllib
+from tttcfg.formats.toml import tomllib
 
 PLAIN = """
 from dataclasses import dataclass
