@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.launcher import launch
+from tttcfg.formats.toml import tomllib
 
 pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
@@ -97,11 +98,12 @@ class Reader:
             elif block["kind"] == "diff":
                 code, output = self.run("git apply --unidiff-zero -", block["body"])
                 assert code == 0, output + block["body"]
-            else:
-                assert block["kind"] == "console", block[0]
+            elif block["kind"] == "console":
                 for command in COMMAND.finditer(block["body"]):
                     place = block.start("body") + command.start("shown")
                     yield Ran(command["line"], command["shown"], *self.run(command["line"]), place)
+            else:
+                assert block["kind"] in ("sh", "python"), block[0]  # what comes before, and what is only shown
 
     def run(self, line: str, given: str = "") -> tuple[int, str]:
         done = launch("sh", "-c", line, cwd=self.home, env=self.environment, given=given, stderr=STDOUT, code=None)
@@ -121,6 +123,11 @@ class Reader:
         self.environment["PYTHONPATH"] += f":{self.home}"
 
 
+def section(page: str, heading: str) -> str:
+    """Return what follows a heading of the second level, down to the next."""
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def refreshed(page: str, followed: Iterable[Ran]) -> str:
     """Return a page with the current output of its commands, where nothing of that is left out."""
     for command in sorted(followed, key=lambda command: command.place, reverse=True):
@@ -135,6 +142,23 @@ def test_everything_that_the_page_shows_is_so(tmp_path: Path) -> None:
     assert len(followed) == len(re.findall(r"^\$ ", page, re.MULTILINE))
     for command in followed:
         assert command.holds, f"$ {command.line}\n{command.output}(exit {command.code})"
+
+
+def test_what_is_needed_is_listed_first() -> None:
+    """What the page's programs import is tttcfg's own requirement, or is in the command that installs; so is pytest."""
+    page = PAGE.read_text("utf-8")
+    install = re.search(
+        r"^pip install '/path/to/tttcfg\[(\w+)\]' (.*)$", section(page, "Before you start"), re.MULTILINE
+    )
+    assert install is not None
+    project = tomllib.loads((PAGE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"][install[1]], *install[2].split()]
+    listed = {re.split(r"[<>=.]", one)[0] for one in required}
+    code = "\n".join(block["body"] for block in FENCE.finditer(page) if (block["file"] or "").endswith(".py"))
+    names = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) (\S+)", code, re.MULTILINE)}
+    own = {"tttcfg", "trainer", *sys.stdlib_module_names}
+    assert names - own <= listed
+    assert {"pytest", "hypothesis", "jsonschema"} <= listed
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from tttcfg.resolving.families import (
 from tttcfg.resolving.overrides import Overriding, override_texts
 from tttcfg.resolving.resolver import resolve_family
 from tttcfg.resolving.sources import Config
-from tttcfg.schema.fields import Role, Section, Text, Whole, setting
+from tttcfg.schema.fields import Role, Section, Text, Whole, guessed, setting
 from tttcfg.schema.paths import Tree
 from tttcfg.ttt_moshi.family import TrainingArgs, TTTConfig
 from tttcfg.ttt_moshi.layer_spec import concrete_layers
@@ -72,6 +72,7 @@ __all__ = [
     "explain",
     "find_checkpoint",
     "from_any",
+    "guessed",
     "inspect_weights",
     "load_document",
     "migrate_document",

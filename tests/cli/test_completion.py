@@ -21,12 +21,16 @@ def complete(words: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("tttcfg ", ["resolve", "verify", "inspect", "migrate", "scrub", "diff", "fields", "history", "schema"]),
+        (
+            "tttcfg ",
+            ["resolve", "verify", "inspect", "migrate", "scrub", "diff", "fields", "history", "family", "schema"],
+        ),
         ("tttcfg re", ["resolve"]),
         ("tttcfg resolve --che", ["--checkpoint", "--checkpoint_dir", "--checkpoint-dir"]),
         ("tttcfg migrate --all", ["--allow-loss"]),
         ("tttcfg resolve --restore ", ["auto", "all", "none"]),
         ("tttcfg history --output ", ["text", "json"]),
+        ("tttcfg family ", ["new", "confirm"]),
         ("tttcfg schema ", ["check", "diff", "new", "freeze"]),
     ],
 )

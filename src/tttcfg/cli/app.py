@@ -18,7 +18,7 @@ from tttcfg.errors import InputError, Problem, TttcfgError, printable
 from tttcfg.secrets import without_secrets
 from tttcfg.version import __version__
 
-COMMANDS = ("resolve", "verify", "inspect", "migrate", "scrub", "diff", "fields", "history", "schema")
+COMMANDS = ("resolve", "verify", "inspect", "migrate", "scrub", "diff", "fields", "history", "family", "schema")
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """click's ClickException, which typer has no name for; with some of its versions it comes from a copy of click."""
 EPILOG = (
@@ -81,6 +81,8 @@ def _module(name: str) -> ModuleType:
             import tttcfg.cli.fields
         case "history":
             import tttcfg.cli.history
+        case "family":
+            import tttcfg.cli.family
         case _:
             import tttcfg.cli.schema
     module: ModuleType = getattr(tttcfg.cli, name)

@@ -56,7 +56,7 @@ def check(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text")
       tttcfg schema check
       tttcfg schema check --family my_trainer.config:FAMILY --golden tests/golden
     """
-    history = _history_here(family, golden)
+    history = history_here(family, golden)
     problems = find_problems(history)
     _report(problems, output)
     if note := unrecorded(history):
@@ -165,7 +165,7 @@ def new(
     """
     if not message.strip() and not amend:
         raise typer.BadParameter('describe the change in a few words: tttcfg schema new "dropout"')
-    history, today = _history_here(family, golden), datetime.now(timezone.utc).date().isoformat()
+    history, today = history_here(family, golden), datetime.now(timezone.utc).date().isoformat()
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
     make = amended_draft if amend else partial(new_draft, date=today)
@@ -193,7 +193,7 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text"
     Examples:
       tttcfg schema freeze
     """
-    history = _history_here(family, golden)
+    history = history_here(family, golden)
     problems = find_problems(history)
     _report(problems, output)
     if problems:
@@ -211,12 +211,12 @@ def _history(given: str | None, golden: Path | None = None) -> History:
     sys.dont_write_bytecode = True
     name = given or BUILT_IN
     family = family_named(name)
-    options = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
-    options += "" if golden is None else f" --golden {shlex.quote(str(golden))}"
-    return History(family, golden or usual_folder(family), options)
+    named = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"
+    options = named + ("" if golden is None else f" --golden {shlex.quote(str(golden))}")
+    return History(family, golden or usual_folder(family), options, named)
 
 
-def _history_here(name: str | None, golden: Path | None) -> History:
+def history_here(name: str | None, golden: Path | None = None) -> History:
     """Return a family's files, having seen that they are those of the checkout that one stands in.
 
     Otherwise the steps and schemas of one checkout would be compared with the golden documents of another one, or

@@ -67,7 +67,8 @@ class Derive(Protocol):
 
 
 _FAMILIES: dict[type[Section], Family] = {}
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""The name of a family."""
 STEP = re.compile(r"v(?:\d{4}_to_v)?(\d{4})")
 """The name of a module with a migration; the group is the version that it leads to."""
 
@@ -134,7 +135,7 @@ class Family(Generic[Model, Layers]):
     configuration_cap: int = CONFIGURATION_CAP
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             raise ValueError(
                 f"{self.name!r} is not a name of a family: use lower-case letters, digits and _, a letter first"
             )

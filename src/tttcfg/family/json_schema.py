@@ -6,7 +6,7 @@ from typing import Any
 
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
-from tttcfg.schema.fields import Role
+from tttcfg.schema.fields import GUESSED, Role
 from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, inside, is_section, section, take_fragment
 from tttcfg.schema.paths import split
 
@@ -36,7 +36,8 @@ def _inlined(fragment: Any, definitions: dict[str, Any]) -> Any:
         properties = {name: _inlined(child, definitions) for name, child in fragment["properties"].items()}
         explained = {"description": fragment["description"]} if "description" in fragment else {}
         return section(properties) | explained
-    inlined = {key: _inlined(value, definitions) for key, value in fragment.items() if key not in ("title", "$defs")}
+    left_out = ("title", "$defs", GUESSED)
+    inlined = {key: _inlined(value, definitions) for key, value in fragment.items() if key not in left_out}
     if isinstance(inlined.get("discriminator"), dict):
         inlined["discriminator"].pop("mapping", None)  # of definitions that are gone
     return _with_named_default(inlined)

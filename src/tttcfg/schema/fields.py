@@ -23,6 +23,8 @@ from pydantic_core import InitErrorDetails, to_jsonable_python
 
 from tttcfg.schema.paths import Path, sections_of
 
+GUESSED = "x-guessed"
+"""What of a declaration says that its role is a guess; no schema has it."""
 TYPES_WITH_A_TEXT = (PurePath, date, time, timedelta)
 """Types whose values are text in a file: paths, ISO 8601 dates, times and durations."""
 _UNITS = {
@@ -56,6 +58,25 @@ class Role(str, Enum):
     """Where this run reads and writes, and how fast."""
     SECRET = "secret"
     """Access; never written, printed or hashed."""
+
+
+class Guess(NamedTuple):
+    """A role that is a guess, as `guessed` marks it."""
+
+    role: Role
+
+
+def guessed(role: Role) -> Guess:
+    """Mark the role of a setting as a guess: `role=guessed(Role.TRAINING)`.
+
+    `tttcfg family new` writes it. The setting works as one of that role; `tttcfg schema check` and `freeze` refuse it
+    until `tttcfg family confirm` has removed the mark.
+    """
+    return Guess(role)
+
+
+UNIT_TO_EDIT = "EDIT"
+"""The unit of a number of which its author still has to state what it counts; `tttcfg schema check` refuses it."""
 
 
 class Follows:
@@ -117,20 +138,22 @@ class Section(BaseModel):
         raise ValidationError.from_exception_data(type(self).__name__, [refused], hide_input=True)
 
 
-def setting(default: Any = ..., *, role: Role, unit: str = "", description: str, **constraints: Any) -> Any:
+def setting(default: Any = ..., *, role: Role | Guess, unit: str = "", description: str, **constraints: Any) -> Any:
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
 
     Args:
         default: The value that the current program takes where none is given, or a `Follows`; left out where there is
             none.
-        role: What the field changes.
+        role: What the field changes; `guessed(role)` where that is not confirmed yet.
         unit: What a number counts (`tokens`, `seconds`; `dimensionless`), or what a text is (`path`). Left out where
             the type is enough: booleans, choices, free text.
         description: One sentence, as `tttcfg fields` prints it.
         constraints: Those of pydantic's `Field`, such as `ge=0`.
     """
+    guess, role = isinstance(role, Guess), role.role if isinstance(role, Guess) else role
     secret = role is Role.SECRET
     declared: dict[str, Any] = {"x-role": role.value} | ({"x-unit": unit} if unit else {})
+    declared |= {GUESSED: True} if guess else {}
     if isinstance(default, Follows):
         declared["x-default"] = str(default)
         constraints["default_factory"] = default

@@ -18,6 +18,7 @@ from tttcfg.schema_tools.layout import RESTORE, History, class_name, problem_in
 from tttcfg.schema_tools.plan import REUSED, reused
 from tttcfg.schema_tools.released import Released, read_released, unreleased
 from tttcfg.schema_tools.steps import read_steps
+from tttcfg.schema_tools.unconfirmed import unconfirmed
 from tttcfg.schema_tools.write import interrupted
 
 
@@ -50,7 +51,7 @@ def check(history: History) -> list[Problem]:
         problems += unconverted(history, frozen, steps.chain, released.newest)
     problems += interrupted(history)
     declared = [*undeclared(family.model), *indescribable(family)]
-    problems += declared or refused_defaults(family.model)
+    problems += declared or [*refused_defaults(family.model), *unconfirmed(history)]
     if not steps.steps:
         return list(dict.fromkeys(problems))
     if whole is None or declared:

@@ -33,17 +33,17 @@ def migration_source(migration: Migration) -> str:
     body = (
         f"migration = Migration(\n"
         f"    version={migration.version},\n"
-        f"    date={_literal(migration.date)},\n"
-        f"    summary={_literal(migration.summary)},\n"
-        f"    evidence={_literal(migration.evidence)},\n"
+        f"    date={text_literal(migration.date)},\n"
+        f"    summary={text_literal(migration.summary)},\n"
+        f"    evidence={text_literal(migration.evidence)},\n"
         f"    operations=({operations and chr(10)}{operations}{operations and '    '}),\n"
         f")\n"
     )
     single = [one for operation in migration.operations for one in operation.singly()]
     stubs = [_stub(one, migration.version) for one in single if isinstance(one, Convert)]
-    docstring = _docstring(f"Version {migration.version}: {migration.summary}")
+    first = docstring(f"Version {migration.version}: {migration.summary}")
     called = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    return f"{docstring}\n{''.join(_imports(called, bool(stubs)))}\n{''.join(stubs)}{chr(10) * bool(stubs)}{body}"
+    return f"{first}\n{''.join(_imports(called, bool(stubs)))}\n{''.join(stubs)}{chr(10) * bool(stubs)}{body}"
 
 
 def converter_name(path: str) -> str:
@@ -51,7 +51,8 @@ def converter_name(path: str) -> str:
     return "convert_" + re.sub(r"\W", "_", path)
 
 
-def _docstring(text: str) -> str:
+def docstring(text: str) -> str:
+    """Return a docstring of one line as source."""
     safe = text.replace("\\", "\\\\").replace('"""', "'''").replace('"', '\\"' if text.endswith('"') else '"')
     return f'"""{safe.rstrip(".")}."""\n'
 
@@ -82,7 +83,7 @@ def _operation(operation: Operation, prefix: str = "") -> str:
     Args:
         prefix: What precedes its path, where it is inside of another one.
     """
-    parts = [_literal(operation.path)]
+    parts = [text_literal(operation.path)]
     if isinstance(operation, Within):
         below = "".join(f"{_operation(one, prefix + operation.prefix)}, " for one in operation.operations)
         variant = f", variant={_tuple(operation.variant)}" if operation.variant is not None else ""
@@ -151,17 +152,17 @@ _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "
 def _value(value: Any) -> str:
     """Return the expression for plain data."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_literal(key)}: {_value(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{text_literal(key)}: {_value(one)}' for key, one in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
-    return _literal(value) if isinstance(value, str) else repr(value)
+    return text_literal(value) if isinstance(value, str) else repr(value)
 
 
 def _tuple(texts: tuple[str, ...]) -> str:
-    return f"({', '.join(map(_literal, texts))})"
+    return f"({', '.join(map(text_literal, texts))})"
 
 
-def _literal(text: str) -> str:
+def text_literal(text: str) -> str:
     """Return a text as formatted source has it: in double quotes where that needs no more escapes."""
     if not text.isprintable() or ('"' in text and "'" not in text):
         return repr(text)

@@ -121,9 +121,16 @@ def _not_plain(annotation: Any, path: str, where: str) -> Iterator[Problem]:
         elif kind not in _PLAIN and not is_typeddict(kind) and not _is_plain_enumeration(kind):
             name = getattr(kind, "__name__", str(kind))
             message = f"{path} has the type {name}, which JSON has no values of"
-            numpy = getattr(kind, "__module__", "").partition(".")[0] == "numpy"
-            usual = "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"
-            yield _problem(where, message, "declare an int, a float or a bool" if numpy else _INSTEAD.get(name, usual))
+            yield _problem(where, message, advice_for(kind))
+
+
+def advice_for(kind: Any) -> str:
+    """Return what to declare in place of a type that JSON has no values of."""
+    if usual := _INSTEAD.get(getattr(kind, "__name__", str(kind))):
+        return usual
+    if str(getattr(kind, "__module__", "")).partition(".")[0] == "numpy":
+        return "declare an int, a float or a bool"
+    return "declare what is in the file: text, a number, a Literal, a list; the trainer converts it"
 
 
 def _is_plain_enumeration(kind: Any) -> bool:

@@ -29,11 +29,13 @@ class History:
     Attributes:
         golden: The folder with a document of each version as it was written, and what each upgrades to.
         options: How a command names this family and its golden documents, for the commands in advice.
+        named: How a command names this family alone.
     """
 
     family: Family
     golden: Path
     options: str = ""
+    named: str = ""
 
     @property
     def migrations(self) -> Path:
