@@ -25,6 +25,7 @@ MADE_AT_RUN_TIME = {
     "tttcfg.evidence.evidence": "of a dialect",
     "tttcfg.evidence.knowledge": "of a plug-in, whose dialect is only checked here",
     "tttcfg.evidence.tensor_names": "of a dialect",
+    "tttcfg.scaffold.project": "the header of a table, whose name is ours",
     "tttcfg.schema_tools.changelog": "the heading of a version, and its paragraph",
 }
 """Modules with expressions that are put together from others, which `of_dialects` has, or from no one's input."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import SOURCE
 from tests.cli.process import run
 from tests.launcher import python
 from tests.scaffold.projects import FAMILY, PYPROJECT, Trainer
@@ -406,4 +407,26 @@ def test_what_is_written_can_be_resolved_and_amended(tmp_path: Path, source: str
     assert amended.code == 0, amended.err
     left = trainer.schema("check").out
     assert "guessed" not in left
-    python("-c", "import trainer_config.family", cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd() / "src")})
+    python("-c", "import trainer_config.family", cwd=tmp_path, env={"PYTHONPATH": str(SOURCE.parent)})
+
+
+TRAINER = """
+import dataclasses
+import tttcfg
+from trainer.args import Args, Mode
+from trainer_config.family import FAMILY
+
+values = dataclasses.asdict(Args(data="a", device="cpu", mode=Mode.FAST, wandb_key="geheim"))
+del values["total"]
+config = tttcfg.from_any(values, family=FAMILY)
+assert (config.mode, str(config.out), config.sizes, config.seeds) == ("fast", "runs/a", (2, 3), {1, 2})
+assert (config.stages[0].steps, config.inner.lr, config.optim.lr) == (5, 16.0, 0.001)
+assert config.wandb_key.get_secret_value() == "geheim"
+assert tttcfg.resolve(config={"data": "b"}, family=FAMILY).training.stages == config.stages
+"""
+
+
+def test_the_trainer_converts_its_dataclass(tmp_path: Path) -> None:
+    """Enumerations, paths, tuples, sets, sections in lists and secrets; what `__init__` does not take is left out."""
+    Trainer(tmp_path, STYLES).written()
+    python("-c", TRAINER, cwd=tmp_path, env={"PYTHONPATH": str(SOURCE.parent)})

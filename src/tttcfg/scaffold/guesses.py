@@ -55,34 +55,40 @@ _INSIDE_COMPUTATION = frozenset({"ttt", "inner", "inner_loop", "rope"})
 """Sections of what layers do while they compute: learning rates and batches there are not those of the training."""
 
 _UNITS = (
-    (r"(^|_)(seconds|secs?)$", "seconds", "seconds"),
-    (r"(^|_)minutes$", "minutes", "minutes"),
-    (r"(^|_)hours$", "hours", "hours"),
-    (r"(^|_)(ms|milliseconds)$", "milliseconds", "milliseconds"),
-    (r"(^|_)bytes$", "bytes", "bytes"),
-    (r"(^|_)mb$", "megabytes", "megabytes"),
-    (r"(^|_)gb$", "gigabytes", "gigabytes"),
-    (r"(^|_)(ratio|fraction|factor|scale|multiplier|multiple_of)$", "dimensionless", "dimensionless"),
-    (r"mini_batch(_size)?$", "tokens", ""),
-    (r"batch_size$", "samples", ""),
-    (r"(^|_)epochs?$", "epochs", "epochs"),
-    (r"(^|_)(steps?|iters?|iterations)$|_every$|(^|_)every_|_freq$", "steps", ""),
+    (re.compile(r"(^|_)(seconds|secs?)$"), "seconds", "seconds"),
+    (re.compile(r"(^|_)minutes$"), "minutes", "minutes"),
+    (re.compile(r"(^|_)hours$"), "hours", "hours"),
+    (re.compile(r"(^|_)(ms|milliseconds)$"), "milliseconds", "milliseconds"),
+    (re.compile(r"(^|_)bytes$"), "bytes", "bytes"),
+    (re.compile(r"(^|_)mb$"), "megabytes", "megabytes"),
+    (re.compile(r"(^|_)gb$"), "gigabytes", "gigabytes"),
+    (re.compile(r"(^|_)(ratio|fraction|factor|scale|multiplier|multiple_of)$"), "dimensionless", "dimensionless"),
+    (re.compile(r"mini_batch(_size)?$"), "tokens", ""),
+    (re.compile(r"batch_size$"), "samples", ""),
+    (re.compile(r"(^|_)epochs?$"), "epochs", "epochs"),
+    (re.compile(r"(^|_)(steps?|iters?|iterations)$|_every$|(^|_)every_|_freq$"), "steps", ""),
     (
-        r"vocab(_size)?$|seq_len(gth)?$|(^|_)context(_(size|length))?$|block_size$|max_position_embeddings$",
+        re.compile(r"vocab(_size)?$|seq_len(gth)?$|(^|_)context(_(size|length))?$|block_size$|position_embeddings$"),
         "tokens",
         "",
     ),
-    (r"(^|_)(dim|dims|hidden_size|intermediate_size|width|channels|features|d_model|d_ff|n_embd)$", "channels", ""),
-    (r"(^|_)(seed|port|version|index|idx|id)$", "number", ""),
-    (r"(^|_)degree$", "ranks", ""),
-    (r"(^|_)(depth|layers?)$", "layers", ""),
-    (r"(^|_)heads?$", "heads", ""),
-    (r"(^|_)experts$", "experts", ""),
-    (r"(^|_)(top_k)$", "candidates", ""),
-    (r"(^|_)workers$", "processes", ""),
     (
-        r"(^|_)(lr\w*|learning_rate|beta\d?|betas|eps|epsilon|momentum|decay|dropout|theta|weight|coef\w*|alpha|gamma|"
-        r"temperature|top_p|p|prob|probability|rate|std|max_norm|norm|threshold|softcap|sigma|smoothing)$",
+        re.compile(r"(^|_)(dim|dims|hidden_size|intermediate_size|width|channels|features|d_model|d_ff|n_embd)$"),
+        "channels",
+        "",
+    ),
+    (re.compile(r"(^|_)(seed|port|version|index|idx|id)$"), "number", ""),
+    (re.compile(r"(^|_)degree$"), "ranks", ""),
+    (re.compile(r"(^|_)(depth|layers?)$"), "layers", ""),
+    (re.compile(r"(^|_)heads?$"), "heads", ""),
+    (re.compile(r"(^|_)experts$"), "experts", ""),
+    (re.compile(r"(^|_)(top_k)$"), "candidates", ""),
+    (re.compile(r"(^|_)workers$"), "processes", ""),
+    (
+        re.compile(
+            r"(^|_)(lr|coef)(_|$)|(^|_)(learning_rate|beta\d?|betas|eps|epsilon|momentum|decay|dropout|theta|weight|alpha|gamma|"
+            r"temperature|top_p|p|prob|probability|rate|std|max_norm|norm|threshold|softcap|sigma|smoothing)$"
+        ),
         "",
         "dimensionless",
     ),
@@ -120,7 +126,7 @@ def unit_of_number(name: str, *, whole: bool) -> str:
     """Return what a number of this name most likely counts; `EDIT`, which its author replaces, where that is open."""
     name = name.lower()
     for pattern, of_whole, of_any in _UNITS:
-        if re.search(pattern, name) and (unit := of_whole if whole else of_any):
+        if pattern.search(name) and (unit := of_whole if whole else of_any):
             return unit
     counted = _COUNTED.match(name)
     return counted[1].replace("_", " ") if counted and whole else UNIT_TO_EDIT
