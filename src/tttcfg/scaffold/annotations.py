@@ -80,7 +80,7 @@ def _refuse_variants(kinds: list[Any]) -> None:
     """Refuse a union of sections, or of a section and something else: the one place that knows of it."""
     if sections := [one.__name__ for one in map(bare, kinds) if is_readable(one)]:
         what = f"it is one of several, with the section {' or '.join(sections)}"
-        raise OddTypeError(f"{what}; declare a field for the choice and a section for each, or dict[str, Any]")
+        raise OddTypeError(f"{what}, and nothing states which; declare a discriminator (docs/variants.md of tttcfg)")
 
 
 def bare(annotation: Any) -> Any:

@@ -27,6 +27,7 @@ class ReadField(NamedTuple):
         default: UNSET where a value has to be given.
         description: One sentence; empty where the class states nothing.
         constraints: Those of pydantic's `Field`, by name.
+        discriminator: The field that states which one of a union a value is, where the declaration names it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ReadField(NamedTuple):
     default: Any
     description: str
     constraints: Mapping[str, Any]
+    discriminator: str = ""
 
 
 class ReadClass(NamedTuple):
@@ -88,7 +90,9 @@ def _of_dataclass(
 def _of_pydantic(name: str, info: FieldInfo, types: Mapping[str, Any], comments: Mapping[str, str]) -> ReadField:
     description = info.description or comments.get(name, "")
     annotation = info.annotation if name not in types else _without_annotations(types[name])
-    return ReadField(name, annotation, _default(info), sentence(description), dict(_constraints(info.metadata)))
+    key = info.discriminator if isinstance(info.discriminator, str) else ""
+    constraints = dict(_constraints(info.metadata))
+    return ReadField(name, annotation, _default(info), sentence(description), constraints, key)
 
 
 def _default(info: FieldInfo) -> Any:

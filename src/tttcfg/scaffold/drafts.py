@@ -20,11 +20,13 @@ from tttcfg.scaffold.annotations import (
     expression,
     is_union,
 )
+from tttcfg.scaffold.choices import REGISTRY_KEY, choice_of, is_nullable
 from tttcfg.scaffold.classes import ReadField, is_readable, read_class
 from tttcfg.scaffold.comments import sentence
 from tttcfg.scaffold.guesses import description_of, is_path, role_of, unit_of_number
-from tttcfg.schema.fields import UNSET, Role, Section
+from tttcfg.schema.fields import UNSET, Role, Section, Variants
 from tttcfg.schema.fragments import RESERVED
+from tttcfg.schema_tools.codegen import text_literal
 from tttcfg.schema_tools.layout import class_name
 
 IMPORTED: Mapping[str, Sequence[str]] = {
@@ -108,17 +110,20 @@ class _Drafting:
         self.sections: list[SectionDraft] = []
         self.notes: list[str] = []
         self.problems: list[Problem] = []
-        self.names: dict[tuple[type, str, Role | None], str] = {}
+        self.names: dict[tuple[type, str, Role | None, tuple[str, str] | None], str] = {}
         self.inside: list[type] = []
         self.undescribed = 0
 
-    def section(self, model: type, instance: Any, path: str, holder: Role | None) -> str:
+    def section(
+        self, model: type, instance: Any, path: str, holder: Role | None, variant: tuple[str, str] | None = None
+    ) -> str:
         """Return the name of the section that is made of a class, and draft it where that is not done yet.
 
         Args:
             instance: The object with its defaults, or None for those of the class.
             path: Its dotted name, for guesses.
             holder: The role of the field that holds it, in a list or where it may be null: that of all inside.
+            variant: The discriminator and the name of the variant that it is, where it is one.
         """
         if model in self.inside:
             message = (
@@ -127,13 +132,17 @@ class _Drafting:
             self.problems.append(Problem("declaration", message, place=class_name(model), advice="give it a depth"))
             return model.__name__
         read = read_class(model, instance)
-        key = (model, repr([one.default for one in read.fields]), holder)
+        key = (model, repr([one.default for one in read.fields]), holder, variant)
         if key not in self.names:
             self.inside.append(model)
             self.names[key] = name = self._free_name(model, path)
             self.notes += read.notes
-            settings = tuple(self.setting(one, f"{path}.{one.name}".lstrip("."), holder) for one in read.fields)
-            self.sections.append(SectionDraft(name, _docstring(model), settings))
+            fields = [one for one in read.fields if variant is None or one.name != variant[0]]
+            settings = [self.setting(one, f"{path}.{one.name}".lstrip("."), holder) for one in fields]
+            if variant is not None:
+                stated = text_literal(variant[1])
+                settings.insert(0, SettingDraft(variant[0], f"Literal[{stated}]", stated))
+            self.sections.append(SectionDraft(name, _docstring(model), tuple(settings)))
             self.inside.pop()
         return self.names[key]
 
@@ -149,6 +158,8 @@ class _Drafting:
 
     def setting(self, one: ReadField, path: str, holder: Role | None) -> SettingDraft:
         kind = bare(one.annotation)
+        if (choice := choice_of(one)) is not None and not _refused_name(one.name, root="." not in path):
+            return self._variants(one, choice, path, holder)
         if is_readable(kind):
             return self._section_setting(one, kind, path, holder)
         role = role_of(path, kinds=_kinds(kind))
@@ -170,6 +181,24 @@ class _Drafting:
         draft = SettingDraft(one.name, name, f"{name}()" if complete else "")
         refused = _refused_name(one.name, root="." not in path)
         return draft._replace(edit=refused, left_out=True) if refused else draft
+
+    def _variants(self, one: ReadField, choice: Variants, path: str, holder: Role | None) -> SettingDraft:
+        """Return a field that holds one of several classes; an object as its default has that one's defaults."""
+        role, default = holder or role_of(path, kinds=()), ""
+        self.undescribed += not one.description
+        names = []
+        for name, model in choice.models.items():
+            instance = one.default if type(one.default) is model else None
+            names.append(self.section(model, instance, path, role, (choice.key, name)))
+            default = default if instance is None else f"{names[-1]}()"
+        if not one.discriminator and choice.key == REGISTRY_KEY:
+            given = f"give tttcfg what states it by {choice.key!r}, as draccus.encode(args) does"
+            self.notes.append(f"{path} is one of a registry, and an object alone does not state which: {given}")
+        annotation = " | ".join(dict.fromkeys(names)) + (NULL if is_nullable(one) else "")
+        default = "None" if one.default is None else default
+        description = one.description or description_of(one.name)
+        rules = {"discriminator": choice.key}
+        return SettingDraft(one.name, annotation, default, role, "", description, rules)
 
     def _typed(self, one: ReadField, path: str, role: Role) -> SettingDraft:
         """Return a setting with its type and default; where no document can contain them, as a text to be edited."""
