@@ -53,9 +53,11 @@ GROUPS: dict[str, dict[str, str]] = {
     "Write a migration": {
         "tttcfg.migration.chain": "Migration",
         "tttcfg.migration.operations": (
-            "Operation Declaration Declare Add By Computed Remove RemoveRest Rename Convert Redeclare Merge Split"
-            " Within RenameVariant Promote Withhold Doubt"
+            "Operation Declaration Declare Add By Computed Remove RemoveRest Rename Convert Redeclare"
+            " Promote Withhold Doubt"
         ),
+        "tttcfg.migration.reshaping": "Merge Split",
+        "tttcfg.migration.held": "Within RenameVariant",
         "tttcfg.schema.fragments": (
             "boolean integer number text choice nullable either follows free_form section Fragment"
         ),

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tttcfg.migration.chain import Chain, Migration, PartialReading
+from tttcfg.migration.held import Within
 from tttcfg.migration.operations import (
     Add,
     Computed,
     Convert,
     Declare,
     Doubt,
-    Merge,
     Operation,
     Promote,
     Redeclare,
@@ -21,11 +21,10 @@ from tttcfg.migration.operations import (
     RemoveRest,
     RemoveSection,
     Rename,
-    Split,
     Withhold,
-    Within,
 )
 from tttcfg.migration.record import Record
+from tttcfg.migration.reshaping import Merge, Split
 from tttcfg.schema.fragments import boolean, free_form, integer, section
 from tttcfg.schema.paths import copied
 

@@ -12,7 +12,8 @@ import tttcfg
 from tttcfg.errors import InputError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain, Migration
-from tttcfg.migration.operations import Declare, Merge, Rename
+from tttcfg.migration.operations import Declare, Rename
+from tttcfg.migration.reshaping import Merge
 from tttcfg.schema.fields import Role, Section, setting
 from tttcfg.schema.fragments import integer
 

@@ -15,7 +15,8 @@ from tttcfg.family.family import Family, frozen_schema
 from tttcfg.family.versions import find_version
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Chain, Identification
-from tttcfg.migration.operations import Withhold, Within
+from tttcfg.migration.held import Within
+from tttcfg.migration.operations import Withhold
 from tttcfg.migration.record import Record, provenance_without_secrets
 from tttcfg.migration.section_digests import add_missing, drop_matching, section_of
 from tttcfg.schema.containment import accepts

@@ -24,7 +24,7 @@ from tttcfg.schema.fragments import (
 from tttcfg.schema.paths import Path, Tree, copied, get_path, same, sections_of, set_path
 
 if TYPE_CHECKING:  # the steps of the history import it, and a current document needs none of them
-    from tttcfg.migration.operations import Convert, Merge, Operation
+    from tttcfg.migration.operations import Convert, Operation
 
 
 _VARIANT = re.compile(r"\[[^\]]*\]")
@@ -92,6 +92,14 @@ class Ambiguity(NamedTuple):
     then: Any
 
 
+class Incomplete(NamedTuple):
+    """Of several fields, the `sources`, that became the one at `path`, some are `given`, and not the others."""
+
+    path: str
+    sources: Sequence[str]
+    given: Sequence[str]
+
+
 class PartialReading:
     """The upgrade of a document that gives some fields only to the head.
 
@@ -99,14 +107,14 @@ class PartialReading:
         version: The version that the document states; None where it states none, and every key may be of any version.
         deferred: Values that depend on other sources, by path.
         ambiguous: Values that cannot be read without the version.
-        incomplete: What became one with what is not given, and the fields that are.
+        incomplete: What became one with what is not given.
     """
 
     def __init__(self, chain: Chain, version: int | None, validated: Callable[[Tree], Any]) -> None:
         self.chain, self.version, self.validated = chain, version, validated
         self.deferred: dict[str, Deferred] = {}
         self.ambiguous: list[Ambiguity] = []
-        self.incomplete: list[tuple[Merge, Sequence[str]]] = []
+        self.incomplete: list[Incomplete] = []
         self._position = (0, 0)
 
     def run(self, tree: Tree, record: Record, start: tuple[int, int] = (0, 0)) -> None:
@@ -120,8 +128,8 @@ class PartialReading:
                     self._position = (migration.version, index)
                     operation.up(tree, record, self)
 
-    def lacks(self, merge: Merge, given: Sequence[str]) -> None:
-        self.incomplete.append((merge, given))
+    def lacks(self, path: str, sources: Sequence[str], given: Sequence[str]) -> None:
+        self.incomplete.append(Incomplete(path, sources, given))
 
     def defer(self, conversion: Convert, value: Any) -> bool:
         self.deferred[conversion.path] = Deferred(conversion, value)
@@ -211,7 +219,8 @@ class Chain:
         for migration in self.migrations:
             for operation in migration.operations:
                 for old, new in operation.spellings().items():
-                    found = {key: _now(value, old, new) for key, value in found.items()} | {old: new}
+                    changed = {key: _now(value, old, new) for key, value in found.items() if value.startswith(old)}
+                    found |= {**changed, old: new}
         return found
 
     def variant_in(self, name: str, variant: str, version: int | None) -> str:

@@ -9,22 +9,19 @@ made, and never a value inside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 from tttcfg.migration.record import Record, restored
 from tttcfg.schema.fragments import (
     Fragment,
-    Inside,
     fragment_at,
     inside,
     properties_at,
-    tags,
     take_fragment,
     whole_default,
     with_inside,
-    with_own_sections,
 )
 from tttcfg.schema.paths import (
     MISSING,
@@ -55,8 +52,8 @@ class Partial(Protocol):
             placed: Returns the document with another value in its place, where that is inside a list or mapping.
         """
 
-    def lacks(self, merge: Merge, given: Sequence[str]) -> None:
-        """Note that of several fields that became one, only some are given."""
+    def lacks(self, path: str, sources: Sequence[str], given: Sequence[str]) -> None:
+        """Note that of several fields that became the one at `path`, only some are given."""
 
     def defer(self, conversion: Convert, value: Any) -> bool:
         """Keep a value until the field that its meaning depends on is known; return whether that is another one's."""
@@ -146,6 +143,9 @@ class Declaration(Operation):
 def _declare(schema: Fragment, path: Path, fragment: Fragment) -> None:
     """Declare a field; a section in it without fields stays as it is, as other operations declare what is inside."""
     properties = properties_at(schema, path)
+    if path[-1] not in properties:
+        properties[path[-1]] = fragment
+        return
     there = {(one.each, one.variant): one for one in inside(properties.get(path[-1]) or {})}
     for one in inside(fragment):
         old = there.get((one.each, one.variant))
@@ -486,330 +486,14 @@ class RemoveRest(Operation):
         take_fragment(schema, self.parts)
 
 
-@dataclass(frozen=True)
-class Merge(Operation):
-    """Several fields that became one, at `path`.
-
-    A partial document that gives some of them only is refused.
-
-    Args:
-        sources: The old fields.
-        forward: Returns the new value of the old ones, in their order.
-        back: Returns the old values of a new one, in their order.
-        fragment: The new field's JSON Schema.
-    """
-
-    sources: tuple[str, ...]
-    forward: Callable[..., Any]
-    back: Callable[[Any], Sequence[Any]]
-    fragment: Fragment
-    reason: str
-    kind: ClassVar[str] = "merged"
-
-    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        values = [get_path(tree, split(one), MISSING) for one in self.sources]
-        whole = all(one is not MISSING for one in values)
-        if get_path(tree, self.parts, MISSING) is not MISSING:
-            return  # given under both names: the old ones stay, and validation reports them
-        if partial and not whole:
-            given = [one for one, value in zip(self.sources, values, strict=True) if value is not MISSING]
-            if given:
-                partial.lacks(self, given)
-            return
-        for one in self.sources:
-            pop_path(tree, split(one))
-            if partial:
-                prune(tree, split(one))
-        if not whole:
-            return  # a document that lacks one: what the whole was is found with the defaults of its version
-        new = self.forward(*map(copied, values))
-        set_path(tree, self.parts, new)
-        filled = [record.filled.pop(one, None) for one in self.sources]
-        if all(filled):
-            record.filled[self.path] = {"value": new, "reason": self.reason}
-            return
-        for one in self.sources:
-            record.renamed[one] = {"value": self.path, "reason": self.reason}
-        if not same(list(self.back(new)), values):
-            old = dict(zip(self.sources, values, strict=True))
-            record.converted[self.path] = {"value": old, "reason": self.reason}
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        new = pop_path(tree, self.parts)
-        prune(tree, self.parts)
-        recorded = record.converted.pop(self.path, {}).get("value")
-        record.filled.pop(self.path, None)
-        for one in self.sources:
-            record.renamed.pop(one, None)
-        if new is MISSING:
-            return
-        values = [recorded.get(one, MISSING) for one in self.sources] if isinstance(recorded, dict) else [MISSING]
-        if MISSING in values or not same(self.forward(*map(copied, values)), new):
-            values = list(self.back(copied(new)))
-        if not same(self.forward(*map(copied, values)), new):
-            yield self.path, new
-        for one, value in zip(self.sources, values, strict=True):
-            set_path(tree, split(one), copied(value))
-
-    def apply_to_schema(self, schema: Fragment) -> None:
-        for one in self.sources:
-            take_fragment(schema, split(one))
-        properties_at(schema, self.parts)[self.parts[-1]] = self.fragment
-
-    def spellings(self) -> dict[str, str]:
-        return dict.fromkeys(self.sources, self.path)
-
-
-@dataclass(frozen=True)
-class Split(Operation):
-    """A field that became several.
-
-    Args:
-        targets: The new fields; the old name leads to the first.
-        forward: Returns the new values of an old one, in their order.
-        back: Returns the old value of the new ones, in their order.
-        fragments: The new fields' JSON Schemas.
-    """
-
-    targets: tuple[str, ...]
-    forward: Callable[[Any], Sequence[Any]]
-    back: Callable[..., Any]
-    fragments: tuple[Fragment, ...]
-    reason: str
-    kind: ClassVar[str] = "split"
-
-    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        old = get_path(tree, self.parts, MISSING)
-        if old is MISSING or any(get_path(tree, split(one), MISSING) is not MISSING for one in self.targets):
-            return  # given under both names: the old one stays, and validation reports it
-        pop_path(tree, self.parts)
-        if partial:
-            prune(tree, self.parts)
-        values = list(self.forward(copied(old)))
-        for one, value in zip(self.targets, values, strict=True):
-            set_path(tree, split(one), copied(value))
-        if record.filled.pop(self.path, None) is not None:
-            filled = zip(self.targets, values, strict=True)
-            record.filled |= {one: {"value": copied(value), "reason": self.reason} for one, value in filled}
-            return
-        record.renamed[self.path] = {"value": self.targets[0], "reason": self.reason}
-        if not same(self.back(*map(copied, values)), old):
-            record.converted[self.targets[0]] = {"value": old, "reason": self.reason}
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        values = [pop_path(tree, split(one)) for one in self.targets]
-        for one in self.targets:
-            prune(tree, split(one))
-            record.filled.pop(one, None)
-        recorded = record.converted.pop(self.targets[0], {}).get("value", MISSING)
-        record.renamed.pop(self.path, None)
-        if any(one is MISSING for one in values):
-            return
-        old = recorded
-        if recorded is MISSING or not same(list(self.forward(copied(recorded))), values):
-            old = self.back(*map(copied, values))
-        for one, value, again in zip(self.targets, values, self.forward(copied(old)), strict=True):
-            if not same(again, value):
-                yield one, value
-        set_path(tree, self.parts, copied(old))
-
-    def apply_to_schema(self, schema: Fragment) -> None:
-        take_fragment(schema, self.parts)
-        for one, fragment in zip(self.targets, self.fragments, strict=True):
-            properties_at(schema, split(one))[split(one)[-1]] = fragment
-
-    def spellings(self) -> dict[str, str]:
-        return {self.path: self.targets[0]}
-
-
-@dataclass(frozen=True)
-class Within(Operation):
-    """Changes of the section that a field holds: of each item of a list or mapping, or of a section that may be null.
-
-    Args:
-        operations: The changes, with paths in that section.
-        each: Whether there are several such sections, as items of a list or values of a mapping.
-        variant: Where the field holds one of several variants: the discriminator, and the name of the one that changes.
-    """
-
-    operations: tuple[Operation, ...]
-    each: bool = True
-    variant: tuple[str, str] | None = None
-    kind: ClassVar[str] = "inside"
-
-    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        for name, item in self._items(tree):
-            own = record.below(name)
-            reading = None if partial is None else _PartialInside(partial, self, name, item, tree)
-            for operation in self.operations:
-                operation.up(item, own, reading)
-            record.put_below(name, own)
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        for name, item in self._items(tree):
-            own = record.below(name)
-            for operation in reversed(self.operations):
-                yield from ((f"{name}.{path}", value) for path, value in operation.down(item, own))
-            record.put_below(name, own)
-
-    def _items(self, tree: Tree) -> list[tuple[str, Tree]]:
-        """Return the sections that are there, each with its dotted name, having put a copy in the place of them all."""
-        held = copied(get_path(tree, self.parts, MISSING))
-        if held is MISSING:
-            return []
-        set_path(tree, self.parts, held)
-        return self._inside.sections(self.path, held)
-
-    def apply_to_schema(self, schema: Fragment) -> None:
-        properties = properties_at(schema, self.parts)
-        held = inside(properties.get(self.parts[-1]) or {})
-        found = next((one for one in held if (one.each, one.variant) == (self.each, self.variant)), None)
-        if found is None:
-            what = ", ".join(f"each={one.each}, variant={one.variant}" for one in held) or "no section"
-            raise LookupError(f"{self.path} holds {what}")
-        section = with_own_sections(found.section)
-        for operation in self.operations:
-            operation.apply_to_schema(section)
-        properties[self.parts[-1]] = with_inside(properties[self.parts[-1]], found, section)
-
-    def spellings(self) -> dict[str, str]:
-        prefix = self.prefix
-        return {prefix + old: new and prefix + new for one in self.operations for old, new in one.spellings().items()}
-
-    @property
-    def prefix(self) -> str:
-        """What precedes the names of fields in the section."""
-        return self._inside.prefix(self.path)
-
-    @property
-    def _inside(self) -> Inside:
-        return Inside({}, (), self.each, self.variant)
-
-    @property
-    def why(self) -> str:
-        reasons = [one.why for one in self.operations]
-        return "; ".join(reasons) if all(one.strip() for one in reasons) else ""
-
-    @property
-    def converts(self) -> bool:
-        return any(one.converts for one in self.operations)
-
-    def singly(self) -> Iterator[Operation]:
-        for one in (single for operation in self.operations for single in operation.singly()):
-            yield moved(one, lambda path: self.prefix + path)
-
-
-@dataclass(frozen=True)
-class RenameVariant(Operation):
-    """A variant under another name: another value of the discriminator.
-
-    Args:
-        key: The discriminator.
-        was: The old name.
-        to: The new name, which no older version had.
-        each: Whether the field has several such sections, as items of a list or values of a mapping.
-    """
-
-    key: str
-    was: str
-    to: str
-    reason: str
-    each: bool = False
-    kind: ClassVar[str] = "variant renamed"
-
-    def up(self, tree: Tree, record: Record, partial: Partial | None) -> None:
-        for name in self._renamed(tree, self.was, self.to):
-            if partial:  # to be reported; a document needs no record of what is undone without one
-                record.converted[f"{name}.{self.key}"] = {"value": self.was, "reason": self.reason}
-
-    def down(self, tree: Tree, record: Record) -> Losses:
-        self._renamed(tree, self.to, self.was)
-        return iter(())
-
-    def _renamed(self, tree: Tree, now: str, then: str) -> list[str]:
-        """Give sections of one variant another name, and return where they are."""
-        held = copied(get_path(tree, self.parts, MISSING))
-        found = Inside({}, (), self.each, (self.key, now)).sections(self.path, held)
-        for _, item in found:
-            item[self.key] = then
-        if found:
-            set_path(tree, self.parts, held)
-        return [name for name, _ in found]
-
-    def apply_to_schema(self, schema: Fragment) -> None:
-        properties = properties_at(schema, self.parts)
-        fragment = properties.get(self.parts[-1]) or {}
-        found = next((one for one in inside(fragment) if one.variant == (self.key, self.was)), None)
-        if found is None:
-            raise LookupError(f"{self.path} holds no variant {self.was}")
-        now = [self.to if one == self.was else one for one in tags(found.section["properties"][self.key])]
-        named = {"const": now[0]} if len(now) == 1 else {"enum": now}
-        own = {key: one for key, one in found.section["properties"][self.key].items() if key not in ("const", "enum")}
-        own = {**own, **named} | ({"default": self.to} if own.get("default") == self.was else {})
-        section = {**found.section, "properties": {**found.section["properties"], self.key: own}}
-        fragment = with_inside(fragment, found, section)
-        usual = fragment.get("default") == {self.key: self.was}
-        properties[self.parts[-1]] = {**fragment, "default": {self.key: self.to}} if usual else fragment
-
-    def spellings(self) -> dict[str, str]:
-        was, to = (Inside({}, (), self.each, (self.key, name)).name(self.path) for name in (self.was, self.to))
-        return {was: to}
-
-
-def moved(operation: Operation, name: Callable[[str], str]) -> Operation:
-    """Return an operation whose own path, and that which it leads to, are other ones."""
-    named = ("path",) if isinstance(operation, RenameVariant) else ("path", "to")
-    changed: dict[str, Any] = {key: name(getattr(operation, key)) for key in named if hasattr(operation, key)}
-    for key in ("inside", "sources", "targets"):
-        if hasattr(operation, key):
-            changed[key] = tuple(map(name, getattr(operation, key)))
-    return replace(operation, **changed)
-
-
-class _PartialInside:
-    """The reading of a section in a list or mapping of a document that gives some fields only."""
-
-    def __init__(self, partial: Partial, within: Within, name: str, item: Tree, tree: Tree) -> None:
-        self._partial, self._within, self._name, self._item, self._tree = partial, within, name, item, tree
-
-    def has_old_form(self, conversion: Convert, value: Any, placed: Placed | None = None) -> bool:
-        def whole(other: Any) -> Tree:
-            """Return the field that holds the section, with the other value in its place, and what is beside it."""
-            item = placed(other) if placed is not None else copied(self._item)
-            if placed is None:
-                set_path(item, conversion.parts, copied(other))
-            held = get_path(self._tree, self._within.parts)
-            key = self._name.removeprefix(f"{self._within.path}.")
-            if not self._within.each:
-                held = item
-            elif isinstance(held, list):
-                held = [item if one is self._item else copied(one) for one in held]
-            else:
-                held = {name: item if name == key else copied(one) for name, one in held.items()}
-            tree: Tree = copied(self._tree) if isinstance(self._partial, _PartialInside) else {}
-            set_path(tree, self._within.parts, held)
-            return tree
-
-        named = replace(conversion, path=f"{self._name}.{conversion.path}")
-        return self._partial.has_old_form(named, value, whole)
-
-    def lacks(self, merge: Merge, given: Sequence[str]) -> None:
-        self._partial.lacks(cast("Merge", moved(merge, self._below)), [self._below(one) for one in given])
-
-    def _below(self, path: str) -> str:
-        return f"{self._name}.{path}"
-
-    def defer(self, conversion: Convert, value: Any) -> bool:
-        return False  # the section is there as a whole
-
-
 def with_sections_removed(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Return operations in which what removes a section, after its fields, is one that leaves unknown keys in it."""
     found: list[Operation] = []
+    sections: set[str] = set()
     for one in operations:
-        sections = sections_of(other.path for other in found)
         emptied = type(one) is Remove and one.path in sections
         found.append(removing_section(one.path, one.why, sections) if emptied else one)
+        sections |= sections_of([one.path])
     return tuple(found)
 
 

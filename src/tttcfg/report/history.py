@@ -7,18 +7,9 @@ from typing import Any
 
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import as_written
-from tttcfg.migration.operations import (
-    Add,
-    By,
-    Computed,
-    Merge,
-    Operation,
-    Promote,
-    Redeclare,
-    Rename,
-    RenameVariant,
-    Split,
-)
+from tttcfg.migration.held import RenameVariant
+from tttcfg.migration.operations import Add, By, Computed, Operation, Promote, Redeclare, Rename
+from tttcfg.migration.reshaping import Merge, Split
 from tttcfg.report.render import value_text
 
 

@@ -28,8 +28,7 @@ from tttcfg.schema.validation import accepted, validate
 from tttcfg.secrets import looks_secret
 
 if TYPE_CHECKING:
-    from tttcfg.migration.chain import Ambiguity, Deferred
-    from tttcfg.migration.operations import Merge
+    from tttcfg.migration.chain import Ambiguity, Deferred, Incomplete
 
 _NEARLY = 4
 """A document is nearly whole where at most one field in so many is missing."""
@@ -257,7 +256,7 @@ def _partial_of(values: dict[str, Any], tree: ParsedFile, version: int | None, f
     if refused is not None and upgraded == values:
         raise refused
     if reading.incomplete:
-        raise InputError(_incomplete(merge, one, tree) for merge, given in reading.incomplete for one in given)
+        raise InputError(_incomplete(one, given, tree) for one in reading.incomplete for given in one.given)
     if reading.ambiguous:
         raise InputError(_ambiguous(one, tree, family) for one in reading.ambiguous)
     drop_null_sections(upgraded, family.outline())
@@ -265,7 +264,7 @@ def _partial_of(values: dict[str, Any], tree: ParsedFile, version: int | None, f
     return _validated(upgraded, tree, record, family, old, reading.deferred)
 
 
-def _incomplete(merge: Merge, given: str, tree: ParsedFile) -> Problem:
+def _incomplete(merge: Incomplete, given: str, tree: ParsedFile) -> Problem:
     others = [one for one in merge.sources if one != given]
     message = f"became {merge.path} together with {some(others)}"
     advice = f"give {some(others)} as well, or {merge.path}"

@@ -343,6 +343,8 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
 def variants_of(info: FieldInfo) -> Variants | None:
     """Return the variants that a field holds one of, None where it is none that does."""
     key, annotation = info.discriminator if isinstance(info.discriminator, str) else "", cast("Any", info.annotation)
+    if not key and get_origin(annotation) not in _UNIONS:
+        return None
     return variants_in(annotation, key)
 
 
@@ -370,6 +372,9 @@ def _discriminators(annotation: Any) -> Iterator[str]:
     elif get_origin(annotation) in (Union, UnionType):
         for one in get_args(annotation):
             yield from _discriminators(one)
+
+
+_UNIONS = (Union, UnionType, Annotated)
 
 
 class _Around(NamedTuple):

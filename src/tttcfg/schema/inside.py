@@ -22,6 +22,8 @@ from tttcfg.schema.fields import (
 from tttcfg.schema.fragments import sections_in
 from tttcfg.schema.paths import Path, copied, get_path, pop_path, set_path
 
+_SCALARS = (str, int, float, bool)
+
 
 class Held(NamedTuple):
     """What a field holds: a section, or one of several variants; `each` where there are several such."""
@@ -66,6 +68,8 @@ def section_held(annotation: Any) -> Held | None:
 
     Variants that a field itself holds are no such: their fields are fields of the configuration.
     """
+    if annotation in _SCALARS:
+        return None
     kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
     if len(kinds) != 1:
         return None

@@ -13,7 +13,8 @@ from typing import Any
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.migration.chain import Migration
-from tttcfg.migration.operations import By, Computed, Convert, Operation, Within
+from tttcfg.migration.held import Within
+from tttcfg.migration.operations import By, Computed, Convert, Operation
 from tttcfg.schema import fragments
 from tttcfg.schema.fragments import Fragment
 from tttcfg.schema.paths import MISSING
@@ -61,7 +62,12 @@ def _imports(words: set[str], stubs: bool) -> Iterator[str]:
     if stubs:
         yield "from typing import Any\n\n"
     yield "from tttcfg.migration.chain import Migration\n"
-    for module, names in (("tttcfg.migration.operations", _OPERATIONS), ("tttcfg.schema.fragments", _HELPERS)):
+    modules = (
+        ("tttcfg.migration.held", _HELD),
+        ("tttcfg.migration.operations", _OPERATIONS),
+        ("tttcfg.schema.fragments", _HELPERS),
+    )
+    for module, names in modules:
         used = sorted(names & words)
         if used:
             yield f"from {module} import {', '.join(used)}\n"
@@ -142,10 +148,8 @@ def _sources(default: Any, rules: Mapping[str, Any]) -> Iterator[tuple[Fragment,
     yield fragments.free_form(), "free_form()"
 
 
-_OPERATIONS = {
-    *("Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "RenameVariant"),
-    *("Redeclare", "Withhold", "Within"),
-}
+_OPERATIONS = {"Add", "Convert", "Declare", "Remove", "RemoveSection", "Rename", "Redeclare", "Withhold"}
+_HELD = {"RenameVariant", "Within"}
 _HELPERS = {"boolean", "choice", "either", "free_form", "integer", "nullable", "number", "text"}
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tttcfg.errors import Problem
 from tttcfg.migration.chain import Migration
+from tttcfg.migration.held import RenameVariant
 from tttcfg.migration.operations import (
     Add,
     Convert,
@@ -16,7 +17,6 @@ from tttcfg.migration.operations import (
     Redeclare,
     Remove,
     Rename,
-    RenameVariant,
     Withhold,
     removing_section,
 )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tttcfg.errors import Problem
-from tttcfg.migration.operations import Operation, RenameVariant
+from tttcfg.migration.held import RenameVariant
+from tttcfg.migration.operations import Operation
 from tttcfg.schema.fragments import Inside, fields_inside, fields_of, inside, properties_at, section
 from tttcfg.schema.paths import split
 from tttcfg.schema_tools.answers import Answers

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tttcfg.migration.operations import Operation, Within, moved
+from tttcfg.migration.held import Within, moved
+from tttcfg.migration.operations import Operation
 from tttcfg.schema.fragments import Fragment, Inside, fields_inside, inside
 from tttcfg.schema_tools.changes import Fields, both_hold
 

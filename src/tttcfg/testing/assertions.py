@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from tttcfg.documents.document import document_of
 from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost
 from tttcfg.family.family import Family
-from tttcfg.migration.operations import Split, Withhold
+from tttcfg.migration.operations import Withhold
+from tttcfg.migration.reshaping import Split
 from tttcfg.migration.section_digests import section_of
 from tttcfg.schema.fields import plain, present
 from tttcfg.schema.fragments import Fragment, body_of, fragment_at
