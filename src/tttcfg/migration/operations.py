@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from tttcfg.migration.record import Record, restored
 from tttcfg.schema.fragments import (
@@ -100,8 +100,7 @@ class Operation:
         yield self
 
 
-@dataclass(frozen=True)
-class By:
+class By(NamedTuple):
     """A value that depends on another field, which may be missing (None); `text` describes it for people."""
 
     field: str
@@ -109,8 +108,7 @@ class By:
     text: str
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(NamedTuple):
     """A value that depends on the whole document, as the operations before it have left it; `text` describes it.
 
     The function gets a copy. It is pure: equal documents have equal values, whatever the time or the machine.

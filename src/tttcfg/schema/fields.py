@@ -60,10 +60,11 @@ class Role(str, Enum):
     """Access; never written, printed or hashed."""
 
 
-class Guess(NamedTuple):
+class Guess:
     """A role that is a guess, as `guessed` marks it."""
 
-    role: Role
+    def __init__(self, role: Role) -> None:
+        self.role = role
 
 
 def guessed(role: Role) -> Guess:
@@ -377,27 +378,24 @@ def _discriminators(annotation: Any) -> Iterator[str]:
 _UNIONS = (Union, UnionType, Annotated)
 
 
-class _Around(NamedTuple):
-    """Where a model is: the keys down to it, and the variants that it is in."""
-
-    path: Path = ()
-    within: Mapping[str, str] = MappingProxyType({})
-
-
-def _walk(model: type[BaseModel], around: _Around = _Around(), *, besides: str = "") -> Iterator[ConfigField]:  # noqa: B008
+def _walk(
+    model: type[BaseModel], above: Path = (), within: Mapping[str, str] = MappingProxyType({}), *, besides: str = ""
+) -> Iterator[ConfigField]:
     """Yield the fields of a model, those of variants once for each of these.
 
     Args:
+        above: The keys down to the model.
+        within: The variants that it is in; see `Declared`.
         besides: The name of a field that is none: the discriminator of a variant.
     """
     if "SWITCH" in vars(model) and model is not Section and vars(model)["SWITCH"] not in model.model_fields:
         raise TypeError(f"{model.__name__} has no field {vars(model)['SWITCH']!r}, which SWITCH names")
     for name, info in model.model_fields.items():
-        path = (*around.path, name)
+        path = (*above, name)
         if name == besides:
             continue
         if is_section(info.annotation):
-            yield from _walk(info.annotation, around._replace(path=path))
+            yield from _walk(info.annotation, path, within)
             continue
         declared = info.json_schema_extra
         if not isinstance(declared, dict) or not info.description:
@@ -407,13 +405,13 @@ def _walk(model: type[BaseModel], around: _Around = _Around(), *, besides: str =
         role, variants = Role(str(declared["x-role"])), variants_of(info)
         if variants is not None and default is not UNSET:
             default = variants.name_of(default)
-        simple = variants is None and not around.within
+        simple = variants is None and not within
         get: Callable[[Any], Any] = attrgetter(dotted) if simple else partial(_held, path, variants)
-        own = (Declared(around.within, info, default),) if around.within else ()
+        own = (Declared(within, info, default),) if within else ()
         yield ConfigField(path, dotted, info, role, get, default, own)
         if variants is not None:
             for tag, variant in variants.models.items():
-                yield from _walk(variant, _Around(path, {**around.within, dotted: tag}), besides=variants.key)
+                yield from _walk(variant, path, {**within, dotted: tag}, besides=variants.key)
 
 
 def _held(path: Path, variants: Variants | None, root: Any) -> Any:
@@ -431,7 +429,7 @@ def config_fields(model: type[BaseModel], besides: str = "") -> dict[str, Config
 
 def fields_of_variants(variants: Variants) -> dict[str, ConfigField]:
     """Return every field of items that are variants, by dotted name there; the variant is within ``""``."""
-    walks = (_walk(one, _Around((), {"": tag}), besides=variants.key) for tag, one in variants.models.items())
+    walks = (_walk(one, (), {"": tag}, besides=variants.key) for tag, one in variants.models.items())
     return _by_name(field for walk in walks for field in walk)
 
 
