@@ -52,6 +52,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Write a migration": {
         "tttcfg.migration.chain": "Migration",
+        "tttcfg.migration.inherited": "inherited",
         "tttcfg.migration.operations": (
             "Operation Declaration Declare Add By Computed Remove RemoveRest Rename Convert Redeclare"
             " Promote Withhold Doubt"
@@ -86,7 +87,7 @@ INTRODUCTION = {
     "Declare a family or an extension": "The [tutorial](tutorial.md) declares one step by step. The sections of the "
     "built-in family's `evaluation` are public for programs that run the benchmarks.",
     "Write a migration": "`tttcfg schema new` writes these imports into migrations, which are never changed after "
-    "their release; so the three modules keep their names.",
+    "their release; so the four modules keep their names.",
     "Describe tensors": "For `Family.tensors`. A family without it needs none of these.",
     "Test a family": "[Testing](testing.md) describes the laws.",
     "Errors": "[Errors](errors.md) lists the codes. Every exception is a `TttcfgError`.",

@@ -58,6 +58,7 @@ CODES = {
     "partial": "A configuration file that could not start a training run alone.",
     "golden": "A golden document that is missing, or that does not upgrade as recorded.",
     "index": "A list index that does not exist.",
+    "inherited": "A field of a family's own that a version of its parent changes: what becomes of it is not stated.",
     "kernel": "Which implementation of the inner scan `auto` takes, and why not the others.",
     "legacy": "A value that the old program did not record, and that is not known.",
     "loss": "A value that cannot come back in the older version.",

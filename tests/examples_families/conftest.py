@@ -1,4 +1,4 @@
-"""The two families of `examples/`, the extension, and a real distributed checkpoint of the second."""
+"""The families of `examples/`, the extension, and a real distributed checkpoint of the second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 IN_PLACE, VIDEO, NOISE = EXAMPLES / "moshi_in_place", EXAMPLES / "ttt_video_dit", EXAMPLES / "extension"
-sys.path += [str(IN_PLACE), str(VIDEO), str(NOISE)]
+FLAVOURS = EXAMPLES / "flavours"
+sys.path += [str(IN_PLACE), str(VIDEO), str(NOISE), str(FLAVOURS)]
 
 
 def save_distributed(folder: Path, shapes: Mapping[str, Sequence[int]]) -> Path:

@@ -6,7 +6,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from tests.examples_families.conftest import IN_PLACE, NOISE, VIDEO
+from tests.examples_families.conftest import FLAVOURS, IN_PLACE, NOISE, VIDEO
 
 
 def laws_of(home: Path) -> ModuleType:
@@ -21,3 +21,9 @@ def laws_of(home: Path) -> ModuleType:
 TestMoshiInPlace = laws_of(IN_PLACE).TestSchema
 TestTTTVideoDit = laws_of(VIDEO).TestSchema
 TestNoise = laws_of(NOISE).TestSchema
+FLAVOURS_LAWS = laws_of(FLAVOURS)
+TestFlavoursBase, TestFlavoursSpeech, TestFlavoursVideo = (
+    FLAVOURS_LAWS.TestBase,
+    FLAVOURS_LAWS.TestSpeech,
+    FLAVOURS_LAWS.TestVideo,
+)

@@ -241,8 +241,8 @@ def test_the_laws_hold_for_fields_that_merge_and_split_and_for_what_is_computed(
     split = 'Split("span", ("low", "high"), list, lambda *both: list(both), (integer(0), integer(9)), "clearer")'
     write_step(project, 2, [*OPERATIONS[2], merge + 'integer(8, minimum=0), "the product counts")', split])
     for step in (project / "trainer" / "migrations").glob("v*.py"):
-        imported = "from tttcfg.migration.reshaping import Merge, Split\nfrom tttcfg.migration.operations import Add, Computed,"
-        replaced(step.relative_to(project).as_posix(), f"{OPERATIONS_IMPORT} Add,", imported)(project)
+        imported = "from tttcfg.migration.reshaping import Merge, Split\n" + OPERATIONS_IMPORT
+        replaced(step.relative_to(project).as_posix(), OPERATIONS_IMPORT, f"{imported} Computed,")(project)
     given = '"ranks": 3, "batch": 4, "span": [2, 5]'
     for version, text in ((0, given), (1, f'{given}, "depth": 1'), (2, '"total": 12, "low": 2, "high": 5, "depth": 1')):
         replaced(f"golden/v{version:04d}.json", '"width": 32,', f'"width": 32, {text},')(project)

@@ -36,7 +36,8 @@ def history(
         return
     colours = ink(sys.stdout)
     for one in found:
-        print_out(colours("bold", f"version {one['version']}") + f"  {one['date']}  {one['summary']}")
+        parent = f"  (version {one['parent']['version']} of {one['parent']['family']})" if "parent" in one else ""
+        print_out(colours("bold", f"version {one['version']}") + f"  {one['date']}  {one['summary']}{parent}")
         print_out(f"    {one['evidence']}")
         shown = one["operations"] if version is not None or one["version"] else []
         for operation in shown:

@@ -27,6 +27,7 @@ from tttcfg.schema_tools.goldens import usual_folder
 from tttcfg.schema_tools.layout import History, shown
 from tttcfg.schema_tools.missing import SEPARATOR, VALUE, without_refused
 from tttcfg.schema_tools.new import Draft, amended_draft, files_of, new_draft
+from tttcfg.schema_tools.parent import waiting
 from tttcfg.schema_tools.released import release, unrecorded
 from tttcfg.schema_tools.steps import read_steps
 from tttcfg.schema_tools.write import write_together
@@ -134,6 +135,14 @@ def new(
             help="The numbers of a field stay what they are, although its unit is called otherwise.",
         ),
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--own",
+            metavar="KEY",
+            help="A field that this family declares itself and that stays so, whatever the parent's next version does.",
+        ),
+    ] = None,
     evidence: Annotated[
         str,
         typer.Option("--evidence", metavar="TEXT", help="How this is known; by default, model and date."),
@@ -163,12 +172,13 @@ def new(
       tttcfg schema new --amend
       tttcfg schema new "first version" --family my_trainer.config:FAMILY
     """
-    if not message.strip() and not amend:
-        raise typer.BadParameter('describe the change in a few words: tttcfg schema new "dropout"')
     history, today = history_here(family, golden), datetime.now(timezone.utc).date().isoformat()
+    if not message.strip() and not amend and history.family.parent is None:
+        raise typer.BadParameter('describe the change in a few words: tttcfg schema new "dropout"')
     words = [*(["--amend"] if amend else []), *([shlex.quote(message)] if message else [])]
     words += [f"--evidence {shlex.quote(evidence)}"] if evidence else []
-    make = amended_draft if amend else partial(new_draft, date=today)
+    words += [f"--own {one}" for one in own or []]
+    make = amended_draft if amend else partial(new_draft, date=today, own=own or [])
     answers = parsed(rename or [], absent or [], reason or [], convert or [], unconverted or [])
     draft = make(history, message, answers, evidence=evidence)
     while draft.missing and sys.stdin.isatty() and all(one.advice for one in draft.missing):
@@ -265,7 +275,10 @@ def _differences(history: History, versions: list[int]) -> list[SchemaChange]:
     old = fields_of(frozen[first])
     last = versions[1] if len(versions) > 1 else family.head
     fields = fields_of(frozen[last]) if len(versions) > 1 else fields_of(model_schema(family))
-    return changes(old, fields, renames(chain.migrations[first + 1 : last + 1], old))
+    steps = chain.migrations[first + 1 : last + 1]
+    if family.parent is not None and len(versions) < 2:
+        steps += waiting(family.parent, chain.migrations)
+    return changes(old, fields, renames(steps, old))
 
 
 def _asked(draft: Draft, answers: Answers) -> Answers:

@@ -66,6 +66,7 @@ class Document(Generic[Model]):
         path: The file it was read from, if any.
         parts: The sections that it has of extensions which are installed, each a document of its own.
         passed_through: The sections of those that are not, as they are in the file.
+        written: The document of a parent of the family that it was read from, if it was.
     """
 
     source: Any
@@ -78,6 +79,7 @@ class Document(Generic[Model]):
     path: str = ""
     parts: Mapping[str, Document] = field(default_factory=dict)
     passed_through: Mapping[str, PassedThrough] = field(default_factory=dict)
+    written: Document | None = None
 
     @property
     def is_current(self) -> bool:
@@ -316,6 +318,12 @@ def document_of(
         leaving_out: Dotted names of fields whose values are not looked at, as if the document lacked them.
     """
     tree = values if isinstance(values, ParsedFile) else ParsedFile(dict(values), {}, path)
+    if family.parent is not None:
+        from tttcfg.family.ancestors import ancestor_of, as_own  # only families with a parent need it
+
+        if (ancestor := ancestor_of(tree, family)) is not None:
+            written = document_of(tree, ancestor, path, texts, leaving_out)
+            return replace(document_of(as_own(tree, family), family, path, texts, leaving_out), written=written)
     sections = sections_in(tree)
     installed = extensions_of(family) if sections else {}
     parts: dict[str, Document] = {}

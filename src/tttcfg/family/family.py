@@ -117,6 +117,9 @@ class Family(Generic[Model, Layers]):
             importing the history for configuration files with such a field, a twentieth of a cold command.
         configuration_cap: The most bytes that a configuration file may have, of any format. Where another family is
             assumed first, because none is chosen and no document names one, a larger file is refused.
+        parent: The family that this one inherits from: `model` is a subclass of the parent's, and the history takes
+            over the parent's steps. What else the parent declares (`check`, `derive`, `tensors`, …) is given again:
+            `check=BASE.check`.
     """
 
     name: str
@@ -133,14 +136,35 @@ class Family(Generic[Model, Layers]):
     weight_names: tuple[str, ...] = ()
     unambiguous: bool = False
     configuration_cap: int = CONFIGURATION_CAP
+    parent: Family[Any, Any] | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(
                 f"{self.name!r} is not a name of a family: use lower-case letters, digits and _, a letter first"
             )
+        if self.parent is not None:
+            self._refuse_unlike(self.parent)
         if type(self) is Family:  # an extension's settings alone are not a configuration
             _FAMILIES[self.model] = self
+
+    def _refuse_unlike(self, parent: Family[Any, Any]) -> None:
+        """Raise a ValueError with everything in which this is no child of `parent`."""
+        from tttcfg.family.inheritance import departures  # only families with a parent need it
+
+        wrong = list(departures(self.model, parent.model))
+        if type(self) is not Family or type(parent) is not Family:
+            wrong.append("an extension has no parent and is none")
+        for key in ("name", "migrations", "schemas"):
+            same = [one.name for one in (parent, *parent.ancestors) if getattr(one, key) == getattr(self, key)]
+            wrong += [f"{key}={getattr(self, key)!r} is that of {one}: give it its own" for one in same]
+        if wrong:
+            raise ValueError(f"{self.name} cannot inherit from {parent.name}: {'; '.join(wrong)}")
+
+    @property
+    def ancestors(self) -> tuple[Family[Any, Any], ...]:
+        """The family's parent, and the parent of that, and so on."""
+        return () if self.parent is None else (self.parent, *self.parent.ancestors)
 
     @cached_property
     def steps(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
+from tttcfg.migration.chain import Migration
 from tttcfg.schema.fields import GUESSED, Role
 from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, inside, is_section, section, take_fragment
 from tttcfg.schema.paths import split
@@ -53,16 +54,23 @@ def _with_named_default(fragment: Fragment) -> Fragment:
 
 def document_schema(family: Family, version: int) -> Fragment:
     """Return the complete JSON Schema of documents of `version`."""
-    head = version == family.head
-    fragment = model_schema(family) if head else family.chain.schema(version)
-    reserved = {**RESERVED, "schema_version": {**RESERVED["schema_version"], "const": version}} if head else {}
+    head, migration = version == family.head, family.chain.migrations[version]
+    if head:
+        return framed_schema(family, migration, model_schema(family))
+    fragment = family.chain.schema(version)
+    return {**_names(family, migration), **fragment, "properties": {**fragment["properties"]}}
+
+
+def framed_schema(family: Family, migration: Migration, fragment: Fragment) -> Fragment:
+    """Return the JSON Schema of documents of a migration's version that have its number, from that of the fields."""
+    numbered = {**RESERVED["schema_version"], "const": migration.version}
+    reserved = {**RESERVED, "schema_version": numbered}
     if isinstance(family, Extension):
         reserved.pop("extensions", None)  # a section of an extension has no extensions
-    return {
-        "$schema": DIALECT,
-        "$id": family.schema_id_of(version),
-        "title": f"{family.name} version {version}: {family.chain.migrations[version].summary}",
-        **fragment,
-        "properties": {**fragment["properties"], **reserved},
-        **({"required": ["schema_version"]} if head else {}),
-    }
+    properties = {**fragment["properties"], **reserved}
+    return {**_names(family, migration), **fragment, "properties": properties, "required": ["schema_version"]}
+
+
+def _names(family: Family, migration: Migration) -> Fragment:
+    title = f"{family.name} version {migration.version}: {migration.summary}"
+    return {"$schema": DIALECT, "$id": family.schema_id_of(migration.version), "title": title}

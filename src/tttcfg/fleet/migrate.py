@@ -18,7 +18,7 @@ from tttcfg.documents.document import DOCUMENT_CAP, parse_document, read_unplace
 from tttcfg.documents.downgrade import migrate_tree, migrate_whatever_is_lost, refuse_losses
 from tttcfg.documents.save import canonical_bytes, document_bytes
 from tttcfg.documents.secret_values import secrets_of_file
-from tttcfg.errors import InputError, Place, Problem
+from tttcfg.errors import ForeignDocumentError, InputError, Place, Problem
 from tttcfg.family.extension import EXTENSIONS, path_of
 from tttcfg.family.family import Family
 from tttcfg.files.locks import alone
@@ -93,6 +93,10 @@ def migrate_file(path: str, task: MigrationTask) -> MigrationResult:
 def _migrated(raw: bytes, path: str, task: MigrationTask, family: Family) -> MigrationResult:
     to = family.head if task.to is None else task.to
     document = parse_document(raw, family, path)
+    if document.written is not None:
+        own, advice = document.written.family.name, "leave --family out; resolve, verify and diff read it as one"
+        message = f"is a document of {own}, and migrating does not make one of {family.name} of it"
+        raise ForeignDocumentError(Problem("family", message, "$schema", Place(path), advice=advice))
     version, decided_by = document.version, document.decided_by
     passed_through = tuple(document.passed_through)
     if passed_through and task.strict_extensions:

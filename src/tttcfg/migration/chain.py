@@ -35,6 +35,9 @@ class Migration:
     """One step: the version it leads to, when and why it happened, and its operations.
 
     A `Remove` of a section whose fields the same step moves or removes is a `RemoveSection`.
+
+    Attributes:
+        parent: The version of the parent family whose step this one takes over; None for a step of the family's own.
     """
 
     version: int
@@ -42,6 +45,7 @@ class Migration:
     summary: str
     evidence: str
     operations: tuple[Operation, ...]
+    parent: int | None = None
 
     def __post_init__(self) -> None:
         removed = {one.path for one in self.operations if one.kind == "removed"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tttcfg.family.family import Family
-from tttcfg.migration.chain import as_written
+from tttcfg.migration.chain import Migration, as_written
 from tttcfg.migration.held import RenameVariant
 from tttcfg.migration.operations import Add, By, Computed, Operation, Promote, Redeclare, Rename
 from tttcfg.migration.reshaping import Merge, Split
@@ -47,15 +47,24 @@ def field_history(family: Family, name: str) -> list[str]:
                 names.update(getattr(operation, "sources", ()))
             elif not (inside or any(one == path or one.startswith(f"{path}.") for one in names)):
                 continue
-            lines.append(f"version {migration.version}: {operation_line(operation)}")
+            lines.append(f"version {migration.version}{_inherited(family, migration)}: {operation_line(operation)}")
     return lines[::-1]
 
 
+def _inherited(family: Family, migration: Migration) -> str:
+    """Return which version of the parent a version takes over, if it does."""
+    if family.parent is None or migration.parent is None:
+        return ""
+    return f" (version {migration.parent} of {family.parent.name})"
+
+
 def versions(family: Family) -> Iterator[dict[str, Any]]:
-    """Yield each version with its date, summary, evidence and operations."""
+    """Yield each version with its date, summary, evidence and operations; and the parent's, where it takes one over."""
     for migration in family.chain.migrations:
+        parent = {"parent": {"family": family.parent.name, "version": migration.parent}} if family.parent else {}
         yield {
             "version": migration.version,
+            **(parent if migration.parent is not None else {}),
             "date": migration.date,
             "summary": migration.summary,
             "evidence": migration.evidence,

@@ -103,6 +103,9 @@ def _kinds(fragment: Fragment) -> set[Any]:
 
 
 def _given(tree: ParsedFile, family: Family, held: Held) -> Given:
+    theirs, tree = _of_parent(tree, family)
+    if theirs is not None:
+        return _of_document(document_of(theirs, family), theirs, sections_in(theirs))
     refuse_other_family(tree, family)
     version = _stated(tree, family)
     refuse_foreign_format(tree, family)
@@ -119,6 +122,19 @@ def _given(tree: ParsedFile, family: Family, held: Held) -> Given:
     return replace(core, parts=parts, notes=notes)
 
 
+def _of_parent(tree: ParsedFile, family: Family) -> tuple[ParsedFile | None, ParsedFile]:
+    """Return the whole document of a parent that a file is, if it is one, and the file as one of the family."""
+    if family.parent is None:
+        return None, tree
+    from tttcfg.family.ancestors import ancestor_of, renumbered  # only families with a parent need it
+
+    ancestor = ancestor_of(tree, family)
+    if ancestor is None:
+        return None, tree
+    whole, _ = _completed(tree, _stated(tree, ancestor), ancestor)
+    return whole, renumbered(tree, family)
+
+
 def _stated(tree: ParsedFile, family: Family) -> int | None:
     return find_version(tree, family).version if "schema_version" in tree.values else None
 
@@ -129,8 +145,9 @@ def whole_document(tree: ParsedFile, family: Family) -> Document | None:
     Raises:
         InputError: A key or value in it is refused.
     """
-    tree = _with_texts(tree, family)
-    whole, _ = _completed(tree, _stated(tree, family), family)
+    whole, tree = _of_parent(_with_texts(tree, family), family)
+    if whole is None:
+        whole, _ = _completed(tree, _stated(tree, family), family)
     return document_of(whole, family) if whole is not None else None
 
 

@@ -36,6 +36,8 @@ def source_findings(
             if field.name in file.assumed and training_uses(field, training):
                 found.append(_absent(field.name, file))
     document = sources.document
+    documents = [*sources.config.documents.values(), *([] if document is None else [document])]
+    found += dict.fromkeys(_written(one, one.written) for one in documents if one.written is not None)
     if document is None:
         if sources.checkpoint is None:
             return found + _fragment(family, sources.config)
@@ -59,6 +61,15 @@ def source_findings(
             message += "" if supported is None else f" ({supporting(supported)})"
             found.append(Problem("deviation", message, name, Place(document.path), severity="warning"))
     return found
+
+
+def _written(document: Document, theirs: Document) -> Problem:
+    """Report that a document is of a parent of the family, and what the family's own fields were filled in with."""
+    family = document.family
+    own = [name for name in document.record.filled if name in family.fields and name not in theirs.family.fields]
+    values = ", ".join(f"{name} {quote(plain(family.fields[name].get(document.training)))}" for name in own) or "-"
+    message = f"{document.path} is of {theirs.family.name}, version {theirs.version}, and read as one of {family.name}"
+    return Problem("family", f"{message}; the absence of its own settings meant: {values}", severity="info")
 
 
 def _restored(config: Given, origins: Mapping[str, tuple[Origin, ...]]) -> Iterator[Problem]:

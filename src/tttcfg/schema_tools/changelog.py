@@ -17,6 +17,7 @@ WIDTH = 120
 def entry(migration: Migration, family: str) -> str:
     """Return what a version changes, as one item of a list: its number, what it is about, and what going back loses."""
     text = f"{_start(migration.version, family)}{migration.summary.rstrip('.')}."
+    text += f" It takes over version {migration.parent} of the parent." if migration.parent is not None else ""
     single = [one for operation in migration.operations for one in operation.singly()]
     added = [one.path for one in single if isinstance(one, Add)]
     lists = [

@@ -15,6 +15,7 @@ from tttcfg.schema_tools.declarations import indescribable, refused_defaults, un
 from tttcfg.schema_tools.frozen import drift, read_frozen, unconverted, unlike_steps
 from tttcfg.schema_tools.goldens import unlike_goldens
 from tttcfg.schema_tools.layout import RESTORE, History, class_name, problem_in
+from tttcfg.schema_tools.parent import misplaced_steps, unfollowed
 from tttcfg.schema_tools.plan import REUSED, reused
 from tttcfg.schema_tools.released import Released, read_released, unreleased
 from tttcfg.schema_tools.steps import read_steps
@@ -49,6 +50,9 @@ def check(history: History) -> list[Problem]:
                 problems += unlike[version]
         problems += [] if unlike else ill_fitting
         problems += unconverted(history, frozen, steps.chain, released.newest)
+        problems += misplaced_steps(history, steps.chain)
+    behind = list(unfollowed(history, steps.chain, frozen)) if steps.chain is not None and not unlike else []
+    problems += behind
     problems += interrupted(history)
     declared = [*undeclared(family.model), *indescribable(family)]
     problems += declared or [*refused_defaults(family.model), *unconfirmed(history)]
@@ -60,6 +64,7 @@ def check(history: History) -> list[Problem]:
     history = replace(history, family=whole)
     problems += _reused(whole)
     amiss = "steps and schemas" if unlike or len(list(history.schemas.glob("v*.json"))) > head + 1 else ""
+    amiss = amiss or ("versions of the parent" if behind else "")
     if not amiss and (drifted := list(drift(history, frozen, released.newest >= head))):
         problems, amiss = [*problems, *drifted], "code and the newest schema"
     trusted = {version: one for version, one in frozen.items() if version not in unlike}

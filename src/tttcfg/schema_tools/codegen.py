@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -45,6 +45,30 @@ def migration_source(migration: Migration) -> str:
     first = docstring(f"Version {migration.version}: {migration.summary}")
     called = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     return f"{first}\n{''.join(_imports(called, bool(stubs)))}\n{''.join(stubs)}{chr(10) * bool(stubs)}{body}"
+
+
+def inherited_source(
+    migration: Migration, parent: str, module: str, without: Sequence[str], declared: Mapping[str, Fragment]
+) -> str:
+    """Return the file that holds a step of a parent as one of the family; see `tttcfg.migration.inherited`.
+
+    Args:
+        parent: The parent's name.
+        module: The module with the parent's step.
+    """
+    parts = ["parent", f"version={migration.version}"]
+    parts += [f"without={_value(list(without))}"] if without else []
+    fragments = ", ".join(f"{text_literal(path)}: {fragment_source(one)}" for path, one in declared.items())
+    parts += [f"declared={{{fragments}}}"] if declared else []
+    body = f"migration = inherited({', '.join(parts)})\n"
+    called = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    used = sorted(_HELPERS & called)
+    heading = docstring(f"Version {migration.version}: version {migration.parent} of {parent}, {migration.summary}")
+    return (
+        f"{heading}\nfrom {module} import migration as parent\n\nfrom tttcfg.migration.inherited import inherited\n"
+        + (f"from tttcfg.schema.fragments import {', '.join(used)}\n" if used else "")
+        + f"\n{body}"
+    )
 
 
 def converter_name(path: str) -> str:

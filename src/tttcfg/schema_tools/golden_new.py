@@ -13,6 +13,7 @@ from tttcfg.documents.save import canonical_bytes, document_tree, stamped
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.family import Family
 from tttcfg.family.json_schema import model_schema
+from tttcfg.migration.chain import Migration
 from tttcfg.migration.operations import Add
 from tttcfg.migration.record import Record
 from tttcfg.schema.containment import accepts
@@ -78,6 +79,26 @@ def document_of_new(family: Family, before: Mapping[str, Any] | None, date: str)
         new = {one.path for one in family.chain.migrations[family.head].operations if isinstance(one, Add)}
     moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
     return canonical_bytes(stamped({**_accepted(family, values, new), "provenance": {}}, moment))
+
+
+def document_of_inherited(family: Family, step: Migration, schema: Fragment, before: Mapping[str, Any] | None) -> bytes:
+    """Return a golden document of a version below the head, made without the model, which is that of the head.
+
+    Args:
+        step: The step to that version.
+        schema: The frozen schema after it.
+        before: The golden document of the version before it; None for the first version, or where there is none.
+    """
+    version = step.version
+    values = family.chain.up(body_of(before), version - 1, Record(), version) if before is not None else {}
+    new = {one.path for one in step.operations if isinstance(one, Add)}
+    tree: Tree = {"$schema": family.schema_id_of(version), "schema_version": version}
+    for path, fragment in fields_of(schema).items():
+        value = get_path(values, split(path), MISSING)
+        usable = value is not MISSING and not (path in new and "default" in fragment)
+        set_path(tree, split(path), value if usable and accepts(fragment, value) is not False else _usual(fragment))
+    moment = datetime.fromisoformat(step.date).replace(tzinfo=timezone.utc)
+    return canonical_bytes(stamped({**tree, "provenance": {}}, moment))
 
 
 def document_amended(family: Family, document: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +23,11 @@ from tttcfg.schema_tools.check import with_chain
 from tttcfg.schema_tools.codegen import migration_source, source_digest
 from tttcfg.schema_tools.declarations import indescribable, undeclared
 from tttcfg.schema_tools.frozen import Frozen, difference, made_by, only_annotations_differ, read_frozen
-from tttcfg.schema_tools.golden_new import golden_document
+from tttcfg.schema_tools.golden_new import document_of_inherited, golden_document
 from tttcfg.schema_tools.goldens import refuse_others, upgraded_bytes
 from tttcfg.schema_tools.layout import EDIT, RESTORE, History, class_name, problem_in, read_json, shown, upgraded_of
 from tttcfg.schema_tools.missing import likely_secret
+from tttcfg.schema_tools.parent import Inherited, following, refuse_behind
 from tttcfg.schema_tools.plan import REUSED, answered, first_step, plan, reused
 from tttcfg.schema_tools.released import read_released
 from tttcfg.schema_tools.steps import Steps, read_steps
@@ -43,6 +44,7 @@ class Draft(NamedTuple):
         before: The steps below this version.
         frozen: The frozen schemas that exist.
         released: Whether the version is released, so that only what follows from its files is written.
+        inherited: The steps of the parent that are written with it, in their order.
     """
 
     migration: Migration
@@ -52,6 +54,7 @@ class Draft(NamedTuple):
     missing: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     released: bool = False
+    inherited: tuple[Inherited, ...] = ()
 
 
 class NewVersion(NamedTuple):
@@ -62,8 +65,13 @@ class NewVersion(NamedTuple):
     notes: tuple[str, ...]
 
 
-def new_draft(history: History, message: str, answers: Answers, *, date: str, evidence: str = "") -> Draft:
-    """Return the version that brings the history to the code.
+def new_draft(
+    history: History, message: str, answers: Answers, *, date: str, evidence: str = "", own: Collection[str] = ()
+) -> Draft:
+    """Return the version that brings the history to the code; of a family with a parent, after those of the parent.
+
+    Args:
+        own: Fields that the family declares itself and that stay its own, whatever versions of the parent do with them.
 
     Raises:
         InputError: There is nothing new, the newest version is not released yet, or the history has problems.
@@ -71,14 +79,25 @@ def new_draft(history: History, message: str, answers: Answers, *, date: str, ev
     steps, frozen = _history(history)
     known = steps.chain.migrations if steps.chain is not None else ()
     head = len(known) - 1
-    if read_released(history).newest < head:
+    brought = following(history, known, frozen, own)
+    if read_released(history).newest < head and not brought and known[head].parent is None:
         amend, freeze = history.command("new --amend"), history.command("freeze")
         text = f"version {head} is not released yet: add the change to it ({amend}), or release it first ({freeze})"
         raise InputError(Problem("schema", text, place=shown(history.step(head))))
+    known += tuple(one.migration for one in brought)
+    frozen |= {one.migration.version: one.schema for one in brought}
     evidence = evidence or f"{class_name(history.family.model)} on {date}"
-    draft = _planned(history, Migration(head + 1, date, message, evidence, ()), known, frozen, answers)
+    draft = _planned(history, Migration(len(known), date, message, evidence, ()), known, frozen, answers)
+    draft = draft._replace(inherited=tuple(brought), notes=tuple(note for one in brought for note in one.notes))
     if known and not draft.migration.operations and not draft.missing:
-        raise InputError(Problem("schema", f"nothing differs between version {head} and the code"))
+        if not brought:
+            raise InputError(Problem("schema", f"nothing differs between version {head} and the code"))
+        newest = brought[-1]  # there is nothing of the family's own
+        return draft._replace(
+            migration=newest.migration, source=newest.source, before=known[:-1], inherited=tuple(brought[:-1])
+        )
+    if not message.strip():
+        raise InputError(Problem("schema", f"describe the change in a few words: {history.command('new MESSAGE')}"))
     return draft
 
 
@@ -94,6 +113,7 @@ def amended_draft(history: History, message: str, answers: Answers, *, evidence:
     if steps.chain is None or not steps.steps:
         command = history.command('new "first version"')
         raise InputError(Problem("schema", f"there is no version yet to amend: {command}"))
+    refuse_behind(history, steps.chain.migrations)
     *known, newest = steps.chain.migrations
     version, before, path = newest.version, tuple(known), history.step(newest.version)
     if version and version - 1 not in frozen:
@@ -101,6 +121,9 @@ def amended_draft(history: History, message: str, answers: Answers, *, evidence:
     if read_released(history).newest >= version:
         _refuse_drift(history, newest, fields_of(frozen[version]))
         return Draft(newest, None, before, frozen, released=True)
+    if newest.parent is not None:
+        _refuse_drift(history, newest, _made(history, newest, frozen))
+        return Draft(newest, None, before, frozen)
     made = migration_source(newest)
     if source_digest(path.read_text(ENCODING), shown(path), prose=True) != source_digest(made, "", prose=True):
         _refuse_drift(history, newest, _made(history, newest, frozen))
@@ -147,6 +170,11 @@ def files_of(history: History, draft: Draft, changelog: Path) -> NewVersion:
     documents = _documents(history)
     if not draft.released:
         files |= _schemas(replace(history, family=family), draft)
+        for one in draft.inherited:
+            golden, below = history.document(one.migration.version), history.document(one.migration.version - 1)
+            if golden not in documents:
+                files[golden] = document_of_inherited(family, one.migration, one.schema, documents.get(below))
+                documents[golden] = json.loads(files[golden])
         golden = history.document(version)
         files[golden], not_kept = golden_document(replace(history, family=family), documents)
         notes += not_kept
@@ -157,10 +185,11 @@ def files_of(history: History, draft: Draft, changelog: Path) -> NewVersion:
     for package in (history.migrations, history.schemas):
         if not (package / "__init__.py").exists():
             files[package / "__init__.py"] = _package_source(history, package).encode()
+    files |= {history.step(one.migration.version): one.source.encode(ENCODING) for one in draft.inherited}
     if draft.source is not None:
         files[history.step(version)] = draft.source.encode(ENCODING)
-        single = [one for operation in draft.migration.operations for one in operation.singly()]
-        stubs = [one.path for one in single if isinstance(one, Convert)]
+        own = draft.migration.operations if draft.migration.parent is None else ()
+        stubs = [one.path for operation in own for one in operation.singly() if isinstance(one, Convert)]
         if stubs:
             what = f"write how old values of {', '.join(stubs)} become new ones (look for {EDIT})"
             notes.append(f"{shown(history.step(version))}: {what}, then {history.command('new --amend')}")
@@ -217,15 +246,18 @@ def _refuse_drift(history: History, step: Migration, made: Mapping[str, Any]) ->
     released = read_released(history).newest >= step.version
     command = history.command('new "message"')
     do = f"is released: {command} makes the next version" if released else "was edited: edit it"
+    do = f"is one of the parent: {command} makes the next version" if step.parent is not None else do
     texts = [(one.path, difference(one, "the code", f"version {step.version}")) for one in found]
     raise InputError(Problem("schema", f"{text}; the step {do}", path, place) for path, text in texts)
 
 
 def _schemas(history: History, draft: Draft) -> Iterator[tuple[Path, bytes]]:
     """Yield the schema of the version, and those below it that are not frozen yet."""
+    made = {one.migration.version: one.schema for one in draft.inherited}
     for version in range(draft.migration.version + 1):
         if version == draft.migration.version or not history.schema(version).exists():
-            text = json.dumps(document_schema(history.family, version), indent=2, ensure_ascii=False)
+            schema = made.get(version) or document_schema(history.family, version)
+            text = json.dumps(schema, indent=2, ensure_ascii=False)
             yield history.schema(version), f"{text}\n".encode(ENCODING)
 
 
@@ -246,7 +278,10 @@ def _changelog(history: History, draft: Draft, path: Path, files: dict[Path, byt
     if not path.is_file():
         yield f"there is no {path}, so no entry was written; --changelog FILE names another"
         return
-    text = with_entry(path.read_text(ENCODING), draft.migration, history.family.name)
+    text: str | None = path.read_text(ENCODING)
+    taken = [one.migration for one in draft.inherited if draft.before[0] is not draft.inherited[0].migration]
+    for migration in (*taken, draft.migration):
+        text = with_entry(text or "", migration, history.family.name)
     if text is None:
         yield f"{path} has no heading Unreleased, so no entry was written"
         return

@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 from tttcfg.errors import InputError, Problem, TttcfgError
 from tttcfg.schema_tools.codegen import source_digest
-from tttcfg.schema_tools.layout import RESTORE, History, problem_in, shown
+from tttcfg.schema_tools.layout import RESTORE, History, package_folder, problem_in, shown
 from tttcfg.schema_tools.write import write_together
+
+INHERITED = "inherited/"
+"""What the recorded names of steps of a parent begin with; the package that has them follows."""
 
 
 class Released(NamedTuple):
@@ -65,6 +68,10 @@ def unreleased(history: History, released: Released, head: int) -> Iterator[Prob
         restore = f"git checkout -- {shown(path or record)}"
         if path is None or not path.is_file():
             yield problem_in(path or record, "released", f"{name} is released, but is not there", restore)
+        elif name.startswith(INHERITED) and recorded != file_digest(path):
+            message = f"was changed after versions of {history.family.name} that take it over were released"
+            advice = f"{restore}; or install the package that it was released with"
+            yield problem_in(path, "released", message, advice)
         elif recorded not in (file_digest(path), _bytes_digest(path)):
             message = "was changed after its release; released files stay as they are"
             yield problem_in(path, "released", message, f"{restore}; and make a new version")
@@ -123,10 +130,30 @@ def _bytes_digest(path: Path) -> str:
 def _names(history: History, version: int) -> dict[str, Path]:
     """Return the files of one version by the names that they are recorded under."""
     step, schema, document = history.step(version), history.schema(version), history.document(version)
-    return {f"migrations/{step.name}": step, f"schemas/{schema.name}": schema, f"golden/{document.name}": document}
+    own = {f"migrations/{step.name}": step, f"schemas/{schema.name}": schema, f"golden/{document.name}": document}
+    return own | dict(_inherited(history, version))
+
+
+def _inherited(history: History, version: int) -> Iterator[tuple[str, Path]]:
+    """Yield the steps above that a version takes over, the parent's, and that of its parent, and so on."""
+    family = history.family
+    while family.parent is not None:
+        try:
+            taken = family.chain.migrations[version].parent
+        except (Exception, SystemExit):  # a module of the history cannot be imported, which is reported of its file
+            return
+        if taken is None:
+            return
+        family, version = family.parent, taken
+        module = next((name for name, one in family.steps.items() if one == version), "")
+        yield f"{INHERITED}{family.migrations}/{module}.py", package_folder(family.migrations) / f"{module}.py"
 
 
 def _path(history: History, name: str) -> Path | None:
     folder, _, file = name.partition("/")
+    if name.startswith(INHERITED):
+        package, _, file = file.partition("/")
+        known = package in {one.migrations for one in history.family.ancestors}
+        return package_folder(package) / file if known and file else None
     home = {"migrations": history.migrations, "schemas": history.schemas, "golden": history.golden}.get(folder)
     return home / file if home is not None and file else None

@@ -13,7 +13,7 @@ if _missing:
 
 import pytest  # noqa: E402 the error for missing packages comes first
 
-pytest.register_assert_rewrite("tttcfg.testing.suite", "tttcfg.testing.assertions")
+pytest.register_assert_rewrite("tttcfg.testing.suite", "tttcfg.testing.assertions", "tttcfg.testing.parent")
 
 from tttcfg.family.family import frozen_schema  # noqa: E402 see above
 from tttcfg.testing.suite import laws  # noqa: E402

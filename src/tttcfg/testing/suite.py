@@ -21,10 +21,7 @@ from tttcfg.errors import InputError
 from tttcfg.family.family import Family
 from tttcfg.migration.operations import Convert
 from tttcfg.migration.record import Record
-from tttcfg.resolving.config import given as read
-from tttcfg.resolving.config import tree_of
 from tttcfg.resolving.families import family_named
-from tttcfg.schema.fields import plain
 from tttcfg.schema.fragments import body_of
 from tttcfg.schema.paths import Tree, copied, get_path, same, sections_of, set_path, split
 from tttcfg.testing.assertions import (
@@ -39,6 +36,7 @@ from tttcfg.testing.assertions import (
     without_secrets,
 )
 from tttcfg.testing.other_process import upgraded, upgraded_in_other_process
+from tttcfg.testing.parent import ParentLaws, read_alone
 from tttcfg.testing.subject import Effects, Subject
 from tttcfg.testing.values import Settled, Strategies, validator
 
@@ -53,6 +51,7 @@ def laws(
     settled: Settled | None = None,
     effects: Mapping[int, Effects] | None = None,
     examples: int = 12,
+    parent: type[Laws] | None = None,
 ) -> type[Laws]:
     """Return the laws for a family's history, as a class for pytest to collect.
 
@@ -66,6 +65,8 @@ def laws(
         effects: By version, a function from any document that it wrote to what its program did with it, by dotted
             current field; where there is one, drawn documents are checked against it too.
         examples: The number of documents that each law draws for each version.
+        parent: The laws of the family's parent, whose golden documents and strategies are used for the parent's
+            documents; without them, those are drawn from the parent's schemas alone.
     """
     known = family_named(family) if isinstance(family, str) else family
     by_version = overrides if callable(overrides) else lambda _: overrides or {}
@@ -73,7 +74,10 @@ def laws(
     made: dict[str, Any] = {"subject": subject, "__doc__": f"The laws for the history of {known.name}."}
     if not effects:
         made["test_drawn_documents_mean_what_the_old_program_did"] = None
-    return type(f"Laws[{known.name}]", (Laws,), made)
+    if known.parent is None:
+        return type(f"Laws[{known.name}]", (Laws,), made)
+    made["above"] = parent.subject if parent else Subject(known.parent, Path(), lambda _: {}, None, {}, examples)
+    return type(f"Laws[{known.name}]", (ParentLaws, Laws), made)
 
 
 class Laws:
@@ -88,7 +92,10 @@ class Laws:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a law for every version, or for every old one."""
         head, effects = self.subject.family.head, self.subject.effects
-        for name, versions in (("version", range(head + 1)), ("old", range(head)), ("stated", sorted(effects))):
+        parent = self.subject.family.parent
+        above = range(parent.head + 1) if parent is not None else range(0)
+        every = (("version", range(head + 1)), ("old", range(head)), ("stated", sorted(effects)), ("inherited", above))
+        for name, versions in every:
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, versions)
 
@@ -306,17 +313,6 @@ class Laws:
             assert_meaning(means, document_of(document, self.family).training, self.family)
 
         self.subject.for_every_document(stated, holds)
-
-
-def read_alone(path: str, value: Any, family: Family) -> Tree:
-    """Return what a file gives that states no version and has this value only; nothing where it is refused."""
-    tree: Tree = {}
-    set_path(tree, split(path), copied(value))
-    try:
-        found = read(tree_of(tree, "file"), family).values
-    except InputError:
-        return {}
-    return {name: plain(one) for name, one in found.items()}
 
 
 def containers(tree: Any) -> set[int]:

@@ -70,7 +70,11 @@ class _Beside:
         """Return where its bytes are kept if `document` takes its place; None where it has the same settings."""
         if self.raw is None or self.is_kept:
             return None
-        if self.document is None or not _have_the_same_settings(self.document, document):
+        if (
+            self.document is None
+            or self.document.written is not None
+            or not _have_the_same_settings(self.document, document)
+        ):
             return f"{self.path}.bak"
         version = self.document.version
         return None if version == document.family.head else f"{self.path}.v{version}.bak"

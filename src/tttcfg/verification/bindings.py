@@ -34,6 +34,8 @@ def binding_of(header: Header, document: Document | None, family: Family) -> Bin
     """Return whether `header` is of the weights that `document` was saved with."""
     if document is None:
         return _without_document(header)
+    if document.written is not None:
+        return binding_of(header, document.written, document.written.family)
     if header.save:
         return _of_save(header, document)
     others, file = _records_of_others(header, document), os.path.basename(header.name)

@@ -1,0 +1,1 @@
+"""What every flavour of the trainer has."""

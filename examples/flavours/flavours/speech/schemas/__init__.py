@@ -1,0 +1,1 @@
+"""The frozen JSON Schemas of flavours_speech, one per version."""
