@@ -244,6 +244,12 @@ def fields_named(effective: Effective, key: str) -> list[str]:
     field = all_fields(family).get(key)
     if field is not None and field.role is Role.SECRET:
         raise InputError(Problem("unknown_key", "is a secret, and is never shown", key))
+    if field is not None and field.declared and key not in effective.origins:
+        holder = key.removesuffix(field.name) + next(reversed(field.around))
+        having = dict.fromkeys(one.variant for one in field.declared)
+        held = effective.origins[holder][0].value if holder in effective.origins else "not there"
+        message = f"is a setting of {' and '.join(having)}, and {holder} is {held}"
+        raise InputError(Problem("unknown_key", message, key))
     return names_at(key, effective.origins, family)
 
 
