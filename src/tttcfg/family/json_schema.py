@@ -6,6 +6,7 @@ from typing import Any
 
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import PluggedVariant
 from tttcfg.schema.fields import GUESSED, Role
 from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, inside, is_section, section, take_fragment
 from tttcfg.schema.paths import split
@@ -56,8 +57,8 @@ def document_schema(family: Family, version: int) -> Fragment:
     head = version == family.head
     fragment = model_schema(family) if head else family.chain.schema(version)
     reserved = {**RESERVED, "schema_version": {**RESERVED["schema_version"], "const": version}} if head else {}
-    if isinstance(family, Extension):
-        reserved.pop("extensions", None)  # a section of an extension has no extensions
+    if isinstance(family, (Extension, PluggedVariant)):
+        reserved.pop("extensions", None)  # which a section in another document does not have
     return {
         "$schema": DIALECT,
         "$id": family.schema_id_of(version),

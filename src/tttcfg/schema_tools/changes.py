@@ -23,6 +23,7 @@ _MEANING = {
     "x-default": "default",
     "x-unit": "unit",
     "x-role": "role",
+    "x-plugins": "plugins",
     "description": "description",
 }
 
