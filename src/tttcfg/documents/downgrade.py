@@ -222,25 +222,16 @@ def _allowed(body: Tree, family: Family, chain: Chain) -> None:
     The section of a plug-in's variant stays as it is where the older version takes those as well.
     """
     fields = chain.fields(chain.head).items()
-    own = {name: one for name, one in fields if not _is_plugged(body, name, family, chain.head)}
+    own = {name: one for name, one in fields if not (PLUGINS in one and _is_plugged(body, name, family))}
     _allow(body, own, chain.template(chain.head))
 
 
-def _is_plugged(body: Tree, name: str, family: Family, version: int) -> bool:
-    """Whether a field of an older document holds a section of a plug-in's variant, and may."""
+def _is_plugged(body: Tree, name: str, family: Family) -> bool:
+    """Whether a field of an older document holds a section of a plug-in's variant."""
     field, section = family.fields.get(family.chain.spellings.get(name, name)), get_path(body, split(name))
     if field is None or (variants := field.variants) is None or not isinstance(section, dict):
         return False
-    return section.get(variants.key) in variants.plugins and _takes_plugins(family, version, name)
-
-
-def _takes_plugins(family: Family, version: int, name: str) -> bool:
-    """Whether plug-ins may provide variants of a field in a version, by its name there."""
-    try:
-        frozen = fragment_at(frozen_schema(family, version), split(name))
-    except OSError:
-        return False
-    return frozen is not None and PLUGINS in frozen
+    return section.get(variants.key) in variants.plugins
 
 
 def _allow(values: Tree, fields: Mapping[str, Fragment], template: Tree) -> None:

@@ -22,7 +22,7 @@ RESERVED: dict[str, Fragment] = {
     },
 }
 """The keys of a saved document that are not settings of the family, with their schemas."""
-_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "x-plugins", "$schema", "$id")
+_ANNOTATIONS = ("title", "description", "x-role", "x-unit", "$schema", "$id")
 
 
 def boolean(default: bool) -> Fragment:

@@ -45,6 +45,12 @@ class Provided(NamedTuple):
 
 _REGISTERED: dict[str, dict[str, Plugged]] = {}
 _USED: set[str] = set()
+_IGNORED: list[bool] = []
+
+
+def ignore_plug_ins() -> None:
+    """Let this process see no plug-ins of any field, as one that maintains a schema: it depends on none of them."""
+    _IGNORED.append(True)
 
 
 def register_plugged(plugin: Plugged, group: str) -> None:
@@ -65,13 +71,17 @@ def register_plugged(plugin: Plugged, group: str) -> None:
     registered[plugin.name] = plugin
 
 
-@cache
 def provided(group: str) -> Mapping[str, Provided]:
     """Return what the installed and registered plug-ins of a group provide, by name.
 
     Raises:
         InputError: One cannot be imported, is none, has another name than its entry point, or two have one name.
     """
+    return _provided(group) if not _IGNORED else {}
+
+
+@cache
+def _provided(group: str) -> Mapping[str, Provided]:
     found: dict[str, Provided] = {}
     problems: list[Problem] = []
     for entry in entry_points(group):
