@@ -35,7 +35,7 @@ BROKEN = {
         "sign: bool = setting(True, role=Role.TRAINING", "sign: bool = setting(True, role=Role.COMPUTATION"
     ): ("has sign with the role computation, and the field that holds it has the role training"),
     SECOND.replace("beta: float = setting(0.99, role=Role.TRAINING", "beta: float = setting(0.99, role=Role.RUN"): (
-        "has beta with the role run, and the trainer's own have it with training"
+        "has beta with the role run, and another variant has it with training"
     ),
     SECOND.replace(
         "sign: bool = setting", "sign: bool = True or setting"

@@ -412,6 +412,7 @@ def _with_plugged(annotation: Any, key: str, group: str, role: Role) -> Variants
                 other = f"{providers[name]} provides" if name in providers else "the trainer itself has"
                 wrong = f"provides the variant {name}, and {other} one of that name"
             models[name], plugins[name], providers[name] = plugin.model, plugin, distribution
+        roles |= {} if wrong else {name: field.role for name, field in config_fields(plugin.model, key).items()}
         if wrong:
             advice = f"correct {distribution}, or uninstall it"
             problems.append(Problem("plugin", f"({distribution}) {wrong}", plugin.name, group, advice=advice))
@@ -436,7 +437,7 @@ def _unfit(plugin: Plugged, key: str, role: Role, roles: Mapping[str, Role]) -> 
 
     Args:
         role: That of the field.
-        roles: Those of the fields in its own variants.
+        roles: Those of the fields in its other variants.
     """
     model = plugin.model
     if not names_of_variant(model, key) or model.model_fields[key].is_required():
@@ -451,9 +452,7 @@ def _unfit(plugin: Plugged, key: str, role: Role, roles: Mapping[str, Role]) -> 
         if GRAVITY.index(field.role) > GRAVITY.index(role):
             return f"has {name} with the role {field.role.value}, and the field that holds it has the role {role.value}"
         if roles.get(name, field.role) is not field.role:
-            return (
-                f"has {name} with the role {field.role.value}, and the trainer's own have it with {roles[name].value}"
-            )
+            return f"has {name} with the role {field.role.value}, and another variant has it with {roles[name].value}"
     return ""
 
 
