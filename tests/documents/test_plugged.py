@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugged import NEW, OLD, TRAINER, Home, document, home_of_plug_in
+from tests.plugged import LION, NEW, OLD, SECOND, TRAINER, Home, document, home_of_plug_in
 
 WARM = '    warm: Whole = setting(3, role=Role.TRAINING, unit="steps", ge=0, description="Steps of warm-up.")\n'
 
@@ -82,3 +82,15 @@ def test_one_without_a_version_is_of_todays(home: Home) -> None:
     (home.root / "run" / "training_config.json").write_text(json.dumps(document(without)), "utf-8")
     found = home.run("resolve", "--checkpoint", "run", "--output", "json").json
     assert found["training"]["optimizer"] == without
+
+
+def test_a_value_that_the_plug_in_removed_stays_in_the_record(home: Home) -> None:
+    assert home.schema("freeze", LION).code == 0
+    home.write("".join(line for line in SECOND.splitlines(True) if "sign: bool" not in line))
+    assert home.schema("new", LION, "third", "--reason", "sign: nothing read it").code == 0
+    newest = migrated(home, document(OLD))
+    assert newest["optimizer"] == {"name": "lion", "schema_version": 2, "lr": 0.5, "beta": 0.95}
+    assert newest["provenance"]["removed"] == {"nothing read it": {"optimizer.sign": False}}
+    assert migrated(home, newest) == newest
+    found = home.run("resolve", "--family", "trainer", "optimizer=lion", "optimizer.sign=true", "--output", "json").json
+    assert [(one["code"], one["key"]) for one in found["findings"]] == [("removed", "optimizer.sign")]

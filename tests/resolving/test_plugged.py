@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -92,6 +95,19 @@ def test_it_is_a_value_of_the_field_in_python_too(tmp_path: Path) -> None:
     assert [*section] == ["name", "schema_version", "lr", "momentum", "fused", "decay"]
     assert tttcfg.load_document(path, family=PLUGGED).training == training
     assert training.model_copy(update={"steps": 4}).optimizer == Muon(lr=0.5)
+
+
+def test_it_comes_back_from_whatever_holds_a_configuration() -> None:
+    training = Optimised(optimizer=Muon(lr=0.5), steps=9)
+    tree = tttcfg.to_dict(training)
+    assert tree["optimizer"]["schema_version"] == 0
+    for held in (tree, SimpleNamespace(optimizer={"name": "muon", "lr": 0.5}, steps=9), training.model_dump()):
+        assert tttcfg.from_any(held, family=PLUGGED) == training
+    assert tttcfg.resolve(config=tree).training == training
+    assert pickle.loads(pickle.dumps(training)) == training
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Optimised.model_validate_json(training.model_dump_json()) == training
 
 
 def test_its_version_is_no_setting() -> None:
