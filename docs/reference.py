@@ -46,7 +46,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Several ranks": {"tttcfg.nn": "resolve_together agree together on_first rank world_size"},
     "Declare a family or an extension": {
-        "tttcfg": "Family Extension register Section setting guessed Role Text Whole ForeignFormat Derived",
+        "tttcfg": "Family Extension register PluggedVariant register_variant Section setting guessed Role Text Whole "
+        "ForeignFormat Derived",
         "tttcfg.nn": "TrainingSide",
         "tttcfg.ttt_moshi.evaluation": "EvaluationArgs PairsWithGold Pairs Streaming LibriLight LongContext",
     },

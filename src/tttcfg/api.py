@@ -24,6 +24,7 @@ from tttcfg.documents.effective import Binding, Effective, Origin, Verification,
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.extension import Extension, register
 from tttcfg.family.family import Derived, Family, ForeignFormat
+from tttcfg.family.plugged import PluggedVariant, register_variant
 from tttcfg.files.locks import alone
 from tttcfg.formats.python import plain_tree
 from tttcfg.resolving import Restore
@@ -57,6 +58,7 @@ __all__ = [
     "Family",
     "ForeignFormat",
     "Origin",
+    "PluggedVariant",
     "Role",
     "Section",
     "TTTConfig",
@@ -79,6 +81,7 @@ __all__ = [
     "override_texts",
     "read_model_config",
     "register",
+    "register_variant",
     "resolve",
     "save_document",
     "setting",

@@ -75,7 +75,7 @@ CODES = {
     "override": "An override that is not KEY=VALUE.",
     "padding": "A sequence length that is padded to whole mini-batches.",
     "persistence": "Inner weights that go on while evaluating, so that results depend on order and batches.",
-    "plugin": "A family or extension that is not there, cannot be imported, or is claimed twice.",
+    "plugin": "A family, extension or variant that is not there, cannot be imported or used, or is claimed twice.",
     "ranks": "Ranks of one run that have different configurations, or of which one failed.",
     "reason": "A field that was removed from a schema without a stated reason.",
     "recovered": "A value that was recovered from weights and data, with the figures that support it.",

@@ -23,11 +23,11 @@ from tttcfg.documents.effective import attempted
 from tttcfg.errors import InputError
 from tttcfg.evidence.knowledge import NoTensorKnowledge
 from tttcfg.family.family import Family
-from tttcfg.family.plugins import FAMILY_GROUP
 from tttcfg.fleet.migrate import MigrationTask, migrate_file
 from tttcfg.fleet.scrub import ScrubTask, scrub_file
 from tttcfg.migration.chain import Chain, Migration
 from tttcfg.migration.operations import Declare
+from tttcfg.plugins import FAMILY_GROUP
 from tttcfg.resolving.families import family_named
 from tttcfg.safetensors.header import Header
 from tttcfg.schema.fields import Role, Section, setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from tttcfg.cli.options import FAMILY, OUTPUT
 from tttcfg.cli.terminal import ink, print_err, print_json, print_out
 from tttcfg.family.extension import all_fields, extensions_of, path_of
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import plugged_fields, plugins_for
 from tttcfg.report import render
 from tttcfg.report.history import field_history
 from tttcfg.resolving.families import BUILT_IN, family_named
@@ -88,4 +90,12 @@ def _history(family: Family, name: str) -> list[str]:
         path = path_of(extension.name)
         if name.startswith(path):
             return field_history(extension, name.removeprefix(path))
-    return field_history(family, name)
+    return [*field_history(family, name), *_plugged_history(family, name)]
+
+
+def _plugged_history(family: Family, name: str) -> Iterator[str]:
+    """Yield the history of a field in the variants of plug-ins, each line with the plug-in's name."""
+    for field in plugged_fields(family):
+        for plugin in plugins_for(field) if name.startswith(f"{field.name}.") else ():
+            inner = name.removeprefix(f"{field.name}.")
+            yield from (f"{plugin.name}, {line}" for line in field_history(plugin, inner) if inner in plugin.fields)

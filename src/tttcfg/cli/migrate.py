@@ -148,8 +148,10 @@ def _show(outcome: MigrationResult, task: MigrationTask, shown: dict[bytes, str]
 
 
 def _step(version: int | None, to: int | None) -> str:
-    """Return from which version a document goes to which; where it stays in its own, its extensions' sections go."""
-    return f"from version {version} to {to}" if version != to else "to the current versions of its extensions"
+    """Return from which version a document goes to which; where it stays in its own, some sections go."""
+    return (
+        f"from version {version} to {to}" if version != to else "to the current versions of its extensions and plug-ins"
+    )
 
 
 def _summary(counts: Counts, steps: dict[tuple[int | None, int | None], int], task: MigrationTask) -> str:

@@ -19,6 +19,7 @@ from tttcfg.family.json_schema import model_schema
 from tttcfg.report.schema_changes import change_json, changes_text
 from tttcfg.resolving.families import BUILT_IN, family_named
 from tttcfg.schema.fragments import fields_of
+from tttcfg.schema.plugged import ignore_plug_ins
 from tttcfg.schema_tools.answers import Absent, Answers, parsed, spelled, value_of
 from tttcfg.schema_tools.changes import SchemaChange, changes, compatibility, renames
 from tttcfg.schema_tools.check import check as find_problems
@@ -219,6 +220,7 @@ def freeze(family: FAMILY = None, golden: GOLDEN = None, output: OUTPUT = "text"
 def _history(given: str | None, golden: Path | None = None) -> History:
     """Return a family's files; no bytecode is written beside modules that are only read."""
     sys.dont_write_bytecode = True
+    ignore_plug_ins()
     name = given or BUILT_IN
     family = family_named(name)
     named = "" if name == BUILT_IN else f" --family {shlex.quote(name)}"

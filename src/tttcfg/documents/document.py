@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, cast
 
@@ -28,6 +28,7 @@ from tttcfg.family.extension import (
     within,
 )
 from tttcfg.family.family import Family, Model
+from tttcfg.family.plugged import plugged_fields, plugged_sections
 from tttcfg.family.versions import find_version, own_body
 from tttcfg.files.storage import read_bytes
 from tttcfg.formats.json import read_json, read_leniently
@@ -38,7 +39,7 @@ from tttcfg.migration.section_digests import add_missing, drop_matching
 from tttcfg.schema.fields import MAX_WHOLE, UNSET, lacks, plain
 from tttcfg.schema.fragments import complete_inside
 from tttcfg.schema.paths import Path, Tree, get_path, pop_path, set_path, split, value_at
-from tttcfg.schema.validation import validate
+from tttcfg.schema.validation import accepted, validate
 from tttcfg.secrets import removing
 from tttcfg.urls import address
 
@@ -64,6 +65,7 @@ class Document(Generic[Model]):
         missing: Fields that were missing from it although its version had them, with the values taken instead.
         provenance: The reserved key without secrets; empty for documents without one.
         path: The file it was read from, if any.
+        plugged: The version of every section that it has of a plug-in's variant, by the field's name, where it is old.
         parts: The sections that it has of extensions which are installed, each a document of its own.
         passed_through: The sections of those that are not, as they are in the file.
         written: The document of a parent of the family that it was read from, if it was.
@@ -77,14 +79,16 @@ class Document(Generic[Model]):
     missing: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
+    plugged: Mapping[str, int] = field(default_factory=dict)
     parts: Mapping[str, Document] = field(default_factory=dict)
     passed_through: Mapping[str, PassedThrough] = field(default_factory=dict)
     written: Document | None = None
 
     @property
     def is_current(self) -> bool:
-        """Whether it was found in the current version, and so were the sections of its extensions."""
-        return self.version == self.family.head and all(part.is_current for part in self.parts.values())
+        """Whether it was found in the current version, and so were the sections of its extensions and plug-ins."""
+        current = self.version == self.family.head and not self.plugged
+        return current and all(part.is_current for part in self.parts.values())
 
     def part(self, extension: Extension) -> Document:
         """Return its section of an extension; where it has none, what the trainer did before it had that."""
@@ -337,7 +341,7 @@ def document_of(
     found = find_version(tree, family)
     if found.version == family.head:
         _refuse_secrets(tree, family)
-    upgraded = upgraded_to_head(tree.values, found, family)
+    upgraded = upgraded_to_head(tree.values, found, family, tree.place)
     for name in family.fields.keys() & set(leaving_out):
         _leave_out(upgraded.values, split(name))
         upgraded.assumed[name] = UNSET
@@ -348,17 +352,51 @@ def document_of(
 class Upgraded(NamedTuple):
     """A document's fields as the head has them, before validation.
 
-    `assumed` has what was taken for missing ones, UNSET where the model itself fills them in.
+    `assumed` has what was taken for missing ones, UNSET where the model itself fills them in; `plugged` the version of
+    every section of a plug-in's variant that was old, by the field's name.
     """
 
     values: Tree
     found: Identification
     record: Record
     assumed: dict[str, Any]
+    plugged: dict[str, int]
 
 
-def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: Family) -> Upgraded:
-    """Return a complete document's fields as the head has them; a missing one is taken from its version's defaults."""
+def upgraded_to_head(
+    values: Mapping[str, Any],
+    found: Identification,
+    family: Family,
+    where: Callable[[Path], Place | str] = lambda _: "",
+) -> Upgraded:
+    """Return a complete document's fields as the head has them; a missing one is taken from its version's defaults.
+
+    Args:
+        where: Returns the place of a path, for the problems.
+    """
+    core = _upgraded(values, found, family)
+    for one in plugged_sections(core.values, [(one, one.path) for one in plugged_fields(family)], where):
+        name, plugin = ".".join(one.path), one.plugin
+        own = core.record.below(name)
+        section, version = one.section, plugin.head if one.version is None else one.version
+        if one.version is None:
+            section, _ = plugin.chain.up_partial(section, own, None, partial(accepted, plugin.model))
+        values = {**section, "provenance": own.saved()}
+        upgraded = upgraded_to_head(values, Identification(version, ()), plugin, partial(_at, where, one.path))
+        set_path(core.values, one.path, upgraded.values)
+        core.record.put_below(name, upgraded.record)
+        core.assumed.update({f"{name}.{key}": value for key, value in upgraded.assumed.items()})
+        if version < plugin.head:
+            core.plugged[name] = version
+    return core
+
+
+def _at(where: Callable[[Path], Place | str], start: Path, path: Path) -> Place | str:
+    return where((*start, *path))
+
+
+def _upgraded(values: Mapping[str, Any], found: Identification, family: Family) -> Upgraded:
+    """Return a document's fields as the head has them, with the sections of plug-ins' variants as they are."""
     version, record = found.version, Record.from_saved(values.get("provenance") or {})
     body = own_body(values, family)
     given = complete_inside(body, family.chain.schema(version)) if version >= 0 and family.holds_sections else {}
@@ -368,7 +406,7 @@ def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: F
     given = {record.renamed.get(name, {}).get("value", name): value for name, value in given.items()}
     missing = list(lacks(body, family.outline(secrets=False)))
     if not missing:
-        return Upgraded(body, found, record, given)
+        return Upgraded(body, found, record, given, {})
     # Completed before it is upgraded: what a missing field meant, fields beside it may decide.
     whole = overlaid(family.chain.template(max(version, 0)), own_body(values, family))
     family.chain.run(whole, max(version, 0), Record())
@@ -376,7 +414,7 @@ def upgraded_to_head(values: Mapping[str, Any], found: Identification, family: F
     for name, value in assumed.items():
         if value is not UNSET:
             set_path(body, split(name), value)
-    return Upgraded(body, found, record, {**assumed, **given})
+    return Upgraded(body, found, record, {**assumed, **given}, {})
 
 
 def _refuse_secrets(tree: ParsedFile, family: Family) -> None:
@@ -426,8 +464,9 @@ def _read(upgraded: Upgraded, family: Family, tree: ParsedFile) -> Document:
         training,
         family,
         *upgraded.found,
-        None if upgraded.found.version == family.head else upgraded.record,
+        None if upgraded.found.version == family.head and not upgraded.plugged else upgraded.record,
         assumed,
         provenance_without_secrets(tree.values.get("provenance") or {}),
         tree.file,
+        upgraded.plugged,
     )

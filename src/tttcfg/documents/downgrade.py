@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from tttcfg.documents.document import Document, document_of
-from tttcfg.documents.save import document_tree, framed, provenance_of, sections_of
+from tttcfg.documents.save import document_tree, framed, provenance_of, saved_body, sections_of
 from tttcfg.errors import LossError, Place, Problem, quote
 from tttcfg.family.extension import EXTENSIONS, Extension, path_of
 from tttcfg.family.family import Family, frozen_schema
+from tttcfg.family.plugged import plugged_fields
 from tttcfg.family.versions import find_version
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Chain, Identification
@@ -43,6 +44,7 @@ from tttcfg.schema.paths import (
     split,
     value_paths,
 )
+from tttcfg.schema.plugged import PLUGINS
 from tttcfg.secrets import WITHHELD, looks_secret
 
 
@@ -142,7 +144,7 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
     back as it is, is lost.
     """
     family, chain = document.family, _chain_to(document.family, target)
-    values, record = document.training.model_dump(mode="json", warnings=False), document.record.copy()
+    values, record = saved_body(document.training, family), document.record.copy()
     drop_matching(record, values)
     losses = _stale(record, document, target)
     removed = {path: entry["value"] for path, entry in record.removed.items()}
@@ -153,7 +155,7 @@ def _down(document: Document, target: int) -> tuple[Tree, dict[str, str]]:
         elif any(f"{path}.".startswith(f"{key}.") and not is_hollow(kept) for path, kept in removed.items()):
             losses[key] = f"version {target} cannot hold it, and later ones have it on record only"
     _fill(body, record, document, chain)
-    _allowed(body, chain)
+    _allowed(body, family, chain)
     add_missing(record, body, chain)
     without = _lost_extensions(document, target)
     older = _completed(body, document, record, target, without)
@@ -177,8 +179,15 @@ def _stale(record: Record, document: Document, target: int) -> dict[str, str]:
     undone = {one.path for step in steps for one in step.operations if not isinstance(one, Withhold)}
     within = tuple(f"{one.path}." for step in steps for one in step.operations if isinstance(one, Within))
     schema, template = family.chain.schema(target), family.chain.template(target)
+    held = tuple(
+        f"{one.name}."
+        for one in plugged_fields(family)
+        if one.variants is not None and one.get(document.training) in one.variants.plugins
+    )
     losses = {}
     for path in sorted(path for path in record.removed if path in undone or path.startswith(within)):
+        if path.startswith(held):
+            continue  # of a plug-in's section, which stays in its newest version
         whole = path in document.record.section_digests and path not in record.section_digests
         part = section_of(path, family.chain)
         if whole or part is None or looks_secret(path):
@@ -208,9 +217,22 @@ def _fill(body: Tree, record: Record, document: Document, chain: Chain) -> None:
                 record.converted[name] = again.converted[name]
 
 
-def _allowed(body: Tree, chain: Chain) -> None:
-    """Put the default in the place of every value that the older version does not allow; comparing finds it."""
-    _allow(body, chain.fields(chain.head), chain.template(chain.head))
+def _allowed(body: Tree, family: Family, chain: Chain) -> None:
+    """Put the default in the place of every value that the older version does not allow; comparing finds it.
+
+    The section of a plug-in's variant stays as it is where the older version takes those as well.
+    """
+    fields = chain.fields(chain.head).items()
+    own = {name: one for name, one in fields if not (PLUGINS in one and _is_plugged(body, name, family))}
+    _allow(body, own, chain.template(chain.head))
+
+
+def _is_plugged(body: Tree, name: str, family: Family) -> bool:
+    """Whether a field of an older document holds a section of a plug-in's variant."""
+    field, section = family.fields.get(family.chain.spellings.get(name, name)), get_path(body, split(name))
+    if field is None or (variants := field.variants) is None or not isinstance(section, dict):
+        return False
+    return section.get(variants.key) in variants.plugins
 
 
 def _allow(values: Tree, fields: Mapping[str, Fragment], template: Tree) -> None:

@@ -20,6 +20,7 @@ from tttcfg.documents.replaced import replaced_through_link
 from tttcfg.errors import InputError, Place, Problem, WriteError
 from tttcfg.family.extension import EXTENSIONS, PassedThrough
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import with_versions
 from tttcfg.files.locks import alone
 from tttcfg.files.storage import unwritable, write_atomically, write_errors
 from tttcfg.migration.record import OF_VALUES, provenance_without_secrets
@@ -46,8 +47,14 @@ def document_tree(document: Document) -> Tree:
         name = type(document.training).__name__
         message = f"is a {name}, not a {family.model.__name__}; fields of a subclass would be lost"
         raise InputError(Problem("rejected", message, "training"))
-    body = document.training.model_dump(mode="json", warnings=False)  # a warning would have the value in it
+    body = saved_body(document.training, family)
     return framed(body, family, family.head, sections_of(document), provenance_of(document))
+
+
+def saved_body(training: Any, family: Family) -> Tree:
+    """Return the fields of a configuration as a document has them."""
+    body: Tree = training.model_dump(mode="json", warnings=False)  # a warning would have the value in it
+    return with_versions(body, training, family)
 
 
 def framed(body: Tree, family: Family, version: int, extensions: Any, provenance: Tree) -> Tree:
@@ -65,7 +72,7 @@ def sections_of(document: Document) -> Tree:
     """Return the sections of all extensions by name, as they are saved."""
     sections: Tree = dict(document.passed_through)
     for name, part in document.parts.items():
-        body = part.training.model_dump(mode="json", warnings=False)
+        body = saved_body(part.training, part.family)
         origin = provenance_of(part)
         sections[name] = {"schema_version": part.family.head, **body, **({"provenance": origin} if origin else {})}
     return dict(sorted(sections.items()))
@@ -86,9 +93,9 @@ def provenance_of(document: Document) -> Tree:
 def _migration_of(document: Document) -> Tree:
     """Return what reading `document` did to it."""
     origin: Tree = {}
-    if document.version != document.family.head:
-        if document.version >= 0:
-            origin["migrated_from"] = document.origin
+    if document.version != document.family.head and document.version >= 0:
+        origin["migrated_from"] = document.origin
+    if document.migration is not None:
         if document.decided_by:
             origin["decided_by"] = list(document.decided_by)
         origin |= document.record.saved()

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from tttcfg.errors import InputError, Problem
 from tttcfg.family.family import Family
-from tttcfg.family.plugins import EXTENSION_GROUP, entry_points, load_entry_point
+from tttcfg.family.plugged import PluggedVariant
 from tttcfg.formats.text import ParsedFile
+from tttcfg.plugins import EXTENSION_GROUP, entry_points, load_entry_point
 from tttcfg.schema.fields import ConfigField
 from tttcfg.schema.paths import Path
 
@@ -70,7 +71,7 @@ def extensions_of(family: Family) -> dict[str, Extension]:
     Raises:
         InputError: One cannot be imported, needs a later version of the family, or two claim one name.
     """
-    if isinstance(family, Extension):
+    if isinstance(family, (Extension, PluggedVariant)):
         return {}
     found = dict(_installed(family.name))
     for (extends, name), extension in _REGISTERED.items():

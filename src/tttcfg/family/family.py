@@ -17,6 +17,7 @@ from typing_extensions import TypeVar
 from tttcfg.errors import InputError, Problem
 from tttcfg.files.storage import CONFIGURATION_CAP
 from tttcfg.migration.chain import Chain
+from tttcfg.plugins import FAMILY_GROUP, entry_points
 from tttcfg.schema.defining import MODEL_DEFINING
 from tttcfg.schema.fields import ConfigField, Outline, Role, Section, config_fields, outline, sections
 from tttcfg.schema.fragments import Fragment
@@ -263,6 +264,16 @@ def schema_id(family: str, version: int) -> str:
 def known_families() -> Collection[Family]:
     """Return the families that this process has imported."""
     return _FAMILIES.values()
+
+
+def family_names() -> list[str]:
+    """Return the names that `--family` takes: of families that this process has imported or a distribution declares.
+
+    Raises:
+        InputError: Two distributions claim one name.
+    """
+    known = [one.name for one in known_families()]
+    return list(dict.fromkeys([*known, *(one.name for one in entry_points(FAMILY_GROUP))]))
 
 
 def family_rooted_in(model: type[Any]) -> Family | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tttcfg.family.extension import Extension
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import PluggedVariant
 from tttcfg.migration.chain import Migration
 from tttcfg.schema.fields import GUESSED, Role
 from tttcfg.schema.fragments import RESERVED, Fragment, fields_of, inside, is_section, section, take_fragment
@@ -65,8 +66,8 @@ def framed_schema(family: Family, migration: Migration, fragment: Fragment) -> F
     """Return the JSON Schema of documents of a migration's version that have its number, from that of the fields."""
     numbered = {**RESERVED["schema_version"], "const": migration.version}
     reserved = {**RESERVED, "schema_version": numbered}
-    if isinstance(family, Extension):
-        reserved.pop("extensions", None)  # a section of an extension has no extensions
+    if isinstance(family, (Extension, PluggedVariant)):
+        reserved.pop("extensions", None)  # which a section in another document does not have
     properties = {**fragment["properties"], **reserved}
     return {**_names(family, migration), **fragment, "properties": properties, "required": ["schema_version"]}
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tttcfg.errors import ForeignDocumentError, InputError, NewerVersionError, Place, Problem, kind_of, quote
-from tttcfg.family.family import Family
-from tttcfg.family.plugins import family_names
+from tttcfg.family.family import Family, family_names
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import Identification
 from tttcfg.migration.record import Record, drop_null_sections

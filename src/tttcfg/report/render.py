@@ -15,6 +15,7 @@ from tttcfg.documents.effective import Effective, Origin, Verification
 from tttcfg.errors import InputError, Problem, nearest_key, printable
 from tttcfg.family.extension import EXTENSIONS, all_fields
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import spellings_of
 from tttcfg.schema.fields import UNSET, ConfigField, Role, plain
 from tttcfg.schema.paths import MISSING
 
@@ -261,7 +262,7 @@ def names_at(key: str, known: Collection[str], family: Family) -> list[str]:
     """
     if found := [name for name in known if name == key or name.startswith(f"{key}.")]:
         return found
-    spellings = family.chain.spellings
+    spellings = spellings_of(family)
     now = spellings.get(key)
     if inside := [new for old, new in spellings.items() if old.startswith(f"{key}.")]:
         moved = [name for name in known if name in inside]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import spellings_of
 from tttcfg.formats.text import ParsedFile
 from tttcfg.resolving.config import Given, given_in_part
 from tttcfg.resolving.variants import Held, ways
@@ -127,14 +128,14 @@ def _replaces(one: Assignment, other: Assignment, family: Family) -> bool:
     names = {one.name, other.name}
     if names <= family.fields.keys() or names & family.sections:
         return not names <= family.fields.keys()
-    now = {family.chain.spellings.get(name, name) for name in names}
+    now = {spellings_of(family).get(name, name) for name in names}
     return len(now) == 1 and "" not in now and not _meets(one, other, family)
 
 
 def _now(name: str, family: Family) -> Path:
     """Return what a field is called today; a section, or what is no field any more, as it was."""
     return split(
-        name if name in (*family.fields, *family.sections, VERSION) else family.chain.spellings.get(name) or name
+        name if name in (*family.fields, *family.sections, VERSION) else spellings_of(family).get(name) or name
     )
 
 

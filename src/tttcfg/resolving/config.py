@@ -20,7 +20,7 @@ from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import ParsedFile
 from tttcfg.migration.chain import as_written
 from tttcfg.migration.record import Record, drop_null_sections
-from tttcfg.resolving.variants import Held, usual_variants, with_variants
+from tttcfg.resolving.variants import Held, plugged_upgraded, usual_variants, with_variants
 from tttcfg.schema.fields import present
 from tttcfg.schema.fragments import Fragment, alternatives, body_of, fields_of
 from tttcfg.schema.paths import MISSING, Path, copied, get_path, set_path, split
@@ -258,17 +258,18 @@ def _partial(values: dict[str, Any], tree: ParsedFile, version: int | None, fami
 
 def _partial_of(values: dict[str, Any], tree: ParsedFile, version: int | None, family: Family) -> Given:
     drop_null_sections(values, family.outline())
+    record = Record()
+    values = plugged_upgraded(values, family, tree.place, record)
     if version == family.head:
-        return _validated(values, tree, Record(), family)
+        return _validated(values, tree, record, family)
     names = list(_names(values, family))
     old_names = any(name not in family.fields for name in names)  # only then is the history needed
     refused: InputError | None = None
     if version is None and not old_names and not family.ambiguous_fields & set(names):
         try:
-            return _validated(values, tree, Record(), family)
+            return _validated(values, tree, record, family)
         except InputError as error:  # only the history knows values of an old form
             refused = error
-    record = Record()
     upgraded, reading = family.chain.up_partial(values, record, version, partial(accepted, family.model))
     if refused is not None and upgraded == values:
         raise refused

@@ -12,10 +12,10 @@ from typing import Any
 from tttcfg.documents.convert import document_from, family_named_by, of_family
 from tttcfg.documents.document import DOCUMENT_CAP, Document, parse_document, read_unplaced
 from tttcfg.errors import InputError, Problem, nearest
-from tttcfg.family.family import Family, known_families
-from tttcfg.family.plugins import FAMILY_GROUP, entry_points, family_names, load_entry_point, load_reference
+from tttcfg.family.family import Family, family_names, known_families
 from tttcfg.family.versions import OPTION, family_in_schema
 from tttcfg.files.storage import read_bytes
+from tttcfg.plugins import FAMILY_GROUP, entry_points, load_entry_point, load_reference
 from tttcfg.ttt_moshi.family import TTT_MOSHI
 from tttcfg.urls import address
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from tttcfg.errors import MAX_COLLECTED, MAX_PROBLEMS, InputError, Problem, nearest, nearest_key, quote, some
 from tttcfg.family.extension import EXTENSIONS, Extension, extensions_of, path_of, within
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import spellings_of
 from tttcfg.formats.endings import parse_value, read_value
 from tttcfg.formats.python import plain_tree
 from tttcfg.formats.text import checked_text, octal_elsewhere, scalar
@@ -183,7 +184,7 @@ def _mistyped(word: str, family: Family, suggest: bool) -> tuple[Problem | None,
 
 
 def _names_setting(name: str, family: Family) -> bool:
-    return name in family.fields or name in family.sections or name in family.chain.spellings
+    return name in family.fields or name in family.sections or name in spellings_of(family)
 
 
 def _is_override(word: str, family: Family) -> bool:
@@ -333,7 +334,7 @@ def _read(key: str, given: _Given, family: Family, found: Overrides, near: bool)
 def _as_given(key: str, text: str, field: ConfigField | None, family: Family, found: Overrides) -> Any:
     """Return the value that typed text stands for, by the type of what a key is today."""
     if field is None:
-        now = family.fields.get(family.chain.spellings.get(key, "")) if key not in (*family.sections, VERSION) else None
+        now = family.fields.get(spellings_of(family).get(key, "")) if key not in (*family.sections, VERSION) else None
         return _parsed(text, now if now is not None and now.is_free_text else None, key, found)
     if field.variants is not None and text.strip() in field.variants.models:
         return text.strip()
@@ -407,7 +408,7 @@ def _target(key: str, family: Family, near: bool) -> tuple[ConfigField | None, P
     for name, below in names:
         if name in family.fields and leads_inside(family.fields[name], below):
             return family.fields[name], below
-    spellings = family.chain.spellings
+    spellings = spellings_of(family)
     if key in spellings:
         return None, ()
     for name, below in names:

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from tttcfg.errors import InputError, Place, Problem
 from tttcfg.family.family import Family
+from tttcfg.family.plugged import VERSION, plugged_fields, plugged_sections
+from tttcfg.migration.record import Record
 from tttcfg.schema.fields import UNSET, ConfigField, variants_of
 from tttcfg.schema.paths import MISSING, Path, Tree, copied, get_path, pop_path, prune, set_path, split
+from tttcfg.schema.validation import accepted
 
 Held = Mapping[str, "str | None"]
 """The variants that fields hold, by the fields' names; None for null."""
+
+
+def plugged_upgraded(values: Tree, family: Family, where: Callable[[Path], Place | str], record: Record) -> Tree:
+    """Return values in which every section of a plug-in's variant is in the newest version, with nothing filled in.
+
+    Args:
+        where: Returns the place of a path, for the problems.
+        record: Gets what was done, by today's names.
+
+    Raises:
+        InputError: One states no version that its plug-in has, or has a value that it alone does not explain.
+    """
+    if not plugged_fields(family):
+        return values
+    values = copied(values)
+    places = [(field, path) for field, path, _ in _places(values, family)]
+    for one in plugged_sections(values, places, where):
+        section = {key: value for key, value in one.section.items() if key != VERSION}
+        if one.version != one.plugin.head:
+            own, validated = Record(), partial(accepted, one.plugin.model)
+            section, reading = one.plugin.chain.up_partial(section, own, one.version, validated)
+            if unclear := sorted({*reading.deferred, *(found.path for found in reading.ambiguous)}):
+                path, advice = (*one.path, *split(unclear[0])), f"with {VERSION}: {one.plugin.head} in its section"
+                message = "depends on the version of its section, or on what is not given beside it"
+                advice = f"give it in today's form, {advice}"
+                raise InputError(Problem("version", message, ".".join(path), where(path), advice=advice))
+            record.put_below(one.field.name, own)
+        set_path(values, one.path, section)
+    return values
 
 
 def with_variants(values: Tree, family: Family, held: Held, version: int | None) -> tuple[Tree, list[str]]:

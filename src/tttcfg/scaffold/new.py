@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 from tttcfg.errors import InputError, Problem, Problems, quote
-from tttcfg.family.family import NAME, Family
-from tttcfg.family.plugins import family_names, load_reference
+from tttcfg.family.family import NAME, Family, family_names
+from tttcfg.plugins import load_reference
 from tttcfg.resolving.families import BUILT_IN
 from tttcfg.scaffold.classes import is_readable
 from tttcfg.scaffold.drafts import ModelsDraft, drafted

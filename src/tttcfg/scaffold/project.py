@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tttcfg.family.plugins import FAMILY_GROUP
+from tttcfg.plugins import FAMILY_GROUP
 from tttcfg.scaffold.sources import Names
 
 if sys.version_info >= (3, 11):

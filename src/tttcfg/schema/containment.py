@@ -13,7 +13,8 @@ from tttcfg.schema.fragments import Fragment, inside
 
 Decision = bool | None
 
-_ANNOTATIONS = ("title", "description", "default", "examples", "deprecated", "x-role", "x-unit", "x-default")
+_OURS = ("x-role", "x-unit", "x-default", "x-plugins")
+_ANNOTATIONS = ("title", "description", "default", "examples", "deprecated", *_OURS)
 _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TEXTUAL = ("minLength", "maxLength", "pattern", "format")
 _LISTED = ("items", "prefixItems", "minItems", "maxItems", "uniqueItems")

@@ -17,11 +17,23 @@ from pathlib import PurePath
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, to_jsonable_python
 
+from tttcfg.errors import InputError, Problem
 from tttcfg.schema.paths import Path, sections_of
+from tttcfg.schema.plugged import PLUGINS, Plugged, provided
 
 GUESSED = "x-guessed"
 """What of a declaration says that its role is a guess; no schema has it."""
@@ -125,12 +137,20 @@ class Section(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Give sets the one order in which they are saved; models without any are as pydantic makes them."""
+        """Give sets the one order in which they are saved, and fields what plug-ins provide.
+
+        Models without either are as pydantic makes them.
+        """
         super().__pydantic_init_subclass__(**kwargs)
+        extensible = [
+            one for one in cls.model_fields.values() if plugins_of(one) and not any(map(_is_wide, one.metadata))
+        ]
+        for info in extensible:
+            info.metadata += [SerializeAsAny(), WrapValidator(_Wide(info))]  # type: ignore[type-arg]
         sets = [info for info in cls.model_fields.values() if any(get_origin(one) in _SETS for one in kinds_of(info))]
         for info in sets:
             info.metadata.append(PlainSerializer(plain, when_used="json-unless-none"))
-        if sets:
+        if sets or extensible:
             cls.model_rebuild(force=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,7 +159,9 @@ class Section(BaseModel):
         raise ValidationError.from_exception_data(type(self).__name__, [refused], hide_input=True)
 
 
-def setting(default: Any = ..., *, role: Role | Guess, unit: str = "", description: str, **constraints: Any) -> Any:
+def setting(
+    default: Any = ..., *, role: Role | Guess, unit: str = "", description: str, plugins: str = "", **constraints: Any
+) -> Any:
     """Declare one field: its default, role, unit, description and constraints (pydantic's).
 
     Args:
@@ -149,12 +171,16 @@ def setting(default: Any = ..., *, role: Role | Guess, unit: str = "", descripti
         unit: What a number counts (`tokens`, `seconds`; `dimensionless`), or what a text is (`path`). Left out where
             the type is enough: booleans, choices, free text.
         description: One sentence, as `tttcfg fields` prints it.
+        plugins: The group of entry points by which plug-ins provide more variants; the field has a `discriminator`.
         constraints: Those of pydantic's `Field`, such as `ge=0`.
     """
     guess, role = isinstance(role, Guess), role.role if isinstance(role, Guess) else role
     secret = role is Role.SECRET
     declared: dict[str, Any] = {"x-role": role.value} | ({"x-unit": unit} if unit else {})
     declared |= {GUESSED: True} if guess else {}
+    declared |= {PLUGINS: plugins} if plugins else {}
+    if plugins and not isinstance(constraints.get("discriminator"), str):
+        raise TypeError(f"a field with variants of plug-ins ({plugins}) states its discriminator")
     if isinstance(default, Follows):
         declared["x-default"] = str(default)
         constraints["default_factory"] = default
@@ -175,10 +201,12 @@ class Variants(NamedTuple):
     Attributes:
         key: The name of the discriminator.
         models: The sections, by the value that their discriminator has, which is the name of the variant.
+        plugins: What provides those that are not the family's own, by the same names.
     """
 
     key: str
     models: Mapping[str, type[BaseModel]]
+    plugins: Mapping[str, Plugged] = MappingProxyType({})
 
     def name_of(self, section: Any) -> str | None:
         """Return the name of the variant that a section is, or None for null."""
@@ -341,12 +369,129 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
     return tuple(alternative for arg in get_args(annotation) for alternative in alternatives(arg))
 
 
-def variants_of(info: FieldInfo) -> Variants | None:
-    """Return the variants that a field holds one of, None where it is none that does."""
+def plugins_of(info: FieldInfo) -> str:
+    """Return the group of entry points by which plug-ins provide variants of a field; empty for any other field."""
+    declared = info.json_schema_extra
+    return str(declared.get(PLUGINS, "")) if isinstance(declared, dict) else ""
+
+
+def variants_of(info: FieldInfo, *, plugged: bool = True) -> Variants | None:
+    """Return the variants that a field holds one of, None where it is none that does.
+
+    Args:
+        plugged: Whether those that plug-ins provide are among them.
+
+    Raises:
+        InputError: A plug-in provides what the field cannot hold.
+    """
     key, annotation = info.discriminator if isinstance(info.discriminator, str) else "", cast("Any", info.annotation)
     if not key and get_origin(annotation) not in _UNIONS:
         return None
-    return variants_in(annotation, key)
+    own, group = variants_in(annotation, key), plugins_of(info)
+    if own is None or not group or not plugged:
+        return own
+    return _with_plugged(*_declared_union(info))
+
+
+def _declared_union(info: FieldInfo) -> tuple[Any, str, str, Role]:
+    """Return of a field with plug-ins its type, its discriminator, their group and its role."""
+    declared: Any = info.json_schema_extra
+    return info.annotation, str(info.discriminator), plugins_of(info), Role(declared["x-role"])
+
+
+@lru_cache(maxsize=64)
+def _with_plugged(annotation: Any, key: str, group: str, role: Role) -> Variants | None:
+    own = variants_in(annotation, key)
+    if own is None:
+        return None
+    roles = {name: field.role for one in own.models.values() for name, field in config_fields(one, key).items()}
+    models, plugins, providers = dict(own.models), dict[str, Plugged](), dict[str, str]()
+    problems: list[Problem] = []
+    for plugin, distribution in provided(group).values():
+        wrong = _unfit(plugin, key, role, roles)
+        names = [] if wrong else names_of_variant(plugin.model, key)
+        for name in names:
+            if name in models:
+                other = f"{providers[name]} provides" if name in providers else "the trainer itself has"
+                wrong = f"provides the variant {name}, and {other} one of that name"
+            models[name], plugins[name], providers[name] = plugin.model, plugin, distribution
+        roles |= {} if wrong else {name: field.role for name, field in config_fields(plugin.model, key).items()}
+        if wrong:
+            advice = f"correct {distribution}, or uninstall it"
+            problems.append(Problem("plugin", f"({distribution}) {wrong}", plugin.name, group, advice=advice))
+    if problems:
+        raise InputError(problems)
+    return Variants(key, models, plugins)
+
+
+def names_of_variant(model: type[BaseModel], key: str) -> list[str]:
+    """Return the names of a variant: the values of its discriminator; none where it has no such field."""
+    info = model.model_fields.get(key)
+    stated = get_args(info.annotation) if info is not None and get_origin(info.annotation) is Literal else ()
+    return [str(one) for one in stated]
+
+
+GRAVITY = (Role.RUN, Role.TRAINING, Role.COMPUTATION, Role.ARCHITECTURE)
+"""The roles by what they change, the least grave first; secrets have none."""
+
+
+def _unfit(plugin: Plugged, key: str, role: Role, roles: Mapping[str, Role]) -> str:
+    """Return why a field cannot hold what a plug-in provides; empty where it can.
+
+    Args:
+        role: That of the field.
+        roles: Those of the fields in its other variants.
+    """
+    model = plugin.model
+    if not names_of_variant(model, key) or model.model_fields[key].is_required():
+        return f'has no discriminator {key}; it needs {key}: Literal["{plugin.name}"] = setting("{plugin.name}", …)'
+    try:
+        fields = config_fields(model, key)
+    except TypeError as error:
+        return str(error)
+    for name, field in fields.items():
+        if field.role is Role.SECRET:
+            return f"has a secret, {name}, and a variant, which is not always there, cannot"
+        if GRAVITY.index(field.role) > GRAVITY.index(role):
+            return f"has {name} with the role {field.role.value}, and the field that holds it has the role {role.value}"
+        if roles.get(name, field.role) is not field.role:
+            return f"has {name} with the role {field.role.value}, and another variant has it with {roles[name].value}"
+    return ""
+
+
+class _Wide:
+    """Validates a field as one of its own variants or of those that plug-ins provide."""
+
+    def __init__(self, info: FieldInfo) -> None:
+        self.info = info
+
+    def __call__(self, value: Any, _own: Any, context: ValidationInfo) -> Any:
+        adapter = _adapter(*_declared_union(self.info))
+        if context.mode == "json":
+            return adapter.validate_json(json.dumps(value), context=context.context)
+        return adapter.validate_python(value, context=context.context)
+
+
+def closed(info: FieldInfo) -> None:
+    """Let a field hold nothing but what its type states, in place."""
+    info.metadata = [one for one in info.metadata if not _is_wide(one)]
+    declared = info.json_schema_extra
+    info.json_schema_extra = (
+        {key: one for key, one in declared.items() if key != PLUGINS} if isinstance(declared, dict) else None
+    )
+
+
+def _is_wide(metadata: Any) -> bool:
+    return isinstance(metadata, WrapValidator) and isinstance(metadata.func, _Wide)
+
+
+@lru_cache(maxsize=64)
+def _adapter(annotation: Any, key: str, group: str, role: Role) -> TypeAdapter[Any]:
+    variants = _with_plugged(annotation, key, group, role)
+    models = dict.fromkeys(variants.models.values() if variants is not None else ())
+    others = [kind for kind in alternatives(annotation) if kind is type(None)]
+    union: Any = Annotated[Union[(*models, *others)], Field(discriminator=key)]
+    return TypeAdapter(union)
 
 
 @lru_cache(maxsize=256)
@@ -379,7 +524,12 @@ _UNIONS = (Union, UnionType, Annotated)
 
 
 def _walk(
-    model: type[BaseModel], above: Path = (), within: Mapping[str, str] = MappingProxyType({}), *, besides: str = ""
+    model: type[BaseModel],
+    above: Path = (),
+    within: Mapping[str, str] = MappingProxyType({}),
+    *,
+    besides: str = "",
+    plugged: bool = True,
 ) -> Iterator[ConfigField]:
     """Yield the fields of a model, those of variants once for each of these.
 
@@ -387,6 +537,7 @@ def _walk(
         above: The keys down to the model.
         within: The variants that it is in; see `Declared`.
         besides: The name of a field that is none: the discriminator of a variant.
+        plugged: Whether variants that plug-ins provide are among them.
     """
     if "SWITCH" in vars(model) and model is not Section and vars(model)["SWITCH"] not in model.model_fields:
         raise TypeError(f"{model.__name__} has no field {vars(model)['SWITCH']!r}, which SWITCH names")
@@ -395,14 +546,14 @@ def _walk(
         if name == besides:
             continue
         if is_section(info.annotation):
-            yield from _walk(info.annotation, path, within)
+            yield from _walk(info.annotation, path, within, plugged=plugged)
             continue
         declared = info.json_schema_extra
         if not isinstance(declared, dict) or not info.description:
             raise TypeError(f"{model.__name__}.{name} declares no role and description; use setting()")
         dotted = ".".join(path)
         default = UNSET if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
-        role, variants = Role(str(declared["x-role"])), variants_of(info)
+        role, variants = Role(str(declared["x-role"])), variants_of(info, plugged=plugged)
         if variants is not None and default is not UNSET:
             default = variants.name_of(default)
         simple = variants is None and not within
@@ -411,7 +562,7 @@ def _walk(
         yield ConfigField(path, dotted, info, role, get, default, own)
         if variants is not None:
             for tag, variant in variants.models.items():
-                yield from _walk(variant, path, {**within, dotted: tag}, besides=variants.key)
+                yield from _walk(variant, path, {**within, dotted: tag}, besides=variants.key, plugged=plugged)
 
 
 def _held(path: Path, variants: Variants | None, root: Any) -> Any:
@@ -422,9 +573,16 @@ def _held(path: Path, variants: Variants | None, root: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def config_fields(model: type[BaseModel], besides: str = "") -> dict[str, ConfigField]:
-    """Return every field of `model` by dotted name, in declaration order, but the one of the name `besides`."""
-    return _by_name(_walk(model, besides=besides))
+def config_fields(model: type[BaseModel], besides: str = "", *, plugged: bool = True) -> dict[str, ConfigField]:
+    """Return every field of `model` by dotted name, in declaration order, but the one of the name `besides`.
+
+    Args:
+        plugged: Whether those in variants that plug-ins provide are among them.
+
+    Raises:
+        InputError: A plug-in provides what a field cannot hold.
+    """
+    return _by_name(_walk(model, besides=besides, plugged=plugged))
 
 
 def fields_of_variants(variants: Variants) -> dict[str, ConfigField]:

@@ -11,7 +11,18 @@ from typing import Any, TypeVar, Union
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 
 from tttcfg.errors import MAX_PROBLEMS, InputError, Place, Problem, nearest, nearest_key, quote
-from tttcfg.schema.fields import PARTIAL, Role, alternatives, config_fields, is_section, plain, sections, variants_of
+from tttcfg.schema.fields import (
+    PARTIAL,
+    Role,
+    alternatives,
+    closed,
+    config_fields,
+    is_section,
+    plain,
+    plugins_of,
+    sections,
+    variants_of,
+)
 from tttcfg.schema.paths import MISSING, Path, get_path, value_at
 from tttcfg.secrets import assigns_secret, looks_secret
 
@@ -96,6 +107,8 @@ def _demanding_nothing(model: type[Model]) -> type[Model]:
             kind = Union[(*models.values(), *others)] if any(one is not own for one, own in models.items()) else kind
         if info.is_required() or kind is not info.annotation:
             own = copy(info)
+            if kind is not info.annotation:
+                closed(own)  # what plug-ins provide is in the type
             own.default, own.annotation = (None if info.is_required() else info.default), kind
             own.discriminator = variants.key if variants is not None else info.discriminator
             changed[name] = (kind, own)
@@ -133,7 +146,7 @@ def problems_of(
     problems: list[Problem] = []
     for path, details in found.items():
         if details[0]["type"] in _OF_VARIANTS:
-            problems.append(_no_variant(path, details[0], where))
+            problems.append(_no_variant(path, details[0], where, model))
         elif details[0]["type"] == "extra_forbidden":
             for below in _unknown_below(path, tree, old):
                 near = valid if len(problems) < MAX_PROBLEMS else ()  # looking for one takes time
@@ -145,7 +158,7 @@ def problems_of(
     return problems
 
 
-def _no_variant(path: Path, detail: dict[str, Any], where: WhereIs) -> Problem:
+def _no_variant(path: Path, detail: dict[str, Any], where: WhereIs, model: type[BaseModel]) -> Problem:
     """Return the problem of a section that states no variant, or one that there is not."""
     stated, key = detail.get("ctx", {}), ".".join(path)
     name = str(stated.get("discriminator", "")).strip("'")
@@ -153,7 +166,11 @@ def _no_variant(path: Path, detail: dict[str, Any], where: WhereIs) -> Problem:
     if detail["type"] == "union_tag_not_found":
         return Problem("missing", f"states no variant: {name} is missing", f"{key}.{name}", where(path))
     given = str(stated.get("tag", ""))
-    message = f"has no variant {'of that name' if looks_secret(given) else quote(given)}; there are {', '.join(known)}"
+    shown = "of that name" if looks_secret(given) else quote(given)
+    field = config_fields(model).get(key)
+    group = plugins_of(field.info) if field is not None else ""
+    others = f", and what plug-ins provide: install one with an entry point of {group} that has it" if group else ""
+    message = f"has no variant {shown}; there are {', '.join(known)}{others}"
     return Problem("rejected", message, key, where((*path, name)), nearest(given, known))
 
 

@@ -15,6 +15,7 @@ from tttcfg.migration.chain import Migration
 from tttcfg.schema.containment import Decision, contains
 from tttcfg.schema.fragments import Fragment, Inside, bare, emptied, fields_inside, has_default, inside, with_inside
 from tttcfg.schema.paths import MISSING
+from tttcfg.schema.plugged import PLUGINS
 
 Fields = Mapping[str, Fragment]
 _NUMBERS = {"integer", "number"}
@@ -191,11 +192,18 @@ def _changed(path: str, was: str, old: Fragment, new: Fragment) -> SchemaChange:
         if verdict is None
     ]
     backward, forward = (verdict is True for verdict in verdicts)
+    if old.get(PLUGINS) != new.get(PLUGINS):
+        backward, forward = backward and PLUGINS not in old, forward and PLUGINS not in new
+        notes.append(f"variants come from {_provider(new)}, and came from {_provider(old)}")
     if was != path:
         backward = forward = False
         notes = ["the migration carries the value over"]
     kind = "changed" if was == path else "renamed"
     return SchemaChange(path, kind, was, old, new, backward, forward, meaning_changes(old, new), "; ".join(notes))
+
+
+def _provider(fragment: Fragment) -> str:
+    return f"plug-ins of {fragment[PLUGINS]}, too" if PLUGINS in fragment else "the family alone"
 
 
 def _types(fragment: Any) -> set[str]:

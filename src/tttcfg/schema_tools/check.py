@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from tttcfg.errors import Place, Problem, TttcfgError
 from tttcfg.family.family import Family
 from tttcfg.migration.chain import Chain
+from tttcfg.schema.fields import Section, config_fields
 from tttcfg.schema_tools.declarations import indescribable, refused_defaults, undeclared
 from tttcfg.schema_tools.frozen import drift, read_frozen, unconverted, unlike_steps
 from tttcfg.schema_tools.goldens import unlike_goldens
@@ -101,7 +103,7 @@ def _ill_fitting(history: History, chain: Chain | None) -> Iterator[Problem]:
 
 def _reused(family: Family) -> Iterator[Problem]:
     """Yield every field whose name meant something else in older versions."""
-    for path, was in reused(family.chain.spellings, family.fields):
+    for path, was in reused(family.chain.spellings, config_fields(cast("type[Section]", family.model), plugged=False)):
         message = f"{path} {REUSED.format(was=was)}"
         yield Problem("step", message, place=class_name(family.model), advice="choose another name")
 

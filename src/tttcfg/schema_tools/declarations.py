@@ -61,7 +61,7 @@ def undeclared(model: type[BaseModel], prefix: str = "", besides: str = "") -> I
             message, advice = f"{recursive}, and a document has no room for any depth", "give it a depth of its own"
             yield _problem(where, message, f"{advice}, or declare a free-form mapping: dict[str, Any]")
             continue
-        held, variants = section_held(info.annotation), variants_of(info)
+        held, variants = section_held(info.annotation), variants_of(info, plugged=False)
         yield from _not_plain(info.annotation, path, where) if held is None and variants is None else ()
         yield from undistinguished(info, path, where)
         yield from misdeclared(info, variants, path, where) if variants is not None else ()

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from tttcfg.errors import Problem
 from tttcfg.schema.fields import (
+    GRAVITY,
     ConfigField,
     Role,
     Variants,
@@ -24,7 +25,6 @@ from tttcfg.schema.inside import section_held
 from tttcfg.schema_tools.layout import class_name
 
 _NAME = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
-_GRAVITY = [Role.RUN, Role.TRAINING, Role.COMPUTATION, Role.ARCHITECTURE]
 
 
 def undistinguished(info: FieldInfo, path: str, where: str) -> Iterator[Problem]:
@@ -79,8 +79,8 @@ def misplaced_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]
     """Yield fields inside of one that matter more than it does, that are secret, or have a role in each variant."""
     declared = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     role, held = declared.get("x-role"), section_held(info.annotation)
-    variants = variants_of(info)
-    if role not in [one.value for one in _GRAVITY] or (held is None and variants is None):
+    variants = variants_of(info, plugged=False)
+    if role not in [one.value for one in GRAVITY] or (held is None and variants is None):
         return
     around = path if held is None else held.prefix(path)[:-1]
     found: dict[str, ConfigField] = {}
@@ -89,7 +89,7 @@ def misplaced_roles(info: FieldInfo, path: str, where: str) -> Iterator[Problem]
         if field.role is Role.SECRET:
             message = f"{full} is a secret, and {path} is not always there, or several times"
             yield _problem(where, message, "declare it in a section that is always there")
-        elif _GRAVITY.index(field.role) > _GRAVITY.index(Role(role)):
+        elif GRAVITY.index(field.role) > GRAVITY.index(Role(role)):
             message = f"{full} has the role {field.role.value}, and {path}, which decides whether it is there, {role}"
             yield _problem(where, message, f"give {path} the role {field.role.value}")
         other = found.setdefault(field.name, field)
@@ -109,7 +109,7 @@ def _fields_inside(held: type[BaseModel] | Variants) -> Iterator[tuple[str, Conf
 
 def _fields(model: type[BaseModel], key: str) -> list[ConfigField]:
     try:
-        return list(config_fields(model, key).values())
+        return list(config_fields(model, key, plugged=False).values())
     except TypeError:
         return []  # a field without a declaration, which is reported as such
 

@@ -58,7 +58,7 @@ def declared_fields(model: type[BaseModel], section: str = "", besides: str = ""
         if (held := section_held(info.annotation)) is not None:
             for one in held.models:
                 yield from declared_fields(one, held.prefix(path)[:-1], held.key)
-        if (variants := variants_of(info)) is not None:
+        if (variants := variants_of(info, plugged=False)) is not None:
             for one in dict.fromkeys(variants.models.values()):
                 yield from declared_fields(one, path, variants.key)
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tttcfg.errors import InputError, Problem, quote
-from tttcfg.family.family import known_families
 
 FAMILY_GROUP = "tttcfg.families"
 EXTENSION_GROUP = "tttcfg.extensions"
@@ -53,16 +52,6 @@ def entry_points(group: str) -> list[EntryPoint]:
     if problems:
         raise InputError(problems)
     return entries
-
-
-def family_names() -> list[str]:
-    """Return the names that `--family` takes: of families that this process has imported or a distribution declares.
-
-    Raises:
-        InputError: Two distributions claim one name.
-    """
-    known = [one.name for one in known_families()]
-    return list(dict.fromkeys([*known, *(one.name for one in entry_points(FAMILY_GROUP))]))
 
 
 def _mentions(folder: str, group: bytes) -> bool:
